@@ -1,0 +1,120 @@
+//! What a spec's views are, with every name resolved and every type known.
+//!
+//! In: views as written and the schemas of the tables. Out: a [`Plan`] that `dataflow` renders as it stands and `explain` prints.
+//! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
+
+use crate::sql::{AggregateFunction, Expression};
+use crate::value::Schema;
+
+/// Everything that one engine maintains.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub tables: Vec<PlanTable>,
+    pub views: Vec<View>,
+}
+
+/// A captured table.
+#[derive(Debug, Clone)]
+pub struct PlanTable {
+    /// The source's name in the spec.
+    pub source: String,
+    pub name: String,
+    pub schema: Schema,
+    /// The columns of the primary key; empty: a multiset.
+    pub key: Vec<usize>,
+}
+
+/// A document view: root rows with their lookups embedded, to any depth.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub name: String,
+    pub root: Input,
+    /// The view's key: columns of `root`.
+    pub key: Vec<usize>,
+    pub lookups: Vec<Lookup>,
+    /// The document: the root's visible columns, then what the lookups add, in order.
+    pub schema: Schema,
+}
+
+/// A table as one place of one view sees it: filtered, computed, its columns chosen. Two places that see a table alike have equal
+/// inputs, and share what is arranged of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Index into [`Plan::tables`].
+    pub table: usize,
+    /// Rows for which this is not true are not there.
+    pub filter: Option<Expression>,
+    pub columns: Vec<InputColumn>,
+    /// What `columns` make.
+    pub schema: Schema,
+    /// How many of `columns` the document shows; the others come after them and serve relations, keys and orders only.
+    pub visible: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputColumn {
+    /// A column of the table, as it is.
+    Column(usize),
+    /// Computed from the table's columns.
+    Computed(Expression),
+}
+
+/// Child rows embedded into the rows of a parent.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The path as written, for messages, e.g. `order_items.product`.
+    pub path: String,
+    pub input: Input,
+    /// Columns of the parent's input and, pairwise, of this input that must be equal. NULL equals nothing. When `parent_columns`
+    /// are the parent's `child_columns` or the root's key, a change walks up without an index.
+    pub parent_columns: Vec<usize>,
+    pub child_columns: Vec<usize>,
+    pub embed: Embed,
+    /// The order of the children under one parent; always total up to equal rows.
+    pub order_by: Vec<OrderBy>,
+    pub children: Vec<Lookup>,
+    /// One child as embedded: the visible columns, then what `children` add.
+    pub element: Schema,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderBy {
+    /// Of the lookup's input.
+    pub column: usize,
+    pub descending: bool,
+}
+
+/// How the children become a field of the parent. `field` is the column's name in the parent's element.
+#[derive(Debug, Clone)]
+pub enum Embed {
+    Object { field: String, on_many: OnMany, missing: Missing },
+    /// `limit` children at most. `field` is `None` where only aggregates are wanted.
+    Array { field: Option<String>, limit: Option<usize>, missing: Missing, aggregates: Vec<Aggregate> },
+    /// `path: ""`: each column of the child's element becomes a column of the parent, named `prefix` + its name.
+    Flatten { prefix: String, on_many: OnMany, missing: Missing },
+}
+
+/// What an object takes when several children match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnMany {
+    First,
+    Last,
+    /// The document is withheld and an error stands in its place.
+    Error,
+}
+
+/// What stands where no child matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Absent,
+    Null,
+    /// Arrays only: `[]`.
+    Empty,
+}
+
+/// An aggregate over the children of one parent, before `limit`.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    pub field: String,
+    pub function: AggregateFunction,
+}

@@ -1,0 +1,78 @@
+//! Where views go besides the store: one file or folder per kind behind one [`Sink`] contract.
+//!
+//! In: a view's changelog, whole ticks at a time. Out: the target's own state, and in it the position up to which it is right.
+//! Elsewhere: reading the changelog, retrying and backing off (`run`).
+
+use async_trait::async_trait;
+
+use crate::options::{Kind, OptionError};
+use crate::value::{Row, Schema, Tick};
+
+/// What a sink must know of its view.
+#[derive(Debug, Clone)]
+pub struct ViewShape {
+    pub name: String,
+    pub schema: Schema,
+    /// The columns of the view's key, in key order.
+    pub key: Vec<usize>,
+    /// Dotted paths of the fields that relations and keys use: worth an index in the target.
+    pub indexes: Vec<Vec<String>>,
+}
+
+/// How far a target is: right up to and with `tick` of the store `store_id`. Ticks of different stores cannot be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkPosition {
+    pub store_id: String,
+    pub tick: Tick,
+}
+
+/// What one key of the view came to. `before` is what the target has if it holds the position that came last.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The order-preserving key ([`crate::value::key`]).
+    pub key: Row,
+    pub before: Option<Row>,
+    pub after: Option<Row>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The outside failed; the same call may be repeated.
+    #[error("{message}")]
+    Transient { message: String },
+    /// The target refuses; repeating does not help.
+    #[error("{message}")]
+    Stopped { message: String, help: Option<String> },
+}
+
+/// A target that holds a view.
+///
+/// `run` owns each sink in a task of its own; calls never overlap. First `open`. Then, if the answer is not a position of this
+/// store that the changelog still reaches, one full copy (`copy`*, `finish_copy`); then `apply` for ever. After a `Transient` error
+/// the same call is made again, also after a restart of either side, so every call must be idempotent: the target may already
+/// hold all, some or none of what the failed call was to write. What `apply` or `finish_copy` answered with `Ok` is durable in
+/// the target and may be compacted away here.
+#[async_trait]
+pub trait Sink: Send {
+    /// Connects, prepares the target (collections, indexes) and answers how far it is. May be repeated.
+    async fn open(&mut self, view: &ViewShape) -> Result<Option<SinkPosition>, SinkError>;
+
+    /// Brings the target to `position`: `changes` are all that happened since the one before, at most one per key.
+    async fn apply(&mut self, changes: &[Change], position: &SinkPosition) -> Result<(), SinkError>;
+
+    /// Writes these rows (key, row) of a full copy, in key order over all calls. Rows that are the same already need no write.
+    async fn copy(&mut self, rows: &[(Row, Row)]) -> Result<(), SinkError>;
+
+    /// Ends a full copy: whatever the target holds that was not copied since `open` goes; then the target is at `position`.
+    async fn finish_copy(&mut self, position: &SinkPosition) -> Result<(), SinkError>;
+}
+
+/// Every kind of sink.
+pub const KINDS: &[Kind] = &[];
+
+/// A sink of this kind with these options (checked against [`KINDS`]).
+pub fn open(kind: &str, _options: &serde_json::Value) -> Result<Box<dyn Sink>, OptionError> {
+    unreachable!("`spec` lets only known kinds through, not `{kind}`")
+}

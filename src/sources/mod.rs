@@ -1,0 +1,117 @@
+//! Where rows and their changes come from: one file or folder per kind behind one [`Source`] contract.
+//!
+//! In: the tables that the views need, and the position to go on from. Out: the rows of a snapshot, then transactions, each with
+//! its [`Position`]. Elsewhere: engine time (`run::ingest`), retrying and backing off (`run`).
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use crate::options::{Kind, OptionError};
+use crate::value::{Delta, Position, Row, Schema};
+
+/// A table as its source describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// As the spec names it after the source's name.
+    pub name: String,
+    pub schema: Schema,
+    /// The columns of the primary key, in key order; empty where there is none, and then rows are a multiset.
+    pub key: Vec<usize>,
+}
+
+/// What a run of a source is asked for.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// As [`Source::discover`] gave them; [`Delta::table`] and [`Event::Rows`] count in this list.
+    pub tables: Vec<Table>,
+    /// Where to go on. `None`: take a snapshot first.
+    pub from: Option<Position>,
+    /// Return once [`Event::CaughtUp`] was sent.
+    pub until_caught_up: bool,
+}
+
+/// What a source sends, in this order: if `from` is `None`, any number of `Rows` and one `SnapshotDone`; then any number of
+/// (`Changes`*, `Commit`) or `Progress`. `Waiting` and `CaughtUp` stand anywhere between them.
+#[derive(Debug)]
+pub enum Event {
+    /// How many rows the snapshot of each table will have, as far as known.
+    SnapshotPlan { rows: Vec<Option<u64>> },
+    /// Rows of a snapshot. Tables and batches may come in any order.
+    Rows { table: usize, rows: Vec<Row> },
+    /// The snapshot is whole and is exactly the tables' state at `position`.
+    SnapshotDone { position: Position },
+    /// A part of a transaction. Once the first part is sent nothing can fail until its `Commit`: a source collects a transaction
+    /// (on disk where it is large) before it sends it.
+    Changes(Vec<Delta>),
+    /// The transaction is whole. `committed_ms` is its commit time at the source, in ms since 1970.
+    Commit { position: Position, committed_ms: Option<u64> },
+    /// The source moved on without a change of a captured table.
+    Progress { position: Position, committed_ms: Option<u64> },
+    /// Everything that the source had when this run began has been sent.
+    CaughtUp,
+    /// Nothing comes because of this: what is waited for, for people.
+    Waiting(String),
+}
+
+/// The bounded channel on which a source sends. A send that waits is the engine's back-pressure; a closed one means to stop.
+pub type EventSender = mpsc::Sender<Event>;
+
+/// Something to say of a source before it runs (`tidemill check`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    pub message: String,
+    /// SQL or a command that mends it.
+    pub mend: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The source cannot run so.
+    Error,
+    Warning,
+}
+
+/// Why a source stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The spec asks for something that is not there or not possible. Final. `table` and `column` where it is about one.
+    #[error("{message}")]
+    Invalid { message: String, table: Option<String>, help: Option<String> },
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The outside failed. `run` backs off and calls [`Source::run`] again from the last position it was given.
+    #[error("{message}")]
+    Transient { message: String },
+    /// Something came that is not understood or cannot be carried on from without losing data. Final until somebody looks.
+    #[error("{message}")]
+    Stopped { message: String, help: Option<String> },
+}
+
+/// A place that rows and their changes come from.
+///
+/// `run` owns each source, calls `discover` once before anything else and `run` in a task of its own; calls never overlap.
+/// After an error of `run` it may be called again with a later `from`. Whatever was sent with a `Commit` or `Progress` may be
+/// forgotten by the source: the engine keeps the position with the data.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// The tables of these names, as they are now. Fails with [`SourceError::Invalid`] for a name that is not there.
+    async fn discover(&self, names: &[String]) -> Result<Vec<Table>, SourceError>;
+
+    /// Every table that could be asked for; for messages that name the nearest.
+    async fn table_names(&self) -> Result<Vec<String>, SourceError>;
+
+    /// Looks for whatever would make a run fail or lose data: settings, grants, retention.
+    async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
+
+    /// Sends events until the channel closes, or `until_caught_up` is fulfilled. Dropping the future stops it at any await.
+    async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError>;
+}
+
+/// Every kind of source.
+pub const KINDS: &[Kind] = &[];
+
+/// A source of this kind with these options (checked against [`KINDS`]; paths absolute).
+pub fn open(kind: &str, _options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
+    unreachable!("`spec` lets only known kinds through, not `{kind}`")
+}

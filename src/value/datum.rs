@@ -1,0 +1,34 @@
+//! One value, borrowed from wherever it is.
+
+use datafusion::arrow::datatypes::i256;
+
+/// One value. What it means is said by the column's [`Type`](super::Type): integers of every width are `Int` or `UInt`, a decimal
+/// is its unscaled integer, times are microseconds, a struct or a list is its packed bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Datum<'a> {
+    Null,
+    Bool(bool),
+    /// `Int8` to `Int64`.
+    Int(i64),
+    /// `UInt8` to `UInt64`.
+    UInt(u64),
+    Float32(f32),
+    Float64(f64),
+    /// The unscaled integer of a `Decimal` of up to 38 digits.
+    Decimal(i128),
+    /// The unscaled integer of a `Decimal` of 39 to 76 digits.
+    Decimal256(i256),
+    Text(&'a str),
+    Binary(&'a [u8]),
+    /// The text of a JSON document.
+    Json(&'a str),
+    /// Days since 1970-01-01.
+    Date(i32),
+    DateTime(i64),
+    Timestamp(i64),
+    Time(i64),
+    /// A packed row of the struct's own schema.
+    Struct(&'a [u8]),
+    /// A packed list, see [`list_items`](super::list_items).
+    List(&'a [u8]),
+}

@@ -1,0 +1,17 @@
+//! What a value is, and the few shapes it travels in.
+//!
+//! A [`Schema`] names and types the columns (one to one with Arrow). A [`Row`] is one packed byte string laid out by a
+//! [`Layout`]; it is what operators, arrangements and the store hold. A [`Datum`] is one borrowed value, for the edges. A
+//! [`key`] is bytes whose order is the order of the values. `json` and `bson` are the only mappings outwards, `arrow`
+//! the only bridge to DataFusion. [`Delta`], [`Tick`] and [`Position`] say what changed, when for us, and where at the source.
+
+mod datum;
+mod delta;
+pub mod key;
+mod row;
+mod types;
+
+pub use datum::Datum;
+pub use delta::{Delta, Diff, Position, Tick};
+pub use row::{Layout, Row, RowBuilder, list_items, pack_list};
+pub use types::{Column, Schema, Type};
