@@ -87,11 +87,24 @@ pub struct OrderBy {
 /// How the children become a field of the parent. `field` is the column's name in the parent's element.
 #[derive(Debug, Clone)]
 pub enum Embed {
-    Object { field: String, on_many: OnMany, missing: Missing },
+    Object {
+        field: String,
+        on_many: OnMany,
+        missing: Missing,
+    },
     /// `limit` children at most. `field` is `None` where only aggregates are wanted.
-    Array { field: Option<String>, limit: Option<usize>, missing: Missing, aggregates: Vec<Aggregate> },
+    Array {
+        field: Option<String>,
+        limit: Option<usize>,
+        missing: Missing,
+        aggregates: Vec<Aggregate>,
+    },
     /// `path: ""`: each column of the child's element becomes a column of the parent, named `prefix` + its name.
-    Flatten { prefix: String, on_many: OnMany, missing: Missing },
+    Flatten {
+        prefix: String,
+        on_many: OnMany,
+        missing: Missing,
+    },
 }
 
 /// What an object takes when several children match.

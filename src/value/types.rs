@@ -24,7 +24,10 @@ pub enum Type {
     Float32,
     Float64,
     /// Exact decimal: `precision` 1 to 76 digits, of which `scale` stand behind the point.
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     Text,
     Binary,
     /// A JSON document, held as its text (UTF-8), compact, numbers with all their digits.
@@ -32,11 +35,17 @@ pub enum Type {
     /// Days since 1970-01-01.
     Date,
     /// A date and time without a zone: microseconds since 1970-01-01T00:00:00 of its own calendar.
-    DateTime { fsp: u8 },
+    DateTime {
+        fsp: u8,
+    },
     /// An instant: microseconds since 1970-01-01T00:00:00Z.
-    Timestamp { fsp: u8 },
+    Timestamp {
+        fsp: u8,
+    },
     /// A signed length of time, -838:59:59 to 838:59:59 at MySQL, in microseconds.
-    Time { fsp: u8 },
+    Time {
+        fsp: u8,
+    },
     Struct(Schema),
     List(Box<Type>),
 }
@@ -127,7 +136,9 @@ impl Column {
         let json = field.metadata().get(EXTENSION).is_some_and(|v| v == "json");
         let ty = match field.data_type() {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if json => Type::Json,
-            other => Type::from_arrow(other, fsp).ok_or_else(|| format!("`{}` has the type {other}, which is not carried", field.name()))?,
+            other => {
+                Type::from_arrow(other, fsp).ok_or_else(|| format!("`{}` has the type {other}, which is not carried", field.name()))?
+            }
         };
         let absent_when_null = field.metadata().contains_key(ABSENT);
         Ok(Column { name: field.name().clone(), ty, nullable: field.is_nullable(), absent_when_null })
