@@ -3,6 +3,10 @@
 //! In: views as written and the schemas of the tables. Out: a [`Plan`] that `dataflow` renders as it stands and `explain` prints.
 //! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
 
+mod arrangements;
+
+pub use arrangements::{Arrangement, ArrangementKind, Arrangements, LookupArrangements, Up, ViewArrangements};
+
 use crate::sql::{AggregateFunction, Expression};
 use crate::value::Schema;
 
