@@ -36,7 +36,7 @@ impl Shop {
                 out.flush()?;
                 Ok(vec![path])
             }
-            Format::Csv => TABLES.iter().map(|table| self.write_lines(folder, table, "csv", |cells, line| csv_line(cells, line))).collect(),
+            Format::Csv => TABLES.iter().map(|table| self.write_lines(folder, table, "csv", csv_line)).collect(),
             Format::JsonLines => TABLES
                 .iter()
                 .map(|table| {
