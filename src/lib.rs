@@ -4,8 +4,10 @@
 //! `dataflow` works out what it does to every view, `store` makes that durable in one batch, `sinks` and readers follow the store.
 //! A definition goes one way too: `cli`, then `spec`, then `plan`, then `dataflow`. `docs/architecture.md` has the whole picture.
 
+pub mod cli;
 pub mod options;
 pub mod plan;
+pub mod shop;
 pub mod sinks;
 pub mod sources;
 pub mod sql;

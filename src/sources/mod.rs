@@ -3,6 +3,8 @@
 //! In: the tables that the views need, and the position to go on from. Out: the rows of a snapshot, then transactions, each with
 //! its [`Position`]. Elsewhere: engine time (`run::ingest`), retrying and backing off (`run`).
 
+pub mod file;
+
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
@@ -109,9 +111,12 @@ pub trait Source: Send + Sync {
 }
 
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[file::KIND];
 
 /// A source of this kind with these options (checked against [`KINDS`]; paths absolute).
-pub fn open(kind: &str, _options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
-    unreachable!("`spec` lets only known kinds through, not `{kind}`")
+pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
+    match kind {
+        "file" => Ok(Box::new(file::FileSource::new(options)?)),
+        _ => unreachable!("`spec` lets only known kinds through, not `{kind}`"),
+    }
 }

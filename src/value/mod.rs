@@ -5,13 +5,20 @@
 //! [`key`] is bytes whose order is the order of the values. `json` and `bson` are the only mappings outwards, `arrow`
 //! the only bridge to DataFusion. [`Delta`], [`Tick`] and [`Position`] say what changed, when for us, and where at the source.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod datum;
+pub mod decimal;
 mod delta;
+pub mod json;
 pub mod key;
 mod row;
+pub mod temporal;
+mod text;
 mod types;
 
 pub use datum::Datum;
 pub use delta::{Delta, Diff, Position, Tick};
 pub use row::{Layout, Row, RowBuilder, list_items, pack_list};
+pub use text::{ParseError, push_text, write_text};
 pub use types::{Column, Schema, Type};

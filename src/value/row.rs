@@ -35,6 +35,8 @@ pub struct Layout(Arc<LayoutInner>);
 struct LayoutInner {
     schema: Schema,
     slots: Vec<Slot>,
+    /// The layout of a struct's rows or of a list's items, for the columns that are such.
+    nested: Vec<Option<Layout>>,
     /// Where the fixed area starts.
     fixed_at: usize,
     /// Where the end offsets start.
@@ -114,7 +116,13 @@ impl Layout {
         let fixed_at = 1 + schema.len().div_ceil(8);
         let (mut ends_at, mut variable) = (fixed_at, 0);
         let mut slots = Vec::with_capacity(schema.len());
+        let mut nested = Vec::with_capacity(schema.len());
         for column in schema.columns() {
+            nested.push(match &column.ty {
+                Type::Struct(schema) => Some(Layout::new(schema)),
+                Type::List(item) => Some(Layout::of_items(item)),
+                _ => None,
+            });
             match column.ty.fixed_width() {
                 Some(width) => {
                     slots.push(Slot::Fixed(ends_at));
@@ -126,7 +134,7 @@ impl Layout {
                 }
             }
         }
-        Layout(Arc::new(LayoutInner { schema: schema.clone(), slots, fixed_at, ends_at, variable }))
+        Layout(Arc::new(LayoutInner { schema: schema.clone(), slots, nested, fixed_at, ends_at, variable }))
     }
 
     /// The layout of the items of a list of this type.
@@ -139,6 +147,11 @@ impl Layout {
 
     pub fn schema(&self) -> &Schema {
         &self.0.schema
+    }
+
+    /// The layout of the rows of a struct column, or of the items of a list column.
+    pub fn nested(&self, column: usize) -> Option<&Layout> {
+        self.0.nested[column].as_ref()
     }
 
     pub fn is_null(&self, row: &[u8], column: usize) -> bool {
@@ -285,9 +298,30 @@ impl RowBuilder {
         &self.layout
     }
 
+    /// The column that comes next.
+    pub fn next_column(&self) -> &Column {
+        &self.layout.0.schema.columns()[self.column]
+    }
+
     /// The type of the column that comes next.
     pub fn next_type(&self) -> &Type {
-        &self.layout.0.schema.columns()[self.column].ty
+        &self.next_column().ty
+    }
+
+    /// The layout of the rows of the struct, or of the items of the list, that comes next.
+    ///
+    /// # Panics
+    /// Where the next column is neither.
+    pub fn next_nested(&self) -> &Layout {
+        self.layout.nested(self.column).expect("the next column is a struct or a list")
+    }
+
+    /// Forgets the columns pushed since the last row, to begin it again.
+    pub fn clear(&mut self) {
+        self.head.fill(0);
+        self.ends.clear();
+        self.bytes.clear();
+        self.column = 0;
     }
 
     /// The value of the next column.
@@ -301,8 +335,9 @@ impl RowBuilder {
             Datum::Bool(v) => self.push_fixed(&[v as u8]),
             Datum::Int(v) => self.push_int(v),
             Datum::UInt(v) => self.push_uint(v),
-            Datum::Float32(v) => self.push_fixed(&v.to_le_bytes()),
-            Datum::Float64(v) => self.push_fixed(&v.to_le_bytes()),
+            // One NaN, so that equal values have equal bytes.
+            Datum::Float32(v) => self.push_fixed(&if v.is_nan() { f32::NAN } else { v }.to_le_bytes()),
+            Datum::Float64(v) => self.push_fixed(&if v.is_nan() { f64::NAN } else { v }.to_le_bytes()),
             Datum::Decimal(v) => self.push_decimal(v),
             Datum::Decimal256(v) => self.push_fixed(&v.to_le_bytes()),
             Datum::Date(v) => self.push_fixed(&v.to_le_bytes()),
@@ -377,10 +412,7 @@ impl RowBuilder {
             push_end(out, end as usize, wide);
         }
         out.extend_from_slice(&self.bytes);
-        self.head.fill(0);
-        self.ends.clear();
-        self.bytes.clear();
-        self.column = 0;
+        self.clear();
     }
 }
 

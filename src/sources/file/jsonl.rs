@@ -1,0 +1,99 @@
+//! JSON-lines files (one object on a line, UTF-8) to packed rows.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::infer::JsonGuess;
+use super::{BATCH, Emit, bad_column, bad_line, unreadable};
+use crate::sources::{SourceError, Table};
+use crate::value::{Layout, Row, RowBuilder, Type, json};
+
+/// The fields of all objects of the file, in the order in which they first come, with the types of all their values.
+pub(super) fn infer(path: &Path) -> Result<Vec<(String, Type)>, SourceError> {
+    let mut guesses: Vec<(String, JsonGuess)> = Vec::new();
+    let mut lines = Lines::open(path)?;
+    while let Some(object) = lines.next()? {
+        for (i, (name, value)) in object.iter().enumerate() {
+            // Most files have the same fields in the same order on every line.
+            let at = match guesses.get(i) {
+                Some(guess) if guess.0 == *name => i,
+                _ => guesses.iter().position(|guess| guess.0 == *name).unwrap_or_else(|| {
+                    guesses.push((name.clone(), JsonGuess::default()));
+                    guesses.len() - 1
+                }),
+            };
+            guesses[at].1.see(value);
+        }
+    }
+    Ok(guesses.into_iter().map(|(name, guess)| (name, guess.ty())).collect())
+}
+
+/// Hands out all rows, in batches, in the file's order. A field that is left out is NULL.
+pub(super) fn read(path: &Path, table: &Table, emit: Emit) -> Result<(), SourceError> {
+    let mut builder = RowBuilder::new(&Layout::new(&table.schema));
+    let mut rows: Vec<Row> = Vec::with_capacity(BATCH);
+    let mut lines = Lines::open(path)?;
+    while let Some(object) = lines.next()? {
+        rows.push(row_of(path, lines.line, &object, &mut builder)?);
+        if rows.len() == BATCH && emit(std::mem::replace(&mut rows, Vec::with_capacity(BATCH))).is_break() {
+            return Ok(());
+        }
+    }
+    if !rows.is_empty() {
+        let _ = emit(rows);
+    }
+    Ok(())
+}
+
+/// The row of an object that stands on this line. A field that is no column is an error, so that nothing goes unseen.
+pub(super) fn row_of(path: &Path, line: u64, object: &Map<String, Value>, builder: &mut RowBuilder) -> Result<Row, SourceError> {
+    let layout = builder.layout().clone();
+    let mut found = 0;
+    for column in layout.schema().columns() {
+        let value = object.get(&column.name);
+        found += value.is_some() as usize;
+        if let Err(error) = json::push_json(builder, value.unwrap_or(&Value::Null)) {
+            builder.clear();
+            return Err(bad_column(path, line, &column.name, &error));
+        }
+    }
+    if found < object.len() {
+        builder.clear();
+        let strange = object.keys().find(|name| layout.schema().index_of(name).is_none()).expect("more fields than columns");
+        return Err(bad_line(path, line, &format!("`{strange}` is not a column")));
+    }
+    Ok(builder.finish())
+}
+
+/// The objects of a file, line by line; empty lines are passed over.
+struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    text: Vec<u8>,
+    /// Of the object that came last, from 1.
+    line: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Lines, SourceError> {
+        let reader = BufReader::with_capacity(1 << 20, super::open(path)?);
+        Ok(Lines { path: path.into(), reader, text: Vec::new(), line: 0 })
+    }
+
+    fn next(&mut self) -> Result<Option<Map<String, Value>>, SourceError> {
+        loop {
+            self.text.clear();
+            self.line += 1;
+            if self.reader.read_until(b'\n', &mut self.text).map_err(|e| unreadable(&self.path, e))? == 0 {
+                return Ok(None);
+            }
+            if !self.text.trim_ascii().is_empty() {
+                let object = serde_json::from_slice(&self.text);
+                return object.map(Some).map_err(|_| bad_line(&self.path, self.line, "it is not a JSON object"));
+            }
+        }
+    }
+}

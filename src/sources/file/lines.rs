@@ -1,0 +1,158 @@
+//! A JSON-lines file that is appended to, read line by line from a place on, and checked to be the same file still.
+//!
+//! A last line without a newline counts as soon as it is a whole object. Empty lines are passed over.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::position::{CHECKED_BYTES, FilePosition, check};
+use super::{bad_line, unreadable};
+use crate::sources::SourceError;
+use crate::value::Position;
+
+/// Behind a line: its number, from 1, and how many bytes end with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) line: u64,
+    pub(super) byte: u64,
+    /// The end of the line, up to [`CHECKED_BYTES`].
+    tail: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct FollowedFile {
+    path: PathBuf,
+    reader: BufReader<File>,
+    place: Place,
+    /// What was read of the line that comes next.
+    text: Vec<u8>,
+}
+
+impl FollowedFile {
+    /// Fails if the file is not the one of `from` any more.
+    pub(super) fn open(path: &Path, from: &FilePosition) -> Result<FollowedFile, SourceError> {
+        let mut file = super::open(path)?;
+        let tail = tail_before(&mut file, from.byte).map_err(|e| unreadable(path, e))?;
+        if from.byte > 0 && (from.file != name_of(path) || tail.as_deref().map(check).as_deref() != Some(&from.check)) {
+            return Err(replaced(path, from.byte));
+        }
+        file.seek(SeekFrom::Start(from.byte)).map_err(|e| unreadable(path, e))?;
+        let place = Place { line: from.line, byte: from.byte, tail: tail.unwrap_or_default() };
+        Ok(FollowedFile { path: path.into(), reader: BufReader::with_capacity(1 << 18, file), place, text: Vec::new() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Behind the object that [`next`](FollowedFile::next) answered last.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn position(&self) -> Position {
+        let Place { line, byte, tail } = &self.place;
+        FilePosition { file: name_of(&self.path), line: *line, byte: *byte, check: check(tail) }.position()
+    }
+
+    /// Whether the file ends inside a line.
+    pub(super) fn is_inside_line(&self) -> bool {
+        !self.text.is_empty()
+    }
+
+    /// Goes back to a place where this file was before.
+    pub(super) fn seek(&mut self, place: Place) -> Result<(), SourceError> {
+        self.reader.seek(SeekFrom::Start(place.byte)).map_err(|e| unreadable(&self.path, e))?;
+        self.text.clear();
+        self.place = place;
+        Ok(())
+    }
+
+    /// The next line's object; `None` at the file's end, from where a later call goes on.
+    pub(super) fn next(&mut self) -> Result<Option<Map<String, Value>>, SourceError> {
+        loop {
+            let read = self.reader.read_until(b'\n', &mut self.text).map_err(|e| unreadable(&self.path, e))?;
+            if read == 0 {
+                self.check_still_there()?;
+                return Ok(None);
+            }
+            let whole = self.text.ends_with(b"\n");
+            if self.text.trim_ascii().is_empty() {
+                if whole {
+                    self.pass();
+                }
+                continue;
+            }
+            match serde_json::from_slice(&self.text) {
+                Ok(object) => {
+                    self.pass();
+                    return Ok(Some(object));
+                }
+                Err(_) if !whole => {}
+                Err(_) => return Err(bad_line(&self.path, self.place.line + 1, "it is not a JSON object")),
+            }
+        }
+    }
+
+    /// Goes behind the line in `text`.
+    fn pass(&mut self) {
+        let unended = !self.place.tail.is_empty() && !self.place.tail.ends_with(b"\n");
+        if !unended {
+            self.place.line += 1;
+            self.place.tail.clear();
+        }
+        self.place.byte += self.text.len() as u64;
+        self.place.tail.append(&mut self.text);
+        let surplus = self.place.tail.len().saturating_sub(CHECKED_BYTES);
+        self.place.tail.drain(..surplus);
+    }
+
+    fn check_still_there(&self) -> Result<(), SourceError> {
+        let now = std::fs::metadata(&self.path).map_err(|e| unreadable(&self.path, e))?;
+        let opened = self.reader.get_ref().metadata().map_err(|e| unreadable(&self.path, e))?;
+        match same_file(&now, &opened) && now.len() >= self.place.byte {
+            true => Ok(()),
+            false => Err(replaced(&self.path, self.place.byte)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn same_file(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn same_file(_: &Metadata, _: &Metadata) -> bool {
+    true
+}
+
+/// The end of the line that ends at `byte`, up to [`CHECKED_BYTES`]; `None` where the file is shorter.
+fn tail_before(file: &mut File, byte: u64) -> io::Result<Option<Vec<u8>>> {
+    if file.metadata()?.len() < byte {
+        return Ok(None);
+    }
+    let mut tail = vec![0; byte.min(CHECKED_BYTES as u64) as usize];
+    file.seek(SeekFrom::Start(byte - tail.len() as u64))?;
+    file.read_exact(&mut tail)?;
+    let inside = tail.len().saturating_sub(1);
+    if let Some(newline) = tail[..inside].iter().rposition(|b| *b == b'\n') {
+        tail.drain(..=newline);
+    }
+    Ok(Some(tail))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn replaced(path: &Path, byte: u64) -> SourceError {
+    SourceError::Stopped {
+        message: format!("{} is not the file that was read up to byte {byte} before", path.display()),
+        help: Some("a changes file is only ever appended to; put the old one back, or start with an empty state folder".into()),
+    }
+}

@@ -1,0 +1,195 @@
+//! Tables from files: the rows from CSV or JSON lines, the changes to them from a JSON-lines file.
+//!
+//! In: files, and the types of their columns, declared or inferred ([`infer`]). Out: the rows of every table as the snapshot, then
+//! the changes file's transactions ([`changes`]), which is followed while it grows. A position is a place in the changes file; the
+//! files of rows are read once and never looked at again, so what changes in them later must come as a change.
+//!
+//! A line that cannot be read stops the source and names file, line, column and what was expected, never the value. Nothing is
+//! passed over.
+
+mod changes;
+mod csv;
+mod infer;
+mod jsonl;
+mod lines;
+mod options;
+mod position;
+mod snapshot;
+mod tables;
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use self::changes::{ChangesFile, Ended, Portion};
+use self::options::FileOptions;
+pub(crate) use self::options::KIND;
+use self::position::FilePosition;
+use crate::options::OptionError;
+use crate::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use crate::value::Row;
+
+#[cfg(test)]
+mod tests;
+
+/// The rows of one [`Event::Rows`].
+const BATCH: usize = 4096;
+
+/// How often a file is looked at for more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Takes a batch of rows; answers whether more are wanted.
+type Emit<'a> = &'a mut dyn FnMut(Vec<Row>) -> ControlFlow<()>;
+
+/// A source of kind `file`.
+#[derive(Debug)]
+pub struct FileSource {
+    options: FileOptions,
+}
+
+impl FileSource {
+    /// `options` must have passed the check against [`KIND`].
+    pub fn new(options: &serde_json::Value) -> Result<FileSource, OptionError> {
+        Ok(FileSource { options: FileOptions::read(options)? })
+    }
+
+    fn table(&self, name: &str) -> Option<&options::TableOptions> {
+        self.options.tables.iter().find(|table| table.name == name)
+    }
+
+    fn jobs(&self, tables: &[Table]) -> Vec<snapshot::Job> {
+        let job = |(index, table): (usize, &Table)| {
+            let options = self.table(&table.name).expect("`discover` gave this table").clone();
+            snapshot::Job { index, table: table.clone(), options }
+        };
+        tables.iter().enumerate().map(job).collect()
+    }
+}
+
+#[async_trait]
+impl Source for FileSource {
+    async fn discover(&self, names: &[String]) -> Result<Vec<Table>, SourceError> {
+        let mut found = Vec::new();
+        for name in names {
+            let options = self.table(name).ok_or_else(|| SourceError::Invalid {
+                message: format!("there is no table `{name}`"),
+                table: Some(name.clone()),
+                help: None,
+            })?;
+            let options = options.clone();
+            found.push(tokio::task::spawn_blocking(move || tables::discover(&options)));
+        }
+        let mut tables = Vec::new();
+        for table in found {
+            tables.push(table.await.expect("discovery does not panic")?);
+        }
+        Ok(tables)
+    }
+
+    async fn table_names(&self) -> Result<Vec<String>, SourceError> {
+        Ok(self.options.tables.iter().map(|table| table.name.clone()).collect())
+    }
+
+    async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
+        if capture.from.is_none() {
+            if !snapshot::send(self.jobs(&capture.tables), &out).await? {
+                return Ok(());
+            }
+            if out.send(Event::SnapshotDone { position: FilePosition::default().position() }).await.is_err() {
+                return Ok(());
+            }
+        }
+        match &self.options.changes {
+            Some(path) => self.follow(path, capture, out).await,
+            None => {
+                if out.send(Event::CaughtUp).await.is_ok() && !capture.until_caught_up {
+                    out.closed().await;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl FileSource {
+    /// Sends the changes file's transactions, and follows it.
+    async fn follow(&self, path: &Path, capture: Capture, out: EventSender) -> Result<(), SourceError> {
+        let from = capture.from.as_ref().map(FilePosition::read).transpose()?.unwrap_or_default();
+        let names = self.table_names().await?;
+        let mut changes = ChangesFile::open(path, &from, &capture.tables, &names)?;
+        let mut caught_up = false;
+        let mut waiting = None;
+        loop {
+            let portion;
+            (changes, portion) = read_on(changes, &out).await;
+            for event in portion.events {
+                if out.send(event).await.is_err() {
+                    return Ok(());
+                }
+            }
+            match portion.ended {
+                None => continue,
+                Some(Ended::Failed(error)) => return Err(error),
+                Some(Ended::End(unfinished)) if unfinished != waiting => {
+                    waiting = unfinished;
+                    if let Some(reason) = &waiting
+                        && out.send(Event::Waiting(reason.clone())).await.is_err()
+                    {
+                        return Ok(());
+                    }
+                }
+                Some(Ended::End(_)) => {}
+            }
+            if !caught_up && out.send(Event::CaughtUp).await.is_err() {
+                return Ok(());
+            }
+            caught_up = true;
+            if capture.until_caught_up || out.is_closed() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Reads the next portion, on a thread that may block; the parts of a large transaction go out meanwhile.
+async fn read_on(mut changes: ChangesFile, out: &EventSender) -> (ChangesFile, Portion) {
+    let (sender, mut parts) = mpsc::channel(1);
+    let reading = tokio::task::spawn_blocking(move || {
+        let portion = changes.read(&mut |event| sender.blocking_send(event).is_ok());
+        (changes, portion)
+    });
+    while let Some(event) = parts.recv().await {
+        if out.send(event).await.is_err() {
+            break;
+        }
+    }
+    drop(parts);
+    reading.await.expect("reading does not panic")
+}
+
+fn open(path: &Path) -> Result<File, SourceError> {
+    File::open(path).map_err(|e| unreadable(path, e))
+}
+
+fn unreadable(path: &Path, error: io::Error) -> SourceError {
+    SourceError::Stopped { message: format!("cannot read {}: {error}", path.display()), help: None }
+}
+
+fn bad_line(path: &Path, line: u64, what: &str) -> SourceError {
+    SourceError::Stopped { message: format!("{}, line {line}: {what}", path.display()), help: None }
+}
+
+fn bad_column(path: &Path, line: u64, column: &str, what: &dyn Display) -> SourceError {
+    SourceError::Stopped { message: format!("{}, line {line}, column `{column}`: {what}", path.display()), help: None }
+}

@@ -1,0 +1,185 @@
+//! What a `file` source takes, and the checks that need no file.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::options::{Kind, OptionError, OptionSpec, OptionType};
+use crate::value::Type;
+
+pub(crate) const KIND: Kind = Kind {
+    name: "file",
+    help: "Tables from CSV or JSON-lines files, with their changes from a JSON-lines file",
+    options: &[
+        OptionSpec {
+            name: "tables",
+            value: OptionType::Map(&OptionType::Record(TABLE)),
+            required: false,
+            secret: false,
+            help: "The tables by name, each with the file of its rows",
+        },
+        OptionSpec {
+            name: "changes",
+            value: OptionType::Path,
+            required: false,
+            secret: false,
+            help: "JSON lines of changes to the tables, followed while it grows",
+        },
+    ],
+};
+
+const TABLE: &[OptionSpec] = &[
+    OptionSpec {
+        name: "csv",
+        value: OptionType::Path,
+        required: false,
+        secret: false,
+        help: "Rows as CSV (RFC 4180, UTF-8); the first line names the columns",
+    },
+    OptionSpec { name: "jsonl", value: OptionType::Path, required: false, secret: false, help: "Rows as JSON objects, one on a line" },
+    OptionSpec {
+        name: "key",
+        value: OptionType::List(&OptionType::Text),
+        required: false,
+        secret: false,
+        help: "The columns of the primary key; without, equal rows are kept apart by their number only",
+    },
+    OptionSpec {
+        name: "columns",
+        value: OptionType::Map(&OptionType::Text),
+        required: false,
+        secret: false,
+        help: "Types of columns, e.g. `price: decimal(10,2)`; the others are inferred from the whole file",
+    },
+    OptionSpec {
+        name: "null",
+        value: OptionType::Text,
+        required: false,
+        secret: false,
+        help: "The CSV field that means NULL; default: the empty one",
+    },
+    OptionSpec {
+        name: "delimiter",
+        value: OptionType::Text,
+        required: false,
+        secret: false,
+        help: "The character between CSV fields; default: a comma",
+    },
+];
+
+/// The checked options.
+#[derive(Debug, Default)]
+pub(super) struct FileOptions {
+    pub(super) tables: Vec<TableOptions>,
+    pub(super) changes: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct TableOptions {
+    pub(super) name: String,
+    pub(super) rows: RowsFile,
+    pub(super) key: Vec<String>,
+    /// In the order in which they were written.
+    pub(super) columns: Vec<(String, Type)>,
+}
+
+/// Where the rows of a table are at the start.
+#[derive(Debug, Clone)]
+pub(super) enum RowsFile {
+    Csv {
+        path: PathBuf,
+        null: String,
+        delimiter: u8,
+    },
+    JsonLines {
+        path: PathBuf,
+    },
+    /// The table starts empty.
+    None,
+}
+
+#[derive(Deserialize)]
+struct Typed {
+    #[serde(default)]
+    tables: serde_json::Map<String, serde_json::Value>,
+    changes: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct TypedTable {
+    csv: Option<PathBuf>,
+    jsonl: Option<PathBuf>,
+    #[serde(default)]
+    key: Vec<String>,
+    #[serde(default)]
+    columns: serde_json::Map<String, serde_json::Value>,
+    null: Option<String>,
+    delimiter: Option<String>,
+}
+
+impl FileOptions {
+    /// Reads options that fit [`KIND`].
+    pub(super) fn read(options: &serde_json::Value) -> Result<FileOptions, OptionError> {
+        let typed = Typed::deserialize(options).map_err(|e| refuse(&[], e.to_string(), None))?;
+        if typed.tables.is_empty() {
+            return Err(refuse(
+                &["tables"],
+                "there is no table".into(),
+                Some("give `tables: {orders: {csv: orders.csv, key: [order_id]}}`"),
+            ));
+        }
+        let tables = typed.tables.iter().map(|(name, value)| table(name, value)).collect::<Result<_, _>>()?;
+        Ok(FileOptions { tables, changes: typed.changes })
+    }
+}
+
+fn table(name: &str, value: &serde_json::Value) -> Result<TableOptions, OptionError> {
+    let at = ["tables", name];
+    let typed = TypedTable::deserialize(value).map_err(|e| refuse(&at, e.to_string(), None))?;
+    let columns = typed.columns.iter().map(|(column, ty)| column_type(name, column, ty)).collect::<Result<Vec<_>, _>>()?;
+    if typed.csv.is_none() && (typed.null.is_some() || typed.delimiter.is_some()) {
+        return Err(refuse(&at, "`null` and `delimiter` are for CSV".into(), None));
+    }
+    let delimiter = match typed.delimiter.as_deref() {
+        None => b',',
+        Some("\\t" | "tab") => b'\t',
+        Some(text) => match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => *byte,
+            _ => return Err(refuse(&["tables", name, "delimiter"], "it must be one ASCII character".into(), Some("a tab is `tab`"))),
+        },
+    };
+    let rows = match (typed.csv, typed.jsonl) {
+        (Some(_), Some(_)) => return Err(refuse(&at, "it has both `csv` and `jsonl`".into(), Some("keep one of them"))),
+        (Some(path), None) => RowsFile::Csv { path, null: typed.null.unwrap_or_default(), delimiter },
+        (None, Some(path)) => RowsFile::JsonLines { path },
+        (None, None) if columns.is_empty() => {
+            let help = Some("give `csv` or `jsonl`, or `columns` for a table that starts empty");
+            return Err(refuse(&at, "it has neither a file nor columns".into(), help));
+        }
+        (None, None) => RowsFile::None,
+    };
+    Ok(TableOptions { name: name.into(), rows, key: typed.key, columns })
+}
+
+fn column_type(table: &str, column: &str, ty: &serde_json::Value) -> Result<(String, Type), OptionError> {
+    let at = ["tables", table, "columns", column];
+    let text = ty.as_str().ok_or_else(|| refuse(&at, "it must be the name of a type".into(), None))?;
+    let ty = text.parse::<Type>().map_err(|message| refuse(&at, message, Some(TYPES)))?;
+    Ok((column.into(), ty))
+}
+
+const TYPES: &str = "types: bool, int8 to int64, uint8 to uint64, float32, float64, decimal(p,s), text, binary, json, date, datetime(n), \
+                     timestamp(n), time(n)";
+
+pub(super) fn refuse(path: &[&str], message: String, help: Option<&str>) -> OptionError {
+    OptionError { path: path.iter().map(|p| p.to_string()).collect(), message, help: help.map(String::from) }
+}
+
+impl RowsFile {
+    pub(super) fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            RowsFile::Csv { path, .. } | RowsFile::JsonLines { path } => Some(path),
+            RowsFile::None => None,
+        }
+    }
+}

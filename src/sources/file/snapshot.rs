@@ -1,0 +1,114 @@
+//! Reads the rows of all tables, several files at a time.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use super::options::{RowsFile, TableOptions};
+use super::{csv, jsonl};
+use crate::sources::{Event, EventSender, SourceError, Table};
+
+/// Batches that wait between the readers and the engine. With a batch's some hundred KiB this bounds what is held.
+const WAITING_BATCHES: usize = 4;
+const READERS: usize = 4;
+
+/// A table to read: its place in the list that the engine asked for, what it is, where its rows are.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) index: usize,
+    pub(super) table: Table,
+    pub(super) options: TableOptions,
+}
+
+/// Sends the plan, and then the rows of every table. Answers false if nobody listens any more.
+pub(super) async fn send(jobs: Vec<Job>, out: &EventSender) -> Result<bool, SourceError> {
+    let (sender, mut events) = mpsc::channel(WAITING_BATCHES);
+    let reading = tokio::spawn(read_all(jobs, sender));
+    // Readers send here and not straight to the engine, so that they stop when this future is dropped.
+    while let Some(event) = events.recv().await {
+        if out.send(event).await.is_err() {
+            return Ok(false);
+        }
+    }
+    reading.await.expect("the readers do not panic").map(|()| true)
+}
+
+async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<(), SourceError> {
+    let plan = tokio::task::spawn_blocking({
+        let files: Vec<RowsFile> = jobs.iter().map(|job| job.options.rows.clone()).collect();
+        move || files.iter().map(count_rows).collect()
+    });
+    let rows = plan.await.expect("counting does not panic");
+    if out.send(Event::SnapshotPlan { rows }).await.is_err() {
+        return Ok(());
+    }
+    // The longest first, so that no long one is left over at the end.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.options.rows.path().and_then(|path| path.metadata().ok()).map_or(0, |m| m.len())));
+    let readers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(READERS).min(jobs.len());
+    let jobs = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let handles: Vec<_> = (0..readers)
+        .map(|_| {
+            let (jobs, out) = (jobs.clone(), out.clone());
+            tokio::task::spawn_blocking(move || {
+                while let Some(job) = take(&jobs) {
+                    if let Err(error) = read(&job, &out) {
+                        // The others end with the table they are at.
+                        jobs.lock().expect("no reader panics").clear();
+                        return Err(error);
+                    }
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    drop(out);
+    let mut result = Ok(());
+    for handle in handles {
+        result = result.and(handle.await.expect("a reader does not panic"));
+    }
+    result
+}
+
+fn take(jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
+    jobs.lock().expect("no reader panics").pop_front()
+}
+
+fn read(job: &Job, out: &EventSender) -> Result<(), SourceError> {
+    let mut emit = |rows| match out.blocking_send(Event::Rows { table: job.index, rows }) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    match &job.options.rows {
+        RowsFile::Csv { path, null, delimiter } => csv::read(path, *delimiter, null, &job.table, &mut emit),
+        RowsFile::JsonLines { path } => jsonl::read(path, &job.table, &mut emit),
+        RowsFile::None => Ok(()),
+    }
+}
+
+/// The lines that hold rows. Exact unless values hold newlines; `None` where the file cannot be read, which the reader then says.
+fn count_rows(rows: &RowsFile) -> Option<u64> {
+    match rows {
+        RowsFile::Csv { path, .. } => Some(count_lines(path).ok()?.saturating_sub(1)),
+        RowsFile::JsonLines { path } => count_lines(path).ok(),
+        RowsFile::None => Some(0),
+    }
+}
+
+fn count_lines(path: &Path) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 18];
+    let (mut lines, mut last) = (0, b'\n');
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(lines + u64::from(last != b'\n'));
+        }
+        lines += buffer[..read].iter().filter(|b| **b == b'\n').count() as u64;
+        last = buffer[read - 1];
+    }
+}

@@ -1,0 +1,66 @@
+//! What the tables of a `file` source are: names, columns with their types, key.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::options::{RowsFile, TableOptions};
+use super::{csv, jsonl};
+use crate::sources::{SourceError, Table};
+use crate::value::{Column, Schema, Type};
+
+/// Looks at a table's file, reads it whole where a column's type is not declared, and answers what the table is.
+pub(super) fn discover(options: &TableOptions) -> Result<Table, SourceError> {
+    let columns = match &options.rows {
+        RowsFile::Csv { path, null, delimiter } => {
+            let names = csv::header(path, *delimiter)?;
+            check_names(options, path, &names)?;
+            let declared = |name: &String| options.columns.iter().find(|c| c.0 == *name).map(|c| c.1.clone());
+            let mut types: Vec<Option<Type>> = names.iter().map(declared).collect();
+            if types.contains(&None) {
+                csv::infer(path, *delimiter, null, &mut types)?;
+            }
+            names.into_iter().zip(types.into_iter().map(|ty| ty.expect("declared or inferred"))).collect()
+        }
+        RowsFile::JsonLines { path } if options.columns.is_empty() => jsonl::infer(path)?,
+        RowsFile::JsonLines { path } => {
+            super::open(path)?;
+            options.columns.clone()
+        }
+        RowsFile::None => options.columns.clone(),
+    };
+    with_key(options, columns)
+}
+
+/// The table of these columns. Key columns are never NULL, all others may be.
+fn with_key(options: &TableOptions, columns: Vec<(String, Type)>) -> Result<Table, SourceError> {
+    let schema = Schema::new(
+        columns.into_iter().map(|(name, ty)| Column { nullable: !options.key.contains(&name), ..Column::new(name, ty, true) }).collect(),
+    );
+    let key = options.key.iter().map(|name| schema.index_of(name).ok_or_else(|| no_column(options, "`key`", name, schema.columns())));
+    Ok(Table { name: options.name.clone(), key: key.collect::<Result<_, _>>()?, schema })
+}
+
+fn check_names(options: &TableOptions, path: &Path, names: &[String]) -> Result<(), SourceError> {
+    let mut seen = HashSet::new();
+    if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        return Err(SourceError::Invalid {
+            message: format!("{}, line 1: the column `{twice}` is there twice", path.display()),
+            table: Some(options.name.clone()),
+            help: None,
+        });
+    }
+    let columns: Vec<Column> = names.iter().map(|name| Column::new(name, Type::Text, true)).collect();
+    match options.columns.iter().find(|(name, _)| !names.contains(name)) {
+        Some((name, _)) => Err(no_column(options, "`columns`", name, &columns)),
+        None => Ok(()),
+    }
+}
+
+fn no_column(options: &TableOptions, option: &str, name: &str, columns: &[Column]) -> SourceError {
+    let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+    SourceError::Invalid {
+        message: format!("{option} of the table `{}` names the column `{name}`, which is not there", options.name),
+        table: Some(options.name.clone()),
+        help: Some(format!("columns: {}", names.join(", "))),
+    }
+}

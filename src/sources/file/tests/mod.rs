@@ -1,0 +1,70 @@
+mod changes;
+mod rows;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::value::{Layout, Position, json as value_json};
+
+/// A folder with one file for each of these names and contents.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn source(options: serde_json::Value) -> FileSource {
+    FileSource::new(&options).unwrap()
+}
+
+async fn discovered(source: &FileSource) -> Result<Vec<Table>, SourceError> {
+    source.discover(&source.table_names().await.unwrap()).await
+}
+
+/// What a run up to the files' end sends, rows as `table {json}` sorted, and how it ends.
+async fn run(source: &FileSource, from: Option<Position>) -> (Vec<String>, Result<(), SourceError>) {
+    let tables = discovered(source).await.unwrap();
+    let (sender, mut events) = mpsc::channel(1);
+    let capture = Capture { tables: tables.clone(), from, until_caught_up: true };
+    let collect = async {
+        let (mut rows, mut sent) = (Vec::new(), Vec::new());
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::SnapshotPlan { rows } => sent.push(format!("plan {rows:?}")),
+                Event::Rows { table, rows: batch } => rows.extend(batch.iter().map(|row| shown(&tables[table], row))),
+                Event::SnapshotDone { position } => {
+                    rows.sort();
+                    sent.append(&mut rows);
+                    sent.push(format!("snapshot {position}"));
+                }
+                Event::Changes(deltas) => {
+                    sent.extend(deltas.iter().map(|delta| format!("{:+} {}", delta.diff, shown(&tables[delta.table], &delta.row))));
+                }
+                Event::Commit { position, committed_ms } => sent.push(format!("commit {} {committed_ms:?}", lines_of(&position))),
+                Event::Progress { position, .. } => sent.push(format!("progress {}", lines_of(&position))),
+                Event::CaughtUp => sent.push("caught up".into()),
+                Event::Waiting(reason) => sent.push(format!("waiting: {reason}")),
+            }
+        }
+        sent
+    };
+    let (ended, sent) = tokio::join!(source.run(capture, sender), collect);
+    (sent, ended)
+}
+
+fn shown(table: &Table, row: &Row) -> String {
+    let mut text = Vec::new();
+    value_json::write_row(&Layout::new(&table.schema), row, &mut text);
+    format!("{} {}", table.name, String::from_utf8(text).unwrap())
+}
+
+fn lines_of(position: &Position) -> u64 {
+    FilePosition::read(position).unwrap().line
+}
+
+fn types(table: &Table) -> Vec<String> {
+    table.schema.columns().iter().map(|c| format!("{} {}{}", c.name, c.ty, if c.nullable { "" } else { " not null" })).collect()
+}

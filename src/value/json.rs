@@ -1,0 +1,345 @@
+//! Values as JSON, and back: the one mapping for everything that prints or reads JSON.
+//!
+//! Columns come in order. Integers and decimals are numbers with all their digits (a decimal with exactly its scale); a finite float
+//! is the shortest number that reads back as the same one, the others are the strings `NaN`, `Infinity` and `-Infinity`. DATE
+//! `2017-10-02`, DATETIME `2017-10-02T10:56:33`, TIMESTAMP the same with `Z`, TIME `-838:59:59`, with fractions only where the
+//! type has them. Binary is base64 with padding. A JSON column stands as it is; struct is an object, list an array, NULL `null`, and a
+//! column that is `absent_when_null` is left out instead.
+//!
+//! Reading takes all of this back. Besides, a number may come as a string; a JSON column's own `null` becomes NULL; fields of
+//! objects that the schema does not have are passed over, and missing ones are NULL.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::text::{NOT_AN_INTEGER, parse_scalar};
+use super::{Datum, Layout, ParseError, RowBuilder, Type, decimal, list_items, pack_list, push_text, temporal};
+
+/// Appends a row as one JSON object, without a newline.
+pub fn write_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
+    out.push(b'{');
+    let start = out.len();
+    for (i, column) in layout.schema().columns().iter().enumerate() {
+        let datum = layout.get(row, i);
+        if column.absent_when_null && datum == Datum::Null {
+            continue;
+        }
+        if out.len() > start {
+            out.push(b',');
+        }
+        write_string(&column.name, out);
+        out.push(b':');
+        write_value(&column.ty, layout.nested(i), datum, out);
+    }
+    out.push(b'}');
+}
+
+/// Appends one value. `datum` must be of the type.
+pub fn write_datum(ty: &Type, datum: Datum, out: &mut Vec<u8>) {
+    match ty {
+        Type::Struct(schema) => write_value(ty, Some(&Layout::new(schema)), datum, out),
+        Type::List(item) => write_value(ty, Some(&Layout::of_items(item)), datum, out),
+        _ => write_value(ty, None, datum, out),
+    }
+}
+
+/// `nested` is the layout of a struct's row or of a list's items.
+fn write_value(ty: &Type, nested: Option<&Layout>, datum: Datum, out: &mut Vec<u8>) {
+    match datum {
+        Datum::Null => out.extend_from_slice(b"null"),
+        Datum::Bool(true) => out.extend_from_slice(b"true"),
+        Datum::Bool(false) => out.extend_from_slice(b"false"),
+        Datum::Int(v) => write_int(v, out),
+        Datum::UInt(v) => decimal::write(v as i128, 0, out),
+        Datum::Float32(v) if v.is_finite() => to_json(&v, out),
+        Datum::Float64(v) if v.is_finite() => to_json(&v, out),
+        Datum::Float32(v) => write_non_finite(v as f64, out),
+        Datum::Float64(v) => write_non_finite(v, out),
+        Datum::Decimal(v) => decimal::write(v, scale_of(ty), out),
+        Datum::Decimal256(v) => decimal::write_i256(v, scale_of(ty), out),
+        Datum::Text(v) => write_string(v, out),
+        Datum::Json(v) => out.extend_from_slice(v.as_bytes()),
+        Datum::Binary(v) => write_base64(v, out),
+        Datum::Date(v) => quoted(out, |out| temporal::write_date(v, out)),
+        Datum::DateTime(v) => quoted(out, |out| temporal::write_datetime(v, fsp_of(ty), out)),
+        Datum::Timestamp(v) => quoted(out, |out| temporal::write_timestamp(v, fsp_of(ty), out)),
+        Datum::Time(v) => quoted(out, |out| temporal::write_time(v, fsp_of(ty), out)),
+        Datum::Struct(row) => write_row(nested.expect("a struct's type has a schema"), row, out),
+        Datum::List(list) => write_list(ty, nested.expect("a list's type has an item type"), list, out),
+    }
+}
+
+fn write_list(ty: &Type, items: &Layout, list: &[u8], out: &mut Vec<u8>) {
+    let Type::List(item) = ty else { unreachable!("a list is of a list type") };
+    out.push(b'[');
+    for (i, row) in list_items(list).enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        match **item {
+            Type::Struct(_) => write_row(items, row, out),
+            _ => write_value(item, items.nested(0), items.get(row, 0), out),
+        }
+    }
+    out.push(b']');
+}
+
+fn write_int(v: i64, out: &mut Vec<u8>) {
+    decimal::write(v as i128, 0, out);
+}
+
+fn write_non_finite(v: f64, out: &mut Vec<u8>) {
+    let text: &[u8] = if v.is_nan() { b"\"NaN\"" } else { [&b"\"-Infinity\""[..], b"\"Infinity\""][(v > 0.0) as usize] };
+    out.extend_from_slice(text);
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    let plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
+    if text.bytes().all(plain) {
+        quoted(out, |out| out.extend_from_slice(text.as_bytes()));
+    } else {
+        to_json(text, out);
+    }
+}
+
+fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    quoted(out, |out| {
+        let start = out.len();
+        out.resize(start + base64::encoded_len(bytes.len(), true).expect("a value is shorter than half the address space"), 0);
+        STANDARD.encode_slice(bytes, &mut out[start..]).expect("the space is as long as the encoding");
+    });
+}
+
+fn to_json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("text and finite floats have a JSON form, and memory takes it");
+}
+
+fn quoted(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    content(out);
+    out.push(b'"');
+}
+
+fn scale_of(ty: &Type) -> u8 {
+    let Type::Decimal { scale, .. } = ty else { unreachable!("a decimal is of a decimal type") };
+    *scale
+}
+
+fn fsp_of(ty: &Type) -> u8 {
+    let (Type::DateTime { fsp } | Type::Timestamp { fsp } | Type::Time { fsp }) = ty else { unreachable!("a time has fraction digits") };
+    *fsp
+}
+
+/// Pushes the fields of an object, by name, as the columns of a whole row. After an error the builder must be
+/// [cleared](RowBuilder::clear).
+pub fn push_object(builder: &mut RowBuilder, object: &Map<String, Value>) -> Result<(), ParseError> {
+    let schema = builder.layout().schema().clone();
+    for column in schema.columns() {
+        push_json(builder, object.get(&column.name).unwrap_or(&Value::Null)).map_err(|e| e.within(&column.name))?;
+    }
+    Ok(())
+}
+
+/// Pushes a JSON value as the next column of `builder`. After an error nothing was pushed.
+pub fn push_json(builder: &mut RowBuilder, value: &Value) -> Result<(), ParseError> {
+    if value.is_null() {
+        if !builder.next_column().nullable {
+            return Err(ParseError::new(builder.next_type(), "it is NULL, which the column does not allow"));
+        }
+        builder.push(Datum::Null);
+        return Ok(());
+    }
+    if let Type::Json = builder.next_type() {
+        builder.push(Datum::Json(&value.to_string()));
+        return Ok(());
+    }
+    match value {
+        Value::String(text) if !matches!(builder.next_type(), Type::Struct(_) | Type::List(_)) => push_text(builder, text),
+        Value::Number(number) => push_number(builder, number.as_str()),
+        Value::Bool(v) if *builder.next_type() == Type::Bool => {
+            builder.push(Datum::Bool(*v));
+            Ok(())
+        }
+        Value::Object(object) => push_struct(builder, object),
+        Value::Array(items) => push_list(builder, items),
+        Value::Null | Value::Bool(_) | Value::String(_) => Err(unlike(builder, value)),
+    }
+}
+
+fn push_number(builder: &mut RowBuilder, digits: &str) -> Result<(), ParseError> {
+    let ty = builder.next_type();
+    let parsed = match ty {
+        Type::Decimal { .. } | Type::Float32 | Type::Float64 => parse_scalar(ty, digits.as_bytes()),
+        Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64 => {
+            parse_scalar(ty, digits.as_bytes()).or_else(|reason| match reason {
+                NOT_AN_INTEGER => parse_whole(ty, digits),
+                other => Err(other),
+            })
+        }
+        _ => Err("it is a JSON number"),
+    };
+    match parsed {
+        Ok(datum) => builder.push(datum),
+        Err(reason) => return Err(ParseError::new(builder.next_type(), reason)),
+    }
+    Ok(())
+}
+
+/// A whole number written as `1.0` or `1e3`.
+fn parse_whole(ty: &Type, digits: &str) -> Result<Datum<'static>, &'static str> {
+    let Ok(Datum::Decimal(whole)) = decimal::parse(digits.as_bytes(), 20, 0) else { return Err(NOT_AN_INTEGER) };
+    let mut text = Vec::with_capacity(21);
+    decimal::write(whole, 0, &mut text);
+    parse_scalar(ty, &text)
+}
+
+fn push_struct(builder: &mut RowBuilder, object: &Map<String, Value>) -> Result<(), ParseError> {
+    let Type::Struct(_) = builder.next_type() else { return Err(unlike(builder, &Value::Object(Map::new()))) };
+    let mut nested = RowBuilder::new(builder.next_nested());
+    push_object(&mut nested, object)?;
+    builder.push(Datum::Struct(&nested.finish()));
+    Ok(())
+}
+
+fn push_list(builder: &mut RowBuilder, values: &[Value]) -> Result<(), ParseError> {
+    let Type::List(item) = builder.next_type() else { return Err(unlike(builder, &Value::Array(Vec::new()))) };
+    let of_structs = matches!(**item, Type::Struct(_));
+    let mut nested = RowBuilder::new(builder.next_nested());
+    let mut rows = Vec::with_capacity(values.len());
+    for (i, value) in values.iter().enumerate() {
+        let pushed = match value {
+            Value::Object(object) if of_structs => push_object(&mut nested, object),
+            other if of_structs => Err(ParseError::new(item, kind_of(other))),
+            other => push_json(&mut nested, other),
+        };
+        pushed.map_err(|e| e.within(&i.to_string()))?;
+        rows.push(nested.finish());
+    }
+    let mut list = Vec::new();
+    pack_list(rows.iter().map(|row| &row[..]), &mut list);
+    builder.push(Datum::List(&list));
+    Ok(())
+}
+
+fn unlike(builder: &RowBuilder, value: &Value) -> ParseError {
+    ParseError::new(builder.next_type(), kind_of(value))
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "it is a JSON null",
+        Value::Bool(_) => "it is a JSON true or false",
+        Value::Number(_) => "it is a JSON number",
+        Value::String(_) => "it is a JSON string",
+        Value::Array(_) => "it is a JSON array",
+        Value::Object(_) => "it is a JSON object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::arbitrary::{self, RowSource};
+    use super::super::{Column, Row, Schema};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_row_comes_back_from_its_json(schema in arbitrary::schema(), seed: u64) {
+            let layout = Layout::new(&schema);
+            let row = RowSource::new(seed).row(&layout);
+            let mut json = Vec::new();
+            write_row(&layout, &row, &mut json);
+            let Value::Object(object) = serde_json::from_slice(&json)? else { panic!("an object") };
+            let mut builder = RowBuilder::new(&layout);
+            push_object(&mut builder, &object)?;
+            prop_assert_eq!(builder.finish(), row, "{}", String::from_utf8_lossy(&json));
+        }
+    }
+
+    fn row(columns: Vec<(Column, Datum)>) -> (Layout, Row) {
+        let layout = Layout::new(&Schema::new(columns.iter().map(|(column, _)| column.clone()).collect()));
+        let mut builder = RowBuilder::new(&layout);
+        columns.iter().for_each(|(_, datum)| builder.push(*datum));
+        (layout, builder.finish())
+    }
+
+    fn column(name: &str, ty: &str) -> Column {
+        Column::new(name, ty.parse().unwrap(), true)
+    }
+
+    #[test]
+    fn every_type_has_its_form() {
+        let (layout, row) = row(vec![
+            (column("i", "int64"), Datum::Int(i64::MIN)),
+            (column("u", "uint64"), Datum::UInt(u64::MAX)),
+            (column("d", "decimal(10,2)"), Datum::Decimal(1050)),
+            (column("f", "float64"), Datum::Float64(0.1)),
+            (column("g", "float32"), Datum::Float32(0.1)),
+            (column("nan", "float64"), Datum::Float64(f64::NAN)),
+            (column("inf", "float32"), Datum::Float32(f32::NEG_INFINITY)),
+            (column("t", "text"), Datum::Text("a\"b\u{1}ü")),
+            (column("b", "binary"), Datum::Binary(&[0, 255])),
+            (column("j", "json"), Datum::Json("{\"a\":[1.50,null]}")),
+            (column("day", "date"), Datum::Date(17_441)),
+            (column("at", "datetime"), Datum::DateTime(1_506_941_793_000_000)),
+            (column("at3", "datetime(3)"), Datum::DateTime(1_506_941_793_120_000)),
+            (column("ts", "timestamp(6)"), Datum::Timestamp(-1)),
+            (column("time", "time"), Datum::Time(-3_020_399_000_000)),
+            (column("no", "bool"), Datum::Null),
+            (Column { absent_when_null: true, ..column("gone", "int8") }, Datum::Null),
+        ]);
+        let mut json = Vec::new();
+        write_row(&layout, &row, &mut json);
+        let expected = concat!(
+            r#"{"i":-9223372036854775808,"u":18446744073709551615,"d":10.50,"f":0.1,"g":0.1,"nan":"NaN","inf":"-Infinity","#,
+            r#""t":"a\"b\u0001ü","b":"AP8=","j":{"a":[1.50,null]},"day":"2017-10-02","at":"2017-10-02T10:56:33","#,
+            r#""at3":"2017-10-02T10:56:33.120","ts":"1969-12-31T23:59:59.999999Z","time":"-838:59:59","no":null}"#
+        );
+        assert_eq!(String::from_utf8(json).unwrap(), expected);
+    }
+
+    fn read(ty: &str, json: &str) -> Result<String, String> {
+        let layout = Layout::new(&Schema::new(vec![Column::new("c", ty.parse().unwrap(), false)]));
+        let mut builder = RowBuilder::new(&layout);
+        push_json(&mut builder, &serde_json::from_str(json).unwrap()).map_err(|e| e.to_string())?;
+        let mut out = Vec::new();
+        let row = builder.finish();
+        write_datum(&layout.schema().columns()[0].ty, layout.get(&row, 0), &mut out);
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn numbers_are_taken_in_every_notation_and_exactly() {
+        assert_eq!(read("int32", "1.0").unwrap(), "1");
+        assert_eq!(read("int32", "-1e3").unwrap(), "-1000");
+        assert_eq!(read("int32", "\"17\"").unwrap(), "17");
+        assert_eq!(read("uint64", "18446744073709551615").unwrap(), "18446744073709551615");
+        assert_eq!(read("decimal(65,30)", "0.000000000000000000000000000001").unwrap(), "0.000000000000000000000000000001");
+        assert_eq!(read("json", "{ \"a\" : 1.50 }").unwrap(), "{\"a\":1.50}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_without_the_value() {
+        let refused = |ty, json| read(ty, json).unwrap_err();
+        assert_eq!(refused("int8", "128"), "expected int8, but it is out of range");
+        assert_eq!(refused("int8", "1.5"), "expected int8, but it is not a whole number");
+        assert_eq!(refused("uint8", "-1"), "expected uint8, but it is out of range");
+        assert_eq!(refused("text", "5"), "expected text, but it is a JSON number");
+        assert_eq!(refused("date", "[]"), "expected date, but it is a JSON array");
+        assert_eq!(refused("bool", "1"), "expected bool, but it is a JSON number");
+        assert_eq!(refused("int8", "null"), "expected int8, but it is NULL, which the column does not allow");
+        assert_eq!(refused("decimal(4,2)", "1.005"), "expected decimal(4,2), but it has more digits behind the point than the type");
+    }
+
+    #[test]
+    fn an_error_inside_a_list_says_where() {
+        let item = Type::Struct(Schema::new(vec![Column::new("price", Type::Int8, false)]));
+        let layout = Layout::new(&Schema::new(vec![Column::new("items", Type::List(Box::new(item)), true)]));
+        let Value::Object(object) = serde_json::json!({"items": [{"price": 1}, {"price": "x"}]}) else { unreachable!() };
+        let error = push_object(&mut RowBuilder::new(&layout), &object).unwrap_err();
+        assert_eq!(error.to_string(), "expected int8, but it is not a whole number, at items.1.price");
+    }
+}

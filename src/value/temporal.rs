@@ -1,0 +1,403 @@
+//! Dates and times as text, by fixed positions: fast enough for bulk loading.
+//!
+//! In and out: days since 1970-01-01 for DATE, microseconds for the others ([`Type`](super::Type)). The calendar is the proleptic
+//! Gregorian one. Printing gives exactly `fsp` fraction digits; parsing refuses fraction digits (other than zeroes) that the column
+//! does not have, and days that do not exist. Elsewhere: what a source does with its zero dates.
+
+/// What a text cannot be; the value itself is never part of it.
+pub(super) type Reason = &'static str;
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+const DATE_FORM: Reason = "it is not of the form YYYY-MM-DD";
+const DATETIME_FORM: Reason = "it is not of the form YYYY-MM-DDTHH:MM:SS";
+const TIME_FORM: Reason = "it is not of the form HH:MM:SS";
+const NO_SUCH_DAY: Reason = "the calendar has no such day";
+const NO_SUCH_TIME: Reason = "the clock has no such time";
+const NO_SUCH_ZONE: Reason = "it ends in something that is neither Z nor an offset such as +02:00";
+const ZONE_ON_DATETIME: Reason = "it has a zone, which a datetime does not have (a timestamp does)";
+const FRACTION_FORM: Reason = "its fraction is not made of digits";
+const FRACTION_LONG: Reason = "it has more fractional second digits than the type";
+const RANGE: Reason = "it is out of range";
+
+/// Days since 1970-01-01 of `YYYY-MM-DD`, or of `+YYYYY-MM-DD` and `-YYYY-MM-DD` for years that do not have four digits.
+pub fn parse_date(text: &[u8]) -> Result<i32, Reason> {
+    let (days, used) = date_prefix(text).ok_or(DATE_FORM)??;
+    if used != text.len() {
+        return Err(DATE_FORM);
+    }
+    Ok(days)
+}
+
+/// Microseconds since 1970-01-01T00:00:00 of `YYYY-MM-DDTHH:MM:SS[.ffffff]`, with `T` or a space; a date alone is its midnight.
+pub fn parse_datetime(text: &[u8], fsp: u8) -> Result<i64, Reason> {
+    let (micros, rest) = datetime_prefix(text, fsp)?;
+    match rest {
+        [] => Ok(micros),
+        [b'Z' | b'z' | b'+' | b'-', ..] => Err(ZONE_ON_DATETIME),
+        _ => Err(DATETIME_FORM),
+    }
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z: a [datetime](parse_datetime) followed by `Z` or an offset (`+02:00`, `+0200`, `+02`).
+/// One without either is taken as UTC.
+pub fn parse_timestamp(text: &[u8], fsp: u8) -> Result<i64, Reason> {
+    let (micros, rest) = datetime_prefix(text, fsp)?;
+    if let [] | [b'Z' | b'z'] = rest {
+        return Ok(micros);
+    }
+    let (east, digits) = match rest {
+        [b'+', digits @ ..] => (true, digits),
+        [b'-', digits @ ..] => (false, digits),
+        _ => return Err(NO_SUCH_ZONE),
+    };
+    let (hours, minutes) = match digits {
+        [h1, h2] => (two(*h1, *h2), 0),
+        [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (two(*h1, *h2), two(*m1, *m2)),
+        _ => return Err(NO_SUCH_ZONE),
+    };
+    if hours > 23 || minutes > 59 {
+        return Err(NO_SUCH_ZONE);
+    }
+    let offset = (hours * 3600 + minutes * 60) as i64 * SECOND;
+    if east { micros.checked_sub(offset) } else { micros.checked_add(offset) }.ok_or(RANGE)
+}
+
+/// Microseconds of `[-]HH:MM:SS[.ffffff]`; hours may have more than two digits.
+pub fn parse_time(text: &[u8], fsp: u8) -> Result<i64, Reason> {
+    let (negative, rest) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    };
+    let hour_digits = rest.iter().position(|&b| b == b':').ok_or(TIME_FORM)?;
+    if !(1..=9).contains(&hour_digits) || rest.len() < hour_digits + 6 {
+        return Err(TIME_FORM);
+    }
+    let mut hours = 0i64;
+    for &byte in &rest[..hour_digits] {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(TIME_FORM);
+        }
+        hours = hours * 10 + digit as i64;
+    }
+    let clock = &rest[hour_digits..];
+    let (minutes, seconds) = (two(clock[1], clock[2]), two(clock[4], clock[5]));
+    if clock[3] != b':' || minutes == BAD || seconds == BAD {
+        return Err(TIME_FORM);
+    }
+    if minutes > 59 || seconds > 59 {
+        return Err(NO_SUCH_TIME);
+    }
+    let (micros, tail) = fraction(&clock[6..], fsp)?;
+    if !tail.is_empty() {
+        return Err(TIME_FORM);
+    }
+    let total = (hours * 3600 + minutes as i64 * 60 + seconds as i64) * SECOND + micros;
+    Ok(if negative { -total } else { total })
+}
+
+/// Appends `YYYY-MM-DD`.
+pub fn write_date(days: i32, out: &mut Vec<u8>) {
+    let (year, month, day) = civil_from_days(days as i64);
+    push_date(year, month, day, out);
+}
+
+/// Appends `YYYY-MM-DDTHH:MM:SS` and, if `fsp` is not 0, a point and `fsp` digits.
+pub fn write_datetime(micros: i64, fsp: u8, out: &mut Vec<u8>) {
+    let (days, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    let (year, month, day) = civil_from_days(days);
+    push_date(year, month, day, out);
+    let seconds = (of_day / SECOND) as u32;
+    let [h1, h2] = pair(seconds / 3600);
+    let [m1, m2] = pair(seconds / 60 % 60);
+    let [s1, s2] = pair(seconds % 60);
+    out.extend_from_slice(&[b'T', h1, h2, b':', m1, m2, b':', s1, s2]);
+    push_fraction((of_day % SECOND) as u32, fsp, out);
+}
+
+/// As [`write_datetime`], ended by `Z`.
+pub fn write_timestamp(micros: i64, fsp: u8, out: &mut Vec<u8>) {
+    write_datetime(micros, fsp, out);
+    out.push(b'Z');
+}
+
+/// Appends `[-]HH:MM:SS` and, if `fsp` is not 0, a point and `fsp` digits. Hours have at least two digits.
+pub fn write_time(micros: i64, fsp: u8, out: &mut Vec<u8>) {
+    if micros < 0 {
+        out.push(b'-');
+    }
+    let total = micros.unsigned_abs();
+    let seconds = total / SECOND as u64;
+    push_number(seconds / 3600, 2, out);
+    let [m1, m2] = pair((seconds / 60 % 60) as u32);
+    let [s1, s2] = pair((seconds % 60) as u32);
+    out.extend_from_slice(&[b':', m1, m2, b':', s1, s2]);
+    push_fraction((total % SECOND as u64) as u32, fsp, out);
+}
+
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, or `None` where it has no such day.
+pub fn days_from_civil(year: i64, month: u32, day: u32) -> Option<i64> {
+    if !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
+        return None;
+    }
+    // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil: years start in March.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 } as i64;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day as i64 - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
+    // The same paper, civil_from_days.
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
+    (year_of_era + era * 400 + (month <= 2) as i64, month, day)
+}
+
+fn days_in_month(year: i64, month: u32) -> u32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// More than any two digits make.
+const BAD: u32 = 1000;
+
+fn two(tens: u8, ones: u8) -> u32 {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    if tens > 9 || ones > 9 { BAD } else { tens as u32 * 10 + ones as u32 }
+}
+
+/// The days of the date that a text begins with and its length; `None` where it does not begin with one.
+fn date_prefix(text: &[u8]) -> Option<Result<(i32, usize), Reason>> {
+    let (year, at) = match text.first()? {
+        b'0'..=b'9' if text.len() >= 10 => {
+            let (century, of_century) = (two(text[0], text[1]), two(text[2], text[3]));
+            if century == BAD || of_century == BAD {
+                return None;
+            }
+            ((century * 100 + of_century) as i64, 4)
+        }
+        b'+' | b'-' => signed_year(text)?,
+        _ => return None,
+    };
+    let [b'-', m1, m2, b'-', d1, d2, ..] = text[at..] else { return None };
+    let (month, day) = (two(m1, m2), two(d1, d2));
+    if month == BAD || day == BAD {
+        return None;
+    }
+    let days = days_from_civil(year, month, day).ok_or(NO_SUCH_DAY);
+    Some(days.and_then(|days| Ok((i32::try_from(days).map_err(|_| RANGE)?, at + 6))))
+}
+
+fn signed_year(text: &[u8]) -> Option<(i64, usize)> {
+    let digits = text[1..].iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(4..=7).contains(&digits) {
+        return None;
+    }
+    let year = text[1..1 + digits].iter().fold(0i64, |year, b| year * 10 + (b - b'0') as i64);
+    Some((if text[0] == b'-' { -year } else { year }, 1 + digits))
+}
+
+/// The microseconds of the date and time that a text begins with, and what comes after.
+fn datetime_prefix(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), Reason> {
+    let (days, used) = date_prefix(text).ok_or(DATETIME_FORM)??;
+    let midnight = (days as i64).checked_mul(DAY).ok_or(RANGE)?;
+    let rest = &text[used..];
+    if rest.is_empty() {
+        return Ok((midnight, rest));
+    }
+    let [b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2, tail @ ..] = rest else { return Err(DATETIME_FORM) };
+    let (hours, minutes, seconds) = (two(*h1, *h2), two(*m1, *m2), two(*s1, *s2));
+    if hours == BAD || minutes == BAD || seconds == BAD {
+        return Err(DATETIME_FORM);
+    }
+    if hours > 23 || minutes > 59 || seconds > 59 {
+        return Err(NO_SUCH_TIME);
+    }
+    let (micros, tail) = fraction(tail, fsp)?;
+    let of_day = (hours * 3600 + minutes * 60 + seconds) as i64 * SECOND + micros;
+    Ok((midnight.checked_add(of_day).ok_or(RANGE)?, tail))
+}
+
+/// The microseconds of `.ffffff`, if the text begins with a point, and what comes after.
+fn fraction(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), Reason> {
+    let [b'.', rest @ ..] = text else { return Ok((0, text)) };
+    let (mut micros, mut unit, mut used) = (0i64, SECOND, 0usize);
+    for &byte in rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        if digit > 0 && used >= fsp as usize {
+            return Err(FRACTION_LONG);
+        }
+        unit /= 10;
+        micros += digit as i64 * unit;
+        used += 1;
+    }
+    if used == 0 { Err(FRACTION_FORM) } else { Ok((micros, &rest[used..])) }
+}
+
+fn pair(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+}
+
+fn push_date(year: i64, month: u32, day: u32, out: &mut Vec<u8>) {
+    if !(0..=9999).contains(&year) {
+        out.push(if year < 0 { b'-' } else { b'+' });
+    }
+    push_number(year.unsigned_abs(), 4, out);
+    let [m1, m2] = pair(month);
+    let [d1, d2] = pair(day);
+    out.extend_from_slice(&[b'-', m1, m2, b'-', d1, d2]);
+}
+
+/// Appends a number with at least `width` digits.
+fn push_number(number: u64, width: usize, out: &mut Vec<u8>) {
+    let mut buffer = [b'0'; 20];
+    let (mut at, mut rest) = (buffer.len(), number);
+    while rest > 0 {
+        at -= 1;
+        buffer[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&buffer[at.min(buffer.len() - width)..]);
+}
+
+fn push_fraction(micros: u32, fsp: u8, out: &mut Vec<u8>) {
+    if fsp == 0 {
+        return;
+    }
+    out.push(b'.');
+    let mut rest = micros;
+    let mut digits = [0u8; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits[..fsp.min(6) as usize]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_comes_back() {
+        let first = days_from_civil(0, 1, 1).unwrap() as i32;
+        let last = days_from_civil(9999, 12, 31).unwrap() as i32;
+        assert_eq!(last - first + 1, 3_652_425);
+        let mut text = Vec::new();
+        for days in first..=last {
+            text.clear();
+            write_date(days, &mut text);
+            assert_eq!(parse_date(&text), Ok(days));
+        }
+    }
+
+    #[test]
+    fn known_days() {
+        // From chrono's NaiveDate::signed_duration_since(1970-01-01).
+        for (text, days) in
+            [("0001-01-01", -719_162), ("1969-12-31", -1), ("1970-01-01", 0), ("2000-02-29", 11_016), ("9999-12-31", 2_932_896)]
+        {
+            assert_eq!(parse_date(text.as_bytes()), Ok(days), "{text}");
+            assert_eq!(written(|out| write_date(days, out)), text);
+        }
+        assert_eq!(written(|out| write_date(i32::MAX, out)), "+5881580-07-11");
+        assert_eq!(parse_date(b"+5881580-07-11"), Ok(i32::MAX));
+        assert_eq!(parse_date(b"+5881580-07-12"), Err(RANGE));
+        assert_eq!(parse_date(b"-0001-12-31").map(|days| written(|out| write_date(days, out))).as_deref(), Ok("-0001-12-31"));
+    }
+
+    #[test]
+    fn bad_dates() {
+        for text in ["", "2017", "2017-1-02", "2017-10-2", "2017/10/02", "17-10-02", "2017-10-02 ", "2017-10-0x", "x017-10-02"] {
+            assert_eq!(parse_date(text.as_bytes()), Err(DATE_FORM), "{text}");
+        }
+        for text in ["0000-00-00", "2017-00-01", "2017-13-01", "2017-04-31", "2017-02-29", "1900-02-29", "2017-10-00"] {
+            assert_eq!(parse_date(text.as_bytes()), Err(NO_SUCH_DAY), "{text}");
+        }
+    }
+
+    #[test]
+    fn datetimes() {
+        let at = 1_506_941_793_000_000;
+        assert_eq!(parse_datetime(b"2017-10-02T10:56:33", 0), Ok(at));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33", 6), Ok(at));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33.5", 1), Ok(at + 500_000));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33.123456", 6), Ok(at + 123_456));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33.120000000", 2), Ok(at + 120_000));
+        assert_eq!(parse_datetime(b"1970-01-02", 0), Ok(DAY));
+        assert_eq!(written(|out| write_datetime(at + 123_456, 6, out)), "2017-10-02T10:56:33.123456");
+        assert_eq!(written(|out| write_datetime(at + 120_000, 2, out)), "2017-10-02T10:56:33.12");
+        assert_eq!(written(|out| write_datetime(-1, 6, out)), "1969-12-31T23:59:59.999999");
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33.5", 0), Err(FRACTION_LONG));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33.", 6), Err(FRACTION_FORM));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:33Z", 0), Err(ZONE_ON_DATETIME));
+        assert_eq!(parse_datetime(b"2017-10-02 24:00:00", 0), Err(NO_SUCH_TIME));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56:60", 0), Err(NO_SUCH_TIME));
+        assert_eq!(parse_datetime(b"2017-10-02 10:56", 0), Err(DATETIME_FORM));
+        assert_eq!(parse_datetime(b"+999999-01-01 00:00:00", 0), Err(RANGE));
+    }
+
+    #[test]
+    fn timestamps() {
+        let at = 1_506_941_793_000_000;
+        for text in [
+            "2017-10-02T10:56:33Z",
+            "2017-10-02 10:56:33",
+            "2017-10-02T12:56:33+02:00",
+            "2017-10-02T05:26:33-0530",
+            "2017-10-02T12:56:33+02",
+        ] {
+            assert_eq!(parse_timestamp(text.as_bytes(), 0), Ok(at), "{text}");
+        }
+        assert_eq!(parse_timestamp(b"2017-10-02T12:56:33.25+02:00", 2), Ok(at + 250_000));
+        assert_eq!(written(|out| write_timestamp(at, 3, out)), "2017-10-02T10:56:33.000Z");
+        for text in ["2017-10-02T10:56:33 CET", "2017-10-02T10:56:33+2", "2017-10-02T10:56:33+24:00", "2017-10-02T10:56:33ZZ"] {
+            assert_eq!(parse_timestamp(text.as_bytes(), 0), Err(NO_SUCH_ZONE), "{text}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, fsp, micros) in [
+            ("00:00:00", 0, 0),
+            ("-838:59:59.000000", 6, -3_020_399_000_000),
+            ("838:59:59", 0, 3_020_399_000_000),
+            ("-00:00:00.000001", 6, -1),
+            ("10:00:00.5", 1, 36_000_500_000),
+        ] {
+            assert_eq!(parse_time(text.as_bytes(), fsp), Ok(micros), "{text}");
+            assert_eq!(written(|out| write_time(micros, fsp, out)), text);
+        }
+        assert_eq!(parse_time(b"10:60:00", 0), Err(NO_SUCH_TIME));
+        for text in ["", "10", "10:00", "1x:00:00", "10:00:00x", "10:0:00", "::", "10000000000:00:00"] {
+            assert_eq!(parse_time(text.as_bytes(), 0), Err(TIME_FORM), "{text}");
+        }
+    }
+}
