@@ -11,4 +11,5 @@ pub mod shop;
 pub mod sinks;
 pub mod sources;
 pub mod sql;
+pub mod store;
 pub mod value;

@@ -1,0 +1,338 @@
+//! The first load of inputs and views: sorted runs written as table files, past journal and write buffers.
+//!
+//! Rows are collected up to [`CHUNK_BYTES`] over all inputs and views together; the fullest buffer then goes to a thread that sorts
+//! it and appends it to its open run if it comes after it, and starts a new run otherwise. So rows that come in key order make
+//! one run, and rows that come in any order make a few, which the storage engine merges in its own time. Memory: the chunk that
+//! fills and the one being written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use fjall::Keyspace;
+
+use crate::value::{Diff, Row, key};
+
+use super::commit::{Commit, Committed, Loaded, check_key};
+use super::error::{At, StoreError};
+use super::record::{self, Counters, HASH_BYTES};
+use super::space::{InputSpace, ViewSpace};
+use super::{Spaces, Store};
+
+const CHUNK_BYTES: usize = 12 << 20;
+
+/// A bulk load under way; see [`Store::bulk_load`]. Dropped without [`finish`](BulkLoad::finish) it is given up: the
+/// store takes no commit until it is defined or opened again, and what was loaded is gone with that.
+pub struct BulkLoad {
+    store: Store,
+    inputs: Vec<Target<InputSpace>>,
+    views: Vec<Target<ViewSpace>>,
+    buffered: usize,
+    counters: BTreeMap<u32, Counters>,
+    key: Vec<u8>,
+    finished: bool,
+    to_writer: Option<SyncSender<Chunk>>,
+    writer: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+struct Target<S> {
+    space: Arc<S>,
+    /// What the writer knows it by.
+    index: usize,
+    rows: Buffer,
+}
+
+impl std::fmt::Debug for BulkLoad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BulkLoad").field("buffered", &self.buffered).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Begins to load what [`define`](Store::define) called new or changed. Commits are refused until it is finished or dropped, and
+    /// nothing of it can be read.
+    pub fn bulk_load(&self) -> Result<BulkLoad, StoreError> {
+        self.sound_writer()?.refuse_after_giving_up()?;
+        if self.0.loading.swap(true, Ordering::AcqRel) {
+            return Err(StoreError::Contract("two bulk loads at once".into()));
+        }
+        let Spaces { inputs, views } = &*self.0.spaces.read().expect("nothing panics while it holds this");
+        let first_view = inputs.len();
+        let spaces: Vec<RunsOf> = inputs.iter().map(|i| RunsOf::input(i)).chain(views.iter().map(|v| RunsOf::view(v))).collect();
+        let (to_writer, chunks) = sync_channel(0);
+        let dir = self.dir().to_path_buf();
+        let thread = std::thread::Builder::new().name("bulk-load".into()).spawn(move || write_runs(&spaces, &chunks, &dir));
+        let writer = thread.at(self.dir()).inspect_err(|_| self.0.loading.store(false, Ordering::Release))?;
+        let target = |index, space| Target { space, index, rows: Buffer::default() };
+        Ok(BulkLoad {
+            store: self.clone(),
+            inputs: inputs.iter().enumerate().map(|(i, space)| target(i, space.clone())).collect(),
+            views: views
+                .iter()
+                .enumerate()
+                .map(|(i, space)| Target { space: space.clone(), index: first_view + i, rows: Buffer::default() })
+                .collect(),
+            buffered: 0,
+            counters: BTreeMap::new(),
+            key: Vec::new(),
+            finished: false,
+            to_writer: Some(to_writer),
+            writer: Some(writer),
+        })
+    }
+}
+
+impl BulkLoad {
+    /// Rows of a new input, one copy each, in any order. Of rows with the same primary key the one that came last stays.
+    pub fn input<'a>(&mut self, input: usize, rows: impl IntoIterator<Item = &'a [u8]>) -> Result<(), StoreError> {
+        let target = self.inputs.get_mut(input).ok_or_else(|| StoreError::Contract(format!("input {input} is not defined")))?;
+        let space = target.space.clone();
+        if space.record.ready {
+            return Err(StoreError::Contract(format!("`{}` is loaded already", space.record.name)));
+        }
+        for row in rows {
+            let target = &mut self.inputs[input];
+            let counters = self.counters.entry(space.record.id).or_default();
+            counters.rows += 1;
+            counters.bytes += row.len() as i64;
+            self.buffered += match space.is_multiset() {
+                true => target.rows.push(&xxhash_rust::xxh3::xxh3_128(row).to_be_bytes(), &[], row),
+                false => {
+                    self.key.clear();
+                    key::of_into(&space.layout, row, &space.record.key, &mut self.key);
+                    check_key(&space.record.name, &self.key)?;
+                    target.rows.push(&self.key, &[], row)
+                }
+            };
+            self.write_when_full()?;
+        }
+        Ok(())
+    }
+
+    /// Rows of a new view with their keys, no key twice. Key order is quickest, any order is right.
+    pub fn view<'a>(&mut self, view: usize, rows: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), StoreError> {
+        let target = self.views.get_mut(view).ok_or_else(|| StoreError::Contract(format!("view {view} is not defined")))?;
+        let space = target.space.clone();
+        if space.record.ready {
+            return Err(StoreError::Contract(format!("`{}` is loaded already", space.record.name)));
+        }
+        for (key, row) in rows {
+            check_key(&space.record.name, key)?;
+            let counters = self.counters.entry(space.record.id).or_default();
+            counters.rows += 1;
+            counters.bytes += (key.len() + row.len()) as i64;
+            self.buffered += self.views[view].rows.push(key, &0u64.to_be_bytes(), row);
+            self.write_when_full()?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was loaded durable, then commits: from there on it counts. The commit may change other views and any input, and
+    /// carries the positions that the rows are of. The changelogs of the loaded views start after its tick.
+    pub fn finish(mut self, commit: Commit) -> Result<Committed, StoreError> {
+        for target in &mut self.inputs {
+            send(self.to_writer.as_ref(), target.index, &mut target.rows);
+        }
+        for target in &mut self.views {
+            send(self.to_writer.as_ref(), target.index, &mut target.rows);
+        }
+        self.join()?;
+        self.finished = true;
+        let store = self.store.clone();
+        let mut writer = store.sound_writer()?;
+        let counters = std::mem::take(&mut self.counters);
+        let committed = store.commit_noted(&mut writer, commit, Some(Loaded { counters }));
+        drop(writer);
+        committed
+    }
+
+    /// Hands the fullest buffer to the writer.
+    fn write_when_full(&mut self) -> Result<(), StoreError> {
+        if self.buffered < CHUNK_BYTES {
+            return Ok(());
+        }
+        let inputs = self.inputs.iter_mut().map(|t| (t.index, &mut t.rows));
+        let views = self.views.iter_mut().map(|t| (t.index, &mut t.rows));
+        let (index, rows) = inputs.chain(views).max_by_key(|(_, rows)| rows.bytes.len()).expect("something is buffered");
+        self.buffered -= rows.size();
+        match send(self.to_writer.as_ref(), index, rows) {
+            true => Ok(()),
+            // The writer is gone, and says why.
+            false => self.join(),
+        }
+    }
+
+    fn join(&mut self) -> Result<(), StoreError> {
+        self.to_writer = None;
+        let Some(writer) = self.writer.take() else { return Err(StoreError::Failed { dir: self.store.dir().into() }) };
+        let written = writer.join().unwrap_or_else(|_| Err(StoreError::Contract("the writer of a bulk load panicked".into())));
+        if written.is_err() {
+            self.store.writer().failed = true;
+        }
+        written
+    }
+}
+
+impl Drop for BulkLoad {
+    fn drop(&mut self) {
+        if self.writer.is_some() {
+            let _ = self.join();
+        }
+        if !self.finished {
+            self.store.writer().load_given_up = true;
+        }
+        self.store.0.loading.store(false, Ordering::Release);
+    }
+}
+
+fn send(to_writer: Option<&SyncSender<Chunk>>, index: usize, rows: &mut Buffer) -> bool {
+    let rows = std::mem::take(rows);
+    rows.entries.is_empty() || to_writer.is_some_and(|to| to.send(Chunk { index, rows }).is_ok())
+}
+
+struct Chunk {
+    index: usize,
+    rows: Buffer,
+}
+
+/// Keys and values one after the other, and where each is.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// The first bytes of the key, so that most comparisons need no look at the others.
+    first: u128,
+    at: u32,
+    key_len: u32,
+    value_len: u32,
+}
+
+impl Buffer {
+    /// How many bytes it took.
+    fn push(&mut self, key: &[u8], head: &[u8], row: &[u8]) -> usize {
+        let mut first = [0; 16];
+        let take = key.len().min(16);
+        first[..take].copy_from_slice(&key[..take]);
+        let value_len = head.len() + row.len();
+        self.entries.push(Entry {
+            first: u128::from_be_bytes(first),
+            at: self.bytes.len() as u32,
+            key_len: key.len() as u32,
+            value_len: value_len as u32,
+        });
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(head);
+        self.bytes.extend_from_slice(row);
+        key.len() + value_len + size_of::<Entry>()
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+    }
+
+    fn key(&self, entry: &Entry) -> &[u8] {
+        &self.bytes[entry.at as usize..][..entry.key_len as usize]
+    }
+
+    fn value(&self, entry: &Entry) -> &[u8] {
+        &self.bytes[(entry.at + entry.key_len) as usize..][..entry.value_len as usize]
+    }
+
+    /// The entries by key; of equal keys, as they came.
+    fn sorted(&self) -> Vec<Entry> {
+        let mut entries = self.entries.clone();
+        entries.sort_by(|a, b| a.first.cmp(&b.first).then_with(|| self.key(a).cmp(self.key(b))));
+        entries
+    }
+}
+
+/// Where the runs of one input or view go.
+struct RunsOf {
+    rows: Keyspace,
+    multiset: bool,
+}
+
+impl RunsOf {
+    fn input(space: &InputSpace) -> RunsOf {
+        RunsOf { rows: space.rows.clone(), multiset: space.is_multiset() }
+    }
+
+    fn view(space: &ViewSpace) -> RunsOf {
+        RunsOf { rows: space.rows.clone(), multiset: false }
+    }
+}
+
+/// A run that can still be appended to.
+struct Run<'a> {
+    table: Table<'a>,
+    last_key: Vec<u8>,
+}
+
+/// The storage engine's table writer, whose type has no name outside of it: takes a key and value, or `None` for the end.
+type Table<'a> = Box<dyn FnMut(Option<(&[u8], &[u8])>) -> fjall::Result<()> + 'a>;
+
+fn open_table(rows: &Keyspace) -> fjall::Result<Table<'_>> {
+    let mut ingestion = Some(rows.start_ingestion()?);
+    Ok(Box::new(move |entry| match (entry, ingestion.as_mut()) {
+        (Some((key, value)), Some(table)) => table.write(key, value),
+        (_, None) => Ok(()),
+        (None, Some(_)) => ingestion.take().map_or(Ok(()), |table| table.finish()),
+    }))
+}
+
+/// Writes chunks until no more come, then makes every run whole: synced, and visible to whoever may read it.
+fn write_runs(targets: &[RunsOf], chunks: &Receiver<Chunk>, dir: &Path) -> Result<(), StoreError> {
+    let mut open: Vec<Option<Run>> = targets.iter().map(|_| None).collect();
+    let mut runs_begun = vec![0; targets.len()];
+    for Chunk { index, rows } in chunks {
+        let target = &targets[index];
+        let entries = rows.sorted();
+        let first_key = rows.key(&entries[0]);
+        if let Some(mut run) = open[index].take_if(|run| *run.last_key >= *first_key) {
+            (run.table)(None).at(dir)?;
+        }
+        if open[index].is_none() {
+            runs_begun[index] += 1;
+            open[index] = Some(Run { table: open_table(&target.rows).at(dir)?, last_key: Vec::new() });
+        }
+        let run = open[index].as_mut().expect("opened above");
+        match target.multiset {
+            true => write_multiset(&mut run.table, &rows, &entries, runs_begun[index], dir)?,
+            false => write_keyed(&mut run.table, &rows, &entries).at(dir)?,
+        }
+        run.last_key = rows.key(entries.last().expect("not empty")).to_vec();
+    }
+    for mut run in open.into_iter().flatten() {
+        (run.table)(None).at(dir)?;
+    }
+    Ok(())
+}
+
+fn write_keyed(table: &mut Table, rows: &Buffer, entries: &[Entry]) -> fjall::Result<()> {
+    for of_key in entries.chunk_by(|a, b| rows.key(a) == rows.key(b)) {
+        let last = of_key.last().expect("not empty");
+        table(Some((rows.key(last), rows.value(last))))?;
+    }
+    Ok(())
+}
+
+/// Each run is a part of its own, so that a row's copies in several runs add up.
+fn write_multiset(table: &mut Table, rows: &Buffer, entries: &[Entry], run: u32, dir: &Path) -> Result<(), StoreError> {
+    let mut held: Vec<(Row, Diff)> = Vec::new();
+    for of_hash in entries.chunk_by(|a, b| rows.key(a) == rows.key(b)) {
+        held.clear();
+        for entry in of_hash {
+            record::add_to_multiset(&mut held, rows.value(entry), 1);
+        }
+        let hash = *rows.key(&of_hash[0]).first_chunk::<HASH_BYTES>().expect("a multiset is keyed by a hash");
+        table(Some((&record::multiset_part(hash, run), &record::multiset_value(&held)))).at(dir)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What the store holds: the inputs and views by name, with their schemas, so that a reader at rest needs no spec.
+//!
+//! Kept as one JSON record. Ids are never given twice, so whatever is left of a dropped input or view cannot come back as
+//! part of another.
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::{Column, Schema, Type};
+
+/// A captured table whose current rows are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputDef {
+    /// With its source's name, e.g. `shop.ecom_orders`.
+    pub name: String,
+    pub schema: Schema,
+    /// The columns of the primary key; empty: a multiset.
+    pub key: Vec<usize>,
+}
+
+/// A view whose rows and changelog are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewDef {
+    pub name: String,
+    pub schema: Schema,
+    /// The columns of the key, in key order.
+    pub key: Vec<usize>,
+    /// Changes when the view's definition does: equal text, equal answers.
+    pub fingerprint: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Catalog {
+    pub(super) next_id: u32,
+    pub(super) inputs: Vec<InputRecord>,
+    pub(super) views: Vec<ViewRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct InputRecord {
+    pub(super) id: u32,
+    /// Whether a commit has made its rows whole; a record that is not is dropped when the store is opened.
+    pub(super) ready: bool,
+    pub(super) name: String,
+    #[serde(with = "schema_json")]
+    pub(super) schema: Schema,
+    pub(super) key: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ViewRecord {
+    pub(super) id: u32,
+    pub(super) ready: bool,
+    pub(super) name: String,
+    #[serde(with = "schema_json")]
+    pub(super) schema: Schema,
+    pub(super) key: Vec<usize>,
+    pub(super) fingerprint: String,
+}
+
+impl Catalog {
+    pub(super) fn take_id(&mut self) -> u32 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Without what no commit has made whole.
+    pub(super) fn ready_only(mut self) -> Catalog {
+        self.inputs.retain(|i| i.ready);
+        self.views.retain(|v| v.ready);
+        self
+    }
+
+    pub(super) fn all_ready(mut self) -> Catalog {
+        self.inputs.iter_mut().for_each(|i| i.ready = true);
+        self.views.iter_mut().for_each(|v| v.ready = true);
+        self
+    }
+}
+
+/// A schema as JSON: a list of columns; a type is its name, or `{"struct": [columns]}`, or `{"list": type}`.
+mod schema_json {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct ColumnJson {
+        name: String,
+        #[serde(rename = "type")]
+        ty: TypeJson,
+        nullable: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        absent_when_null: bool,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum TypeJson {
+        Name(String),
+        Struct {
+            #[serde(rename = "struct")]
+            columns: Vec<ColumnJson>,
+        },
+        List {
+            #[serde(rename = "list")]
+            item: Box<TypeJson>,
+        },
+    }
+
+    pub(super) fn serialize<S: Serializer>(schema: &Schema, serializer: S) -> Result<S::Ok, S::Error> {
+        columns_json(schema).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Schema, D::Error> {
+        columns(Vec::<ColumnJson>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+
+    fn columns_json(schema: &Schema) -> Vec<ColumnJson> {
+        let column = |c: &Column| ColumnJson {
+            name: c.name.clone(),
+            ty: type_json(&c.ty),
+            nullable: c.nullable,
+            absent_when_null: c.absent_when_null,
+        };
+        schema.columns().iter().map(column).collect()
+    }
+
+    fn type_json(ty: &Type) -> TypeJson {
+        match ty {
+            Type::Struct(schema) => TypeJson::Struct { columns: columns_json(schema) },
+            Type::List(item) => TypeJson::List { item: Box::new(type_json(item)) },
+            scalar => TypeJson::Name(scalar.to_string()),
+        }
+    }
+
+    fn columns(json: Vec<ColumnJson>) -> Result<Schema, String> {
+        let mut columns = Vec::with_capacity(json.len());
+        for c in json {
+            columns.push(Column { name: c.name, ty: ty(c.ty)?, nullable: c.nullable, absent_when_null: c.absent_when_null });
+        }
+        Ok(Schema::new(columns))
+    }
+
+    fn ty(json: TypeJson) -> Result<Type, String> {
+        Ok(match json {
+            TypeJson::Name(name) => name.parse()?,
+            TypeJson::Struct { columns } => Type::Struct(self::columns(columns)?),
+            TypeJson::List { item } => Type::List(Box::new(ty(*item)?)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_comes_back_from_the_catalog_as_it_went_in() {
+        let scalars = [
+            Type::Bool,
+            Type::Int8,
+            Type::Int16,
+            Type::Int32,
+            Type::Int64,
+            Type::UInt8,
+            Type::UInt16,
+            Type::UInt32,
+            Type::UInt64,
+            Type::Float32,
+            Type::Float64,
+            Type::Decimal { precision: 65, scale: 30 },
+            Type::Decimal { precision: 10, scale: 0 },
+            Type::Text,
+            Type::Binary,
+            Type::Json,
+            Type::Date,
+            Type::DateTime { fsp: 0 },
+            Type::DateTime { fsp: 6 },
+            Type::Timestamp { fsp: 3 },
+            Type::Time { fsp: 1 },
+        ];
+        let mut columns: Vec<Column> =
+            scalars.iter().enumerate().map(|(i, ty)| Column::new(format!("c{i}"), ty.clone(), i % 2 == 0)).collect();
+        let inner = Schema::new(columns.clone());
+        columns.push(Column { absent_when_null: true, ..Column::new("object", Type::Struct(inner.clone()), true) });
+        columns.push(Column::new("array", Type::List(Box::new(Type::Struct(inner))), false));
+        columns.push(Column::new("lists", Type::List(Box::new(Type::List(Box::new(Type::Int64)))), false));
+        let record =
+            ViewRecord { id: 1, ready: true, name: "v".into(), schema: Schema::new(columns), key: vec![0, 2], fingerprint: "f".into() };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<ViewRecord>(&text).unwrap(), record);
+    }
+}

@@ -1,0 +1,190 @@
+//! Following a view: every real change after a tick, in tick and key order.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map;
+use std::iter::Peekable;
+
+use fjall::Readable;
+
+use crate::value::{Row, Tick};
+
+use super::error::{At, StoreError};
+use super::view::Scan;
+use super::{Store, ViewReader, record};
+
+/// One key's change at one tick. `before` and `after` are never the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeEntry {
+    pub tick: Tick,
+    /// Counts the changes of a tick, from 0.
+    pub ordinal: u32,
+    pub key: Row,
+    pub before: Option<Row>,
+    pub after: Option<Row>,
+}
+
+/// Whole ticks of a changelog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    pub entries: Vec<ChangeEntry>,
+    /// `entries` are all that happened up to and with this tick.
+    pub up_to: Tick,
+}
+
+/// Entries of a changelog up to and with the commit that was the last when it was asked for.
+pub struct ChangeIter {
+    up_to: Tick,
+    store: Store,
+    base: Option<Base>,
+    entries: fjall::Iter,
+}
+
+impl std::fmt::Debug for ChangeIter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChangeIter").field("up_to", &self.up_to).finish_non_exhaustive()
+    }
+}
+
+impl ViewReader {
+    /// What happened after tick `after`: all of it, or at least one tick and then no more ticks than it takes to have `limit`
+    /// entries. An answer without entries still tells how far the view is.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] where the changelog no longer reaches back to `after`.
+    pub fn changes(&self, after: Tick, limit: usize) -> Result<Changes, StoreError> {
+        let mut iter = self.changes_after(after)?;
+        let mut entries: Vec<ChangeEntry> = Vec::new();
+        for entry in &mut iter {
+            let entry = entry?;
+            if let Some(last) = entries.last()
+                && entries.len() >= limit
+                && last.tick != entry.tick
+            {
+                let up_to = last.tick;
+                return Ok(Changes { entries, up_to });
+            }
+            entries.push(entry);
+        }
+        Ok(Changes { entries, up_to: iter.up_to })
+    }
+
+    /// As [`changes`](ViewReader::changes), all of it, one by one.
+    pub fn changes_after(&self, after: Tick) -> Result<ChangeIter, StoreError> {
+        let snapshot = self.store.0.db.snapshot();
+        let floor = self.store.floor(&snapshot, self.space.record.id)?;
+        if after < floor {
+            return Err(StoreError::Compacted { view: self.name().into(), asked: after, floor });
+        }
+        let up_to = self.store.tick_of_snapshot(&snapshot)?;
+        let entries = snapshot.range(&self.space.log, record::log_key(after.next(), 0)..);
+        Ok(ChangeIter { up_to, store: self.store.clone(), base: None, entries })
+    }
+
+    /// The whole history that is still known: first the view as of the changelog's floor, as insertions in key order at that tick,
+    /// then every change since. Memory: the keys that changed since the floor.
+    pub fn changes_from_start(&self) -> Result<ChangeIter, StoreError> {
+        let snapshot = self.store.0.db.snapshot();
+        let dir = self.store.dir();
+        let floor = self.store.floor(&snapshot, self.space.record.id)?;
+        let up_to = self.store.tick_of_snapshot(&snapshot)?;
+        let since_floor = || snapshot.range(&self.space.log, record::log_key(floor.next(), 0)..);
+        let mut first_changes: BTreeMap<Row, [u8; 12]> = BTreeMap::new();
+        for guard in since_floor() {
+            let (key, value) = guard.into_inner().at(dir)?;
+            let entry = record::read_log(&key, &value).ok_or_else(|| self.store.cut_short())?;
+            first_changes.entry(entry.key).or_insert_with(|| record::log_key(entry.tick, entry.ordinal));
+        }
+        let rows = Scan::over(up_to, self.store.clone(), snapshot.iter(&self.space.rows));
+        let base = Base {
+            floor,
+            ordinal: 0,
+            rows,
+            row: None,
+            first_changes: first_changes.into_iter().peekable(),
+            log: self.space.log.clone(),
+            snapshot: snapshot.clone(),
+        };
+        Ok(ChangeIter { up_to, store: self.store.clone(), base: Some(base), entries: since_floor() })
+    }
+}
+
+impl ChangeIter {
+    /// Once the iterator has ended: everything up to and with this tick was in it.
+    pub fn up_to(&self) -> Tick {
+        self.up_to
+    }
+}
+
+impl Iterator for ChangeIter {
+    type Item = Result<ChangeEntry, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(base) = &mut self.base {
+            match base.next(&self.store) {
+                Some(entry) => return Some(entry),
+                None => self.base = None,
+            }
+        }
+        let guard = self.entries.next()?;
+        let read = guard.into_inner().at(self.store.dir());
+        Some(read.and_then(|(key, value)| record::read_log(&key, &value).ok_or_else(|| self.store.cut_short())))
+    }
+}
+
+/// The view as of the floor: rows that did not change since, as they are, and for the others what their first change had before.
+struct Base {
+    floor: Tick,
+    ordinal: u32,
+    rows: Scan,
+    row: Option<(Row, Row)>,
+    first_changes: Peekable<btree_map::IntoIter<Row, [u8; 12]>>,
+    log: fjall::Keyspace,
+    snapshot: fjall::Snapshot,
+}
+
+impl Base {
+    fn next(&mut self, store: &Store) -> Option<Result<ChangeEntry, StoreError>> {
+        loop {
+            if self.row.is_none() {
+                match self.next_unchanged() {
+                    Some(Ok(row)) => self.row = Some(row),
+                    Some(Err(e)) => return Some(Err(e)),
+                    None => {}
+                }
+            }
+            let changed_first = match (&self.row, self.first_changes.peek()) {
+                (None, None) => return None,
+                (Some((key, _)), Some((changed, _))) => changed < key,
+                (row, _) => row.is_none(),
+            };
+            let (key, row) = match changed_first {
+                false => self.row.take().expect("matched above"),
+                true => match self.before_first_change(store) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => continue,
+                    Err(e) => return Some(Err(e)),
+                },
+            };
+            let ordinal = self.ordinal;
+            self.ordinal += 1;
+            return Some(Ok(ChangeEntry { tick: self.floor, ordinal, key, before: None, after: Some(row) }));
+        }
+    }
+
+    fn next_unchanged(&mut self) -> Option<Result<(Row, Row), StoreError>> {
+        loop {
+            match self.rows.next_with_tick()? {
+                Ok((_, changed, _)) if changed > self.floor => {}
+                Ok((key, _, row)) => return Some(Ok((key, row))),
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+
+    fn before_first_change(&mut self, store: &Store) -> Result<Option<(Row, Row)>, StoreError> {
+        let (key, at) = self.first_changes.next().expect("peeked");
+        let value = self.snapshot.get(&self.log, at).at(store.dir())?.ok_or_else(|| store.cut_short())?;
+        let entry = record::read_log(&at, &value).ok_or_else(|| store.cut_short())?;
+        Ok(entry.before.map(|row| (key, row)))
+    }
+}

@@ -1,0 +1,310 @@
+//! The one way in after the first load: whole ticks, in one atomic batch.
+
+use std::collections::BTreeMap;
+
+use fjall::{OwnedWriteBatch, Readable};
+
+use crate::value::{Diff, Position, Row, Tick};
+
+use super::error::{At, StoreError};
+use super::record::{self, Counters, TickRecord};
+use super::space::ViewSpace;
+use super::{CATALOG, CHECKPOINT, Checkpoint, MAX_KEY_BYTES, SourcePosition, Store, Writer, id_key, now_ms};
+
+/// Everything that happened after the last commit, up to and with tick `up_to`.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Later than the last commit's; or the same, and then only positions move on.
+    pub up_to: Tick,
+    /// Where the ticks came from: at most one mark per tick and source. A source that is not named stays where it was.
+    pub ticks: Vec<TickMark>,
+    /// Changes of held inputs, in any order, by the input's index.
+    pub inputs: Vec<(usize, Vec<(Tick, Row, Diff)>)>,
+    pub views: Vec<ViewBatch>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TickMark {
+    pub tick: Tick,
+    /// The source's name.
+    pub source: String,
+    pub position: Position,
+    /// The source's commit time, in ms since 1970.
+    pub committed_ms: Option<u64>,
+}
+
+/// What one view came to.
+#[derive(Debug, Default)]
+pub struct ViewBatch {
+    pub view: usize,
+    /// In any order, at most one for each tick and key.
+    pub changes: Vec<ViewChange>,
+    pub errors: Vec<ErrorChange>,
+}
+
+/// The row of `key` from `tick` on. One that is as it was is no change, and leaves no trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewChange {
+    pub tick: Tick,
+    pub key: Row,
+    pub after: Option<Row>,
+}
+
+/// A reason why rows of the view are missing, added or taken away `diff` times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorChange {
+    pub tick: Tick,
+    pub message: String,
+    pub diff: Diff,
+}
+
+/// What a commit came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    pub up_to: Tick,
+    /// For each batch of the commit.
+    pub views: Vec<ViewCommitted>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ViewCommitted {
+    pub view: usize,
+    /// Rows that are now other than before the commit, or were at some tick of it.
+    pub rows: u64,
+    /// Real changes: for each tick, the rows that it changed.
+    pub changes: u64,
+}
+
+/// What a bulk load put beside the journal, to be made to count by the commit that ends it.
+pub(super) struct Loaded {
+    /// By id.
+    pub(super) counters: BTreeMap<u32, Counters>,
+}
+
+impl Store {
+    /// Makes a commit durable and visible, all of it or nothing. Once it failed, this and every later one is refused until the
+    /// folder is opened again: the state is then the last whole commit. Memory: a few times the commit's rows.
+    pub fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        let mut writer = self.sound_writer()?;
+        self.refuse_while_loading()?;
+        writer.refuse_after_giving_up()?;
+        self.commit_noted(&mut writer, commit, None)
+    }
+
+    pub(super) fn commit_noted(&self, writer: &mut Writer, commit: Commit, load: Option<Loaded>) -> Result<Committed, StoreError> {
+        let done = self.write_commit(writer, commit, load);
+        writer.failed |= done.is_err();
+        done
+    }
+
+    fn write_commit(&self, writer: &mut Writer, commit: Commit, load: Option<Loaded>) -> Result<Committed, StoreError> {
+        let last = writer.checkpoint.clone().unwrap_or_default();
+        check_ticks(&commit, last.tick)?;
+        let mut batch = self.batch();
+        let mut counters: BTreeMap<u32, Counters> = load.as_ref().map(|l| l.counters.clone()).unwrap_or_default();
+        if writer.unready {
+            self.make_ready(writer, &mut batch, &commit, load.is_some());
+        }
+        for (input, deltas) in commit.inputs {
+            self.write_input(&mut batch, &mut counters, input, deltas)?;
+        }
+        let mut views = Vec::with_capacity(commit.views.len());
+        for view in commit.views {
+            let space = self.view_space(view.view)?;
+            if load.is_some() && !space.record.ready {
+                return Err(StoreError::Contract(format!("`{}` is loaded and changed in one commit", space.record.name)));
+            }
+            // A new view in a store that already had ticks must not look as if it had been there: it starts at its floor.
+            let logged = space.record.ready || last.tick == Tick(0);
+            views.push(self.write_view(&mut batch, &mut counters, &space, view, logged)?);
+        }
+        for (id, counters) in counters {
+            batch.insert(&self.0.meta, id_key(b'n', id), record::counters_value(&counters));
+        }
+        let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks);
+        batch.commit().at(self.dir())?;
+        self.now_at(writer, checkpoint);
+        Ok(Committed { up_to: commit.up_to, views })
+    }
+
+    /// From this commit on everything that is defined counts as whole.
+    fn make_ready(&self, writer: &Writer, batch: &mut OwnedWriteBatch, commit: &Commit, loaded: bool) {
+        let had_ticks = writer.checkpoint.is_some();
+        for view in writer.catalog.views.iter().filter(|v| !v.ready) {
+            let floor = if had_ticks || loaded { commit.up_to } else { Tick(0) };
+            batch.insert(&self.0.meta, id_key(b'f', view.id), floor.0.to_be_bytes());
+        }
+        let catalog = writer.catalog.clone().all_ready();
+        batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(&catalog).expect("the catalog is JSON"));
+    }
+
+    fn write_checkpoint(&self, batch: &mut OwnedWriteBatch, last: Checkpoint, up_to: Tick, ticks: Vec<TickMark>) -> Checkpoint {
+        let mut checkpoint = Checkpoint { tick: up_to, ..last };
+        let stored_ms = now_ms();
+        for TickMark { tick, source, position, committed_ms } in ticks {
+            let value = record::tick_value(&TickRecord { position: position.clone(), committed_ms, stored_ms });
+            batch.insert(&self.0.ticks, record::tick_key(tick, &source), value);
+            let newest = checkpoint.sources.get(&source).is_none_or(|held| held.tick <= tick);
+            if newest {
+                checkpoint.sources.insert(source, SourcePosition { tick, position, committed_ms });
+            }
+        }
+        batch.insert(&self.0.meta, CHECKPOINT, serde_json::to_vec(&checkpoint).expect("a checkpoint is JSON"));
+        checkpoint
+    }
+
+    /// The batch is on disk: lets everybody know.
+    fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint) {
+        if writer.unready {
+            writer.unready = false;
+            writer.catalog = std::mem::take(&mut writer.catalog).all_ready();
+            self.0.spaces.write().expect("nothing panics while it holds this").make_ready(&writer.catalog);
+        }
+        let tick = checkpoint.tick;
+        writer.checkpoint = Some(checkpoint);
+        self.0.committed.send_replace(tick);
+    }
+
+    fn write_view(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        counters: &mut BTreeMap<u32, Counters>,
+        space: &ViewSpace,
+        view: ViewBatch,
+        logged: bool,
+    ) -> Result<ViewCommitted, StoreError> {
+        let mut count = self.counted(counters, space.record.id)?;
+        let mut changes = view.changes;
+        changes.sort_by(|a, b| (&a.key, a.tick).cmp(&(&b.key, b.tick)));
+        let mut done = ViewCommitted { view: view.view, ..ViewCommitted::default() };
+        let mut log: Vec<(Tick, Vec<u8>)> = Vec::new();
+        for of_key in changes.chunk_by(|a, b| a.key == b.key) {
+            check_key(&space.record.name, &of_key[0].key)?;
+            self.write_row(batch, &mut count, &mut log, space, of_key)?.then(|| done.rows += 1);
+        }
+        done.changes = log.len() as u64;
+        count.changes += log.len() as i64;
+        if logged {
+            // Stable: within a tick the entries stay in key order.
+            log.sort_by_key(|(tick, _)| *tick);
+            for of_tick in log.chunk_by_mut(|a, b| a.0 == b.0) {
+                for (ordinal, (tick, value)) in of_tick.iter_mut().enumerate() {
+                    batch.insert(&space.log, record::log_key(*tick, ordinal as u32), std::mem::take(value));
+                }
+            }
+        }
+        self.write_errors(batch, &mut count, space.record.id, view.errors)?;
+        counters.insert(space.record.id, count);
+        Ok(done)
+    }
+
+    /// Writes what one key came to; whether it changed at all.
+    fn write_row(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        count: &mut Counters,
+        log: &mut Vec<(Tick, Vec<u8>)>,
+        space: &ViewSpace,
+        changes: &[ViewChange],
+    ) -> Result<bool, StoreError> {
+        let key: &[u8] = &changes[0].key;
+        let held = space.rows.get(key).at(self.dir())?;
+        let held = match &held {
+            Some(value) => Some(record::read_view_row(value).ok_or_else(|| self.cut_short())?.1),
+            None => None,
+        };
+        let (mut now, mut changed_at) = (held, None);
+        for change in changes {
+            if changed_at == Some(change.tick) {
+                let name = &space.record.name;
+                return Err(StoreError::Contract(format!("`{name}` has two changes of one key at tick {}", change.tick)));
+            }
+            let after = change.after.as_deref();
+            if after != now {
+                log.push((change.tick, record::log_value(key, now, after)));
+                (now, changed_at) = (after, Some(change.tick));
+            }
+        }
+        let Some(tick) = changed_at else { return Ok(false) };
+        let bytes = |row: Option<&[u8]>| row.map_or(0, |row| (key.len() + row.len()) as i64);
+        count.bytes += bytes(now) - bytes(held);
+        count.rows += now.is_some() as i64 - held.is_some() as i64;
+        match now {
+            Some(row) => batch.insert(&space.rows, key, record::view_row(tick, row)),
+            None if held.is_some() => batch.remove(&space.rows, key),
+            None => {}
+        }
+        Ok(true)
+    }
+
+    /// The counters of an input or view as this commit has made them so far.
+    pub(super) fn counted(&self, counters: &BTreeMap<u32, Counters>, id: u32) -> Result<Counters, StoreError> {
+        match counters.get(&id) {
+            Some(counted) => Ok(*counted),
+            None => self.counters(&self.0.db.snapshot(), id),
+        }
+    }
+
+    fn write_errors(&self, batch: &mut OwnedWriteBatch, count: &mut Counters, id: u32, errors: Vec<ErrorChange>) -> Result<(), StoreError> {
+        let mut net: BTreeMap<String, (Diff, Tick)> = BTreeMap::new();
+        for ErrorChange { tick, message, diff } in errors {
+            let (sum, since) = net.entry(message).or_insert((0, tick));
+            *sum += diff;
+            *since = tick.min(*since);
+        }
+        for (message, (diff, tick)) in net.into_iter().filter(|(_, (diff, _))| *diff != 0) {
+            let hash = xxhash_rust::xxh3::xxh3_128(message.as_bytes()).to_be_bytes();
+            let key = [&id_key(b'e', id)[..], &hash].concat();
+            let held = self.0.db.snapshot().get(&self.0.meta, &key).at(self.dir())?;
+            let (held, since) = match &held {
+                Some(value) => super::view::read_error(value).map(|e| (e.count, e.since)).ok_or_else(|| self.cut_short())?,
+                None => (0, tick),
+            };
+            count.errors += diff;
+            match held + diff {
+                0 => batch.remove(&self.0.meta, key),
+                sum => batch.insert(&self.0.meta, key, super::view::error_value(sum, since, &message)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl super::Spaces {
+    fn make_ready(&mut self, catalog: &super::Catalog) {
+        for (space, record) in self.inputs.iter_mut().zip(&catalog.inputs) {
+            let (layout, rows) = (space.layout.clone(), space.rows.clone());
+            *space = std::sync::Arc::new(super::InputSpace { record: record.clone(), layout, rows });
+        }
+        for (space, record) in self.views.iter_mut().zip(&catalog.views) {
+            let (rows, log) = (space.rows.clone(), space.log.clone());
+            *space = std::sync::Arc::new(ViewSpace { record: record.clone(), rows, log });
+        }
+    }
+}
+
+fn check_ticks(commit: &Commit, last: Tick) -> Result<(), StoreError> {
+    let Commit { up_to, ticks, inputs, views } = commit;
+    let inputs = inputs.iter().flat_map(|(_, deltas)| deltas.iter().map(|(tick, _, _)| tick));
+    let changes = views.iter().flat_map(|v| v.changes.iter().map(|c| &c.tick));
+    let errors = views.iter().flat_map(|v| v.errors.iter().map(|e| &e.tick));
+    let of_data = inputs.chain(changes).chain(errors);
+    if *up_to < last {
+        return Err(StoreError::Contract(format!("a commit up to tick {up_to} after one up to {last}")));
+    }
+    if let Some(tick) = of_data.copied().find(|tick| *tick <= last || tick > up_to) {
+        return Err(StoreError::Contract(format!("a change at tick {tick} in a commit after {last} up to {up_to}")));
+    }
+    match ticks.iter().find(|mark| mark.tick > *up_to) {
+        Some(mark) => Err(StoreError::Contract(format!("a mark of tick {} in a commit up to {up_to}", mark.tick))),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_key(of: &str, key: &[u8]) -> Result<(), StoreError> {
+    match key.len() {
+        0 => Err(StoreError::Contract(format!("an empty key for `{of}`"))),
+        bytes if bytes > MAX_KEY_BYTES => Err(StoreError::KeyTooLong { of: of.into(), bytes }),
+        _ => Ok(()),
+    }
+}

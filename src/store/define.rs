@@ -1,0 +1,177 @@
+//! Makes the store hold exactly the inputs and views of a spec.
+
+use std::path::Path;
+
+use fjall::{Database, OwnedWriteBatch};
+
+use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
+use super::error::{At, StoreError};
+use super::space::{log_name, rows_name};
+use super::{CATALOG, Spaces, Store, id_key};
+
+/// What the store has of each input and view that it was told of, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    pub inputs: Vec<InputState>,
+    pub views: Vec<ViewState>,
+    /// Names of the inputs and views that were held and no longer are.
+    pub dropped: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputState {
+    /// Empty: to be loaded.
+    New,
+    /// As of the checkpoint.
+    Same,
+    /// Its schema or key is another, so the rows held went; to be loaded.
+    Changed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ViewState {
+    /// Empty: to be loaded.
+    New,
+    /// As of the checkpoint.
+    Same,
+    /// Another fingerprint with the schema and key as they were: the rows of the old definition are here, and the difference
+    /// ([`ViewReader::difference`](super::ViewReader::difference)) is to be committed.
+    Redefined,
+    /// Its schema or key is another, so rows and changelog went; to be loaded.
+    Changed,
+}
+
+impl Store {
+    /// From here on the store holds these inputs and views and nothing else; commits count in these lists. What it held of others,
+    /// and what no longer fits, is dropped at once. What is new or changed counts as held from the next commit on, which must make
+    /// it whole: until then a crash drops it again.
+    ///
+    /// # Errors
+    /// [`StoreError::Contract`] where two have one name or while a bulk load runs.
+    pub fn define(&self, inputs: &[InputDef], views: &[ViewDef]) -> Result<Definition, StoreError> {
+        let mut writer = self.sound_writer()?;
+        self.refuse_while_loading()?;
+        check_names(inputs.iter().map(|i| &i.name))?;
+        check_names(views.iter().map(|v| &v.name))?;
+        let old = std::mem::take(&mut writer.catalog);
+        let mut next = Catalog { next_id: old.next_id, ..Catalog::default() };
+        let inputs: Vec<_> = inputs.iter().map(|def| next.place_input(&old, def)).collect();
+        let views: Vec<_> = views.iter().map(|def| next.place_view(&old, def)).collect();
+        // On disk a redefined view keeps its old fingerprint until the difference is committed.
+        let mut on_disk = next.clone();
+        for view in &mut on_disk.views {
+            if let Some(held) = old.views.iter().find(|held| held.id == view.id) {
+                view.fingerprint.clone_from(&held.fingerprint);
+            }
+        }
+        let written = self.write_catalog(&old, &on_disk);
+        writer.failed = written.is_err();
+        let dropped = written?;
+        writer.unready = next != on_disk || next.clone().ready_only() != next;
+        writer.catalog = next.clone();
+        writer.load_given_up = false;
+        let dir = self.dir();
+        let opened = Spaces::open(&self.0.db, &next, dir)?;
+        *self.0.spaces.write().expect("nothing panics while it holds this") = opened;
+        drop_orphans(&self.0.db, &next, dir)?;
+        Ok(Definition { inputs, views, dropped })
+    }
+
+    /// Writes the catalog without what no longer is; the names of that.
+    fn write_catalog(&self, old: &Catalog, next: &Catalog) -> Result<Vec<String>, StoreError> {
+        let dir = self.dir();
+        let mut dropped = Vec::new();
+        let mut batch = self.batch();
+        for input in old.inputs.iter().filter(|i| !next.inputs.iter().any(|n| n.id == i.id)) {
+            batch.remove(&self.0.meta, id_key(b'n', input.id));
+            if !next.inputs.iter().any(|n| n.name == input.name) {
+                dropped.push(input.name.clone());
+            }
+        }
+        for view in old.views.iter().filter(|v| !next.views.iter().any(|n| n.id == v.id)) {
+            self.remove_view_records(&mut batch, view.id)?;
+            if !next.views.iter().any(|n| n.name == view.name) {
+                dropped.push(view.name.clone());
+            }
+        }
+        batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(next).expect("the catalog is JSON"));
+        batch.commit().at(dir)?;
+        Ok(dropped)
+    }
+
+    fn remove_view_records(&self, batch: &mut OwnedWriteBatch, id: u32) -> Result<(), StoreError> {
+        batch.remove(&self.0.meta, id_key(b'n', id));
+        batch.remove(&self.0.meta, id_key(b'f', id));
+        for error in self.0.meta.prefix(id_key(b'e', id)) {
+            batch.remove(&self.0.meta, error.key().at(self.dir())?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_while_loading(&self) -> Result<(), StoreError> {
+        match self.0.loading.load(std::sync::atomic::Ordering::Acquire) {
+            true => Err(StoreError::Contract("a bulk load is running".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Catalog {
+    fn place_input(&mut self, old: &Catalog, def: &InputDef) -> InputState {
+        let held = old.inputs.iter().find(|held| held.name == def.name);
+        if let Some(held) = held.filter(|held| held.ready && held.schema == def.schema && held.key == def.key) {
+            self.inputs.push(held.clone());
+            return InputState::Same;
+        }
+        let id = self.take_id();
+        let InputDef { name, schema, key } = def.clone();
+        self.inputs.push(InputRecord { id, ready: false, name, schema, key });
+        match held.is_some_and(|held| held.ready) {
+            true => InputState::Changed,
+            false => InputState::New,
+        }
+    }
+
+    fn place_view(&mut self, old: &Catalog, def: &ViewDef) -> ViewState {
+        let held = old.views.iter().find(|held| held.name == def.name);
+        if let Some(held) = held.filter(|held| held.ready && held.schema == def.schema && held.key == def.key) {
+            self.views.push(ViewRecord { fingerprint: def.fingerprint.clone(), ..held.clone() });
+            return match held.fingerprint == def.fingerprint {
+                true => ViewState::Same,
+                false => ViewState::Redefined,
+            };
+        }
+        let id = self.take_id();
+        let ViewDef { name, schema, key, fingerprint } = def.clone();
+        self.views.push(ViewRecord { id, ready: false, name, schema, key, fingerprint });
+        match held.is_some_and(|held| held.ready) {
+            true => ViewState::Changed,
+            false => ViewState::New,
+        }
+    }
+}
+
+/// Drops every key space that the catalog does not name.
+pub(super) fn drop_orphans(db: &Database, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
+    let inputs = catalog.inputs.iter().map(|i| rows_name(i.id));
+    let views = catalog.views.iter().flat_map(|v| [rows_name(v.id), log_name(v.id)]);
+    let named: Vec<String> = inputs.chain(views).collect();
+    for name in db.list_keyspace_names() {
+        let ours = name.starts_with("rows-") || name.starts_with("log-");
+        if ours && !named.iter().any(|n| **n == *name) {
+            let space = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).at(dir)?;
+            db.delete_keyspace(space).at(dir)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), StoreError> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(StoreError::Contract(format!("`{name}` is defined twice")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What can go wrong with a state folder, and the way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::value::Tick;
+
+/// Why the store refused. The message says what and where, [`StoreError::help`] the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process (or another `Store` of this one) has the folder open. `pid` is missing only in the moment before the
+    /// other has written it.
+    #[error("the state folder `{}` is in use by {}", .dir.display(), .pid.map_or("another process".to_string(), |pid| format!("process {pid}")))]
+    InUse { dir: PathBuf, pid: Option<u32> },
+    #[error("there is no state in `{}`", .dir.display())]
+    NoState { dir: PathBuf },
+    #[error("the state in `{}` has format {found}, this program reads format {expected}", .dir.display())]
+    Format { dir: PathBuf, found: String, expected: u32 },
+    #[error("no space is left for the state folder `{}`", .dir.display())]
+    NoSpace { dir: PathBuf, source: io::Error },
+    #[error("cannot read or write the state folder `{}`: {source}", .dir.display())]
+    Io { dir: PathBuf, source: io::Error },
+    /// Bytes are not what was written, or not all of them are there.
+    #[error("the state in `{}` is damaged: {message}", .dir.display())]
+    Damaged { dir: PathBuf, message: String },
+    /// An earlier write failed, so nothing more is written until the folder is opened again.
+    #[error("the state folder `{}` takes no more writes since one failed", .dir.display())]
+    Failed { dir: PathBuf },
+    /// The changelog no longer goes back that far: take the whole view, then go on from its tick.
+    #[error("the changelog of `{view}` starts after tick {floor}, tick {asked} was asked for")]
+    Compacted { view: String, asked: Tick, floor: Tick },
+    #[error("a key of `{of}` has {bytes} bytes, the longest that can be kept has {}", super::MAX_KEY_BYTES)]
+    KeyTooLong { of: String, bytes: usize },
+    /// The caller broke a rule of this module's contract: a bug.
+    #[error("bug: {0}")]
+    Contract(String),
+}
+
+impl StoreError {
+    /// What the user can do about it, where there is something.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            StoreError::InUse { pid: Some(pid), .. } => format!("stop process {pid} first, or give another folder with --state"),
+            StoreError::InUse { pid: None, .. } => "stop the other process first, or give another folder with --state".into(),
+            StoreError::NoState { .. } => "`tidemill run` makes it; is --state the folder that it was given?".into(),
+            StoreError::Format { .. } => "use the version that wrote it, or give an empty folder and let the state be built anew".into(),
+            StoreError::NoSpace { .. } => {
+                "free some space or move the folder to a larger disk, and start again: what was committed is intact".into()
+            }
+            StoreError::Io { .. } | StoreError::Failed { .. } => {
+                "mend the cause (see the first error) and start again: what was committed is intact".into()
+            }
+            StoreError::Damaged { .. } => "check the disk; then remove the folder and let the state be built anew".into(),
+            StoreError::Compacted { .. } | StoreError::KeyTooLong { .. } | StoreError::Contract(_) => return None,
+        })
+    }
+}
+
+/// Turns what the parts below report into a [`StoreError`] about a folder.
+pub(super) trait At<T> {
+    fn at(self, dir: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, dir: &Path) -> Result<T, StoreError> {
+        self.map_err(|e| of_io(dir, e))
+    }
+}
+
+impl<T> At<T> for fjall::Result<T> {
+    fn at(self, dir: &Path) -> Result<T, StoreError> {
+        self.map_err(|e| match e {
+            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => of_io(dir, e),
+            fjall::Error::Poisoned => StoreError::Failed { dir: dir.into() },
+            fjall::Error::Locked => StoreError::InUse { dir: dir.into(), pid: None },
+            fjall::Error::InvalidVersion(found) => StoreError::Damaged {
+                dir: dir.into(),
+                message: format!("it was written by another version of the storage engine ({found:?})"),
+            },
+            other => StoreError::Damaged { dir: dir.into(), message: other.to_string() },
+        })
+    }
+}
+
+fn of_io(dir: &Path, source: io::Error) -> StoreError {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::NoSpace { dir: dir.into(), source },
+        _ => StoreError::Io { dir: dir.into(), source },
+    }
+}
+
+pub(super) fn damaged(dir: &Path, message: impl Into<String>) -> StoreError {
+    StoreError::Damaged { dir: dir.into(), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures_whoever_reports_it() {
+        let dir = Path::new("/state");
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let told: [StoreError; 3] = [
+            Err::<(), _>(full()).at(dir).unwrap_err(),
+            Err::<(), _>(fjall::Error::Io(full())).at(dir).unwrap_err(),
+            Err::<(), _>(fjall::Error::Storage(fjall::LsmError::Io(full()))).at(dir).unwrap_err(),
+        ];
+        for error in told {
+            assert!(matches!(error, StoreError::NoSpace { .. }));
+            assert_eq!(error.to_string(), "no space is left for the state folder `/state`");
+            assert_eq!(
+                error.help().unwrap(),
+                "free some space or move the folder to a larger disk, and start again: what was committed is intact"
+            );
+        }
+        let other = Err::<(), _>(io::Error::from(io::ErrorKind::PermissionDenied)).at(dir).unwrap_err();
+        assert_eq!(other.to_string(), "cannot read or write the state folder `/state`: permission denied");
+    }
+}

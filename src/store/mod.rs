@@ -1,0 +1,343 @@
+//! The embedded state: what was captured, what every view came to, and every change on the way, on one local disk.
+//!
+//! In: commits of whole ticks ([`Commit`]), one committer at a time. Out: rows and changelogs, to any number of readers, each on a
+//! consistent snapshot. What always holds:
+//! - a commit is one atomic batch: inputs, views, changelogs, counters, tick <-> position and checkpoint advance together, and
+//!   after a crash the state is that of some whole commit, at least the last one that was answered (with [`Sync::EachCommit`]);
+//! - a view row that does not change is not written, and has no changelog entry;
+//! - a view at tick `t`, changed by the changelog's entries after `t`, is the view now;
+//! - a store's id and its ticks never mean anything else: what is dropped and made anew has a changelog that starts later.
+//!
+//! Elsewhere: what ticks and views are (`run`, `dataflow`), how rows become JSON (`value`).
+//!
+//! # On disk, format 1
+//! ```text
+//! DIR/lock          locked while open; the pid of who has it
+//! DIR/format.json   {"format":1}
+//! DIR/data/         a fjall 3 database; ticks, counts and ordinals big endian, lengths little endian:
+//!
+//! key space   key                          value
+//! meta        "id"                         random text, made once
+//!             "catalog"                    JSON: inputs and views, their ids, schemas, keys
+//!             "checkpoint"                 JSON: tick, and for each source its position
+//!             'n' id:u32                   counters of an input or view: rows, bytes, changes, errors: i64 each
+//!             'f' id:u32                   floor: the last tick whose changelog entries are gone: u64
+//!             'e' id:u32 hash:u128         an error of a view: count:i64, first tick:u64, message
+//!             'r' name                     JSON: a named reader's view and tick
+//! ticks       tick:u64 source              committed_ms:u64 (all ones: unknown) stored_ms:u64 position
+//! rows-ID     (an input with a key)        key -> row
+//!             (a multiset) hash:u128 part:u32
+//!                                          (count:i64 length:u32 row)*; the parts' counts add up
+//!             (a view)                     key -> tick of the last change:u64 (0: as loaded) row
+//! log-ID      tick:u64 ordinal:u32         flags:u8 (1 before, 2 after) key length:u32 before length:u32 key before after
+//! ```
+//! Rows and keys are those of [`crate::value`]. The changelog holds the ticks after the view's floor; entries at or below it that
+//! are still there mean nothing. A tick's entries are in key order.
+//!
+//! # Bulk load
+//! The first rows of inputs and views ([`Store::bulk_load`]) go into table files directly, past the journal. Until the commit that
+//! ends the load they belong to inputs and views that the catalog calls not ready, and those are dropped when the store is opened.
+
+mod bulk;
+mod catalog;
+mod changelog;
+mod commit;
+mod compact;
+mod define;
+mod error;
+mod folder;
+mod input;
+mod reader;
+mod record;
+mod space;
+mod view;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use fjall::{Database, Keyspace, PersistMode, Readable, Snapshot};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::value::{Position, Tick};
+
+pub use bulk::BulkLoad;
+pub use catalog::{InputDef, ViewDef};
+pub use changelog::{ChangeEntry, ChangeIter, Changes};
+pub use commit::{Commit, Committed, ErrorChange, TickMark, ViewBatch, ViewChange, ViewCommitted};
+pub use compact::{Compacted, Retention};
+pub use define::{Definition, InputState, ViewState};
+pub use error::StoreError;
+pub use input::InputIter;
+pub use reader::{Mark, ReaderInfo};
+pub use view::{Scan, ViewError, ViewInfo, ViewReader};
+
+use catalog::Catalog;
+use error::{At, damaged};
+use folder::Folder;
+use record::Counters;
+use space::{InputSpace, ViewSpace};
+
+/// The longest key that can be kept.
+pub const MAX_KEY_BYTES: usize = u16::MAX as usize;
+
+/// When a commit is safe from a power cut. Against a crash of the process it is safe in both cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// When it is answered: one `fdatasync` each.
+    #[default]
+    EachCommit,
+    /// When the operating system gets to it; a power cut may take the last commits, whole ones and in order.
+    Os,
+}
+
+/// Where every source is, and the tick that this makes. Everything in the store is as of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Checkpoint {
+    pub tick: Tick,
+    /// By the source's name.
+    pub sources: BTreeMap<String, SourcePosition>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcePosition {
+    /// The tick that brought the source there.
+    pub tick: Tick,
+    pub position: Position,
+    /// The source's own commit time, in ms since 1970.
+    pub committed_ms: Option<u64>,
+}
+
+/// A state folder, open. Cheap to clone; the folder is released with the last clone and the last iterator. Calls block on the
+/// disk: from async code, call from a blocking thread.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    id: String,
+    sync: Sync,
+    db: Database,
+    meta: Keyspace,
+    ticks: Keyspace,
+    /// Every input and view of the catalog, ready or not.
+    spaces: RwLock<Spaces>,
+    /// Held by whoever writes; a failed write stays noted.
+    writer: Mutex<Writer>,
+    /// Held by a compaction: two at once would only do the same.
+    compacting: Mutex<()>,
+    loading: AtomicBool,
+    committed: watch::Sender<Tick>,
+    /// Last, so that the lock goes after the database is closed.
+    folder: Folder,
+}
+
+#[derive(Default)]
+struct Spaces {
+    inputs: Vec<Arc<InputSpace>>,
+    views: Vec<Arc<ViewSpace>>,
+}
+
+struct Writer {
+    /// As on disk, once the next commit is; `define` may be ahead of what is ready.
+    catalog: Catalog,
+    /// Whether the next commit must write the catalog because not all of it is ready.
+    unready: bool,
+    checkpoint: Option<Checkpoint>,
+    failed: bool,
+    /// A bulk load was dropped half-way: what is not ready is not whole, and must be defined again.
+    load_given_up: bool,
+}
+
+impl Writer {
+    fn refuse_after_giving_up(&self) -> Result<(), StoreError> {
+        match self.load_given_up {
+            true => Err(StoreError::Contract("a bulk load was given up and the store is not defined anew".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.0.folder.path).field("id", &self.0.id).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
+    /// has it. Inputs and views that no commit made whole are gone after this.
+    pub fn open(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
+        Store::of(Folder::take(dir, true)?, sync)
+    }
+
+    /// As [`open`](Store::open), for readers: [`StoreError::NoState`] where there is none.
+    pub fn open_existing(dir: &Path) -> Result<Store, StoreError> {
+        Store::of(Folder::take(dir, false)?, Sync::EachCommit)
+    }
+
+    fn of(folder: Folder, sync: Sync) -> Result<Store, StoreError> {
+        let dir = &folder.path;
+        let db = space::open_database(&folder.data(), dir)?;
+        let meta = space::meta(&db, space::META, dir)?;
+        let ticks = space::meta(&db, space::TICKS, dir)?;
+        let id = store_id(&db, &meta, dir)?;
+        let catalog = read_json::<Catalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
+        let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
+        let spaces = Spaces::open(&db, &catalog, dir)?;
+        define::drop_orphans(&db, &catalog, dir)?;
+        let committed = watch::Sender::new(checkpoint.as_ref().map_or(Tick(0), |c| c.tick));
+        let writer = Mutex::new(Writer { catalog, unready: false, checkpoint, failed: false, load_given_up: false });
+        Ok(Store(Arc::new(Inner {
+            id,
+            sync,
+            db,
+            meta,
+            ticks,
+            spaces: RwLock::new(spaces),
+            writer,
+            compacting: Mutex::new(()),
+            loading: AtomicBool::new(false),
+            committed,
+            folder,
+        })))
+    }
+
+    /// Random, made once with the folder. Ticks of stores with different ids cannot be compared.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.0.folder.path
+    }
+
+    /// The last commit, `None` before the first.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.writer().checkpoint.clone()
+    }
+
+    /// Follows the tick of the last commit; 0 before the first. A value seen here can be read.
+    pub fn committed(&self) -> watch::Receiver<Tick> {
+        self.0.committed.subscribe()
+    }
+
+    /// Bytes on disk, all together.
+    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
+        self.0.db.disk_space().at(self.dir())
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.0.writer.lock().unwrap_or_else(|poisoned| {
+            let mut writer = poisoned.into_inner();
+            writer.failed = true;
+            writer
+        })
+    }
+
+    /// The writer, if it may still write.
+    fn sound_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        let writer = self.writer();
+        match writer.failed {
+            true => Err(StoreError::Failed { dir: self.dir().into() }),
+            false => Ok(writer),
+        }
+    }
+
+    fn batch(&self) -> fjall::OwnedWriteBatch {
+        let mode = match self.0.sync {
+            Sync::EachCommit => PersistMode::SyncData,
+            Sync::Os => PersistMode::Buffer,
+        };
+        self.0.db.batch().durability(Some(mode))
+    }
+
+    fn input_space(&self, input: usize) -> Result<Arc<InputSpace>, StoreError> {
+        let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
+        spaces.inputs.get(input).cloned().ok_or_else(|| StoreError::Contract(format!("input {input} is not defined")))
+    }
+
+    fn view_space(&self, view: usize) -> Result<Arc<ViewSpace>, StoreError> {
+        let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
+        spaces.views.get(view).cloned().ok_or_else(|| StoreError::Contract(format!("view {view} is not defined")))
+    }
+
+    fn counters(&self, snapshot: &Snapshot, id: u32) -> Result<Counters, StoreError> {
+        match snapshot.get(&self.0.meta, id_key(b'n', id)).at(self.dir())? {
+            Some(value) => record::read_counters(&value).ok_or_else(|| self.cut_short()),
+            None => Ok(Counters::default()),
+        }
+    }
+
+    /// The last tick whose changelog entries are gone.
+    fn floor(&self, snapshot: &Snapshot, id: u32) -> Result<Tick, StoreError> {
+        match snapshot.get(&self.0.meta, id_key(b'f', id)).at(self.dir())? {
+            Some(value) => Ok(Tick(u64::from_be_bytes((&*value).try_into().map_err(|_| self.cut_short())?))),
+            None => Ok(Tick(0)),
+        }
+    }
+
+    /// The tick of the last commit that a snapshot sees.
+    fn tick_of_snapshot(&self, snapshot: &Snapshot) -> Result<Tick, StoreError> {
+        let Some(value) = snapshot.get(&self.0.meta, CHECKPOINT).at(self.dir())? else { return Ok(Tick(0)) };
+        let checkpoint: Checkpoint = serde_json::from_slice(&value).map_err(|_| self.cut_short())?;
+        Ok(checkpoint.tick)
+    }
+
+    fn cut_short(&self) -> StoreError {
+        damaged(self.dir(), "a record is cut short")
+    }
+}
+
+impl Spaces {
+    fn open(db: &Database, catalog: &Catalog, dir: &Path) -> Result<Spaces, StoreError> {
+        let mut spaces = Spaces::default();
+        for record in &catalog.inputs {
+            spaces.inputs.push(Arc::new(InputSpace::open(db, record.clone(), dir)?));
+        }
+        for record in &catalog.views {
+            spaces.views.push(Arc::new(ViewSpace::open(db, record.clone(), dir)?));
+        }
+        Ok(spaces)
+    }
+}
+
+const ID: &str = "id";
+const CATALOG: &str = "catalog";
+const CHECKPOINT: &str = "checkpoint";
+
+/// A key of `meta` about one input or view.
+fn id_key(tag: u8, id: u32) -> [u8; 5] {
+    let mut key = [tag; 5];
+    key[1..].copy_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn read_json<T: DeserializeOwned>(meta: &Keyspace, key: &str, dir: &Path) -> Result<Option<T>, StoreError> {
+    match meta.get(key).at(dir)? {
+        Some(value) => serde_json::from_slice(&value).map(Some).map_err(|e| damaged(dir, format!("`{key}` cannot be read: {e}"))),
+        None => Ok(None),
+    }
+}
+
+fn store_id(db: &Database, meta: &Keyspace, dir: &Path) -> Result<String, StoreError> {
+    if let Some(id) = meta.get(ID).at(dir)? {
+        return String::from_utf8(id.to_vec()).map_err(|_| damaged(dir, "its id is not text"));
+    }
+    let id = random_text();
+    meta.insert(ID, &id).at(dir)?;
+    db.persist(PersistMode::SyncAll).at(dir)?;
+    Ok(id)
+}
+
+/// 128 bits that the operating system seeded, as hex.
+fn random_text() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}{:016x}", RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one(std::time::SystemTime::now()))
+}
+
+fn now_ms() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |t| t.as_millis() as u64)
+}

@@ -1,0 +1,94 @@
+//! The key spaces of the storage engine and how each is tuned.
+//!
+//! Memory is bounded here: one block cache for all, and small write buffers. What is flushed from a write buffer is synced by
+//! the engine; what is in one is in the journal.
+
+use std::path::Path;
+
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
+use std::sync::Arc;
+
+use crate::value::{Layout, Row, key};
+
+use super::catalog::{InputRecord, ViewRecord};
+use super::error::{At, StoreError};
+
+const CACHE_BYTES: u64 = 24 << 20;
+const JOURNAL_BYTES: u64 = 128 << 20;
+const INPUT_BUFFER_BYTES: u64 = 4 << 20;
+const VIEW_BUFFER_BYTES: u64 = 8 << 20;
+const META_BUFFER_BYTES: u64 = 2 << 20;
+
+pub(super) const META: &str = "meta";
+pub(super) const TICKS: &str = "ticks";
+
+/// A held input and where its rows are.
+pub(super) struct InputSpace {
+    pub(super) record: InputRecord,
+    pub(super) layout: Layout,
+    pub(super) rows: Keyspace,
+}
+
+/// A held view and where its rows and changelog are.
+pub(super) struct ViewSpace {
+    pub(super) record: ViewRecord,
+    pub(super) rows: Keyspace,
+    pub(super) log: Keyspace,
+}
+
+pub(super) fn open_database(path: &Path, dir: &Path) -> Result<Database, StoreError> {
+    Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(2).open().at(dir)
+}
+
+pub(super) fn meta(db: &Database, name: &str, dir: &Path) -> Result<Keyspace, StoreError> {
+    db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(META_BUFFER_BYTES)).at(dir)
+}
+
+impl InputSpace {
+    /// Opens the input's key space, making it where it is missing.
+    pub(super) fn open(db: &Database, record: InputRecord, dir: &Path) -> Result<InputSpace, StoreError> {
+        let rows = db.keyspace(&rows_name(record.id), || scanned(INPUT_BUFFER_BYTES)).at(dir)?;
+        Ok(InputSpace { layout: Layout::new(&record.schema), record, rows })
+    }
+
+    pub(super) fn is_multiset(&self) -> bool {
+        self.record.key.is_empty()
+    }
+
+    /// The key that a row of an input with a primary key is held by.
+    pub(super) fn key_of(&self, row: &[u8]) -> Row {
+        key::of(&self.layout, row, &self.record.key)
+    }
+}
+
+impl ViewSpace {
+    pub(super) fn open(db: &Database, record: ViewRecord, dir: &Path) -> Result<ViewSpace, StoreError> {
+        let rows = db.keyspace(&rows_name(record.id), || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
+        let log = db.keyspace(&log_name(record.id), || scanned(VIEW_BUFFER_BYTES)).at(dir)?;
+        Ok(ViewSpace { record, rows, log })
+    }
+}
+
+pub(super) fn rows_name(id: u32) -> String {
+    format!("rows-{id}")
+}
+
+pub(super) fn log_name(id: u32) -> String {
+    format!("log-{id}")
+}
+
+/// Read from one end to the other: larger blocks, no filters.
+fn scanned(buffer_bytes: u64) -> KeyspaceCreateOptions {
+    looked_up(buffer_bytes).data_block_size_policy(BlockSizePolicy::all(16 << 10)).filter_policy(FilterPolicy::disabled())
+}
+
+/// Read key by key. Compressed from the third level down: what is rewritten often is not.
+fn looked_up(buffer_bytes: u64) -> KeyspaceCreateOptions {
+    use CompressionType::{Lz4, None};
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(buffer_bytes)
+        .data_block_compression_policy(CompressionPolicy::new([None, None, Lz4]))
+        .compaction_strategy(Arc::new(Leveled::default()))
+}

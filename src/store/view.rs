@@ -1,0 +1,250 @@
+//! Reading a view: its rows now, its counts, its errors, and how it differs from rows worked out anew.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use fjall::{Readable, Snapshot};
+
+use crate::value::{Diff, Row, Schema, Tick};
+
+use super::error::{At, StoreError};
+use super::record;
+use super::space::ViewSpace;
+use super::{Store, id_key};
+
+/// A view's name and its counts as of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewInfo {
+    pub name: String,
+    pub rows: u64,
+    /// Of keys and rows as they are packed.
+    pub bytes: u64,
+    /// Real changes since the view was made, those of its first load not counted.
+    pub changes: u64,
+    /// Reasons for missing rows, copies counted.
+    pub errors: u64,
+    /// The last tick whose changelog entries are gone.
+    pub floor: Tick,
+    pub disk_bytes: u64,
+}
+
+/// Why rows of a view are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewError {
+    pub message: String,
+    /// How many rows.
+    pub count: Diff,
+    /// The tick that brought the first of them.
+    pub since: Tick,
+}
+
+/// Reads one view. Each call sees the last commit as a whole; what must be of one commit is one call.
+#[derive(Clone)]
+pub struct ViewReader {
+    pub(super) store: Store,
+    pub(super) space: Arc<ViewSpace>,
+}
+
+/// The rows of a view in key order, all as of `tick`.
+pub struct Scan {
+    /// The commit that the rows are of.
+    pub tick: Tick,
+    store: Store,
+    rows: fjall::Iter,
+}
+
+impl std::fmt::Debug for ViewReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ViewReader").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scan").field("tick", &self.tick).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Every view that a commit has made whole, in the order of the definition.
+    pub fn views(&self) -> Result<Vec<ViewInfo>, StoreError> {
+        let snapshot = self.0.db.snapshot();
+        let readers: Vec<ViewReader> = self.ready_views().map(|space| ViewReader { store: self.clone(), space }).collect();
+        readers.iter().map(|view| view.info_at(&snapshot)).collect()
+    }
+
+    /// The view of this name, if a commit has made it whole.
+    pub fn view(&self, name: &str) -> Option<ViewReader> {
+        let space = self.ready_views().find(|space| space.record.name == name)?;
+        Some(ViewReader { store: self.clone(), space })
+    }
+
+    pub(super) fn ready_views(&self) -> impl Iterator<Item = Arc<ViewSpace>> + use<> {
+        let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
+        spaces.views.clone().into_iter().filter(|space| space.record.ready)
+    }
+}
+
+impl ViewReader {
+    pub fn name(&self) -> &str {
+        &self.space.record.name
+    }
+
+    pub fn schema(&self) -> &Schema {
+        &self.space.record.schema
+    }
+
+    /// The columns of the key, in key order.
+    pub fn key_columns(&self) -> &[usize] {
+        &self.space.record.key
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The row of a key ([`crate::value::key`]).
+    pub fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let Some(value) = self.store.0.db.snapshot().get(&self.space.rows, key).at(self.store.dir())? else { return Ok(None) };
+        let (_, row) = record::read_view_row(&value).ok_or_else(|| self.store.cut_short())?;
+        Ok(Some(Row::from_bytes(row)))
+    }
+
+    pub fn scan(&self) -> Result<Scan, StoreError> {
+        self.scan_prefix(b"")
+    }
+
+    /// The rows whose key starts with `prefix`, such as the key of the first few columns.
+    pub fn scan_prefix(&self, prefix: &[u8]) -> Result<Scan, StoreError> {
+        let snapshot = self.store.0.db.snapshot();
+        let tick = self.store.tick_of_snapshot(&snapshot)?;
+        Ok(Scan { tick, store: self.store.clone(), rows: snapshot.prefix(&self.space.rows, prefix) })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> Result<u64, StoreError> {
+        Ok(self.info()?.rows)
+    }
+
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Bytes of keys and rows as they are packed.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.info()?.bytes)
+    }
+
+    pub fn info(&self) -> Result<ViewInfo, StoreError> {
+        self.info_at(&self.store.0.db.snapshot())
+    }
+
+    fn info_at(&self, snapshot: &Snapshot) -> Result<ViewInfo, StoreError> {
+        let record = &self.space.record;
+        let counters = self.store.counters(snapshot, record.id)?;
+        Ok(ViewInfo {
+            name: record.name.clone(),
+            rows: counters.rows.max(0) as u64,
+            bytes: counters.bytes.max(0) as u64,
+            changes: counters.changes.max(0) as u64,
+            errors: counters.errors.max(0) as u64,
+            floor: self.store.floor(snapshot, record.id)?,
+            disk_bytes: self.space.rows.disk_space() + self.space.log.disk_space(),
+        })
+    }
+
+    /// Why rows are missing, in no meaningful order.
+    pub fn errors(&self) -> Result<Vec<ViewError>, StoreError> {
+        let store = &self.store;
+        let mut errors = Vec::new();
+        for guard in store.0.db.snapshot().prefix(&store.0.meta, id_key(b'e', self.space.record.id)) {
+            let value = guard.value().at(store.dir())?;
+            errors.push(read_error(&value).ok_or_else(|| store.cut_short())?);
+        }
+        Ok(errors)
+    }
+
+    /// What must change for the view to have exactly `rows`, which come in key order without doubles: each key that is new, other
+    /// or gone, with its row. Nothing wide is held.
+    pub fn difference<I>(&self, rows: I) -> Result<impl Iterator<Item = Result<(Row, Option<Row>), StoreError>> + use<I>, StoreError>
+    where
+        I: IntoIterator<Item = (Row, Row)>,
+    {
+        Ok(Difference { held: self.scan()?.peekable(), wanted: rows.into_iter().peekable() })
+    }
+}
+
+impl Iterator for Scan {
+    /// Key and row.
+    type Item = Result<(Row, Row), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let guard = self.rows.next()?;
+        Some(self.read(guard).map(|(key, _, row)| (key, row)))
+    }
+}
+
+impl Scan {
+    pub(super) fn over(tick: Tick, store: Store, rows: fjall::Iter) -> Scan {
+        Scan { tick, store, rows }
+    }
+
+    /// As [`next`](Iterator::next), with the tick that last changed the row.
+    pub(super) fn next_with_tick(&mut self) -> Option<Result<(Row, Tick, Row), StoreError>> {
+        let guard = self.rows.next()?;
+        Some(self.read(guard))
+    }
+
+    fn read(&self, guard: fjall::Guard) -> Result<(Row, Tick, Row), StoreError> {
+        let (key, value) = guard.into_inner().at(self.store.dir())?;
+        let (tick, row) = record::read_view_row(&value).ok_or_else(|| self.store.cut_short())?;
+        Ok((Row::from_bytes(&key), tick, Row::from_bytes(row)))
+    }
+}
+
+struct Difference<I: Iterator<Item = (Row, Row)>> {
+    held: Peekable<Scan>,
+    wanted: Peekable<I>,
+}
+
+impl<I: Iterator<Item = (Row, Row)>> Iterator for Difference<I> {
+    type Item = Result<(Row, Option<Row>), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let order = match (self.held.peek(), self.wanted.peek()) {
+                (None, None) => return None,
+                (Some(Err(_)), _) => return self.held.next().map(|failed| failed.map(|(key, _)| (key, None))),
+                (Some(Ok(_)), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(Ok((held, _))), Some((wanted, _))) => held.cmp(wanted),
+            };
+            match order {
+                Ordering::Less => return self.held.next().map(|gone| gone.map(|(key, _)| (key, None))),
+                Ordering::Greater => return self.wanted.next().map(|(key, row)| Ok((key, Some(row)))),
+                Ordering::Equal => {
+                    let held = self.held.next().and_then(Result::ok).expect("peeked");
+                    let (key, row) = self.wanted.next().expect("peeked");
+                    if held.1 != row {
+                        return Some(Ok((key, Some(row))));
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn error_value(count: Diff, since: Tick, message: &str) -> Vec<u8> {
+    [&count.to_be_bytes()[..], &since.0.to_be_bytes(), message.as_bytes()].concat()
+}
+
+pub(super) fn read_error(value: &[u8]) -> Option<ViewError> {
+    let (count, rest) = value.split_first_chunk::<8>()?;
+    let (since, message) = rest.split_first_chunk::<8>()?;
+    Some(ViewError {
+        message: std::str::from_utf8(message).ok()?.to_string(),
+        count: Diff::from_be_bytes(*count),
+        since: Tick(u64::from_be_bytes(*since)),
+    })
+}
