@@ -22,7 +22,7 @@ use super::record::{self, Counters, HASH_BYTES};
 use super::space::{InputSpace, ViewSpace};
 use super::{Spaces, Store};
 
-const CHUNK_BYTES: usize = 12 << 20;
+const CHUNK_BYTES: usize = 8 << 20;
 
 /// A bulk load under way; see [`Store::bulk_load`]. Dropped without [`finish`](BulkLoad::finish) it is given up: the
 /// store takes no commit until it is defined or opened again, and what was loaded is gone with that.
@@ -245,9 +245,9 @@ impl Buffer {
         &self.bytes[(entry.at + entry.key_len) as usize..][..entry.value_len as usize]
     }
 
-    /// The entries by key; of equal keys, as they came.
-    fn sorted(&self) -> Vec<Entry> {
-        let mut entries = self.entries.clone();
+    /// Takes the entries out, by key; of equal keys, as they came.
+    fn take_sorted(&mut self) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by(|a, b| a.first.cmp(&b.first).then_with(|| self.key(a).cmp(self.key(b))));
         entries
     }
@@ -291,9 +291,9 @@ fn open_table(rows: &Keyspace) -> fjall::Result<Table<'_>> {
 fn write_runs(targets: &[RunsOf], chunks: &Receiver<Chunk>, dir: &Path) -> Result<(), StoreError> {
     let mut open: Vec<Option<Run>> = targets.iter().map(|_| None).collect();
     let mut runs_begun = vec![0; targets.len()];
-    for Chunk { index, rows } in chunks {
+    for Chunk { index, mut rows } in chunks {
         let target = &targets[index];
-        let entries = rows.sorted();
+        let entries = rows.take_sorted();
         let first_key = rows.key(&entries[0]);
         if let Some(mut run) = open[index].take_if(|run| *run.last_key >= *first_key) {
             (run.table)(None).at(dir)?;

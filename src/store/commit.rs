@@ -92,7 +92,10 @@ impl Store {
     }
 
     pub(super) fn commit_noted(&self, writer: &mut Writer, commit: Commit, load: Option<Loaded>) -> Result<Committed, StoreError> {
-        let done = self.write_commit(writer, commit, load);
+        let mut done = self.write_commit(writer, commit, load);
+        if let Err(StoreError::Failed { .. }) = &done {
+            done = self.0.folder.probe().and(done);
+        }
         writer.failed |= done.is_err();
         done
     }

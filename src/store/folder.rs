@@ -20,6 +20,9 @@ const DATA: &str = "data";
 /// Written last by the storage engine when it makes its folder; without it nothing was ever committed there.
 const ENGINE_MARKER: &str = "version";
 
+/// As much as the largest write buffer that may have to go out at once.
+const PROBE_BYTES: usize = 16 << 20;
+
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
@@ -50,6 +53,14 @@ impl Folder {
             return Err(StoreError::NoState { dir: path.into() });
         }
         Ok(Folder { path: path.into(), _lock: lock })
+    }
+
+    /// Why writing may have failed, where the storage engine's background threads kept it to themselves: tries to write.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        let path = self.path.join("probe.unfinished");
+        let written = fs::write(&path, vec![0; PROBE_BYTES]).and_then(|()| File::open(&path)?.sync_all());
+        let removed = fs::remove_file(&path);
+        written.and(removed).at(&self.path)
     }
 
     /// Where the storage engine keeps its files.
