@@ -1,0 +1,85 @@
+# A server that speaks MongoDB's protocol: FerretDB 2 on PostgreSQL with DocumentDB, or MongoDB itself in a container.
+# MongoDB's own server is in no package registry, so without a container engine FerretDB is what the tests meet. It has no transactions.
+
+FERRETDB_VERSION=v2.7.0
+FERRETDB=$CACHE/ferretdb/ferretdb-$FERRETDB_VERSION
+
+mongodb_installed() { [ -x "$FERRETDB" ] && [ -f "$PRIVATE/templates/postgres.made" ] && [ -f "$SID/unpacked" ]; }
+
+mongodb_install() { together mongodb_part postgres ferretdb; }
+
+mongodb_part() {
+  case $1 in
+    postgres) postgres_install ;;
+    ferretdb) [ -x "$FERRETDB" ] || ferretdb_build ;;
+  esac
+}
+
+# PostgreSQL with the extension made, so that a start is a copy of this folder.
+postgres_install() {
+  ensure_private_root || return 1
+  local template=$PRIVATE/templates/postgres port bin=/usr/lib/postgresql/18/bin
+  port=$(free_port)
+  rm -rf "$template"
+  mkdir -m 700 "$template"
+  chown "$SERVER_UID:$SERVER_UID" "$template"
+  logged postgres in_private_root $bin/initdb -D /templates/postgres -E UTF8 --locale=C -A trust -U postgres --no-sync || return 1
+  cat >>"$template/postgresql.conf" <<X
+shared_preload_libraries = 'pg_cron,pg_documentdb_core,pg_documentdb'
+cron.database_name = 'postgres'
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '/run/postgresql'
+jit = off
+fsync = off
+X
+  logged postgres in_private_root $bin/pg_ctl -D /templates/postgres -w -t 60 -o "-p $port" -l /templates/postgres.log start || return 1
+  logged postgres in_private_root $bin/psql -h 127.0.0.1 -p "$port" -U postgres -c 'CREATE EXTENSION documentdb CASCADE'
+  local made=$?
+  logged postgres in_private_root $bin/pg_ctl -D /templates/postgres -w -m fast stop || return 1
+  [ $made = 0 ] && in_private_root $bin/postgres --version >"$template.made"
+}
+
+ferretdb_build() {
+  local module=github.com/FerretDB/FerretDB/v2@$FERRETDB_VERSION source=$CACHE/ferretdb/src
+  command -v go >/dev/null || apt_install golang || return 1
+  mkdir -p "$CACHE/ferretdb"
+  # `go install` asks for a list of versions, which not every proxy has.
+  logged ferretdb go mod download "$module" || return 1
+  rm -rf "$source"
+  cp -r "$(go env GOMODCACHE)/github.com/!ferret!d!b/!ferret!d!b/v2@$FERRETDB_VERSION" "$source"
+  chmod -R u+w "$source"
+  echo "$FERRETDB_VERSION" >"$source/build/version/version.txt"   # without it the program panics at start
+  logged ferretdb env -C "$source" GOTOOLCHAIN=local go build -o "$FERRETDB" ./cmd/ferretdb || return 1
+  rm -rf "$source"
+}
+
+mongodb_start() {
+  local data postgres port state
+  postgres=$(free_port)
+  data=$(private_data postgres)
+  mv "$RUN/postgres.data" "$RUN/mongodb.postgres.data"
+  launch mongodb.postgres chroot --userspec="$SERVER_UID:$SERVER_UID" "$PRIVATE" /usr/lib/postgresql/18/bin/postgres -D "$data" -p "$postgres"
+  wait_until 60 in_private_root /usr/lib/postgresql/18/bin/psql -h 127.0.0.1 -p "$postgres" -U postgres -c 'SELECT 1' || return 1
+  port=$(free_port)
+  state=$(data_folder mongodb "${TMPDIR:-/tmp}")
+  launch mongodb "$FERRETDB" --postgresql-url="postgres://postgres@127.0.0.1:$postgres/postgres" --listen-addr="127.0.0.1:$port" \
+    --debug-addr=- --telemetry=disable --state-dir="$state" --no-auth
+  wait_until 60 mongodb_answers "$port" || return 1
+  echo "mongodb://127.0.0.1:$port/" >"$RUN/mongodb.url"
+}
+
+mongodb_start_container() {
+  launch_container mongodb 27017 -- mongo:8 || return 1
+  wait_until 180 in_container mongodb mongosh --quiet --eval 'db.runCommand({ping: 1}).ok' || return 1
+  echo "mongodb://127.0.0.1:$(container_port mongodb 27017)/" >"$RUN/mongodb.url"
+}
+
+# Sends {ping: 1, $db: "admin"} as one OP_MSG and looks for `ok: 1` in the answer.
+mongodb_answers() {
+  local answer
+  exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
+  printf '\x33\0\0\0\1\0\0\0\0\0\0\0\xdd\7\0\0\0\0\0\0\0\x1e\0\0\0\x10ping\0\1\0\0\0\x02$db\0\6\0\0\0admin\0\0' >&3
+  answer=$(timeout 5 head -c 38 <&3 | od -An -v -tx1 | tr -d ' \n')
+  exec 3>&-
+  [[ $answer == *6f6b00000000000000f03f* ]]   # ok: 1.0
+}
