@@ -16,9 +16,11 @@ mod row;
 pub mod temporal;
 mod text;
 mod types;
+mod unkey;
 
 pub use datum::Datum;
 pub use delta::{Delta, Diff, Position, Tick};
 pub use row::{Layout, Row, RowBuilder, list_items, pack_list};
 pub use text::{ParseError, push_text, write_text};
 pub use types::{Column, Schema, Type};
+pub use unkey::row_of_key;
