@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
+pub mod arrow;
 mod datum;
 pub mod decimal;
 mod delta;

@@ -1,0 +1,320 @@
+//! Packed rows to Arrow batches and computed Arrow values back into packed rows: the only bridge to DataFusion.
+//!
+//! In one direction every column has exactly the Arrow form of its type ([`Type::arrow`]). In the other an array may have any of
+//! the forms that [`Column::from_arrow`](super::Column::from_arrow) reads as the wanted type (other string and binary forms,
+//! dictionaries, other time units); [`canonical`] brings it to the one form, once per array, and [`push_array_value`] takes
+//! single values out of that.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, ListArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    StringBuilder, StructArray,
+};
+use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
+};
+
+use super::text::OUT_OF_RANGE;
+use super::{Datum, Layout, ParseError, RowBuilder, Type, list_items, pack_list};
+
+/// The rows as one batch of the layout's schema.
+pub fn to_batch<'a>(layout: &Layout, rows: impl Iterator<Item = &'a [u8]>) -> RecordBatch {
+    let columns: Vec<usize> = (0..layout.schema().len()).collect();
+    to_batch_of(layout, &columns, rows)
+}
+
+/// As [`to_batch`], of these columns only, in this order.
+pub fn to_batch_of<'a>(layout: &Layout, columns: &[usize], rows: impl Iterator<Item = &'a [u8]>) -> RecordBatch {
+    let rows: Vec<Option<&[u8]>> = rows.map(Some).collect();
+    let arrays = columns.iter().map(|&column| column_array(layout, column, &rows)).collect();
+    let schema = Arc::new(layout.schema().project(columns).arrow());
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(schema, arrays, &options).expect("a column that is not nullable has no NULL")
+}
+
+/// One column of rows, of which those inside a NULL struct are `None`.
+fn column_array(layout: &Layout, column: usize, rows: &[Option<&[u8]>]) -> ArrayRef {
+    let ty = &layout.schema().columns()[column].ty;
+    let datums = rows.iter().map(|row| row.map_or(Datum::Null, |row| layout.get(row, column)));
+    match ty {
+        Type::Bool => Arc::new(BooleanArray::from_iter(datums.map(|datum| match datum {
+            Datum::Bool(v) => Some(v),
+            _ => None,
+        }))),
+        Type::Int8 => ints::<Int8Type>(datums, |v| v as i8),
+        Type::Int16 => ints::<Int16Type>(datums, |v| v as i16),
+        Type::Int32 => ints::<Int32Type>(datums, |v| v as i32),
+        Type::Int64 => ints::<Int64Type>(datums, |v| v),
+        Type::UInt8 => uints::<UInt8Type>(datums, |v| v as u8),
+        Type::UInt16 => uints::<UInt16Type>(datums, |v| v as u16),
+        Type::UInt32 => uints::<UInt32Type>(datums, |v| v as u32),
+        Type::UInt64 => uints::<UInt64Type>(datums, |v| v),
+        Type::Float32 => primitive::<Float32Type>(ty, datums, |datum| if let Datum::Float32(v) = datum { Some(v) } else { None }),
+        Type::Float64 => primitive::<Float64Type>(ty, datums, |datum| if let Datum::Float64(v) = datum { Some(v) } else { None }),
+        Type::Decimal { precision: ..=38, .. } => {
+            primitive::<Decimal128Type>(ty, datums, |datum| if let Datum::Decimal(v) = datum { Some(v) } else { None })
+        }
+        Type::Decimal { .. } => {
+            primitive::<Decimal256Type>(ty, datums, |datum| if let Datum::Decimal256(v) = datum { Some(v) } else { None })
+        }
+        Type::Date => primitive::<Date32Type>(ty, datums, |datum| if let Datum::Date(v) = datum { Some(v) } else { None }),
+        Type::DateTime { .. } | Type::Timestamp { .. } => primitive::<TimestampMicrosecondType>(ty, datums, |datum| match datum {
+            Datum::DateTime(v) | Datum::Timestamp(v) => Some(v),
+            _ => None,
+        }),
+        Type::Time { .. } => {
+            primitive::<DurationMicrosecondType>(ty, datums, |datum| if let Datum::Time(v) = datum { Some(v) } else { None })
+        }
+        Type::Text | Type::Json => {
+            let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
+            datums.for_each(|datum| match datum {
+                Datum::Text(v) | Datum::Json(v) => builder.append_value(v),
+                _ => builder.append_null(),
+            });
+            Arc::new(builder.finish())
+        }
+        Type::Binary => {
+            let mut builder = BinaryBuilder::with_capacity(rows.len(), rows.len() * 16);
+            datums.for_each(|datum| match datum {
+                Datum::Binary(v) => builder.append_value(v),
+                _ => builder.append_null(),
+            });
+            Arc::new(builder.finish())
+        }
+        Type::Struct(_) => struct_array(ty, layout.nested(column).expect("a struct has a layout"), datums),
+        Type::List(_) => list_array(ty, layout.nested(column).expect("a list has a layout of its items"), datums),
+    }
+}
+
+fn primitive<'a, T: ArrowPrimitiveType>(
+    ty: &Type,
+    datums: impl Iterator<Item = Datum<'a>>,
+    value: impl Fn(Datum<'a>) -> Option<T::Native>,
+) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::from_iter(datums.map(value)).with_data_type(ty.arrow()))
+}
+
+fn ints<'a, T: ArrowPrimitiveType>(datums: impl Iterator<Item = Datum<'a>>, narrow: impl Fn(i64) -> T::Native) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::from_iter(datums.map(|datum| if let Datum::Int(v) = datum { Some(narrow(v)) } else { None })))
+}
+
+fn uints<'a, T: ArrowPrimitiveType>(datums: impl Iterator<Item = Datum<'a>>, narrow: impl Fn(u64) -> T::Native) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::from_iter(datums.map(|datum| if let Datum::UInt(v) = datum { Some(narrow(v)) } else { None })))
+}
+
+fn struct_array<'a>(ty: &Type, layout: &Layout, datums: impl Iterator<Item = Datum<'a>>) -> ArrayRef {
+    let DataType::Struct(fields) = ty.arrow() else { unreachable!("a struct is an Arrow struct") };
+    let rows: Vec<Option<&[u8]>> = datums.map(|datum| if let Datum::Struct(row) = datum { Some(row) } else { None }).collect();
+    let nulls: NullBuffer = rows.iter().map(Option::is_some).collect();
+    let arrays = (0..fields.len()).map(|column| column_array(layout, column, &rows)).collect();
+    let array = StructArray::try_new_with_length(fields, arrays, Some(nulls), rows.len());
+    Arc::new(array.expect("a field that is not nullable has no NULL"))
+}
+
+fn list_array<'a>(ty: &Type, items: &Layout, datums: impl Iterator<Item = Datum<'a>>) -> ArrayRef {
+    let DataType::List(field) = ty.arrow() else { unreachable!("a list is an Arrow list") };
+    let (mut rows, mut lengths, mut present) = (Vec::new(), Vec::new(), Vec::new());
+    for datum in datums {
+        let before = rows.len();
+        if let Datum::List(list) = datum {
+            rows.extend(list_items(list).map(Some));
+        }
+        lengths.push(rows.len() - before);
+        present.push(matches!(datum, Datum::List(_)));
+    }
+    let values = match field.data_type() {
+        DataType::Struct(fields) => {
+            let arrays = (0..fields.len()).map(|column| column_array(items, column, &rows)).collect();
+            let array = StructArray::try_new_with_length(fields.clone(), arrays, None, rows.len());
+            Arc::new(array.expect("a field that is not nullable has no NULL"))
+        }
+        _ => column_array(items, 0, &rows),
+    };
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Arc::new(ListArray::try_new(field, offsets, values, Some(present.into())).expect("offsets and items belong together"))
+}
+
+/// The array in the Arrow form of `ty`, which must be what [`Column::from_arrow`](super::Column::from_arrow) made of its type.
+/// Fails where a value does not fit (a time out of range).
+pub fn canonical(array: &ArrayRef, ty: &Type) -> Result<ArrayRef, ParseError> {
+    let wanted = ty.arrow();
+    if *array.data_type() == wanted {
+        return Ok(array.clone());
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let cast = |array: &ArrayRef, to: &DataType| {
+        cast_with_options(array, to, &options).map_err(|_| ParseError::new(ty, "it is out of range or of another type"))
+    };
+    match array.data_type() {
+        // Arrow has no cast from a time of day to a length of time.
+        DataType::Time32(_) | DataType::Time64(_) => {
+            let micros = cast(array, &DataType::Time64(TimeUnit::Microsecond))?;
+            let micros = cast(&micros, &DataType::Int64)?;
+            cast(&micros, &wanted)
+        }
+        _ => cast(array, &wanted),
+    }
+}
+
+/// Pushes one value of an array, [`canonical`] for the builder's next type, as the next column. Fails where a decimal has more
+/// digits than its type; then nothing was pushed.
+///
+/// # Panics
+/// Where the array is not of the type's Arrow form.
+pub fn push_array_value(builder: &mut RowBuilder, array: &dyn Array, row: usize) -> Result<(), ParseError> {
+    if array.is_null(row) {
+        builder.push(Datum::Null);
+        return Ok(());
+    }
+    let datum = match builder.next_type() {
+        Type::Bool => Datum::Bool(array.as_boolean().value(row)),
+        Type::Int8 => Datum::Int(array.as_primitive::<Int8Type>().value(row) as i64),
+        Type::Int16 => Datum::Int(array.as_primitive::<Int16Type>().value(row) as i64),
+        Type::Int32 => Datum::Int(array.as_primitive::<Int32Type>().value(row) as i64),
+        Type::Int64 => Datum::Int(array.as_primitive::<Int64Type>().value(row)),
+        Type::UInt8 => Datum::UInt(array.as_primitive::<UInt8Type>().value(row) as u64),
+        Type::UInt16 => Datum::UInt(array.as_primitive::<UInt16Type>().value(row) as u64),
+        Type::UInt32 => Datum::UInt(array.as_primitive::<UInt32Type>().value(row) as u64),
+        Type::UInt64 => Datum::UInt(array.as_primitive::<UInt64Type>().value(row)),
+        Type::Float32 => Datum::Float32(array.as_primitive::<Float32Type>().value(row)),
+        Type::Float64 => Datum::Float64(array.as_primitive::<Float64Type>().value(row)),
+        Type::Decimal { precision: precision @ ..=38, .. } => {
+            let value = array.as_primitive::<Decimal128Type>().value(row);
+            if value.unsigned_abs() >= 10u128.pow(*precision as u32) {
+                return Err(ParseError::new(builder.next_type(), OUT_OF_RANGE));
+            }
+            Datum::Decimal(value)
+        }
+        Type::Decimal { precision, .. } => {
+            let value = array.as_primitive::<Decimal256Type>().value(row);
+            let limit = i256::from_i128(10).wrapping_pow(*precision as u32);
+            if value >= limit || value <= limit.wrapping_neg() {
+                return Err(ParseError::new(builder.next_type(), OUT_OF_RANGE));
+            }
+            Datum::Decimal256(value)
+        }
+        Type::Text => Datum::Text(array.as_string::<i32>().value(row)),
+        Type::Json => Datum::Json(array.as_string::<i32>().value(row)),
+        Type::Binary => Datum::Binary(array.as_binary::<i32>().value(row)),
+        Type::Date => Datum::Date(array.as_primitive::<Date32Type>().value(row)),
+        Type::DateTime { .. } => Datum::DateTime(array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        Type::Timestamp { .. } => Datum::Timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        Type::Time { .. } => Datum::Time(array.as_primitive::<DurationMicrosecondType>().value(row)),
+        Type::Struct(_) => return push_struct(builder, array.as_struct(), row),
+        Type::List(_) => return push_list(builder, array.as_list::<i32>().value(row)),
+    };
+    builder.push(datum);
+    Ok(())
+}
+
+fn push_struct(builder: &mut RowBuilder, array: &StructArray, row: usize) -> Result<(), ParseError> {
+    let mut nested = RowBuilder::new(builder.next_nested());
+    push_fields(&mut nested, array, row)?;
+    builder.push(Datum::Struct(&nested.finish()));
+    Ok(())
+}
+
+fn push_fields(builder: &mut RowBuilder, array: &StructArray, row: usize) -> Result<(), ParseError> {
+    for column in array.columns() {
+        match array.is_null(row) {
+            true => builder.push(Datum::Null),
+            false => push_array_value(builder, column, row).map_err(|e| e.within(&builder.next_column().name.clone()))?,
+        }
+    }
+    Ok(())
+}
+
+/// A NULL struct in a list becomes one whose fields are all NULL: packed lists have no other form for it.
+fn push_list(builder: &mut RowBuilder, values: ArrayRef) -> Result<(), ParseError> {
+    let structs = values.as_struct_opt();
+    let mut nested = RowBuilder::new(builder.next_nested());
+    let mut rows = Vec::with_capacity(values.len());
+    for i in 0..values.len() {
+        let pushed = match structs {
+            Some(array) => push_fields(&mut nested, array, i),
+            None => push_array_value(&mut nested, &values, i),
+        };
+        pushed.map_err(|e| e.within(&i.to_string()))?;
+        rows.push(nested.finish());
+    }
+    let mut list = Vec::new();
+    pack_list(rows.iter().map(|row| &row[..]), &mut list);
+    builder.push(Datum::List(&list));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{DictionaryArray, Int32Array, LargeStringArray, StringArray, StringViewArray, TimestampNanosecondArray};
+    use datafusion::arrow::datatypes::Field;
+    use proptest::prelude::*;
+
+    use super::super::arbitrary::{self, RowSource};
+    use super::super::{Column, Row, Schema};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_come_back_from_their_batch(schema in arbitrary::schema(), seed: u64, count in 0usize..8) {
+            let layout = Layout::new(&schema);
+            let mut source = RowSource::new(seed);
+            let rows: Vec<Row> = (0..count).map(|_| source.row(&layout)).collect();
+            let batch = to_batch(&layout, rows.iter().map(|row| &row[..]));
+            prop_assert_eq!(Schema::from_arrow(&batch.schema()), Ok(schema));
+            let mut builder = RowBuilder::new(&layout);
+            for (i, row) in rows.iter().enumerate() {
+                for array in batch.columns() {
+                    push_array_value(&mut builder, array, i)?;
+                }
+                prop_assert_eq!(&builder.finish(), row);
+            }
+        }
+    }
+
+    fn read(array: ArrayRef) -> (String, Vec<String>) {
+        let column = Column::from_arrow(&Field::new("c", array.data_type().clone(), true)).unwrap();
+        let array = canonical(&array, &column.ty).unwrap();
+        let layout = Layout::new(&Schema::new(vec![column.clone()]));
+        let mut builder = RowBuilder::new(&layout);
+        let mut texts = Vec::new();
+        for i in 0..array.len() {
+            push_array_value(&mut builder, &array, i).unwrap();
+            let (row, mut text) = (builder.finish(), Vec::new());
+            super::super::json::write_datum(&column.ty, layout.get(&row, 0), &mut text);
+            texts.push(String::from_utf8(text).unwrap());
+        }
+        (column.ty.to_string(), texts)
+    }
+
+    #[test]
+    fn every_form_of_a_computed_value_is_read() {
+        let expect = |array: ArrayRef, ty: &str, values: &[&str]| {
+            let (read_ty, read_values) = read(array);
+            assert_eq!((read_ty.as_str(), read_values.iter().map(String::as_str).collect::<Vec<_>>()), (ty, values.to_vec()));
+        };
+        expect(Arc::new(StringViewArray::from(vec![Some("a"), None])), "text", &["\"a\"", "null"]);
+        expect(Arc::new(LargeStringArray::from(vec!["a"])), "text", &["\"a\""]);
+        let dictionary = DictionaryArray::new(Int32Array::from(vec![Some(1), None]), Arc::new(StringArray::from(vec!["a", "b"])));
+        expect(Arc::new(dictionary), "text", &["\"b\"", "null"]);
+        let nanos = TimestampNanosecondArray::from(vec![1_506_941_793_123_456_789]);
+        expect(Arc::new(nanos.clone()), "datetime(6)", &["\"2017-10-02T10:56:33.123456\""]);
+        expect(Arc::new(nanos.with_timezone("+02:00")), "timestamp(6)", &["\"2017-10-02T10:56:33.123456Z\""]);
+        let time = PrimitiveArray::<datafusion::arrow::datatypes::Time64NanosecondType>::from(vec![3_600_000_001_000]);
+        expect(Arc::new(time), "time(6)", &["\"01:00:00.000001\""]);
+        let time = PrimitiveArray::<datafusion::arrow::datatypes::Time32SecondType>::from(vec![3_600]);
+        expect(Arc::new(time), "time", &["\"01:00:00\""]);
+        expect(datafusion::arrow::array::new_null_array(&DataType::Null, 1), "text", &["null"]);
+    }
+
+    #[test]
+    fn a_decimal_with_too_many_digits_is_refused() {
+        let layout = Layout::new(&Schema::new(vec![Column::new("c", Type::Decimal { precision: 4, scale: 2 }, true)]));
+        let array = PrimitiveArray::<Decimal128Type>::from(vec![10_000]).with_data_type(DataType::Decimal128(4, 2));
+        let error = push_array_value(&mut RowBuilder::new(&layout), &array, 0).unwrap_err();
+        assert_eq!(error.to_string(), "expected decimal(4,2), but it is out of range");
+    }
+}
