@@ -1,0 +1,151 @@
+//! What can be wrong with an expression, and why one fails on a row; without values of rows.
+
+use std::ops::Range;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+
+use crate::value::ParseError;
+
+/// What is wrong with an expression, and where in its text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SqlError {
+    pub message: String,
+    /// Bytes of the expression's text, where known.
+    pub span: Option<Range<usize>>,
+    pub help: Option<String>,
+}
+
+/// Why an expression failed on a row (overflow, division by zero, a bad cast). Says the reason, not the values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct EvaluationError {
+    pub reason: String,
+}
+
+impl SqlError {
+    pub(super) fn new(message: impl Into<String>) -> SqlError {
+        SqlError { message: message.into(), span: None, help: None }
+    }
+
+    pub(super) fn at(self, span: Option<Range<usize>>) -> SqlError {
+        SqlError { span, ..self }
+    }
+
+    pub(super) fn help(self, help: impl Into<String>) -> SqlError {
+        SqlError { help: Some(help.into()), ..self }
+    }
+
+    /// What DataFusion says of a definition, in one line. Definitions hold no row values.
+    pub(super) fn of_definition(error: &DataFusionError) -> SqlError {
+        let message = match error.find_root() {
+            DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) | DataFusionError::Execution(message) => {
+                message.clone()
+            }
+            DataFusionError::SQL(parser, _) => {
+                let text = parser.to_string();
+                text.strip_prefix("sql parser error: ").unwrap_or(&text).to_string()
+            }
+            other => other.strip_backtrace(),
+        };
+        SqlError::new(message.lines().next().unwrap_or_default().trim())
+    }
+}
+
+impl From<DataFusionError> for EvaluationError {
+    fn from(error: DataFusionError) -> EvaluationError {
+        let reason = match error.find_root() {
+            DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+                ArrowError::DivideByZero => "division by zero".to_string(),
+                ArrowError::ArithmeticOverflow(_) => "a number became too large for its type".to_string(),
+                ArrowError::CastError(message) => without_values(message),
+                other => without_values(&other.to_string()),
+            },
+            DataFusionError::Execution(message) => without_values(message),
+            other => without_values(&other.strip_backtrace()),
+        };
+        EvaluationError { reason }
+    }
+}
+
+impl From<ParseError> for EvaluationError {
+    fn from(error: ParseError) -> EvaluationError {
+        EvaluationError { reason: error.to_string() }
+    }
+}
+
+/// The first line of a message with what may be a row's value left out: whatever is quoted, and numbers.
+fn without_values(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let mut text = line.to_string();
+    for quote in ['\'', '"', '`'] {
+        // From the first to the last, since a value may have quotes of its own.
+        if let (Some(first), Some(last)) = (text.find(quote), text.rfind(quote))
+            && first < last
+        {
+            text.replace_range(first..=last, "…");
+        }
+    }
+    let (mut out, mut after_letter) = (String::with_capacity(text.len()), false);
+    for c in text.chars() {
+        match c.is_ascii_digit() && !after_letter {
+            true if out.ends_with('…') => {}
+            true => out.push('…'),
+            false => {
+                out.push(c);
+                after_letter = c.is_alphanumeric();
+            }
+        }
+    }
+    out
+}
+
+/// The bytes of `text` that a parser's span (lines and columns from 1, in characters; its end is behind the last) covers.
+pub(super) fn bytes_of(text: &str, span: Span) -> Option<Range<usize>> {
+    let (start, end) = (byte_of(text, span.start)?, byte_of(text, span.end)?);
+    (start < end).then(|| start..with_closing_parentheses(text, start, end))
+}
+
+/// The parser's span of a call ends before its `)`.
+fn with_closing_parentheses(text: &str, start: usize, mut end: usize) -> usize {
+    let count = |c: char, end: usize| text[start..end].matches(c).count();
+    while count('(', end) > count(')', end)
+        && let rest = text[end..].trim_start()
+        && rest.starts_with(')')
+    {
+        end = text.len() - rest.len() + 1;
+    }
+    end
+}
+
+pub(super) fn byte_of(text: &str, location: Location) -> Option<usize> {
+    let (line, column) = (location.line.checked_sub(1)? as usize, location.column.checked_sub(1)? as usize);
+    let line_start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = &text[line_start..];
+    Some(line_start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at))
+}
+
+/// The candidate that `name` most likely meant: the same but for upper and lower case, or a few letters off.
+pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    let allowed = (name.chars().count() / 3).max(1);
+    candidates
+        .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_have_no_values() {
+        let text = without_values("Cannot cast string 'it's 5' to value of Int32 type");
+        assert_eq!(text, "Cannot cast string … to value of Int32 type");
+        assert_eq!(without_values("Overflow happened on: 9223372036854775807 + 1"), "Overflow happened on: … + …");
+    }
+}

@@ -1,0 +1,168 @@
+//! Parses an expression and checks every name in it, so that errors point at the name.
+
+use std::collections::HashSet;
+use std::ops::{ControlFlow, Range};
+
+use datafusion::common::DataFusionError;
+use datafusion::config::Dialect;
+use datafusion::logical_expr::Volatility;
+use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias, Function, Ident, Query, Spanned, Visit, Visitor};
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+
+use super::error::{byte_of, bytes_of, nearest};
+use super::session::state;
+use super::{Expression, SqlError};
+use crate::value::Schema;
+
+/// Where an expression stands: may it call an aggregate?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Of one row.
+    Scalar,
+    /// The outermost call is an aggregate, and only that.
+    Aggregate,
+}
+
+/// The syntax tree of an expression whose names all exist and may stand there.
+pub(super) fn parse(text: &str, input: &Schema, place: Place) -> Result<Expr, SqlError> {
+    let ExprWithAlias { expr, alias } = state().sql_to_expr_with_alias(text, &Dialect::Generic).map_err(|e| syntax_error(text, &e))?;
+    if let Some(alias) = alias {
+        let error = SqlError::new("an expression does not name its result").at(bytes_of(text, alias.span));
+        return Err(error.help("the name stands beside the expression, in the spec"));
+    }
+    let mut names = Names { text, input, place, first: true, parameters: HashSet::new() };
+    match expr.visit(&mut names) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(expr),
+    }
+}
+
+/// The smallest part of the expression that cannot be compiled on its own, for errors that do not say where they are.
+pub(super) fn culprit(text: &str, expr: &Expr, input: &Schema) -> Option<Range<usize>> {
+    struct Parts<'a>(&'a Schema);
+    impl Visitor for Parts<'_> {
+        type Break = Span;
+        fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Span> {
+            match expr {
+                // Its body does not stand on its own.
+                Expr::Lambda(_) => ControlFlow::Break(Span::empty()),
+                _ if Expression::plan(expr, self.0).is_err() => ControlFlow::Break(expr.span()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match expr.visit(&mut Parts(input)) {
+        ControlFlow::Break(span) => bytes_of(text, span),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+fn syntax_error(text: &str, error: &DataFusionError) -> SqlError {
+    let described = SqlError::of_definition(error);
+    let DataFusionError::SQL(parser, _) = error.find_root() else { return described };
+    if let ParserError::RecursionLimitExceeded = parser.as_ref() {
+        return SqlError::new("the expression is nested too deeply");
+    }
+    // "..., found: x at Line: 1, Column: 5"
+    let Some((message, place)) = described.message.rsplit_once(" at Line: ") else { return described };
+    let location = place.split_once(", Column: ").and_then(|(line, column)| {
+        let number = |text: &str| text.trim().parse().ok();
+        Some(Location { line: number(line)?, column: number(column)? })
+    });
+    let at = location.and_then(|location| byte_of(text, location));
+    let span = at.map(|at| at..at + text[at..].chars().next().map_or(0, char::len_utf8));
+    SqlError::new(message).at(span)
+}
+
+struct Names<'a> {
+    text: &'a str,
+    input: &'a Schema,
+    place: Place,
+    /// Nothing was visited yet.
+    first: bool,
+    /// Parameters of lambdas.
+    parameters: HashSet<String>,
+}
+
+impl Visitor for Names<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
+        let error = SqlError::new("a subquery cannot stand here").at(bytes_of(self.text, query.span()));
+        ControlFlow::Break(error.help("an expression sees one row; rows of other tables come in by a lookup"))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
+        let outermost = matches!(expr, Expr::Nested(_)) || std::mem::take(&mut self.first);
+        let checked = match expr {
+            Expr::Identifier(name) => self.column(name),
+            Expr::CompoundIdentifier(names) => names.first().map_or(Ok(()), |name| self.column(name)),
+            Expr::Function(function) => self.function(function, outermost),
+            Expr::Lambda(lambda) => {
+                self.parameters.extend(lambda.params.iter().map(|parameter| parameter.name.value.clone()));
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        match checked {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+impl Names<'_> {
+    fn column(&self, name: &Ident) -> Result<(), SqlError> {
+        if self.input.index_of(&name.value).is_some() || self.parameters.contains(&name.value) {
+            return Ok(());
+        }
+        let error = SqlError::new(format!("there is no column `{}`", name.value)).at(bytes_of(self.text, name.span));
+        let columns = || self.input.columns().iter().map(|column| column.name.as_str());
+        Err(match nearest(&name.value, columns()) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error.help(format!("columns: {}", columns().collect::<Vec<_>>().join(", "))),
+        })
+    }
+
+    fn function(&self, function: &Function, outermost: bool) -> Result<(), SqlError> {
+        let name = function.name.to_string().to_lowercase();
+        let error = |message: String| SqlError::new(message).at(bytes_of(self.text, function.name.span()));
+        if function.over.is_some() {
+            let error = error(format!("`{name}` over a window cannot stand here"));
+            return Err(error.help("an expression sees one row, not its neighbours"));
+        }
+        if state().aggregate_functions().contains_key(&name) && !state().scalar_functions().contains_key(&name) {
+            return match self.place {
+                Place::Aggregate if outermost => Ok(()),
+                Place::Aggregate => Err(error(format!("the aggregate `{name}` stands inside another expression"))
+                    .help("an aggregate is one call over columns, such as sum(price * quantity)")),
+                Place::Scalar => Err(error(format!("the aggregate `{name}` cannot stand in an expression of one row"))
+                    .help("aggregates go under `aggregates:` of a lookup")),
+            };
+        }
+        if let Some(found) = state().scalar_functions().get(&name) {
+            return match found.signature().volatility {
+                Volatility::Immutable => Ok(()),
+                Volatility::Stable => Err(error(format!("`{name}` depends on when it is called"))
+                    .help("a view's rows depend on their sources only: compare with a fixed time, or filter when reading the view")),
+                Volatility::Volatile => Err(error(format!("`{name}` gives another value at every call"))
+                    .help("a view's rows depend on their sources only: use a column of the row")),
+            };
+        }
+        if state().higher_order_functions().contains_key(&name) || matches!(name.as_str(), "grouping" | "unnest") {
+            return Ok(());
+        }
+        if state().window_functions().contains_key(&name) {
+            return Err(
+                error(format!("the window function `{name}` cannot stand here")).help("an expression sees one row, not its neighbours")
+            );
+        }
+        let error = error(format!("there is no function `{name}`"));
+        let known = state().scalar_functions().keys().chain(state().aggregate_functions().keys());
+        Err(match nearest(&name, known.map(String::as_str)) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        })
+    }
+}

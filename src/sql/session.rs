@@ -1,0 +1,38 @@
+//! The one DataFusion session that all expressions are planned in.
+
+use std::sync::{Arc, OnceLock};
+
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::config::Dialect;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::prelude::SessionConfig;
+
+/// Names as written, decimals for numbers with a point, plain `Utf8` for text, UTC for times.
+pub(super) fn state() -> &'static SessionState {
+    static STATE: OnceLock<SessionState> = OnceLock::new();
+    STATE.get_or_init(|| {
+        let mut config = SessionConfig::new();
+        let options = config.options_mut();
+        options.sql_parser.enable_ident_normalization = false;
+        options.sql_parser.parse_float_as_decimal = true;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.sql_parser.dialect = Dialect::Generic;
+        options.execution.time_zone = Some("+00:00".to_string());
+        SessionStateBuilder::new().with_config(config).with_default_features().build()
+    })
+}
+
+/// Brings the operands' types together, then folds constants.
+pub(super) fn simplifier(schema: &DFSchema) -> ExprSimplifier {
+    let context =
+        SimplifyContext::builder().with_schema(Arc::new(schema.clone())).with_config_options(Arc::clone(state().config_options())).build();
+    ExprSimplifier::new(context)
+}
+
+pub(super) fn coerce(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    simplifier(schema).coerce(expr, schema)
+}
