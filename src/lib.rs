@@ -5,8 +5,10 @@
 //! A definition goes one way too: `cli`, then `spec`, then `plan`, then `dataflow`. `docs/architecture.md` has the whole picture.
 
 pub mod cli;
+pub mod dataflow;
 pub mod options;
 pub mod plan;
+pub mod run;
 pub mod shop;
 pub mod sinks;
 pub mod sources;

@@ -4,6 +4,8 @@
 //! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
 
 mod arrangements;
+mod definition;
+mod indexes;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, LookupArrangements, Up, ViewArrangements};
 
@@ -26,6 +28,13 @@ pub struct PlanTable {
     pub schema: Schema,
     /// The columns of the primary key; empty: a multiset.
     pub key: Vec<usize>,
+}
+
+impl PlanTable {
+    /// With the source's name, e.g. `shop.ecom_orders`.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.source, self.name)
+    }
 }
 
 /// A document view: root rows with their lookups embedded, to any depth.

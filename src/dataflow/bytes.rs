@@ -1,0 +1,96 @@
+//! Batches of an arrangement as byte strings end to end: no allocation per row, no pointer per row.
+
+use std::rc::Rc;
+
+use differential_dataflow::trace::implementations::ord_neu::OrdValBatch;
+use differential_dataflow::trace::implementations::spine_fueled::Spine;
+use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
+
+use super::Moment;
+use crate::value::{Diff, Row};
+
+/// How keys, rows, times and differences of an arrangement lie in memory.
+pub(super) type RowLayout = (ByteList, ByteList, Vec<Moment>, Vec<Diff>, OffsetList);
+pub(super) type RowBatch = Rc<OrdValBatch<RowLayout>>;
+/// The trace of every arrangement: keys and rows as bytes.
+pub(super) type RowSpine = Spine<RowBatch>;
+
+/// Byte strings end to end.
+pub(super) struct ByteList {
+    /// Where each string ends in `bytes`, after a leading 0.
+    offsets: OffsetList,
+    bytes: Vec<u8>,
+}
+
+impl ByteList {
+    pub(super) fn with_bytes(strings: usize, bytes: usize) -> ByteList {
+        let mut offsets = OffsetList::with_capacity(strings + 1);
+        offsets.push(0);
+        ByteList { offsets, bytes: Vec::with_capacity(bytes) }
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, string: &[u8]) {
+        self.bytes.extend_from_slice(string);
+        self.offsets.push(self.bytes.len());
+    }
+
+    /// Gives back what was reserved and not used, where it is worth a copy.
+    pub(super) fn shrink(&mut self) {
+        if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 + 64 {
+            self.bytes.shrink_to_fit();
+        }
+        self.offsets.smol.shrink_to_fit();
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + offsets_bytes(&self.offsets)
+    }
+}
+
+pub(super) fn offsets_bytes(offsets: &OffsetList) -> usize {
+    offsets.smol.capacity() * 4 + offsets.chonk.capacity() * 8
+}
+
+impl BatchContainer for ByteList {
+    type Owned = Row;
+    type ReadItem<'a> = &'a [u8];
+
+    fn into_owned(item: &[u8]) -> Row {
+        Row::from_bytes(item)
+    }
+
+    fn push_ref(&mut self, item: &[u8]) {
+        self.push(item);
+    }
+
+    fn push_own(&mut self, item: &Row) {
+        self.push(item);
+    }
+
+    fn clear(&mut self) {
+        *self = ByteList::with_bytes(0, 0);
+    }
+
+    fn with_capacity(size: usize) -> ByteList {
+        ByteList::with_bytes(size, 0)
+    }
+
+    fn merge_capacity(a: &ByteList, b: &ByteList) -> ByteList {
+        ByteList::with_bytes(a.len() + b.len(), a.bytes.len() + b.bytes.len())
+    }
+
+    fn reborrow<'b, 'a: 'b>(item: &'a [u8]) -> &'b [u8] {
+        item
+    }
+
+    #[inline]
+    fn index(&self, index: usize) -> &[u8] {
+        &self.bytes[self.offsets.index(index)..self.offsets.index(index + 1)]
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+}

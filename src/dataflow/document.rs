@@ -1,0 +1,349 @@
+//! Builds documents of their pieces.
+//!
+//! In: the roots of a portion and, in any order, the rows that the lookups found for them. Out: each root's document as one packed row
+//! of the view's schema. Pure: what comes out depends on the rows alone, not on the order or the workers they came from.
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+
+use super::Outcome;
+use super::fetch::Piece;
+use super::touch::{Root, RootRow};
+use crate::plan::{Embed, Lookup, Missing, OnMany, OrderBy, View};
+use crate::sql::AggregateFunction;
+use crate::value::{Datum, Layout, Row, RowBuilder, arrow, key};
+
+/// The documents of one view.
+pub(super) struct Assembler {
+    /// The root, then every lookup, parents before children: [`Piece::node`] counts in this.
+    nodes: Vec<Node>,
+    buffers: Vec<Vec<u8>>,
+}
+
+struct Node {
+    path: String,
+    /// Of the node's input rows.
+    rows: Layout,
+    visible: usize,
+    /// The visible columns, then what the children add.
+    element: Layout,
+    children: Vec<usize>,
+    /// How this node stands in its parent; `None` for the root.
+    embed: Option<Embed>,
+    order_by: Vec<OrderBy>,
+    /// All columns of the row are visible, and children only add columns of variable length: the row can be lengthened as it is.
+    extends: bool,
+}
+
+/// The pieces of a portion by node, sorted by document and parent.
+struct Pieces {
+    of_node: Vec<Vec<Piece>>,
+    /// For nodes with aggregates: the first piece of each parent's, and one result array for each aggregate. The last group is the
+    /// empty one.
+    groups: Vec<Option<Groups>>,
+}
+
+struct Groups {
+    starts: Vec<usize>,
+    results: Vec<Results>,
+}
+
+/// An aggregate's value for each group.
+enum Results {
+    All(ArrayRef),
+    /// One group failed: each by itself.
+    Each(Vec<Result<ArrayRef, String>>),
+}
+
+/// The first child, or the failure to find the right one.
+type Built<T> = Result<T, String>;
+
+impl Assembler {
+    pub(super) fn new(view: &View) -> Assembler {
+        let mut nodes = vec![Node {
+            path: String::new(),
+            rows: Layout::new(&view.root.schema),
+            visible: view.root.visible,
+            element: Layout::new(&view.schema),
+            children: Vec::new(),
+            embed: None,
+            order_by: Vec::new(),
+            extends: false,
+        }];
+        add_children(&mut nodes, 0, &view.lookups);
+        for i in 0..nodes.len() {
+            nodes[i].extends = nodes[i].visible == nodes[i].rows.schema().len()
+                && nodes[i].children.iter().all(|&c| match &nodes[c].embed {
+                    Some(Embed::Object { .. }) => true,
+                    Some(Embed::Array { field, aggregates, .. }) => field.is_some() && aggregates.is_empty(),
+                    Some(Embed::Flatten { .. }) | None => false,
+                });
+        }
+        Assembler { nodes, buffers: Vec::new() }
+    }
+
+    /// Gives each root's outcome to `give`.
+    pub(super) fn assemble(&mut self, roots: Vec<Root>, pieces: Vec<Piece>, mut give: impl FnMut(Row, Outcome)) {
+        let pieces = self.sort(pieces);
+        let mut document = Vec::new();
+        for root in roots {
+            let outcome = match root.row {
+                RootRow::Missing => Outcome::Gone,
+                RootRow::Several => Outcome::Failed("several rows of the root have this key".into()),
+                RootRow::One(row) => {
+                    document.clear();
+                    match self.element(&pieces, 0, root.slot, 0, &row, &mut document) {
+                        Ok(()) => Outcome::Document(Row::from_bytes(&document)),
+                        Err(reason) => Outcome::Failed(reason),
+                    }
+                }
+            };
+            give(root.key, outcome);
+        }
+    }
+
+    fn sort(&self, pieces: Vec<Piece>) -> Pieces {
+        let mut of_node: Vec<Vec<Piece>> = self.nodes.iter().map(|_| Vec::new()).collect();
+        for piece in pieces {
+            of_node[piece.node as usize].push(piece);
+        }
+        let mut groups = Vec::with_capacity(of_node.len());
+        for (node, pieces) in self.nodes.iter().zip(&mut of_node) {
+            pieces.sort_unstable_by_key(|p| (p.slot, p.parent));
+            groups.push(node.aggregate(pieces));
+        }
+        Pieces { of_node, groups }
+    }
+
+    /// Appends the element of a row: its visible columns and its children.
+    fn element(&mut self, pieces: &Pieces, node: usize, slot: u32, id: u64, row: &[u8], out: &mut Vec<u8>) -> Built<()> {
+        if self.nodes[node].extends && self.nodes[node].children.is_empty() {
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        let mut payload = self.buffers.pop().unwrap_or_default();
+        let result = match self.nodes[node].extends {
+            true => self.extended(pieces, node, slot, id, row, &mut payload, out),
+            false => self.rebuilt(pieces, node, slot, id, row, &mut payload, out),
+        };
+        payload.clear();
+        self.buffers.push(payload);
+        result
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the recursion's state")]
+    fn extended(
+        &mut self,
+        pieces: &Pieces,
+        node: usize,
+        slot: u32,
+        id: u64,
+        row: &[u8],
+        payload: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Built<()> {
+        let children = self.nodes[node].children.len();
+        let mut fields: Vec<Option<(usize, usize)>> = Vec::with_capacity(children);
+        for i in 0..children {
+            let child = self.nodes[node].children[i];
+            let start = payload.len();
+            let there = self.field(pieces, child, slot, id, payload)?;
+            fields.push(there.then_some((start, payload.len())));
+        }
+        let payload = &payload[..];
+        let fields = fields.iter().map(|f| f.map(|(start, end)| &payload[start..end]));
+        self.nodes[node].rows.extend(row, fields, out);
+        Ok(())
+    }
+
+    /// Appends the bytes of an object or array field; whether there is one.
+    fn field(&mut self, pieces: &Pieces, child: usize, slot: u32, parent: u64, out: &mut Vec<u8>) -> Built<bool> {
+        let range = pieces.range(child, slot, parent);
+        let found = &pieces.of_node[child][range];
+        match self.nodes[child].embed.as_ref() {
+            Some(Embed::Array { limit, missing, .. }) => {
+                if found.is_empty() && *missing != Missing::Empty {
+                    return Ok(false);
+                }
+                let limit = limit.unwrap_or(usize::MAX);
+                let order = self.nodes[child].order(found);
+                let count = found.len().min(limit);
+                out.extend_from_slice(&(count as u32).to_le_bytes());
+                let ends_at = out.len();
+                out.resize(ends_at + 4 * count, 0);
+                let items_at = out.len();
+                for n in 0..count {
+                    let piece = &found[order.get(n).copied().unwrap_or(n)];
+                    self.element(pieces, child, slot, piece.id, &piece.row, out)?;
+                    let end = (out.len() - items_at) as u32;
+                    out[ends_at + 4 * n..ends_at + 4 * n + 4].copy_from_slice(&end.to_le_bytes());
+                }
+                Ok(true)
+            }
+            Some(Embed::Object { on_many, .. } | Embed::Flatten { on_many, .. }) => {
+                let on_many = *on_many;
+                let Some(piece) = self.nodes[child].choose(found, on_many)? else { return Ok(false) };
+                self.element(pieces, child, slot, piece.id, &piece.row, out)?;
+                Ok(true)
+            }
+            None => unreachable!("only the root is not embedded"),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the recursion's state")]
+    fn rebuilt(
+        &mut self,
+        pieces: &Pieces,
+        node: usize,
+        slot: u32,
+        id: u64,
+        row: &[u8],
+        payload: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Built<()> {
+        let mut builder = RowBuilder::new(&self.nodes[node].element);
+        for column in 0..self.nodes[node].visible {
+            builder.push(self.nodes[node].rows.get(row, column));
+        }
+        for i in 0..self.nodes[node].children.len() {
+            let child = self.nodes[node].children[i];
+            payload.clear();
+            let wanted = !matches!(&self.nodes[child].embed, Some(Embed::Array { field: None, .. }));
+            let there = wanted && self.field(pieces, child, slot, id, payload)?;
+            match self.nodes[child].embed.as_ref() {
+                Some(Embed::Object { .. }) if there => builder.push(Datum::Struct(payload)),
+                Some(Embed::Object { .. }) => builder.push(Datum::Null),
+                Some(Embed::Flatten { .. }) => {
+                    let element = &self.nodes[child].element;
+                    for column in 0..element.schema().len() {
+                        builder.push(if there { element.get(payload, column) } else { Datum::Null });
+                    }
+                }
+                Some(Embed::Array { field, .. }) => {
+                    if field.is_some() {
+                        builder.push(if there { Datum::List(payload) } else { Datum::Null });
+                    }
+                    if let Some(groups) = &pieces.groups[child] {
+                        let group = groups.of(pieces.range(child, slot, id));
+                        for result in &groups.results {
+                            result.push(group, &mut builder)?;
+                        }
+                    }
+                }
+                None => unreachable!("only the root is not embedded"),
+            }
+        }
+        builder.finish_into(out);
+        Ok(())
+    }
+}
+
+fn add_children(nodes: &mut Vec<Node>, parent: usize, lookups: &[Lookup]) {
+    for lookup in lookups {
+        let index = nodes.len();
+        nodes[parent].children.push(index);
+        nodes.push(Node {
+            path: lookup.path.clone(),
+            rows: Layout::new(&lookup.input.schema),
+            visible: lookup.input.visible,
+            element: Layout::new(&lookup.element),
+            children: Vec::new(),
+            embed: Some(lookup.embed.clone()),
+            order_by: lookup.order_by.clone(),
+            extends: false,
+        });
+        add_children(nodes, index, &lookup.children);
+    }
+}
+
+impl Node {
+    /// The positions of pieces in the declared order; empty where they stand right already (one or none).
+    fn order(&self, pieces: &[Piece]) -> Vec<usize> {
+        if pieces.len() < 2 {
+            return Vec::new();
+        }
+        let mut keyed: Vec<(Vec<u8>, usize)> = pieces.iter().enumerate().map(|(i, piece)| (self.order_key(&piece.row), i)).collect();
+        // Rows that the order does not tell apart stand in the order of their bytes.
+        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| pieces[a.1].row.cmp(&pieces[b.1].row)));
+        keyed.into_iter().map(|(_, i)| i).collect()
+    }
+
+    fn order_key(&self, row: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(48);
+        for order in &self.order_by {
+            let start = out.len();
+            key::of_into(&self.rows, row, &[order.column], &mut out);
+            if order.descending {
+                out[start..].iter_mut().for_each(|b| *b = !*b);
+            }
+        }
+        out
+    }
+
+    fn choose<'p>(&self, found: &'p [Piece], on_many: OnMany) -> Built<Option<&'p Piece>> {
+        match (found.len(), on_many) {
+            (0, _) => Ok(None),
+            (1, _) => Ok(found.first()),
+            (n, OnMany::Error) => Err(format!("`{}` has {n} rows where one is expected", self.path)),
+            (_, OnMany::First) => Ok(self.order(found).first().map(|&i| &found[i])),
+            (_, OnMany::Last) => Ok(self.order(found).last().map(|&i| &found[i])),
+        }
+    }
+
+    fn aggregate(&self, pieces: &[Piece]) -> Option<Groups> {
+        let Some(Embed::Array { aggregates, .. }) = &self.embed else { return None };
+        if aggregates.is_empty() {
+            return None;
+        }
+        let mut starts = Vec::new();
+        let mut group_of = Vec::with_capacity(pieces.len());
+        for (i, piece) in pieces.iter().enumerate() {
+            if i == 0 || (pieces[i - 1].slot, pieces[i - 1].parent) != (piece.slot, piece.parent) {
+                starts.push(i);
+            }
+            group_of.push(starts.len() - 1);
+        }
+        let batch = arrow::to_batch(&self.rows, pieces.iter().map(|p| &*p.row));
+        let groups = starts.len() + 1;
+        let results = aggregates.iter().map(|a| match a.function.evaluate(&batch, &group_of, groups) {
+            Ok(all) => Results::All(all),
+            Err(_) => Results::Each((0..groups).map(|g| one_group(&a.function, &batch, &group_of, g)).collect()),
+        });
+        Some(Groups { results: results.collect(), starts })
+    }
+}
+
+fn one_group(function: &AggregateFunction, batch: &RecordBatch, group_of: &[usize], group: usize) -> Result<ArrayRef, String> {
+    let start = group_of.partition_point(|g| *g < group);
+    let length = group_of[start..].partition_point(|g| *g == group);
+    let result = function.evaluate(&batch.slice(start, length), &vec![0; length], 1);
+    result.map_err(|error| format!("`{}`: {error}", function.text()))
+}
+
+impl Results {
+    fn push(&self, group: usize, builder: &mut RowBuilder) -> Built<()> {
+        let pushed = match self {
+            Results::All(values) => arrow::push_array_value(builder, values, group),
+            Results::Each(values) => arrow::push_array_value(builder, values[group].as_ref().map_err(Clone::clone)?, 0),
+        };
+        pushed.map_err(|error| error.to_string())
+    }
+}
+
+impl Pieces {
+    fn range(&self, node: usize, slot: u32, parent: u64) -> std::ops::Range<usize> {
+        let pieces = &self.of_node[node];
+        let start = pieces.partition_point(|p| (p.slot, p.parent) < (slot, parent));
+        let length = pieces[start..].iter().take_while(|p| (p.slot, p.parent) == (slot, parent)).count();
+        start..start + length
+    }
+}
+
+impl Groups {
+    /// The group of these pieces; the last one, of no rows, for none.
+    fn of(&self, pieces: std::ops::Range<usize>) -> usize {
+        match pieces.is_empty() {
+            true => self.starts.len(),
+            false => self.starts.partition_point(|&s| s <= pieces.start) - 1,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Renders a plan on timely and differential dataflow. The only module that names their types.
+//!
+//! In: table rows, each with the moment of its tick. Out: for every view, the documents of the keys that a tick touched, and rows
+//! that failed. What is maintained is arrangements of the inputs, shared by everything that asks alike; nothing wide is kept.
+//!
+//! A change walks up to the keys of the root rows that it touches (`climb`), these are looked up as of the tick (`touch`), the
+//! children are fetched level by level (`fetch`), and the pieces meet again at the root's worker (`assemble`). Every step exchanges by
+//! the key that it looks up, with one hash function. Elsewhere: ticks and channels (`run`), what a document was before (`store`).
+
+mod assemble;
+mod batcher;
+mod bytes;
+mod climb;
+mod document;
+mod fetch;
+mod held;
+mod input;
+mod render;
+mod route;
+mod touch;
+
+pub use held::HeldBytes;
+pub use render::{Inputs, Outputs, Rendered, render};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::value::{Diff, Row, Tick};
+
+/// Time in the dataflow: a tick and, below it, a portion. Inputs only ever stand at portion 0; a tick that touches many roots works
+/// through them in portions, so that the pieces in flight stay few.
+pub(crate) type Moment = u64;
+
+/// What an arrangement receives: key, row, moment, how often.
+pub(crate) type Update = ((Row, Row), Moment, Diff);
+
+const PORTION_BITS: u32 = 20;
+
+/// The moment of portion 0 of a tick.
+pub(crate) fn moment_of(tick: Tick) -> Moment {
+    tick.0 << PORTION_BITS
+}
+
+pub(crate) fn tick_of(moment: Moment) -> Tick {
+    Tick(moment >> PORTION_BITS)
+}
+
+/// Who owns a key: the one hash for every exchange.
+pub(crate) fn hash(key: &[u8]) -> u64 {
+    xxh3_64(key)
+}
+
+/// What became of a view's key at a tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Document(Row),
+    /// There is no root row.
+    Gone,
+    /// There is no right document, for this reason; none is shown.
+    Failed(String),
+}
+
+/// The document of one key as of one tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentChange {
+    pub tick: Tick,
+    pub key: Row,
+    pub outcome: Outcome,
+}
+
+/// A table row that an expression failed on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Failure {
+    pub row: Row,
+    pub reason: String,
+}
+
+/// How often a failing row of a view came (positive) or went (negative) at a tick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureChange {
+    pub tick: Tick,
+    pub table: usize,
+    pub failure: Failure,
+    pub diff: Diff,
+}

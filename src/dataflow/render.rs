@@ -1,0 +1,331 @@
+//! The walk from a plan to operators.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
+use differential_dataflow::trace::TraceReader;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
+use timely::dataflow::operators::{Concatenate, InspectCore};
+use timely::dataflow::{InputHandle, Scope, Stream};
+use timely::progress::Antichain;
+use timely::worker::Worker;
+
+use super::assemble::assemble;
+use super::batcher::{PassOn, RowBatchBuilder, RowBatcher};
+use super::bytes::RowSpine;
+use super::climb::climb;
+use super::document::Assembler;
+use super::fetch::{Piece, Relations, Requests, fetch};
+use super::held::{Held, HeldBytes};
+use super::input::{Inlet, TableUpdate};
+use super::route::route;
+use super::touch::{Brake, touch};
+use super::{DocumentChange, FailureChange, Moment, Update, hash, moment_of, tick_of};
+use crate::plan::{Arrangements, Input, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
+use crate::value::{Diff, Layout, Row, Tick};
+
+pub(super) type RowTrace = TraceAgent<RowSpine>;
+type Keys<'s> = Stream<'s, Moment, Vec<Row>>;
+
+/// One worker's end of a rendered plan.
+pub struct Rendered {
+    pub inputs: Inputs,
+    pub outputs: Outputs,
+}
+
+/// Where a worker's share of the changes goes in.
+#[expect(missing_debug_implementations, reason = "operators have none")]
+pub struct Inputs {
+    tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Vec<TableUpdate>>>>,
+    now: Moment,
+}
+
+/// Where what became of the views comes out.
+#[expect(missing_debug_implementations, reason = "operators have none")]
+pub struct Outputs {
+    documents: Vec<Rc<RefCell<Vec<DocumentChange>>>>,
+    failures: Vec<Rc<RefCell<Vec<FailureChange>>>>,
+    probe: Probe<Moment>,
+    held: Held,
+    hold_back: Rc<Cell<bool>>,
+}
+
+impl std::fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rendered").field("tables", &self.inputs.tables.len()).finish_non_exhaustive()
+    }
+}
+
+impl Inputs {
+    /// Changes of a table at the tick that stands.
+    pub fn send(&mut self, table: usize, rows: impl IntoIterator<Item = (Row, Diff)>) {
+        let now = self.now;
+        let input = &mut self.tables[table];
+        for (row, diff) in rows {
+            input.send((row, now, diff));
+        }
+    }
+
+    /// Nothing more comes before `tick`.
+    pub fn advance_to(&mut self, tick: Tick) {
+        self.now = moment_of(tick);
+        for input in &mut self.tables {
+            input.advance_to(self.now);
+            input.flush();
+        }
+    }
+
+    /// Hands on what was sent, without waiting for the tick to end.
+    pub fn flush(&mut self) {
+        self.tables.iter_mut().for_each(InputHandle::flush);
+    }
+}
+
+impl Outputs {
+    /// Whether everything up to and with `tick` has come out, at every worker.
+    pub fn is_complete(&self, tick: Tick) -> bool {
+        !self.probe.less_than(&moment_of(tick.next()))
+    }
+
+    /// The first tick that is not complete; `None` when all inputs are closed and everything has come out.
+    pub fn frontier(&self) -> Option<Tick> {
+        self.probe.with_frontier(|frontier| frontier.first().map(|m| tick_of(*m)))
+    }
+
+    /// Takes what has come out of a view so far. Changes of one tick may come in several takes, until the tick is complete.
+    pub fn take_documents(&self, view: usize) -> Vec<DocumentChange> {
+        std::mem::take(&mut self.documents[view].borrow_mut())
+    }
+
+    /// As [`take_documents`](Outputs::take_documents), for rows that failed.
+    pub fn take_failures(&self, view: usize) -> Vec<FailureChange> {
+        std::mem::take(&mut self.failures[view].borrow_mut())
+    }
+
+    /// While this is set, a tick that touches many documents makes no more of them: whoever takes them is behind.
+    pub fn hold_back(&self, hold_back: bool) {
+        self.hold_back.set(hold_back);
+    }
+
+    pub fn held_bytes(&self) -> Vec<HeldBytes> {
+        self.held.measure()
+    }
+}
+
+/// Renders a plan at one worker; every worker must call it, with the same arguments.
+///
+/// The state at `start` is sent as insertions at that tick: a hydration. Views in `hydrate` then give every document that they have;
+/// the others give only what changes later (what they had is stored and still right).
+pub fn render(worker: &mut Worker, plan: &Plan, arrangements: &Arrangements, start: Tick, hydrate: &[bool]) -> Rendered {
+    worker.dataflow::<Moment, _, _>(|scope| Rendering::new(scope, plan, arrangements, start).views(hydrate))
+}
+
+struct Rendering<'s, 'p> {
+    scope: Scope<'s, Moment>,
+    plan: &'p Plan,
+    arrangements: &'p Arrangements,
+    start: Moment,
+    tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Vec<TableUpdate>>>>,
+    rows: Vec<Stream<'s, Moment, Vec<TableUpdate>>>,
+    probe: Probe<Moment>,
+    hold_back: Rc<Cell<bool>>,
+}
+
+/// A distinct input and what is wanted of it: arrangements and keys of changed rows.
+struct Wanted {
+    input: Input,
+    arrangements: Vec<usize>,
+    touched: Vec<Vec<usize>>,
+    /// Views that hear of its failures.
+    views: Vec<usize>,
+}
+
+/// What [`Wanted`] became.
+struct Sources<'s> {
+    arranged: Vec<Option<Arranged<'s, RowTrace>>>,
+    /// As in [`Wanted`].
+    touched: Vec<(Input, Vec<usize>, Keys<'s>)>,
+    failures: Vec<Rc<RefCell<Vec<FailureChange>>>>,
+}
+
+impl<'s, 'p> Rendering<'s, 'p> {
+    fn new(scope: Scope<'s, Moment>, plan: &'p Plan, arrangements: &'p Arrangements, start: Tick) -> Self {
+        let (mut tables, mut rows) = (Vec::new(), Vec::new());
+        for _ in &plan.tables {
+            let mut handle = InputHandle::new_with_builder();
+            rows.push(handle.to_stream(scope));
+            tables.push(handle);
+        }
+        Rendering { scope, plan, arrangements, start: moment_of(start), tables, rows, probe: Probe::new(), hold_back: Rc::default() }
+    }
+
+    fn views(self, hydrate: &[bool]) -> Rendered {
+        let sources = self.sources();
+        let mut documents = Vec::new();
+        for ((view, indexes), hydrate) in self.plan.views.iter().zip(&self.arrangements.views).zip(hydrate) {
+            documents.push(self.view(view, indexes, &sources, *hydrate));
+        }
+        let held = sources.arranged.iter().enumerate().filter_map(|(i, a)| {
+            let mut trace = a.as_ref()?.trace.clone();
+            trace.set_logical_compaction(Antichain::new().borrow());
+            trace.set_physical_compaction(Antichain::new().borrow());
+            Some((i, trace))
+        });
+        let held = Held(held.collect());
+        let inputs = Inputs { tables: self.tables, now: 0 };
+        Rendered { inputs, outputs: Outputs { documents, failures: sources.failures, probe: self.probe, held, hold_back: self.hold_back } }
+    }
+
+    fn sources(&self) -> Sources<'s> {
+        let failures: Vec<_> = self.plan.views.iter().map(|_| Rc::new(RefCell::new(Vec::new()))).collect();
+        let mut sources = Sources { arranged: self.arrangements.list.iter().map(|_| None).collect(), touched: Vec::new(), failures };
+        for wanted in self.wanted() {
+            let table = &self.plan.tables[wanted.input.table];
+            let inlet = Inlet::new(&wanted.input, &table.schema);
+            let kinds = wanted.arrangements.iter().map(|&a| self.arrangements.list[a].kind.clone()).collect();
+            let rows = self.rows[wanted.input.table].clone();
+            let routed = route(&format!("Route {}", table.name), rows, inlet, kinds, wanted.touched.clone(), self.start);
+            for (&index, stream) in wanted.arrangements.iter().zip(routed.arrangements) {
+                sources.arranged[index] = Some(arrange(&format!("Arrange {}", table.name), stream));
+            }
+            for (columns, keys) in wanted.touched.into_iter().zip(routed.touched) {
+                sources.touched.push((wanted.input.clone(), columns, keys));
+            }
+            let heard: Vec<_> = wanted.views.iter().map(|&v| sources.failures[v].clone()).collect();
+            let table = wanted.input.table;
+            routed
+                .failures
+                .inspect_container(move |event| {
+                    let Ok((_, failures)) = event else { return };
+                    for (failure, moment, diff) in failures {
+                        let change = FailureChange { tick: tick_of(*moment), table, failure: failure.clone(), diff: *diff };
+                        heard.iter().for_each(|h| h.borrow_mut().push(change.clone()));
+                    }
+                })
+                .probe_with(&self.probe);
+        }
+        sources
+    }
+
+    fn wanted(&self) -> Vec<Wanted> {
+        let mut all: Vec<Wanted> = Vec::new();
+        for (index, arrangement) in self.arrangements.list.iter().enumerate() {
+            wanted_of(&mut all, &arrangement.input).arrangements.push(index);
+        }
+        for (index, view) in self.plan.views.iter().enumerate() {
+            wanted_of(&mut all, &view.root).touch(&view.key, index);
+            for lookup in all_lookups(&view.lookups) {
+                wanted_of(&mut all, &lookup.input).touch(&lookup.child_columns, index);
+            }
+        }
+        all
+    }
+
+    fn view(&self, view: &View, indexes: &ViewArrangements, sources: &Sources<'s>, hydrate: bool) -> Rc<RefCell<Vec<DocumentChange>>> {
+        let assembled = Probe::new();
+        let mut touched = vec![sources.touched(&view.root, &view.key)];
+        for (lookup, indexes) in view.lookups.iter().zip(&indexes.lookups) {
+            touched.push(climb_to(&view.name, lookup, indexes, sources, self.scope));
+        }
+        let touched = self.scope.concatenate(touched);
+        let roots = sources.arranged(indexes.root);
+        let relations = relations(Layout::new(&view.root.schema), &view.lookups);
+        let hydrate_at = hydrate.then_some(self.start);
+        let (roots, requests) = touch(
+            &format!("Touch {}", view.name),
+            touched,
+            roots,
+            relations,
+            hydrate_at,
+            Brake { assembled: assembled.clone(), hold_back: self.hold_back.clone() },
+        );
+        let mut pieces = Vec::new();
+        let mut node = 1;
+        for ((lookup, indexes), requests) in view.lookups.iter().zip(&indexes.lookups).zip(requests) {
+            fetch_all(&mut pieces, &mut node, lookup, indexes, requests, sources);
+        }
+        let pieces: Stream<'s, Moment, Vec<Piece>> = self.scope.concatenate(pieces);
+        let done = Rc::new(RefCell::new(Vec::new()));
+        let assembler = Assembler::new(view);
+        assemble(&format!("Assemble {}", view.name), roots, pieces, assembler, done.clone()).probe_with(&assembled).probe_with(&self.probe);
+        done
+    }
+}
+
+impl Wanted {
+    fn touch(&mut self, columns: &[usize], view: usize) {
+        if !self.touched.iter().any(|t| t == columns) {
+            self.touched.push(columns.to_vec());
+        }
+        if !self.views.contains(&view) {
+            self.views.push(view);
+        }
+    }
+}
+
+impl<'s> Sources<'s> {
+    fn arranged(&self, index: usize) -> &Arranged<'s, RowTrace> {
+        self.arranged[index].as_ref().expect("every arrangement of the plan is rendered")
+    }
+
+    fn touched(&self, input: &Input, columns: &[usize]) -> Keys<'s> {
+        let found = self.touched.iter().find(|(i, c, _)| i == input && c == columns);
+        found.expect("every touched key of the plan is rendered").2.clone()
+    }
+}
+
+fn wanted_of<'a>(all: &'a mut Vec<Wanted>, input: &Input) -> &'a mut Wanted {
+    let at = all.iter().position(|w| w.input == *input).unwrap_or_else(|| {
+        all.push(Wanted { input: input.clone(), arrangements: Vec::new(), touched: Vec::new(), views: Vec::new() });
+        all.len() - 1
+    });
+    &mut all[at]
+}
+
+fn all_lookups(lookups: &[Lookup]) -> Vec<&Lookup> {
+    lookups.iter().flat_map(|l| std::iter::once(l).chain(all_lookups(&l.children))).collect()
+}
+
+fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Vec<Update>>) -> Arranged<'s, RowTrace> {
+    let by_key = Exchange::new(|((key, _), _, _): &Update| hash(key));
+    arrange_core::<_, _, PassOn, RowBatcher, RowBatchBuilder, RowSpine>(updates, by_key, name)
+}
+
+/// The keys that reach the lookup's parent for every change at this lookup or below it.
+fn climb_to<'s>(view: &str, lookup: &Lookup, indexes: &LookupArrangements, sources: &Sources<'s>, scope: Scope<'s, Moment>) -> Keys<'s> {
+    let mut keys = vec![sources.touched(&lookup.input, &lookup.child_columns)];
+    for (child, indexes) in lookup.children.iter().zip(&indexes.children) {
+        keys.push(climb_to(view, child, indexes, sources, scope));
+    }
+    let keys = scope.concatenate(keys);
+    match indexes.up {
+        Up::Same => keys,
+        Up::Index(index) => climb(&format!("Climb {view} {}", lookup.path), keys, sources.arranged(index)),
+    }
+}
+
+fn fetch_all<'s>(
+    pieces: &mut Vec<Stream<'s, Moment, Vec<Piece>>>,
+    node: &mut u32,
+    lookup: &Lookup,
+    indexes: &LookupArrangements,
+    requests: Requests<'s>,
+    sources: &Sources<'s>,
+) {
+    let relations = relations(Layout::new(&lookup.input.schema), &lookup.children);
+    let rows = sources.arranged(indexes.rows);
+    let (found, asks) = fetch(&format!("Fetch {}", lookup.path), *node, requests, rows, relations);
+    pieces.push(found);
+    *node += 1;
+    for ((child, indexes), requests) in lookup.children.iter().zip(&indexes.children).zip(asks) {
+        fetch_all(pieces, node, child, indexes, requests, sources);
+    }
+}
+
+fn relations(layout: Layout, lookups: &[Lookup]) -> Relations {
+    Relations { layout, columns: lookups.iter().map(|l| l.parent_columns.clone()).collect() }
+}

@@ -1,0 +1,37 @@
+//! Which fields of a document are worth an index in a target: those that keys and relations go by.
+
+use super::{Embed, Input, Lookup, View};
+
+impl View {
+    /// Each an index of one or more fields, as paths from the document down.
+    pub fn indexes(&self) -> Vec<Vec<String>> {
+        let mut out = Vec::new();
+        add(&mut out, "", &self.root, &self.key);
+        add_lookups(&mut out, "", &self.root, &self.lookups);
+        out
+    }
+}
+
+fn add_lookups(out: &mut Vec<Vec<String>>, at: &str, parent: &Input, lookups: &[Lookup]) {
+    for lookup in lookups {
+        let inside = match &lookup.embed {
+            Embed::Object { field, .. } | Embed::Array { field: Some(field), .. } => format!("{at}{field}."),
+            // The fields are the parent's.
+            Embed::Flatten { prefix, .. } => format!("{at}{prefix}"),
+            Embed::Array { field: None, .. } => continue,
+        };
+        add(out, at, parent, &lookup.parent_columns);
+        add(out, &inside, &lookup.input, &lookup.child_columns);
+        add_lookups(out, &inside, &lookup.input, &lookup.children);
+    }
+}
+
+fn add(out: &mut Vec<Vec<String>>, at: &str, input: &Input, columns: &[usize]) {
+    if columns.iter().any(|&c| c >= input.visible) {
+        return;
+    }
+    let fields: Vec<String> = columns.iter().map(|&c| format!("{at}{}", input.schema.columns()[c].name)).collect();
+    if !out.contains(&fields) {
+        out.push(fields);
+    }
+}

@@ -1,0 +1,343 @@
+//! Makes ticks durable once every worker has finished them: views, changelogs, inputs and positions in one batch.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+
+use super::start::{Hydration, Start};
+use super::status::Status;
+use super::{Fatal, RunError};
+use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
+use crate::plan::Plan;
+use crate::store::{BulkLoad, Commit, ErrorChange, Store, TickMark, ViewBatch, ViewChange};
+use crate::value::{Delta, Layout, Row, RowBuilder, Tick, json, row_of_key};
+
+#[derive(Debug)]
+pub(super) enum ToCommit {
+    Documents {
+        view: usize,
+        changes: Vec<DocumentChange>,
+    },
+    Failures {
+        view: usize,
+        changes: Vec<FailureChange>,
+    },
+    /// This worker has sent everything up to and with `tick`.
+    Complete {
+        worker: usize,
+        tick: Tick,
+        held: Vec<HeldBytes>,
+    },
+    /// A transaction or a mere position, in tick order.
+    Ingested(Ingested),
+    /// Everything up to the first tick was ingested.
+    Loaded(Loaded),
+    /// The sources have nothing more of what they had when the run began, after this tick.
+    CaughtUp(Tick),
+}
+
+#[derive(Debug)]
+pub(super) struct Ingested {
+    pub(super) mark: TickMark,
+    /// Tables as in the plan.
+    pub(super) deltas: Vec<Delta>,
+}
+
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) load: BulkLoad,
+    pub(super) tick: Tick,
+    pub(super) marks: Vec<TickMark>,
+}
+
+pub(super) struct Committer {
+    received: Receiver<ToCommit>,
+    workers: usize,
+}
+
+impl Committer {
+    pub(super) fn new(received: Receiver<ToCommit>, workers: usize) -> Committer {
+        Committer { received, workers }
+    }
+
+    /// Runs in a thread of its own until every sender is gone.
+    pub(super) fn run(self, store: Store, plan: &Plan, start: &Start, status: Arc<Status>, fatal: Fatal) -> JoinHandle<()> {
+        let work = Work::new(store, plan.clone(), start, status, self.workers);
+        let body = move || {
+            if let Err(error) = work.run(&self.received) {
+                let _ = fatal.blocking_send(error);
+            }
+        };
+        std::thread::Builder::new().name("commit".into()).spawn(body).expect("the system gives a thread")
+    }
+}
+
+struct Work {
+    store: Store,
+    plan: Plan,
+    status: Arc<Status>,
+    first: Tick,
+    views: Vec<PendingView>,
+    /// Up to where each worker is complete.
+    complete: Vec<Tick>,
+    ingested: VecDeque<Ingested>,
+    /// The first tick's, until it is committed.
+    load: Option<Loaded>,
+    /// Whether the first tick is done with; nothing later is committed before.
+    loaded: bool,
+    caught_up: Option<Tick>,
+    committed: Tick,
+}
+
+struct PendingView {
+    hydration: Hydration,
+    layout: Layout,
+    key: Vec<usize>,
+    /// Documents that wait for their tick to be complete.
+    changes: Vec<DocumentChange>,
+    failures: Vec<FailureChange>,
+    /// The first tick's documents for [`Hydration::Load`], until the load can take them.
+    loading: Vec<(Row, Row)>,
+    /// Keys without a right document, with what is stored of the reason.
+    failed: HashMap<Row, String>,
+}
+
+impl Work {
+    fn new(store: Store, plan: Plan, start: &Start, status: Arc<Status>, workers: usize) -> Work {
+        let views = plan.views.iter().zip(&start.views).map(|(view, hydration)| PendingView {
+            hydration: *hydration,
+            layout: Layout::new(&view.schema),
+            key: view.key.clone(),
+            changes: Vec::new(),
+            failures: Vec::new(),
+            loading: Vec::new(),
+            failed: HashMap::new(),
+        });
+        let views = views.collect();
+        let committed = Tick(start.tick.0 - 1);
+        Work {
+            store,
+            plan,
+            status,
+            first: start.tick,
+            views,
+            complete: vec![committed; workers],
+            ingested: VecDeque::new(),
+            load: None,
+            loaded: !start.builds(),
+            caught_up: None,
+            committed,
+        }
+    }
+
+    fn run(mut self, received: &Receiver<ToCommit>) -> Result<(), RunError> {
+        self.show()?;
+        while let Ok(message) = received.recv() {
+            self.take(message)?;
+            // Whatever else is there goes into the same commit.
+            while let Ok(message) = received.try_recv() {
+                self.take(message)?;
+            }
+            self.commit_complete()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: ToCommit) -> Result<(), RunError> {
+        match message {
+            ToCommit::Documents { view, changes } => self.take_documents(view, changes)?,
+            ToCommit::Failures { view, changes } => self.views[view].failures.extend(changes),
+            ToCommit::Complete { worker, tick, held } => {
+                self.complete[worker] = tick;
+                self.status.held(worker, held);
+            }
+            ToCommit::Ingested(ingested) => self.ingested.push_back(ingested),
+            ToCommit::Loaded(loaded) => self.load = Some(loaded),
+            ToCommit::CaughtUp(tick) => self.caught_up = Some(tick),
+        }
+        Ok(())
+    }
+
+    fn take_documents(&mut self, view: usize, changes: Vec<DocumentChange>) -> Result<(), RunError> {
+        let first = self.first;
+        let pending = &mut self.views[view];
+        if pending.hydration != Hydration::Load || self.loaded {
+            pending.changes.extend(changes);
+            return Ok(());
+        }
+        for change in changes {
+            match change.outcome {
+                Outcome::Document(row) if change.tick == first => pending.loading.push((change.key, row)),
+                _ => pending.changes.push(change),
+            }
+        }
+        if let Some(loaded) = &mut self.load {
+            loaded.load.view(view, pending.loading.iter().map(|(k, r)| (&**k, &**r)))?;
+            pending.loading.clear();
+        }
+        Ok(())
+    }
+
+    fn commit_complete(&mut self) -> Result<(), RunError> {
+        let complete = self.complete.iter().copied().min().unwrap_or_default();
+        if !self.loaded && complete >= self.first {
+            let Some(loaded) = self.load.take() else { return Ok(()) };
+            self.commit_first(loaded)?;
+        }
+        if !self.loaded {
+            return Ok(());
+        }
+        let mut commit = Commit { up_to: self.committed, ..Commit::default() };
+        let mut inputs: BTreeMap<usize, Vec<(Tick, Row, i64)>> = BTreeMap::new();
+        let mut rows = 0;
+        while self.ingested.front().is_some_and(|i| i.mark.tick <= complete) {
+            let Some(Ingested { mark, deltas }) = self.ingested.pop_front() else { break };
+            commit.up_to = commit.up_to.max(mark.tick);
+            rows += deltas.len() as u64;
+            for delta in deltas {
+                inputs.entry(delta.table).or_default().push((mark.tick, delta.row, delta.diff));
+            }
+            match commit.ticks.iter_mut().find(|m| m.tick == mark.tick && m.source == mark.source) {
+                Some(known) => *known = mark,
+                None => commit.ticks.push(mark),
+            }
+        }
+        commit.ticks.retain(|m| m.tick >= self.committed);
+        if !commit.ticks.is_empty() {
+            commit.inputs = inputs.into_iter().collect();
+            let up_to = commit.up_to;
+            commit.views = (0..self.views.len()).filter_map(|v| self.views[v].batch(&self.plan, v, up_to)).collect();
+            self.commit(commit)?;
+            self.status.committed(rows, up_to);
+        }
+        if self.caught_up.is_some_and(|tick| tick <= self.committed) {
+            self.status.caught_up(self.committed);
+        }
+        Ok(())
+    }
+
+    /// The first tick: what was loaded, and what is different in views that were there.
+    fn commit_first(&mut self, mut loaded: Loaded) -> Result<(), RunError> {
+        let mut commit = Commit { up_to: loaded.tick, ticks: std::mem::take(&mut loaded.marks), ..Commit::default() };
+        for view in 0..self.views.len() {
+            let pending = &mut self.views[view];
+            match pending.hydration {
+                Hydration::Stored => continue,
+                Hydration::Load => {
+                    loaded.load.view(view, pending.loading.iter().map(|(k, r)| (&**k, &**r)))?;
+                    pending.loading = Vec::new();
+                    if let Some(mut batch) = pending.batch(&self.plan, view, loaded.tick) {
+                        batch.changes.clear();
+                        if !batch.errors.is_empty() {
+                            commit.views.push(batch);
+                        }
+                    }
+                }
+                Hydration::Difference => {
+                    let stored = self.store.view(&self.plan.views[view].name);
+                    let stored = stored.ok_or_else(|| RunError::Bug("a view with rows is not in the store".into()))?;
+                    let mut batch = pending.batch(&self.plan, view, loaded.tick).unwrap_or(ViewBatch { view, ..ViewBatch::default() });
+                    let mut rows: Vec<(Row, Row)> = batch.changes.drain(..).filter_map(|c| Some((c.key, c.after?))).collect();
+                    rows.sort_unstable();
+                    for different in stored.difference(rows)? {
+                        let (key, after) = different?;
+                        batch.changes.push(ViewChange { tick: loaded.tick, key, after });
+                    }
+                    for error in stored.errors()? {
+                        batch.errors.push(ErrorChange { tick: loaded.tick, message: error.message, diff: -error.count });
+                    }
+                    commit.views.push(batch);
+                }
+            }
+        }
+        let committed = loaded.load.finish(commit)?;
+        self.committed = committed.up_to;
+        self.loaded = true;
+        self.show()?;
+        self.status.committed(0, self.committed);
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), RunError> {
+        let committed = self.store.commit(commit)?;
+        self.committed = committed.up_to;
+        self.show()
+    }
+
+    fn show(&self) -> Result<(), RunError> {
+        self.status.show(self.store.checkpoint(), self.store.views()?);
+        Ok(())
+    }
+}
+
+impl PendingView {
+    /// Takes what belongs to ticks up to and with `up_to`; `None` where there is nothing.
+    fn batch(&mut self, plan: &Plan, view: usize, up_to: Tick) -> Option<ViewBatch> {
+        let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes).into_iter().partition(|c| c.tick <= up_to);
+        self.changes = waiting;
+        let (failed, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.failures).into_iter().partition(|f| f.tick <= up_to);
+        self.failures = waiting;
+        if ready.is_empty() && failed.is_empty() {
+            return None;
+        }
+        let mut batch = ViewBatch { view, ..ViewBatch::default() };
+        for failure in failed {
+            let message = failure_message(plan, &failure);
+            batch.errors.push(ErrorChange { tick: failure.tick, message, diff: failure.diff });
+        }
+        let mut ready = ready;
+        ready.sort_by_key(|c| c.tick);
+        for DocumentChange { tick, key, outcome } in ready {
+            let reason = match &outcome {
+                Outcome::Failed(reason) => Some(format!("{}: {reason}", self.describe(&key))),
+                Outcome::Document(_) | Outcome::Gone => None,
+            };
+            self.note_failure(&mut batch, tick, &key, reason);
+            let after = match outcome {
+                Outcome::Document(row) => Some(row),
+                Outcome::Gone | Outcome::Failed(_) => None,
+            };
+            batch.changes.push(ViewChange { tick, key, after });
+        }
+        Some(batch)
+    }
+
+    fn note_failure(&mut self, batch: &mut ViewBatch, tick: Tick, key: &Row, reason: Option<String>) {
+        if self.failed.get(key) == reason.as_ref() {
+            return;
+        }
+        if let Some(message) = self.failed.remove(key) {
+            batch.errors.push(ErrorChange { tick, message, diff: -1 });
+        }
+        if let Some(message) = reason {
+            batch.errors.push(ErrorChange { tick, message: message.clone(), diff: 1 });
+            self.failed.insert(key.clone(), message);
+        }
+    }
+
+    /// The key as people write it, e.g. `{"order_id":7}`.
+    fn describe(&self, key: &[u8]) -> String {
+        let layout = Layout::new(&self.layout.schema().project(&self.key));
+        row_of_key(&layout, key).map_or("a key".into(), |row| json_of(&layout, &row))
+    }
+}
+
+/// The row's key and what failed, never its other values.
+fn failure_message(plan: &Plan, failure: &FailureChange) -> String {
+    let table = &plan.tables[failure.table];
+    let layout = Layout::new(&table.schema);
+    let key_layout = Layout::new(&table.schema.project(&table.key));
+    let mut builder = RowBuilder::new(&key_layout);
+    for &column in &table.key {
+        builder.push(layout.get(&failure.failure.row, column));
+    }
+    let key = json_of(&key_layout, &builder.finish());
+    format!("{} {key}: {}", table.full_name(), failure.failure.reason)
+}
+
+fn json_of(layout: &Layout, row: &[u8]) -> String {
+    let mut out = Vec::new();
+    json::write_row(layout, row, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}

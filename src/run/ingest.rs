@@ -1,0 +1,256 @@
+//! Gives each source transaction a tick, and its rows to the workers.
+//!
+//! First everything that is there: held inputs from the store, or the sources' snapshots, all at the first tick. Then one tick for each
+//! transaction, whichever source it came from; a transaction's parts are never mixed with another's.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::future::select_all;
+
+use super::commit::{Ingested, Loaded, ToCommit};
+use super::start::Start;
+use super::status::Status;
+use super::supervise::Incoming;
+use super::worker::{Feed, FeedSender};
+use super::{Fatal, RunError};
+use crate::plan::Plan;
+use crate::sources::Event;
+use crate::store::{BulkLoad, Store, StoreError, TickMark};
+use crate::value::{Delta, Position, Row, Tick};
+
+/// Rows of a held input that go to a worker at a time.
+const BATCH: usize = 4096;
+/// Input rows that may wait for their commit.
+const UNCOMMITTED_ROWS: u64 = 500_000;
+/// Ticks that may wait for their commit.
+const UNCOMMITTED_TICKS: u64 = 20_000;
+
+struct Ingest {
+    sources: Vec<Incoming>,
+    /// For each source, where its tables are in the plan.
+    tables: Vec<Vec<usize>>,
+    feeds: Vec<FeedSender>,
+    to_commit: SyncSender<ToCommit>,
+    status: Arc<Status>,
+    /// The tick that the next transaction gets.
+    next: Tick,
+    /// Sources that sent [`Event::CaughtUp`].
+    caught_up: Vec<bool>,
+    /// Which worker is next.
+    turn: usize,
+}
+
+/// The rest of the engine is gone: time to end.
+struct Gone;
+
+#[expect(clippy::too_many_arguments, reason = "one call, of everything that meets here")]
+pub(super) fn start(
+    store: Store,
+    plan: &Plan,
+    start: &Start,
+    sources: Vec<Incoming>,
+    feeds: Vec<FeedSender>,
+    to_commit: SyncSender<ToCommit>,
+    status: Arc<Status>,
+    fatal: Fatal,
+) -> JoinHandle<()> {
+    let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
+    let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
+    let caught_up = vec![false; sources.len()];
+    let ingest = Ingest { sources, tables, feeds, to_commit, status, next: start.tick, caught_up, turn: 0 };
+    let (start, inputs) = (start.clone(), plan.tables.len());
+    let runtime = tokio::runtime::Handle::current();
+    let body = move || {
+        if let Err(error) = runtime.block_on(ingest.run(store, start, inputs)) {
+            let _ = fatal.blocking_send(error);
+        }
+    };
+    std::thread::Builder::new().name("ingest".into()).spawn(body).expect("the system gives a thread")
+}
+
+impl Ingest {
+    async fn run(mut self, store: Store, start: Start, inputs: usize) -> Result<(), RunError> {
+        match self.fill(&store, &start, inputs).await? {
+            Err(Gone) => Ok(()),
+            Ok(()) => {
+                let (Ok(()) | Err(Gone)) = self.follow().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything up to the first tick.
+    async fn fill(&mut self, store: &Store, start: &Start, inputs: usize) -> Result<Result<(), Gone>, RunError> {
+        let mut load = if start.builds() { Some(store.bulk_load()?) } else { None };
+        if start.inputs_held {
+            for input in 0..inputs {
+                if let Err(gone) = self.feed_held(store, input)? {
+                    return Ok(Err(gone));
+                }
+            }
+        }
+        let mut marks = Vec::new();
+        for source in 0..self.sources.len() {
+            if !self.sources[source].snapshots {
+                continue;
+            }
+            match self.snapshot(source, load.as_mut()).await? {
+                Ok(position) => marks.push(self.mark(source, position, None)),
+                Err(gone) => return Ok(Err(gone)),
+            }
+        }
+        self.next = start.tick.next();
+        if !self.advance() {
+            return Ok(Err(Gone));
+        }
+        let Some(load) = load else { return Ok(Ok(())) };
+        let loaded = ToCommit::Loaded(Loaded { load, tick: start.tick, marks });
+        Ok(self.to_commit.send(loaded).map_err(|_| Gone))
+    }
+
+    fn feed_held(&mut self, store: &Store, table: usize) -> Result<Result<(), Gone>, StoreError> {
+        let mut rows = Vec::with_capacity(BATCH);
+        for held in store.load_input(table)? {
+            let (row, count) = held?;
+            rows.extend(std::iter::repeat_n(row, count.max(0) as usize));
+            if rows.len() >= BATCH && !self.feed(Feed::Rows { table, rows: std::mem::take(&mut rows) }) {
+                return Ok(Err(Gone));
+            }
+        }
+        Ok(if rows.is_empty() || self.feed(Feed::Rows { table, rows }) { Ok(()) } else { Err(Gone) })
+    }
+
+    /// Takes a source's snapshot; its position.
+    async fn snapshot(&mut self, source: usize, mut load: Option<&mut BulkLoad>) -> Result<Result<Position, Gone>, RunError> {
+        loop {
+            match self.sources[source].events.recv().await {
+                Some(Event::Rows { table, rows }) => {
+                    let table = self.tables[source][table];
+                    if let Some(load) = load.as_deref_mut() {
+                        load.input(table, rows.iter().map(|r: &Row| &**r))?;
+                    }
+                    if !self.feed(Feed::Rows { table, rows }) {
+                        return Ok(Err(Gone));
+                    }
+                }
+                Some(Event::SnapshotDone { position }) => return Ok(Ok(position)),
+                Some(Event::CaughtUp) => self.caught_up(source),
+                Some(Event::SnapshotPlan { .. } | Event::Waiting(_)) => {}
+                Some(Event::Changes(_) | Event::Commit { .. } | Event::Progress { .. }) => {
+                    return Err(RunError::Bug(format!("source `{}` sent changes before its snapshot", self.sources[source].name)));
+                }
+                None => return Ok(Err(Gone)),
+            }
+        }
+    }
+
+    /// Transactions, for as long as any source has some.
+    async fn follow(&mut self) -> Result<(), Gone> {
+        let mut open: Vec<usize> = (0..self.sources.len()).collect();
+        self.tell_caught_up()?;
+        while !open.is_empty() {
+            self.wait_for_commits().await;
+            let (event, source) = self.next_event(&open).await;
+            match event {
+                Some(Event::Changes(deltas)) => self.transaction(source, deltas).await?,
+                Some(Event::Commit { position, committed_ms }) => self.commit(source, position, committed_ms, Vec::new())?,
+                Some(Event::Progress { position, committed_ms }) => self.progress(source, position, committed_ms)?,
+                Some(Event::CaughtUp) => {
+                    self.caught_up(source);
+                    self.tell_caught_up()?;
+                }
+                Some(Event::Waiting(_) | Event::SnapshotPlan { .. } | Event::Rows { .. } | Event::SnapshotDone { .. }) => {}
+                None => open.retain(|s| *s != source),
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self, open: &[usize]) -> (Option<Event>, usize) {
+        if let [only] = open {
+            return (self.sources[*only].events.recv().await, *only);
+        }
+        let waits = self.sources.iter_mut().enumerate().filter(|(i, _)| open.contains(i));
+        let waits = waits.map(|(i, s)| Box::pin(async move { (s.events.recv().await, i) }));
+        select_all(waits).await.0
+    }
+
+    /// The rest of a transaction whose first part came, and its end.
+    async fn transaction(&mut self, source: usize, first: Vec<Delta>) -> Result<(), Gone> {
+        let mut all = Vec::new();
+        self.changes(source, first, &mut all)?;
+        loop {
+            match self.sources[source].events.recv().await {
+                Some(Event::Changes(deltas)) => self.changes(source, deltas, &mut all)?,
+                Some(Event::Commit { position, committed_ms }) => return self.commit(source, position, committed_ms, all),
+                Some(_) => {}
+                // Only where the run is being stopped: the tick is never finished, so nothing of it is kept.
+                None => return Err(Gone),
+            }
+        }
+    }
+
+    fn changes(&mut self, source: usize, mut deltas: Vec<Delta>, all: &mut Vec<Delta>) -> Result<(), Gone> {
+        for delta in &mut deltas {
+            delta.table = self.tables[source][delta.table];
+        }
+        all.extend(deltas.iter().cloned());
+        self.status.rows_received(source, deltas.len() as u64);
+        if self.feed(Feed::Changes(deltas)) { Ok(()) } else { Err(Gone) }
+    }
+
+    fn commit(&mut self, source: usize, position: Position, committed_ms: Option<u64>, deltas: Vec<Delta>) -> Result<(), Gone> {
+        if deltas.is_empty() {
+            return self.progress(source, position, committed_ms);
+        }
+        let mark = self.mark(source, position, committed_ms);
+        self.next = self.next.next();
+        if !self.advance() {
+            return Err(Gone);
+        }
+        self.status.uncommitted(deltas.len() as u64);
+        self.to_commit.send(ToCommit::Ingested(Ingested { mark, deltas })).map_err(|_| Gone)
+    }
+
+    /// A position without a change belongs to the last tick.
+    fn progress(&mut self, source: usize, position: Position, committed_ms: Option<u64>) -> Result<(), Gone> {
+        let mut mark = self.mark(source, position, committed_ms);
+        mark.tick = Tick(self.next.0 - 1);
+        self.to_commit.send(ToCommit::Ingested(Ingested { mark, deltas: Vec::new() })).map_err(|_| Gone)
+    }
+
+    fn mark(&self, source: usize, position: Position, committed_ms: Option<u64>) -> TickMark {
+        TickMark { tick: self.next, source: self.sources[source].name.clone(), position, committed_ms }
+    }
+
+    fn caught_up(&mut self, source: usize) {
+        self.caught_up[source] = true;
+    }
+
+    fn tell_caught_up(&mut self) -> Result<(), Gone> {
+        match self.caught_up.iter().all(|c| *c) {
+            true => self.to_commit.send(ToCommit::CaughtUp(Tick(self.next.0 - 1))).map_err(|_| Gone),
+            false => Ok(()),
+        }
+    }
+
+    /// Gives a message to the worker whose turn it is.
+    fn feed(&mut self, message: Feed) -> bool {
+        self.turn = (self.turn + 1) % self.feeds.len();
+        self.feeds[self.turn].send(message)
+    }
+
+    fn advance(&self) -> bool {
+        self.feeds.iter().all(|feed| feed.send(Feed::AdvanceTo(self.next)))
+    }
+
+    /// Back-pressure: what was ingested and is not yet durable stays bounded.
+    async fn wait_for_commits(&self) {
+        while self.status.is_behind(UNCOMMITTED_ROWS, UNCOMMITTED_TICKS, self.next) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Where the parts meet: sources, workers, store and sinks, and the channels between them.
+//!
+//! ```text
+//! source tasks --events--> ingest --rows, ticks--> workers --documents, ticks done--> committer --one batch--> store
+//!                             `------------- ticks, positions, input rows ----------------^          store --> sink tasks
+//! ```
+//! Every channel is bounded, so a slow sink or disk slows the sources and nothing grows. A tick is committed once every worker has
+//! finished it, with its positions and input rows, in one batch. Elsewhere: what a spec means (`spec`), how a view is maintained
+//! (`dataflow`), what a commit makes durable (`store`).
+
+mod commit;
+mod ingest;
+mod sink;
+mod start;
+mod status;
+mod supervise;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::plan::Plan;
+use crate::sinks::{Sink, SinkError};
+use crate::sources::{Source, SourceError, Table};
+use crate::store::{Store, StoreError, Sync};
+
+pub use status::{SinkStatus, SourcePhase, SourceStatus, Status, TableProgress, ViewStatus};
+
+/// Everything that a run needs, opened and checked.
+pub struct Setup {
+    pub plan: Plan,
+    pub sources: Vec<NamedSource>,
+    pub sinks: Vec<NamedSink>,
+    /// The state folder.
+    pub state: PathBuf,
+    pub sync: Sync,
+    pub workers: usize,
+    /// End once everything that the sources have now is durable and in every sink.
+    pub until_caught_up: bool,
+}
+
+pub struct NamedSource {
+    pub name: String,
+    pub source: Arc<dyn Source>,
+    /// Those of [`Plan::tables`] that are this source's, in their order, as the source describes them.
+    pub tables: Vec<Table>,
+}
+
+pub struct NamedSink {
+    pub name: String,
+    /// Index into [`Plan::views`].
+    pub view: usize,
+    pub sink: Box<dyn Sink>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("state", &self.state).field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for NamedSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NamedSource").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for NamedSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NamedSink").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a run ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("source `{source_name}`: {error}")]
+    Source { source_name: String, error: SourceError },
+    #[error("sink `{sink_name}`: {error}")]
+    Sink { sink_name: String, error: SinkError },
+    #[error("the snapshot of source `{source_name}` was cut off: {message}")]
+    SnapshotCutOff { source_name: String, message: String },
+    #[error("bug: {0}")]
+    Bug(String),
+}
+
+impl RunError {
+    /// What the user can do about it, where there is something.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            RunError::Store(error) => error.help(),
+            RunError::Source { error: SourceError::Invalid { help, .. } | SourceError::Stopped { help, .. }, .. } => help.clone(),
+            RunError::Source { error: SourceError::Option(error), .. } | RunError::Sink { error: SinkError::Option(error), .. } => {
+                error.help.clone()
+            }
+            RunError::Sink { error: SinkError::Stopped { help, .. }, .. } => help.clone(),
+            RunError::SnapshotCutOff { .. } => Some("start again: nothing of the snapshot was kept".into()),
+            RunError::Source { .. } | RunError::Sink { .. } | RunError::Bug(_) => None,
+        }
+    }
+}
+
+/// What a part tells the run when it cannot go on.
+pub(crate) type Fatal = mpsc::Sender<RunError>;
+
+/// How long what is under way may take to end after the stop was asked for.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A store opened for a run, and what the run shows of itself meanwhile.
+pub struct Engine {
+    setup: Setup,
+    store: Store,
+    status: Arc<Status>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.setup.fmt(f)
+    }
+}
+
+impl Engine {
+    /// Takes the state folder.
+    pub fn open(setup: Setup) -> Result<Engine, RunError> {
+        let store = Store::open(&setup.state, setup.sync)?;
+        let status = Arc::new(Status::new(&setup));
+        Ok(Engine { setup, store, status })
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Runs until `stop` becomes true, until caught up where that was asked for, or until something cannot go on. What was committed
+    /// stays in any case. Must be called on a tokio runtime of several threads.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
+        let Engine { setup, store, status } = self;
+        let (fatal, mut failures) = mpsc::channel(16);
+        let start = start::prepare(&store, &setup.plan)?;
+        let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers)?;
+        let feeds = workers.feeds();
+        let to_commit = workers.to_commit();
+        let committer = committer.run(store.clone(), &setup.plan, &start, status.clone(), fatal.clone());
+
+        let (stop_parts, stopping) = watch::channel(false);
+        let mut sources = Vec::new();
+        for (index, source) in setup.sources.into_iter().enumerate() {
+            sources.push(supervise::start(index, source, &start, setup.until_caught_up, status.clone(), fatal.clone(), stopping.clone()));
+        }
+        let ingest = ingest::start(store.clone(), &setup.plan, &start, sources, feeds, to_commit, status.clone(), fatal.clone());
+        let mut sinks = Vec::new();
+        for (index, named) in setup.sinks.into_iter().enumerate() {
+            let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
+            sinks.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));
+        }
+        drop(fatal);
+
+        let result = tokio::select! {
+            Some(error) = failures.recv() => Err(error),
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+            () = status.wait_until_caught_up(setup.until_caught_up) => Ok(()),
+        };
+        stop_parts.send_replace(true);
+        let left = tokio::time::timeout(GRACE, async {
+            for sink in sinks {
+                let _ = sink.await;
+            }
+            let joined = tokio::task::spawn_blocking(move || {
+                let ingest = ingest.join().is_ok();
+                let workers = workers.join();
+                committer.join().is_ok() && ingest && workers
+            });
+            joined.await.unwrap_or(false)
+        });
+        match (left.await, result) {
+            (_, Err(error)) => Err(error),
+            (Ok(true), Ok(())) => failures.try_recv().map_or(Ok(()), Err),
+            (Ok(false), Ok(())) => Err(RunError::Bug("a thread of the engine panicked".into())),
+            (Err(_), Ok(())) => Err(RunError::Bug(format!("the engine did not stop within {} s", GRACE.as_secs()))),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What a run shows of itself: to the terminal, to `tidemill status`, and to its own parts that wait for each other.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Setup;
+use crate::dataflow::HeldBytes;
+use crate::store::{Checkpoint, ViewInfo};
+use crate::value::Tick;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourcePhase {
+    Starting,
+    Snapshot,
+    Following,
+    /// Nothing comes; the reason is in [`SourceStatus::waiting`].
+    Waiting,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceStatus {
+    pub name: String,
+    pub phase: SourcePhase,
+    pub waiting: Option<String>,
+    pub snapshot: Vec<TableProgress>,
+    /// Changes received after the snapshot.
+    pub rows: u64,
+    /// The last committed position, in the source's own words.
+    pub position: Option<String>,
+    /// The commit time of the last committed transaction at the source, in ms since 1970.
+    pub committed_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TableProgress {
+    pub table: String,
+    pub rows: u64,
+    /// As far as known.
+    pub expected: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ViewStatus {
+    pub name: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub changes: u64,
+    pub errors: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct SinkStatus {
+    pub name: String,
+    pub view: String,
+    /// The target is right up to here.
+    pub tick: Option<u64>,
+    pub written: u64,
+    pub waiting: Option<String>,
+}
+
+/// Shared by all parts of a run.
+#[derive(Debug)]
+pub struct Status {
+    pub started: Instant,
+    sources: Mutex<Vec<SourceStatus>>,
+    views: Mutex<Vec<ViewStatus>>,
+    sinks: Mutex<Vec<SinkStatus>>,
+    /// For each worker, what its arrangements hold.
+    held: Mutex<Vec<Vec<HeldBytes>>>,
+    uncommitted_rows: AtomicU64,
+    committed_tick: AtomicU64,
+    /// The tick up to which everything is durable that the sources had when the run began.
+    caught_up: watch::Sender<Option<Tick>>,
+    sink_ticks: watch::Sender<Vec<Option<Tick>>>,
+}
+
+impl Status {
+    pub(super) fn new(setup: &Setup) -> Status {
+        let sources = setup.sources.iter().map(|s| SourceStatus {
+            name: s.name.clone(),
+            phase: SourcePhase::Starting,
+            waiting: None,
+            snapshot: s.tables.iter().map(|t| TableProgress { table: t.name.clone(), rows: 0, expected: None }).collect(),
+            rows: 0,
+            position: None,
+            committed_ms: None,
+        });
+        let sinks = setup.sinks.iter().map(|s| SinkStatus {
+            name: s.name.clone(),
+            view: setup.plan.views[s.view].name.clone(),
+            tick: None,
+            written: 0,
+            waiting: None,
+        });
+        Status {
+            started: Instant::now(),
+            sources: Mutex::new(sources.collect()),
+            views: Mutex::new(Vec::new()),
+            sinks: Mutex::new(sinks.collect()),
+            held: Mutex::new(vec![Vec::new(); setup.workers]),
+            uncommitted_rows: AtomicU64::new(0),
+            committed_tick: AtomicU64::new(0),
+            caught_up: watch::Sender::new(None),
+            sink_ticks: watch::Sender::new(vec![None; setup.sinks.len()]),
+        }
+    }
+
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        locked(&self.sources).clone()
+    }
+
+    pub fn views(&self) -> Vec<ViewStatus> {
+        locked(&self.views).clone()
+    }
+
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        locked(&self.sinks).clone()
+    }
+
+    /// The last durable tick.
+    pub fn tick(&self) -> Tick {
+        Tick(self.committed_tick.load(Ordering::Acquire))
+    }
+
+    /// Bytes held by each of the plan's arrangements, over all workers.
+    pub fn held_bytes(&self, arrangements: usize) -> Vec<usize> {
+        let mut total = vec![0; arrangements];
+        for held in locked(&self.held).iter().flatten() {
+            total[held.arrangement] += held.bytes;
+        }
+        total
+    }
+
+    pub(super) fn source_phase(&self, source: usize, phase: SourcePhase) {
+        let mut sources = locked(&self.sources);
+        sources[source].phase = phase;
+        sources[source].waiting = None;
+    }
+
+    pub(super) fn source_waits(&self, source: usize, what: String) {
+        let mut sources = locked(&self.sources);
+        sources[source].phase = SourcePhase::Waiting;
+        sources[source].waiting = Some(what);
+    }
+
+    pub(super) fn snapshot_plan(&self, source: usize, rows: &[Option<u64>]) {
+        let mut sources = locked(&self.sources);
+        sources[source].phase = SourcePhase::Snapshot;
+        for (table, expected) in sources[source].snapshot.iter_mut().zip(rows) {
+            table.expected = *expected;
+        }
+    }
+
+    pub(super) fn snapshot_rows(&self, source: usize, table: usize, rows: u64) {
+        let mut sources = locked(&self.sources);
+        sources[source].phase = SourcePhase::Snapshot;
+        sources[source].snapshot[table].rows += rows;
+    }
+
+    /// Whether rows of a snapshot have been sent.
+    pub(super) fn snapshot_began(&self, source: usize) -> bool {
+        locked(&self.sources)[source].snapshot.iter().any(|t| t.rows > 0)
+    }
+
+    pub(super) fn rows_received(&self, source: usize, rows: u64) {
+        locked(&self.sources)[source].rows += rows;
+    }
+
+    pub(super) fn held(&self, worker: usize, held: Vec<HeldBytes>) {
+        locked(&self.held)[worker] = held;
+    }
+
+    pub(super) fn uncommitted(&self, rows: u64) {
+        self.uncommitted_rows.fetch_add(rows, Ordering::AcqRel);
+    }
+
+    pub(super) fn committed(&self, rows: u64, up_to: Tick) {
+        self.uncommitted_rows.fetch_sub(rows, Ordering::AcqRel);
+        self.committed_tick.store(up_to.0, Ordering::Release);
+    }
+
+    pub(super) fn is_behind(&self, rows: u64, ticks: u64, next: Tick) -> bool {
+        let behind = next.0.saturating_sub(self.committed_tick.load(Ordering::Acquire));
+        self.uncommitted_rows.load(Ordering::Acquire) > rows || behind > ticks
+    }
+
+    pub(super) fn show(&self, checkpoint: Option<Checkpoint>, views: Vec<ViewInfo>) {
+        let checkpoint = checkpoint.unwrap_or_default();
+        for source in locked(&self.sources).iter_mut() {
+            if let Some(at) = checkpoint.sources.get(&source.name) {
+                source.position = Some(at.position.to_string());
+                source.committed_ms = at.committed_ms;
+            }
+        }
+        let shown =
+            views.into_iter().map(|v| ViewStatus { name: v.name, rows: v.rows, bytes: v.bytes, changes: v.changes, errors: v.errors });
+        *locked(&self.views) = shown.collect();
+        self.committed_tick.fetch_max(checkpoint.tick.0, Ordering::AcqRel);
+    }
+
+    pub(super) fn caught_up(&self, tick: Tick) {
+        self.caught_up.send_if_modified(|known| known.is_none() && known.replace(tick).is_none());
+    }
+
+    pub(super) fn sink_at(&self, sink: usize, tick: Tick, written: u64) {
+        let mut sinks = locked(&self.sinks);
+        sinks[sink].tick = Some(tick.0);
+        sinks[sink].written += written;
+        sinks[sink].waiting = None;
+        self.sink_ticks.send_modify(|ticks| ticks[sink] = Some(tick));
+    }
+
+    pub(super) fn sink_waits(&self, sink: usize, what: String) {
+        locked(&self.sinks)[sink].waiting = Some(what);
+    }
+
+    /// Returns once what the sources had is durable and in every sink; never where it is not `wanted`.
+    pub(super) async fn wait_until_caught_up(&self, wanted: bool) {
+        if !wanted {
+            std::future::pending::<()>().await;
+        }
+        let mut caught_up = self.caught_up.subscribe();
+        let Some(target) = caught_up.wait_for(Option::is_some).await.ok().and_then(|tick| *tick) else { return };
+        let mut sinks = self.sink_ticks.subscribe();
+        let _ = sinks.wait_for(|ticks| ticks.iter().all(|t| t.is_some_and(|t| t >= target))).await;
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

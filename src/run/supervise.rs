@@ -1,0 +1,137 @@
+//! Keeps a source running: remembers where it got to, and starts it again there when the outside fails.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::start::Start;
+use super::status::{SourcePhase, Status};
+use super::{Fatal, NamedSource, RunError};
+use crate::sources::{Capture, Event, SourceError};
+use crate::value::Position;
+use std::sync::Arc;
+
+/// A running source, as ingest sees it.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) name: String,
+    pub(super) events: mpsc::Receiver<Event>,
+    /// Where its tables are in the plan's.
+    pub(super) tables: Vec<String>,
+    /// Whether it begins with a snapshot.
+    pub(super) snapshots: bool,
+}
+
+const EVENTS: usize = 16;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+pub(super) fn start(
+    index: usize,
+    source: NamedSource,
+    start: &Start,
+    until_caught_up: bool,
+    status: Arc<Status>,
+    fatal: Fatal,
+    stopping: watch::Receiver<bool>,
+) -> Incoming {
+    let from = start.position_of(&source.name);
+    let (out, events) = mpsc::channel(EVENTS);
+    let incoming = Incoming {
+        name: source.name.clone(),
+        events,
+        tables: source.tables.iter().map(|t| format!("{}.{}", source.name, t.name)).collect(),
+        snapshots: from.is_none(),
+    };
+    let supervisor = Supervisor { index, from, until_caught_up, status, out, fatal };
+    tokio::spawn(async move { supervisor.run(source, stopping).await });
+    incoming
+}
+
+struct Supervisor {
+    index: usize,
+    /// Where to go on.
+    from: Option<Position>,
+    until_caught_up: bool,
+    status: Arc<Status>,
+    out: mpsc::Sender<Event>,
+    fatal: Fatal,
+}
+
+enum Forwarded {
+    Yes,
+    /// Nobody wants events any more.
+    Closed,
+}
+
+impl Supervisor {
+    async fn run(mut self, source: NamedSource, mut stopping: watch::Receiver<bool>) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let before = self.from.clone();
+            let result = tokio::select! {
+                result = self.run_once(&source) => result,
+                _ = stopping.wait_for(|stop| *stop) => return,
+            };
+            let Err(error) = result else { return };
+            let SourceError::Transient { message } = error else {
+                let _ = self.fatal.send(RunError::Source { source_name: source.name, error }).await;
+                return;
+            };
+            if self.from.is_none() && self.status.snapshot_began(self.index) {
+                let _ = self.fatal.send(RunError::SnapshotCutOff { source_name: source.name, message }).await;
+                return;
+            }
+            if self.from != before {
+                wait = FIRST_WAIT;
+            }
+            tracing::warn!(source = source.name, reason = message, wait_ms = wait.as_millis() as u64, "source interrupted");
+            self.status.source_waits(self.index, format!("{message}; tries again in {:.1} s", wait.as_secs_f64()));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn run_once(&mut self, source: &NamedSource) -> Result<(), SourceError> {
+        let (events, mut received) = mpsc::channel(EVENTS);
+        let capture = Capture { tables: source.tables.clone(), from: self.from.clone(), until_caught_up: self.until_caught_up };
+        let running = source.source.run(capture, events);
+        tokio::pin!(running);
+        loop {
+            tokio::select! {
+                event = received.recv() => match event {
+                    Some(event) => if let Forwarded::Closed = self.forward(event).await { return Ok(()) },
+                    None => return running.await,
+                },
+                result = &mut running => {
+                    while let Ok(event) = received.try_recv() {
+                        if let Forwarded::Closed = self.forward(event).await {
+                            return Ok(());
+                        }
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    async fn forward(&mut self, event: Event) -> Forwarded {
+        match &event {
+            Event::SnapshotDone { position } | Event::Commit { position, .. } | Event::Progress { position, .. } => {
+                self.from = Some(position.clone());
+                self.status.source_phase(self.index, SourcePhase::Following);
+            }
+            Event::SnapshotPlan { rows } => self.status.snapshot_plan(self.index, rows),
+            Event::Rows { table, rows } => self.status.snapshot_rows(self.index, *table, rows.len() as u64),
+            Event::Waiting(what) => self.status.source_waits(self.index, what.clone()),
+            Event::Changes(_) | Event::CaughtUp => {}
+        }
+        match self.out.send(event).await {
+            Ok(()) => Forwarded::Yes,
+            Err(_) => Forwarded::Closed,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The timely workers: they take rows and ticks in, and give documents and finished ticks out.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::Thread;
+use std::time::Duration;
+
+use timely::WorkerConfig;
+use timely::communication::WorkerGuards;
+use timely::worker::Worker;
+
+use super::RunError;
+use super::commit::{Committer, ToCommit};
+use super::start::{Hydration, Start};
+use crate::dataflow::{self, Rendered};
+use crate::plan::Plan;
+use crate::value::{Delta, Row, Tick};
+
+/// What a worker is told, in order.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// Rows of a table that are there from the first tick on.
+    Rows { table: usize, rows: Vec<Row> },
+    /// Changes at the tick that stands; tables as in the plan.
+    Changes(Vec<Delta>),
+    /// Nothing more comes before this tick.
+    AdvanceTo(Tick),
+}
+
+/// Messages to one worker that wait at most.
+const FEED_DEPTH: usize = 64;
+/// Messages to the committer that wait at most.
+const COMMIT_DEPTH: usize = 256;
+/// Outputs that a worker holds for the committer before it stops to make more.
+const HELD_OUTPUTS: usize = 8;
+const IDLE: Duration = Duration::from_millis(500);
+const BUSY: Duration = Duration::from_millis(1);
+
+/// A way to one worker that wakes it.
+#[derive(Debug, Clone)]
+pub(super) struct FeedSender {
+    feed: SyncSender<Feed>,
+    thread: Thread,
+}
+
+impl FeedSender {
+    /// Waits while the worker has enough to do. False once it is gone.
+    pub(super) fn send(&self, message: Feed) -> bool {
+        let sent = match self.feed.try_send(message) {
+            Ok(()) => true,
+            Err(TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(message)) => {
+                self.thread.unpark();
+                self.feed.send(message).is_ok()
+            }
+        };
+        self.thread.unpark();
+        sent
+    }
+}
+
+pub(super) struct Workers {
+    guards: WorkerGuards<()>,
+    feeds: Vec<FeedSender>,
+    to_commit: SyncSender<ToCommit>,
+}
+
+impl Workers {
+    pub(super) fn feeds(&self) -> Vec<FeedSender> {
+        self.feeds.clone()
+    }
+
+    pub(super) fn to_commit(&self) -> SyncSender<ToCommit> {
+        self.to_commit.clone()
+    }
+
+    /// Waits for the workers to end, which they do once every feed is gone. False where one panicked.
+    pub(super) fn join(self) -> bool {
+        let Workers { guards, feeds, to_commit } = self;
+        feeds.iter().for_each(|f| f.thread.unpark());
+        let threads: Vec<Thread> = feeds.iter().map(|f| f.thread.clone()).collect();
+        drop((feeds, to_commit));
+        threads.iter().for_each(Thread::unpark);
+        guards.join().into_iter().all(|result| result.is_ok())
+    }
+}
+
+/// Starts the workers. The committer is to be run with what they send.
+pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize) -> Result<(Committer, Workers), RunError> {
+    let (to_commit, committed) = sync_channel(COMMIT_DEPTH);
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Feed>(FEED_DEPTH)).unzip();
+    let receivers: Vec<Mutex<Option<Receiver<Feed>>>> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
+    let (plan, start, out) = (Arc::new(plan.clone()), Arc::new(start.clone()), to_commit.clone());
+    let config = timely::Config { communication: timely::CommunicationConfig::Process(workers), worker: WorkerConfig::default() };
+    let guards = timely::execute(config, move |worker| {
+        let feed = receivers[worker.index()].lock().ok().and_then(|mut r| r.take()).expect("each worker takes its feed once");
+        work(worker, &plan, &start, &feed, &out);
+    });
+    let guards = guards.map_err(|error| RunError::Bug(format!("the workers did not start: {error}")))?;
+    let threads = guards.guards().iter().map(|g| g.thread().clone());
+    let feeds = senders.into_iter().zip(threads).map(|(feed, thread)| FeedSender { feed, thread }).collect();
+    Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit }))
+}
+
+fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, out: &SyncSender<ToCommit>) {
+    let hydrate: Vec<bool> = start.views.iter().map(|v| *v != Hydration::Stored).collect();
+    let Rendered { inputs, outputs } = dataflow::render(worker, plan, &start.arrangements, start.tick, &hydrate);
+    let mut inputs = Some(inputs);
+    if let Some(inputs) = &mut inputs {
+        inputs.advance_to(start.tick);
+    }
+    let mut waiting: VecDeque<ToCommit> = VecDeque::new();
+    let mut complete = Tick(start.tick.0 - 1);
+    loop {
+        let fed = take_feed(&mut inputs, feed);
+        let pause = if waiting.is_empty() { IDLE } else { BUSY };
+        match fed {
+            true => worker.step(),
+            false => worker.step_or_park(Some(pause)),
+        };
+        // First the frontier, then what came out: whatever is complete by it is out by now.
+        let frontier = outputs.frontier();
+        for view in 0..plan.views.len() {
+            let changes = outputs.take_documents(view);
+            if !changes.is_empty() {
+                waiting.push_back(ToCommit::Documents { view, changes });
+            }
+            let changes = outputs.take_failures(view);
+            if !changes.is_empty() {
+                waiting.push_back(ToCommit::Failures { view, changes });
+            }
+        }
+        let now = frontier.map_or(Tick(u64::MAX), |tick| Tick(tick.0 - 1));
+        if now > complete {
+            complete = now;
+            waiting.push_back(ToCommit::Complete { worker: worker.index(), tick: complete, held: outputs.held_bytes() });
+        }
+        while let Some(message) = waiting.pop_front() {
+            match out.try_send(message) {
+                Ok(()) => {}
+                Err(TrySendError::Full(message)) => {
+                    waiting.push_front(message);
+                    break;
+                }
+                Err(TrySendError::Disconnected(_)) => return,
+            }
+        }
+        outputs.hold_back(waiting.len() > HELD_OUTPUTS);
+        if frontier.is_none() && waiting.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Takes what waits in the feed; whether there was anything. Once the feed is gone the inputs close.
+fn take_feed(inputs: &mut Option<dataflow::Inputs>, feed: &Receiver<Feed>) -> bool {
+    let Some(open) = inputs.as_mut() else { return false };
+    for taken in 0..FEED_DEPTH {
+        match feed.try_recv() {
+            Ok(Feed::Rows { table, rows }) => {
+                open.send(table, rows.into_iter().map(|row| (row, 1)));
+                // Enough to work on: what is sent at once is held at once.
+                open.flush();
+                return true;
+            }
+            Ok(Feed::Changes(deltas)) => deltas.into_iter().for_each(|d| open.send(d.table, [(d.row, d.diff)])),
+            Ok(Feed::AdvanceTo(tick)) => open.advance_to(tick),
+            Err(TryRecvError::Empty) => {
+                open.flush();
+                return taken > 0;
+            }
+            Err(TryRecvError::Disconnected) => {
+                *inputs = None;
+                return true;
+            }
+        }
+    }
+    open.flush();
+    true
+}
