@@ -10,6 +10,7 @@ pub mod plan;
 pub mod shop;
 pub mod sinks;
 pub mod sources;
+pub mod spec;
 pub mod sql;
 pub mod store;
 pub mod value;
