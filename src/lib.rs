@@ -12,6 +12,7 @@ pub mod run;
 pub mod shop;
 pub mod sinks;
 pub mod sources;
+pub mod spec;
 pub mod sql;
 pub mod store;
 pub mod value;

@@ -6,8 +6,19 @@
 mod arrangements;
 mod definition;
 mod indexes;
+mod explain;
+mod lower;
+mod lower_embed;
+mod lower_input;
+mod parents;
+mod problem;
+mod relation;
+mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, LookupArrangements, Up, ViewArrangements};
+pub use lower::{Catalog, examine, lower};
+pub use problem::{Problem, did_you_mean, listed, nearest};
+pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView};
 
 use crate::sql::{AggregateFunction, Expression};
 use crate::value::Schema;

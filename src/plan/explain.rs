@@ -1,0 +1,198 @@
+//! The plan as text: what each view embeds and how it is related, what is held in memory and shared, which columns are never read.
+
+use std::fmt::{Display, Formatter, Result};
+
+use super::{
+    Arrangement, ArrangementKind, Arrangements, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing, OnMany, OrderBy, Plan, Up,
+    View,
+};
+
+/// See [`Plan::explain`].
+#[derive(Debug, Clone, Copy)]
+pub struct Explanation<'p>(&'p Plan);
+
+impl Plan {
+    /// Displays the plan for people.
+    pub fn explain(&self) -> Explanation<'_> {
+        Explanation(self)
+    }
+}
+
+impl Display for Explanation<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let arrangements = self.0.arrangements();
+        for (view, used) in self.0.views.iter().zip(&arrangements.views) {
+            write!(f, "view {} key {}\n  ", view.name, names(&view.root, &view.key))?;
+            self.input(f, &view.root, None)?;
+            writeln!(f, " {}", number(used.root))?;
+            self.lookups(f, &view.root, &view.lookups, &used.lookups, "  ")?;
+            writeln!(f)?;
+        }
+        self.arrangements(f, &arrangements)?;
+        self.pruned(f)
+    }
+}
+
+impl Explanation<'_> {
+    fn lookups(&self, f: &mut Formatter<'_>, parent: &Input, lookups: &[Lookup], used: &[LookupArrangements], indent: &str) -> Result {
+        for (i, (lookup, used)) in lookups.iter().zip(used).enumerate() {
+            let last = i + 1 == lookups.len();
+            let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            write!(f, "{indent}{branch}{} ", embed(lookup))?;
+            self.input(f, &lookup.input, Some(&lookup.order_by))?;
+            let (from, to) = (names(parent, &lookup.parent_columns), names(&lookup.input, &lookup.child_columns));
+            write!(f, " on {from} = {to} {}", number(used.rows))?;
+            if let Up::Index(index) = used.up {
+                write!(f, ", up by {}", number(index))?;
+            }
+            writeln!(f)?;
+            self.lookups(f, &lookup.input, &lookup.children, &used.children, &format!("{indent}{below}"))?;
+        }
+        Ok(())
+    }
+
+    fn input(&self, f: &mut Formatter<'_>, input: &Input, order: Option<&[OrderBy]>) -> Result {
+        let table = &self.0.tables[input.table];
+        write!(f, "{}.{}", table.source, table.name)?;
+        if let Some(filter) = &input.filter {
+            write!(f, " where {}", filter.text())?;
+        }
+        if let Some(order) = order.filter(|o| !o.is_empty()) {
+            let column = |o: &OrderBy| format!("{}{}", input.schema.columns()[o.column].name, if o.descending { " desc" } else { "" });
+            write!(f, " order {}", order.iter().map(column).collect::<Vec<_>>().join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn arrangements(&self, f: &mut Formatter<'_>, arrangements: &Arrangements) -> Result {
+        writeln!(f, "arrangements")?;
+        let users = users(&self.0.views, arrangements);
+        for (i, (arrangement, users)) in arrangements.list.iter().zip(&users).enumerate() {
+            let shared = if users.len() > 1 { "shared by " } else { "for " };
+            writeln!(f, "  {} {} {shared}{}", number(i), self.arrangement(arrangement), users.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn arrangement(&self, Arrangement { input, kind }: &Arrangement) -> String {
+        let table = &self.0.tables[input.table];
+        let name = format!("{}.{}", table.source, table.name);
+        match kind {
+            ArrangementKind::Rows { key } => {
+                let filter = input.filter.as_ref().map(|f| format!(" where {}", f.text())).unwrap_or_default();
+                let columns: Vec<&str> = input.schema.columns().iter().map(|c| c.name.as_str()).collect();
+                let (shown, hidden) = columns.split_at(input.visible);
+                let hidden = if hidden.is_empty() { String::new() } else { format!(" (not shown: {})", hidden.join(", ")) };
+                format!("{name}{filter} rows by {}: {}{hidden};", names(input, key), shown.join(", "))
+            }
+            ArrangementKind::Reverse { from, to } => format!("{name} index {} -> {};", names(input, from), names(input, to)),
+        }
+    }
+
+    /// Columns of captured tables that no view reads.
+    fn pruned(&self, f: &mut Formatter<'_>) -> Result {
+        writeln!(f, "pruned columns")?;
+        let mut any = false;
+        for (i, table) in self.0.tables.iter().enumerate() {
+            let mut used = vec![false; table.schema.len()];
+            self.0.views.iter().for_each(|view| {
+                mark(&view.root, i, &mut used);
+                view.lookups.iter().for_each(|l| mark_lookup(l, i, &mut used));
+            });
+            let pruned: Vec<&str> =
+                table.schema.columns().iter().zip(&used).filter(|(_, used)| !**used).map(|(c, _)| c.name.as_str()).collect();
+            if !pruned.is_empty() {
+                any = true;
+                writeln!(f, "  {}.{}: {}", table.source, table.name, pruned.join(", "))?;
+            }
+        }
+        if !any {
+            writeln!(f, "  none")?;
+        }
+        Ok(())
+    }
+}
+
+fn embed(lookup: &Lookup) -> String {
+    let rule = |on_many: &OnMany| match on_many {
+        OnMany::First => "first",
+        OnMany::Last => "last",
+        OnMany::Error => "only",
+    };
+    let or = |missing: &Missing, default: Missing| match missing {
+        same if *same == default => "",
+        Missing::Absent => " or absent",
+        Missing::Null => " or null",
+        Missing::Empty => " or empty",
+    };
+    match &lookup.embed {
+        Embed::Object { field, on_many, missing } => format!("{field}: object{}, {} of", or(missing, Missing::Absent), rule(on_many)),
+        Embed::Flatten { prefix, on_many, missing } => format!("{prefix}*: columns{}, {} of", or(missing, Missing::Null), rule(on_many)),
+        Embed::Array { field, limit, missing, aggregates } => {
+            let mut parts = Vec::new();
+            if let Some(field) = field {
+                let limit = limit.map(|n| format!(" of at most {n}")).unwrap_or_default();
+                parts.push(format!("{field}: array{limit}{}", or(missing, Missing::Empty)));
+            }
+            parts.extend(aggregates.iter().map(|a| format!("{}: {}", a.field, a.function.text())));
+            format!("{} of", parts.join(", "))
+        }
+    }
+}
+
+/// For each arrangement who uses it, once each, in the order of the views.
+fn users(views: &[View], arrangements: &Arrangements) -> Vec<Vec<String>> {
+    let mut users = vec![Vec::new(); arrangements.list.len()];
+    for (view, used) in views.iter().zip(&arrangements.views) {
+        add(&mut users, used.root, &view.name);
+        add_lookups(&mut users, &view.name, &view.lookups, &used.lookups);
+    }
+    users
+}
+
+fn add_lookups(users: &mut [Vec<String>], view: &str, lookups: &[Lookup], used: &[LookupArrangements]) {
+    for (lookup, used) in lookups.iter().zip(used) {
+        let name = format!("{view} {}", lookup.path);
+        add(users, used.rows, &name);
+        if let Up::Index(index) = used.up {
+            add(users, index, &name);
+        }
+        add_lookups(users, view, &lookup.children, &used.children);
+    }
+}
+
+fn add(users: &mut [Vec<String>], arrangement: usize, name: &str) {
+    if !users[arrangement].iter().any(|n| n == name) {
+        users[arrangement].push(name.to_string());
+    }
+}
+
+fn mark_lookup(lookup: &Lookup, table: usize, used: &mut [bool]) {
+    mark(&lookup.input, table, used);
+    lookup.children.iter().for_each(|child| mark_lookup(child, table, used));
+}
+
+fn mark(input: &Input, table: usize, used: &mut [bool]) {
+    if input.table != table {
+        return;
+    }
+    input.filter.iter().for_each(|f| f.columns().iter().for_each(|&c| used[c] = true));
+    for column in &input.columns {
+        match column {
+            InputColumn::Column(c) => used[*c] = true,
+            InputColumn::Computed(expression) => expression.columns().iter().for_each(|&c| used[c] = true),
+        }
+    }
+}
+
+fn names(input: &Input, columns: &[usize]) -> String {
+    let names: Vec<&str> = columns.iter().map(|&c| input.schema.columns()[c].name.as_str()).collect();
+    match names.as_slice() {
+        [one] => one.to_string(),
+        several => format!("({})", several.join(", ")),
+    }
+}
+
+fn number(arrangement: usize) -> String {
+    format!("[{}]", arrangement + 1)
+}

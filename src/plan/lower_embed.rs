@@ -1,0 +1,183 @@
+//! What lookups make of their children: the order, the aggregates, the fields, and from them the schema of the document.
+
+use super::lower::Findings;
+use super::lower_input::InputDraft;
+use super::parents::Parent;
+use super::relation::Drafts;
+use super::written::{Place, Written, WrittenEmbed, WrittenLookup, WrittenView};
+use super::{Aggregate, Embed, Lookup, Missing, OrderBy};
+use crate::sql::AggregateFunction;
+use crate::value::{Column, Schema, Type};
+
+/// The declared order, then the child's key, or what else is needed to make it total.
+pub(super) fn order(lookup: &WrittenLookup, draft: Option<&mut InputDraft>, found: &mut Findings) -> Vec<OrderBy> {
+    let Some(draft) = draft else { return Vec::new() };
+    let mut order: Vec<OrderBy> = Vec::new();
+    for written in &lookup.order_by {
+        let Some((name, descending)) = direction(written, found) else { continue };
+        if let Some(column) = draft.need(&name, found) {
+            order.push(OrderBy { column, descending });
+        }
+    }
+    for k in draft.table.key.clone() {
+        let column = draft.table_column(k);
+        if !order.iter().any(|o| o.column == column) {
+            order.push(OrderBy { column, descending: false });
+        }
+    }
+    order
+}
+
+/// `column`, `column asc` or `column desc`.
+fn direction(written: &Written<String>, found: &mut Findings) -> Option<(Written<String>, bool)> {
+    let mut words = written.value.split_whitespace();
+    let name = written.part(words.next().unwrap_or_default());
+    let descending = match words.next().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("asc") => Some(false),
+        Some("desc") => Some(true),
+        Some(_) => None,
+    };
+    if descending.is_none() || words.next().is_some() || name.value.is_empty() {
+        let help = "compute a column to order by an expression".to_string();
+        found.say(written.at, "`order_by` takes columns, each with `asc` or `desc` behind it", None, Some(help));
+        return None;
+    }
+    descending.map(|descending| (name, descending))
+}
+
+/// Makes the columns that the aggregates name part of the input. What is wrong with them is reported by [`Builder`].
+pub(super) fn take_aggregated_columns(lookup: &WrittenLookup, draft: &mut InputDraft) {
+    let nameable = draft.nameable();
+    for (_, sql) in &lookup.aggregates {
+        if let Ok(function) = AggregateFunction::compile(&sql.value, &nameable) {
+            for &column in function.columns().iter() {
+                draft.find(&nameable.columns()[column].name);
+            }
+        }
+    }
+}
+
+/// Puts the parts together, from the leaves up.
+pub(super) struct Builder<'a, 'd> {
+    pub view: &'a WrittenView,
+    pub parents: &'a [Parent],
+    pub drafts: &'a Drafts<'d>,
+    pub relations: &'a [(Vec<usize>, Vec<usize>)],
+    pub orders: &'a [Vec<OrderBy>],
+}
+
+/// A field of an element and where its name was written.
+struct Field {
+    column: Column,
+    at: Place,
+    /// Who makes it, for messages.
+    of: String,
+}
+
+impl Builder<'_, '_> {
+    /// The root's lookups and the document's schema. Lookups of unknown tables are left out.
+    pub(super) fn root(&self, found: &mut Findings) -> (Vec<Lookup>, Schema) {
+        self.element(self.drafts.root.as_ref(), Parent::Root, found)
+    }
+
+    fn element(&self, draft: Option<&InputDraft>, at: Parent, found: &mut Findings) -> (Vec<Lookup>, Schema) {
+        let mut fields = Vec::new();
+        if let Some(draft) = draft {
+            let of = format!("`{}`", draft.table.name);
+            fields.extend(draft.visible().map(|(column, at)| Field { column: column.clone(), at, of: of.clone() }));
+        }
+        let own = fields.len();
+        let mut lookups = Vec::new();
+        for i in (0..self.parents.len()).filter(|&i| self.parents[i] == at) {
+            if let Some(lookup) = self.lookup(i, &mut fields, found) {
+                lookups.push(lookup);
+            }
+        }
+        refuse_collisions(&fields, own, found);
+        (lookups, Schema::new(fields.into_iter().map(|f| f.column).collect()))
+    }
+
+    fn lookup(&self, i: usize, fields: &mut Vec<Field>, found: &mut Findings) -> Option<Lookup> {
+        let written = &self.view.lookups[i];
+        let draft = self.drafts.lookups[i].as_ref();
+        let (children, element) = self.element(draft, Parent::Lookup(i), found);
+        let aggregates = draft.map(|d| aggregates(written, d, found)).unwrap_or_default();
+        let embed = embed(written, aggregates, &element, fields);
+        let draft = draft?;
+        let (parent_columns, child_columns) = self.relations[i].clone();
+        let mut order_by = self.orders[i].clone();
+        if draft.table.key.is_empty() {
+            let rest = (0..draft.len()).filter(|c| !order_by.iter().any(|o| o.column == *c)).collect::<Vec<_>>();
+            order_by.extend(rest.into_iter().map(|column| OrderBy { column, descending: false }));
+        }
+        let path = written.label();
+        Some(Lookup { path, input: draft.finish(), parent_columns, child_columns, embed: embed?, order_by, children, element })
+    }
+}
+
+fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut Findings) -> Vec<(Aggregate, Place)> {
+    let (schema, nameable) = (draft.schema(), draft.nameable());
+    let mut out = Vec::new();
+    for (field, sql) in &written.aggregates {
+        // The error of a name that is not there is better where all names are.
+        let compiled = AggregateFunction::compile(&sql.value, &nameable).and_then(|_| AggregateFunction::compile(&sql.value, &schema));
+        if let Some(function) = found.sql(sql, compiled) {
+            out.push((Aggregate { field: field.value.clone(), function }, field.at));
+        }
+    }
+    out
+}
+
+/// Adds what the lookup makes to the parent's fields.
+fn embed(written: &WrittenLookup, aggregates: Vec<(Aggregate, Place)>, element: &Schema, fields: &mut Vec<Field>) -> Option<Embed> {
+    let of = format!("lookup `{}`", written.label());
+    let field = written.path.value.last().cloned();
+    let mut add = |name: &str, ty: Type, nullable: bool, absent_when_null: bool, at: Place| {
+        fields.push(Field { column: Column { name: name.into(), ty, nullable, absent_when_null }, at, of: of.clone() });
+    };
+    Some(match written.embed.as_ref()? {
+        WrittenEmbed::Object { on_many, missing } => {
+            let field = field?;
+            add(&field, Type::Struct(element.clone()), true, *missing == Missing::Absent, written.path.at);
+            Embed::Object { field, on_many: *on_many, missing: *missing }
+        }
+        WrittenEmbed::Array { limit, missing } => {
+            let name = field?;
+            let list = Type::List(Box::new(Type::Struct(element.clone())));
+            add(&name, list, *missing != Missing::Empty, *missing == Missing::Absent, written.path.at);
+            for (aggregate, at) in &aggregates {
+                let output = aggregate.function.output();
+                add(&aggregate.field, output.ty.clone(), output.nullable, false, *at);
+            }
+            let aggregates = aggregates.into_iter().map(|(a, _)| a).collect();
+            Embed::Array { field: Some(name), limit: *limit, missing: *missing, aggregates }
+        }
+        WrittenEmbed::Aggregates => {
+            for (aggregate, at) in &aggregates {
+                let output = aggregate.function.output();
+                add(&aggregate.field, output.ty.clone(), output.nullable, false, *at);
+            }
+            let aggregates = aggregates.into_iter().map(|(a, _)| a).collect();
+            Embed::Array { field: None, limit: None, missing: Missing::Empty, aggregates }
+        }
+        WrittenEmbed::Flatten { prefix, on_many, missing } => {
+            let absent = *missing == Missing::Absent;
+            for column in element.columns() {
+                let name = format!("{prefix}{}", column.name);
+                add(&name, column.ty.clone(), true, absent || column.absent_when_null, written.path.at);
+            }
+            Embed::Flatten { prefix: prefix.clone(), on_many: *on_many, missing: *missing }
+        }
+    })
+}
+
+/// Two fields of one name; those among the first `own` were compared with each other before.
+fn refuse_collisions(fields: &[Field], own: usize, found: &mut Findings) {
+    for (i, field) in fields.iter().enumerate().skip(own) {
+        if let Some(other) = fields[..i].iter().find(|other| other.column.name == field.column.name) {
+            let message = format!("{} and {} both make the field `{}`", other.of, field.of, field.column.name);
+            let help = "choose another path, name or `prefix`, or rename or exclude the column".to_string();
+            found.say(field.at, message, None, Some(help));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! An [`Input`] in the making: the shown columns are settled first, hidden ones join as relations, keys and orders ask for them.
+
+use super::lower::Findings;
+use super::problem::{did_you_mean, listed};
+use super::written::{Place, Written, WrittenColumn, WrittenInput};
+use super::{Input, InputColumn, PlanTable};
+use crate::sql::{Expression, SqlError};
+use crate::value::{Column, Schema};
+
+pub(super) struct InputDraft<'a> {
+    pub table: &'a PlanTable,
+    table_index: usize,
+    filter: Option<Expression>,
+    columns: Vec<DraftColumn>,
+    visible: usize,
+    /// Computed, but not shown and so far not asked for.
+    spare: Vec<DraftColumn>,
+}
+
+#[derive(Clone)]
+struct DraftColumn {
+    name: String,
+    at: Place,
+    what: InputColumn,
+    column: Column,
+}
+
+impl<'a> InputDraft<'a> {
+    pub(super) fn new(
+        written: &WrittenInput,
+        at: Place,
+        (table_index, table): (usize, &'a PlanTable),
+        found: &mut Findings,
+    ) -> InputDraft<'a> {
+        let filter = written.filter.as_ref().and_then(|sql| found.sql(sql, Expression::compile_filter(&sql.value, &table.schema)));
+        let mut draft = InputDraft { table, table_index, filter, columns: Vec::new(), visible: 0, spare: Vec::new() };
+        match &written.columns {
+            Some(columns) => draft.take_listed(columns, found),
+            None => draft.take_all(written, at, found),
+        }
+        for (name, sql) in &written.compute {
+            if let Some(column) = draft.computed(name, sql, found) {
+                match written.exclude.iter().any(|e| e.value == name.value) {
+                    true => draft.spare.push(column),
+                    false => draft.columns.push(column),
+                }
+            }
+        }
+        draft.visible = draft.columns.len();
+        draft.refuse_equal_names(found);
+        draft
+    }
+
+    fn take_listed(&mut self, columns: &[WrittenColumn], found: &mut Findings) {
+        for column in columns {
+            let taken = match column {
+                WrittenColumn::Plain(name) => self.from_table(name, name, found),
+                WrittenColumn::Named { name, sql } if self.table.schema.index_of(sql.value.trim()).is_some() => {
+                    self.from_table(&Written::new(sql.value.trim().to_string(), sql.at), name, found)
+                }
+                WrittenColumn::Named { name, sql } => self.computed(name, sql, found),
+            };
+            self.columns.extend(taken);
+        }
+    }
+
+    fn take_all(&mut self, written: &WrittenInput, at: Place, found: &mut Findings) {
+        for name in &written.exclude {
+            let computed = written.compute.iter().any(|(computed, _)| computed.value == name.value);
+            if !computed && self.table.schema.index_of(&name.value).is_none() {
+                self.unknown_column(name, found);
+            }
+        }
+        for (old, _) in &written.rename {
+            if self.table.schema.index_of(&old.value).is_none() {
+                self.unknown_column(old, found);
+            } else if written.exclude.iter().any(|e| e.value == old.value) {
+                found.say(old.at, format!("`{}` is renamed and excluded", old.value), None, Some("leave one of the two out".into()));
+            }
+        }
+        for (i, column) in self.table.schema.columns().iter().enumerate() {
+            if written.exclude.iter().any(|e| e.value == column.name) {
+                continue;
+            }
+            let new = written.rename.iter().find(|(old, _)| old.value == column.name).map(|(_, new)| new);
+            let (name, at) = new.map_or((&column.name, at), |new| (&new.value, new.at));
+            self.columns.push(table_column(name.clone(), at, i, column));
+        }
+    }
+
+    fn from_table(&self, name: &Written<String>, shown: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
+        match self.table.schema.index_of(&name.value) {
+            Some(i) => Some(table_column(shown.value.clone(), shown.at, i, &self.table.schema.columns()[i])),
+            None => {
+                self.unknown_column(name, found);
+                None
+            }
+        }
+    }
+
+    fn computed(&self, name: &Written<String>, sql: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
+        let expression = found.sql(sql, Expression::compile(&sql.value, &self.table.schema))?;
+        let column = Column { name: name.value.clone(), ..expression.output().clone() };
+        Some(DraftColumn { name: name.value.clone(), at: name.at, what: InputColumn::Computed(expression), column })
+    }
+
+    fn refuse_equal_names(&self, found: &mut Findings) {
+        for (i, column) in self.columns.iter().enumerate() {
+            if self.columns[..i].iter().any(|other| other.name == column.name) {
+                let help = "rename one of them or leave it out".to_string();
+                found.say(column.at, format!("two columns have the name `{}`", column.name), None, Some(help));
+            }
+        }
+    }
+
+    /// The column of this name: as shown, computed, or else of the table under its own name; it joins the input where it is not
+    /// in it yet.
+    pub(super) fn find(&mut self, name: &str) -> Option<usize> {
+        if let Some(shown) = self.columns[..self.visible].iter().position(|c| c.name == name) {
+            return Some(shown);
+        }
+        if let Some(spare) = self.spare.iter().find(|c| c.name == name) {
+            let at = self.columns.iter().position(|c| c.what == spare.what);
+            return Some(at.unwrap_or_else(|| {
+                self.columns.push(spare.clone());
+                self.columns.len() - 1
+            }));
+        }
+        let column = self.table.schema.index_of(name)?;
+        Some(self.table_column(column))
+    }
+
+    /// Whether [`find`](InputDraft::find) would find it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.columns[..self.visible].iter().chain(&self.spare).any(|c| c.name == name) || self.table.schema.index_of(name).is_some()
+    }
+
+    /// As [`find`](InputDraft::find), and reported where there is none.
+    pub(super) fn need(&mut self, name: &Written<String>, found: &mut Findings) -> Option<usize> {
+        let column = self.find(&name.value);
+        if column.is_none() {
+            self.unknown_column(name, found);
+        }
+        column
+    }
+
+    /// The place of the table's column `column` in the input.
+    pub(super) fn table_column(&mut self, column: usize) -> usize {
+        let there = self.columns.iter().position(|c| c.what == InputColumn::Column(column));
+        there.unwrap_or_else(|| {
+            let of_table = &self.table.schema.columns()[column];
+            let mut name = of_table.name.clone();
+            while self.columns.iter().any(|c| c.name == name) {
+                name.push('\'');
+            }
+            self.columns.push(table_column(name, Place(0), column, of_table));
+            self.columns.len() - 1
+        })
+    }
+
+    pub(super) fn is_visible(&self, column: usize) -> bool {
+        column < self.visible
+    }
+
+    pub(super) fn column(&self, index: usize) -> &Column {
+        &self.columns[index].column
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub(super) fn visible(&self) -> impl Iterator<Item = (&Column, Place)> {
+        self.columns[..self.visible].iter().map(|c| (&c.column, c.at))
+    }
+
+    /// Everything that an expression over this input may name, under the names that [`find`](InputDraft::find) takes.
+    pub(super) fn nameable(&self) -> Schema {
+        let mut columns: Vec<Column> = self.columns[..self.visible].iter().chain(&self.spare).map(|c| c.column.clone()).collect();
+        for column in self.table.schema.columns() {
+            if !columns.iter().any(|c| c.name == column.name) {
+                columns.push(column.clone());
+            }
+        }
+        Schema::new(columns)
+    }
+
+    pub(super) fn schema(&self) -> Schema {
+        Schema::new(self.columns.iter().map(|c| c.column.clone()).collect())
+    }
+
+    pub(super) fn finish(&self) -> Input {
+        Input {
+            table: self.table_index,
+            filter: self.filter.clone(),
+            columns: self.columns.iter().map(|c| c.what.clone()).collect(),
+            schema: self.schema(),
+            visible: self.visible,
+        }
+    }
+
+    pub(super) fn unknown_column(&self, name: &Written<String>, found: &mut Findings) {
+        let nameable = self.nameable();
+        let names = || nameable.columns().iter().map(|c| c.name.as_str());
+        let message = format!("`{}` has no column `{}`", self.table.name, name.value);
+        let label = format!("columns: {}", listed(names()));
+        found.say(name.at, message, Some(label), did_you_mean(&name.value, names()));
+    }
+}
+
+fn table_column(name: String, at: Place, index: usize, column: &Column) -> DraftColumn {
+    DraftColumn { column: Column { name: name.clone(), ..column.clone() }, name, at, what: InputColumn::Column(index) }
+}
+
+impl Findings {
+    /// What was compiled, or its error reported with its place in the text.
+    pub(super) fn sql<T>(&mut self, written: &Written<String>, compiled: Result<T, SqlError>) -> Option<T> {
+        match compiled {
+            Ok(compiled) => Some(compiled),
+            Err(error) => {
+                self.say(written.at, error.message, None, error.help);
+                if let Some(problem) = self.list.last_mut() {
+                    problem.within = error.span;
+                }
+                None
+            }
+        }
+    }
+}

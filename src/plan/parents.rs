@@ -1,0 +1,108 @@
+//! Which lookup lies in which: by the paths, or by the relation where a lookup has no path of its own.
+//!
+//! A lookup with a path lies in the lookup whose path is the longest proper prefix of it, else in the root; what is left of the path is
+//! the one field that it becomes. A flattened lookup, or one of aggregates only, lies where the fields of its relation say. Needs no
+//! schema; what depends on columns is in [`relation`](super::relation).
+
+use super::lower::Findings;
+use super::problem::{did_you_mean, listed};
+use super::written::{WrittenEmbed, WrittenLookup};
+
+/// Where a lookup lies: an index into the view's lookups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parent {
+    Root,
+    Lookup(usize),
+    /// Reported; nothing can be said about what lies in it.
+    Unknown,
+}
+
+/// `a.b.column` as the path `a.b` and `column`; the path is `None` where there is no dot.
+pub(super) fn split_field(field: &str) -> (Option<&str>, &str) {
+    match field.rsplit_once('.') {
+        Some((path, column)) => (Some(path), column),
+        None => (None, field),
+    }
+}
+
+pub(super) fn parents(lookups: &[WrittenLookup], found: &mut Findings) -> Vec<Parent> {
+    refuse_equal_paths(lookups, found);
+    let of = |i: usize, found: &mut Findings| match lookups[i].embed {
+        None => Parent::Unknown,
+        Some(WrittenEmbed::Object { .. } | WrittenEmbed::Array { .. }) => by_path(lookups, i, found),
+        Some(WrittenEmbed::Flatten { .. } | WrittenEmbed::Aggregates) => by_relation(lookups, i, found),
+    };
+    (0..lookups.len()).map(|i| of(i, found)).collect()
+}
+
+fn refuse_equal_paths(lookups: &[WrittenLookup], found: &mut Findings) {
+    for (i, lookup) in lookups.iter().enumerate() {
+        let path = &lookup.path;
+        if !path.value.is_empty() && lookups[..i].iter().any(|other| other.path.value == path.value) {
+            let message = format!("two lookups have the path `{}`", path.value.join("."));
+            found.say(path.at, message, None, Some("give each a path of its own".into()));
+        }
+    }
+}
+
+fn by_path(lookups: &[WrittenLookup], i: usize, found: &mut Findings) -> Parent {
+    let path = &lookups[i].path.value;
+    let Some((field, around)) = path.split_last() else { return Parent::Unknown };
+    if around.is_empty() {
+        return Parent::Root;
+    }
+    if let Some(parent) = lookups.iter().position(|l| l.path.value == around) {
+        return Parent::Lookup(parent);
+    }
+    let known = paths(lookups, i);
+    let wanted = around.join(".");
+    let help = did_you_mean(&wanted, known.iter().map(String::as_str))
+        .unwrap_or_else(|| format!("add a lookup with the path `{wanted}`, or use the path `{field}`"));
+    let label = (!known.is_empty()).then(|| format!("paths: {}", listed(known.iter().map(String::as_str))));
+    found.say(lookups[i].path.at, format!("no lookup has the path `{wanted}`"), label, Some(help));
+    Parent::Unknown
+}
+
+fn by_relation(lookups: &[WrittenLookup], i: usize, found: &mut Findings) -> Parent {
+    let mut parent = None;
+    for (field, _) in &lookups[i].on {
+        let (prefix, _) = split_field(&field.value);
+        match parent {
+            None => parent = Some(prefix),
+            Some(first) if first == prefix => {}
+            Some(first) => {
+                let name = |p: Option<&str>| p.map_or("the root".to_string(), |p| format!("`{p}`"));
+                let message = format!("the relation names two parents, {} and {}", name(first), name(prefix));
+                found.say(field.at, message, None, Some("relate the lookup to one of them".into()));
+                return Parent::Unknown;
+            }
+        }
+    }
+    match parent {
+        None => Parent::Unknown,
+        Some(None) => Parent::Root,
+        Some(Some(prefix)) => match lookups.iter().position(|l| l.path.value.join(".") == prefix) {
+            Some(parent) => Parent::Lookup(parent),
+            None => {
+                for (field, _) in &lookups[i].on {
+                    no_such_path(lookups, i, field, prefix, found);
+                }
+                Parent::Unknown
+            }
+        },
+    }
+}
+
+/// Reports a field of a relation whose path is no lookup's.
+pub(super) fn no_such_path(lookups: &[WrittenLookup], i: usize, field: &super::Written<String>, path: &str, found: &mut Findings) {
+    let known = paths(lookups, i);
+    let names = || known.iter().map(String::as_str);
+    let label = (!known.is_empty()).then(|| format!("paths: {}", listed(names())));
+    found.say(field.at, format!("no lookup has the path `{path}`"), label, did_you_mean(path, names()));
+}
+
+/// The paths of the other lookups.
+fn paths(lookups: &[WrittenLookup], but: usize) -> Vec<String> {
+    let others = lookups.iter().enumerate().filter(|(i, l)| *i != but && !l.path.value.is_empty());
+    others.map(|(_, l)| l.path.value.join(".")).collect()
+}

@@ -1,0 +1,72 @@
+//! What is wrong with a view as written: what, where, and the way out.
+
+use std::ops::Range;
+
+use super::written::Place;
+
+/// One thing wrong with a view.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("view `{view}`: {message}")]
+pub struct Problem {
+    pub view: String,
+    pub at: Place,
+    /// The bytes of the text written at `at` that are meant, where it is SQL and this is known.
+    pub within: Option<Range<usize>>,
+    pub message: String,
+    /// A few words that stand beside the underlined place.
+    pub label: Option<String>,
+    pub help: Option<String>,
+}
+
+/// The one of `names` that was most likely meant by `typed`.
+pub fn nearest<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let wanted = typed.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&wanted, &name.to_lowercase());
+    let near = |name: &&str, distance: usize| distance <= (typed.chars().count().max(name.chars().count()) / 3).max(1);
+    let found = names.into_iter().map(|name| (distance(name), name)).filter(|(d, name)| near(name, *d)).min_by_key(|(d, _)| *d);
+    found.map(|(_, name)| name)
+}
+
+/// "did you mean ...?", where a name is near.
+pub fn did_you_mean<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    nearest(typed, names).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// Names for a message, cut where they would fill more than a line.
+pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let (mut out, mut left) = (String::new(), 0);
+    for name in names {
+        if left > 0 || out.len() + name.len() > 90 {
+            left += 1;
+            continue;
+        }
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        out.push_str(name);
+    }
+    if left > 0 {
+        out.push_str(&format!(" and {left} more"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near_and_none_is_better_than_a_far_one() {
+        assert_eq!(nearest("customer_id", ["id", "customer", "total"]), Some("customer"));
+        assert_eq!(nearest("form", ["from", "key"]), Some("from"));
+        assert_eq!(nearest("ORDER_ID", ["order_id", "order_it"]), Some("order_id"));
+        assert_eq!(nearest("colour", ["price", "total"]), None);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let names: Vec<String> = (0..40).map(|i| format!("column_{i}")).collect();
+        assert!(listed(names.iter().map(String::as_str)).ends_with(" and 32 more"));
+        assert_eq!(listed(["a", "b"]), "a, b");
+    }
+}

@@ -1,0 +1,92 @@
+//! Turns what others find wrong later back into lines of the file: problems of the plan, of options, of tables.
+
+use super::problem::Problem;
+use super::text::Span;
+use super::yaml::{Node, NodeKind};
+use super::{SinkSpec, SourceSpec, Spec};
+use crate::options::OptionError;
+use crate::plan;
+
+/// The options as they stand in the file.
+#[derive(Clone, Default)]
+pub(super) struct WrittenOptions {
+    /// Of the source or sink itself.
+    pub name: Span,
+    pub kind: Span,
+    pub options: Option<Node>,
+}
+
+impl Spec {
+    pub(super) fn located(&self, problem: plan::Problem) -> Problem {
+        let Some(spot) = self.spots.get(problem.at.0) else { return Problem::of_file(problem.message) };
+        let at = problem.within.zip(spot.verbatim_at).map_or(spot.span, |(within, column)| {
+            let written = self.text.rest(spot.span.line, column);
+            let chars = |bytes: usize| written.char_indices().take_while(|(at, _)| *at < bytes).count();
+            let (from, to) = (chars(within.start), chars(within.end.max(within.start + 1)));
+            Span::of(spot.span.line, column + from, to - from)
+        });
+        Problem { at: Some(at), message: problem.message, label: problem.label, help: problem.help }
+    }
+
+    /// What a source says about its options.
+    pub fn source_option(&self, source: &str, error: &OptionError) -> Problem {
+        let written = self.sources.iter().find(|s| s.name == source).map(|s| &s.written);
+        option_problem(written, error)
+    }
+
+    /// What a sink says about its options.
+    pub fn sink_option(&self, sink: &str, error: &OptionError) -> Problem {
+        let written = self.sinks.iter().find(|s| s.name == sink).map(|s| &s.written);
+        option_problem(written, error)
+    }
+
+    /// Something wrong with a table of a source, at the first place that names it; with a source as a whole, at its name.
+    pub fn table_problem(&self, source: &str, table: Option<&str>, message: impl Into<String>, help: Option<String>) -> Problem {
+        let inputs = self.views.iter().flat_map(|v| std::iter::once(&v.root).chain(v.lookups.iter().map(|l| &l.input)));
+        let mut named = inputs.filter_map(|input| input.table.as_ref());
+        let place = named.find(|n| n.value.source == source && Some(n.value.table.as_str()) == table).map(|n| self.spots[n.at.0].span);
+        let at = place.or_else(|| self.sources.iter().find(|s| s.name == source).map(|s| s.written.name));
+        Problem { at, message: message.into(), label: None, help }
+    }
+
+    /// Something wrong with a sink as a whole.
+    pub fn sink_problem(&self, sink: &str, message: impl Into<String>, help: Option<String>) -> Problem {
+        let at = self.sinks.iter().find(|s| s.name == sink).map(|s| s.written.name);
+        Problem { at, message: message.into(), label: None, help }
+    }
+}
+
+fn option_problem(written: Option<&WrittenOptions>, error: &OptionError) -> Problem {
+    let at = written.map(|written| match &written.options {
+        Some(options) => deepest(options, &error.path).unwrap_or(written.kind),
+        None => written.kind,
+    });
+    Problem { at, message: error.to_string(), label: None, help: error.help.clone() }
+}
+
+/// The place of the value at `path`, or of the nearest name above it.
+fn deepest(options: &Node, path: &[String]) -> Option<Span> {
+    let (mut node, mut found) = (options, None);
+    for name in path {
+        let next = match &node.kind {
+            NodeKind::Map(entries) => entries.iter().find(|(key, _)| key.key_text() == name).map(|(key, value)| (key.span, value)),
+            NodeKind::List(items) => name.parse::<usize>().ok().and_then(|i| items.get(i)).map(|item| (item.head(), item)),
+            NodeKind::Scalar(_) => None,
+        };
+        let Some((place, value)) = next else { break };
+        (node, found) = (value, Some(if matches!(value.kind, NodeKind::Scalar(_)) { value.span } else { place }));
+    }
+    found
+}
+
+impl SourceSpec {
+    pub(super) fn new(name: String, kind: String, options: serde_json::Value, written: WrittenOptions) -> SourceSpec {
+        SourceSpec { name, kind, options, written }
+    }
+}
+
+impl SinkSpec {
+    pub(super) fn new(name: String, kind: String, view: String, options: serde_json::Value, written: WrittenOptions) -> SinkSpec {
+        SinkSpec { name, kind, view, options, written }
+    }
+}

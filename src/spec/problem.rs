@@ -1,0 +1,88 @@
+//! What is wrong with a spec file, shown with the line, the place underlined and the way out.
+
+use std::fmt::{Display, Formatter, Result};
+use std::sync::Arc;
+
+use super::text::{Span, Text};
+
+/// One thing wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub(super) at: Option<Span>,
+    pub message: String,
+    /// A few words beside the underlined place.
+    pub label: Option<String>,
+    pub help: Option<String>,
+}
+
+/// Everything wrong with one spec file, in the order of the file. Displays as what the user sees; never shows a secret.
+#[derive(Debug, Clone)]
+pub struct Problems {
+    text: Arc<Text>,
+    pub list: Vec<Problem>,
+}
+
+impl Problem {
+    pub(super) fn new(at: Span, message: impl Into<String>) -> Problem {
+        Problem { at: Some(at), message: message.into(), label: None, help: None }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Problem {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn label(mut self, label: impl Into<String>) -> Problem {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// About the file as a whole.
+    pub(super) fn of_file(message: impl Into<String>) -> Problem {
+        Problem { at: None, message: message.into(), label: None, help: None }
+    }
+}
+
+impl Problems {
+    pub(super) fn new(text: Arc<Text>, mut list: Vec<Problem>) -> Problems {
+        list.sort_by_key(|p| p.at);
+        list.dedup();
+        Problems { text, list }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Display for Problems {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (i, problem) in self.list.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            one(f, problem, &self.text)?;
+        }
+        Ok(())
+    }
+}
+
+fn one(f: &mut Formatter<'_>, problem: &Problem, text: &Text) -> Result {
+    writeln!(f, "error: {}", problem.message)?;
+    match problem.at {
+        None => writeln!(f, "  --> {}", text.name)?,
+        Some(at) => {
+            let (line, carets) = text.underlined(at);
+            let label = problem.label.as_ref().map(|l| format!(" {l}")).unwrap_or_default();
+            writeln!(f, "  --> {}:{}:{}", text.name, at.line + 1, at.column + 1)?;
+            writeln!(f, "   | {line}")?;
+            writeln!(f, "   | {carets}{label}")?;
+        }
+    }
+    match &problem.help {
+        Some(help) => writeln!(f, "   = help: {help}"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,285 @@
+//! Reads `views:` into [`WrittenView`]s, and says which keys of a lookup go together.
+//!
+//! In: a tree that `check` has looked at. What has the wrong form was reported there and is skipped here.
+
+use super::grammar::{FROM, LOOKUP};
+use super::problem::Problem;
+use super::text::Span;
+use super::yaml::{Node, NodeKind};
+use crate::plan::{
+    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView, did_you_mean, listed,
+};
+
+/// Where something that the plan knows as a [`Place`] stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot {
+    pub span: Span,
+    /// The column of the first line where its text stands exactly as it is: a byte of the text can be underlined.
+    pub verbatim_at: Option<usize>,
+}
+
+pub(super) struct ViewsReader<'a> {
+    /// The sources that are declared.
+    pub sources: &'a [String],
+    pub spots: &'a mut Vec<Spot>,
+    pub problems: &'a mut Vec<Problem>,
+}
+
+impl ViewsReader<'_> {
+    pub(super) fn views(&mut self, node: &Node) -> Vec<WrittenView> {
+        node.entries().iter().map(|(name, view)| self.view(name, view)).collect()
+    }
+
+    fn view(&mut self, name: &Node, node: &Node) -> WrittenView {
+        let key = self.one_or_many(node.get("key"));
+        let lookups = node.get("lookup").map(Node::items).unwrap_or_default();
+        WrittenView {
+            name: self.written(name, name.key_text().to_string()),
+            root: self.input(node),
+            key,
+            lookups: lookups.iter().filter(|l| matches!(l.kind, NodeKind::Map(_))).map(|l| self.lookup(l)).collect(),
+        }
+    }
+
+    fn lookup(&mut self, node: &Node) -> WrittenLookup {
+        let path = match node.get("path") {
+            Some(path) => path.text().map(|text| self.path(path, text)),
+            None => None,
+        };
+        let embed = self.embed(node);
+        let at = self.place(node.head(), None);
+        WrittenLookup {
+            at,
+            input: self.input(node),
+            path: path.unwrap_or(Written::new(Vec::new(), at)),
+            embed,
+            on: self.relation(node),
+            order_by: self.one_or_many(node.get("order_by")),
+            aggregates: self.pairs(node.get("aggregates")),
+        }
+    }
+
+    fn path(&mut self, node: &Node, text: &str) -> Written<Vec<String>> {
+        let parts: Vec<String> = if text.is_empty() { Vec::new() } else { text.split('.').map(str::to_string).collect() };
+        if parts.iter().any(|p| p.trim().is_empty() || p.starts_with('$')) {
+            let help = "a path is field names with dots between them, e.g. `order_items.product`";
+            self.problems.push(Problem::new(node.span, format!("`{text}` is not a path")).help(help));
+        }
+        self.written(node, parts)
+    }
+
+    fn relation(&mut self, node: &Node) -> Vec<(Written<String>, Written<String>)> {
+        let Some(on) = node.get("on") else { return Vec::new() };
+        if matches!(&on.kind, NodeKind::Map(entries) if entries.is_empty()) {
+            let help = "write fields of the parent, each with the child's column: `on: {customer_id: customer_id}`";
+            self.problems.push(Problem::new(on.span, "`on` relates nothing").help(help));
+        }
+        self.pairs(Some(on))
+    }
+
+    /// What becomes of the children; keys that do not go with it are reported.
+    fn embed(&mut self, node: &Node) -> Option<WrittenEmbed> {
+        let array = match node.get("type").map(Node::text) {
+            None => None,
+            Some(Some("array")) => Some(true),
+            Some(Some("object")) => Some(false),
+            Some(_) => return None,
+        };
+        let aggregates = node.get("aggregates").is_some();
+        let form = match (node.get("path"), array) {
+            (None, None) if aggregates => Form::Aggregates,
+            (None, _) => {
+                self.missing(node, "path");
+                return None;
+            }
+            (Some(path), _) if path.text().is_none() => return None,
+            (Some(path), Some(true)) if path.text() == Some("") => {
+                let place = node.get("type").map_or(path.span, |t| t.span);
+                let help = "give it a path, or use `type: object`";
+                self.problems.push(Problem::new(place, "an array cannot stand among the parent's own fields").help(help));
+                return None;
+            }
+            (Some(path), _) if path.text() == Some("") => Form::Flatten,
+            (Some(_), Some(true)) => Form::Array,
+            (Some(_), Some(false)) => Form::Object,
+            (Some(_), None) => {
+                self.missing(node, "type");
+                return None;
+            }
+        };
+        self.refuse_keys_of_other_forms(node, form);
+        let text = |key: &str| node.get(key).and_then(Node::text);
+        let on_many = match text("on_many") {
+            Some("last") => OnMany::Last,
+            Some("error") => OnMany::Error,
+            _ => OnMany::First,
+        };
+        let missing = |default: Missing| match text("missing") {
+            Some("absent") => Missing::Absent,
+            Some("null") => Missing::Null,
+            Some("empty") => Missing::Empty,
+            _ => default,
+        };
+        Some(match form {
+            Form::Object => WrittenEmbed::Object { on_many, missing: missing(Missing::Absent) },
+            Form::Array => {
+                let limit = node.get("limit").and_then(Node::integer).and_then(|n| usize::try_from(n).ok());
+                WrittenEmbed::Array { limit, missing: missing(Missing::Empty) }
+            }
+            Form::Flatten => {
+                let prefix = text("prefix").unwrap_or_default().to_string();
+                WrittenEmbed::Flatten { prefix, on_many, missing: missing(Missing::Null) }
+            }
+            Form::Aggregates => WrittenEmbed::Aggregates,
+        })
+    }
+
+    fn missing(&mut self, node: &Node, key: &str) {
+        let help = LOOKUP.iter().find(|k| k.name == key).map_or("", |k| k.help);
+        self.problems.push(Problem::new(node.head(), format!("`{key}` is missing")).help(help));
+    }
+
+    fn refuse_keys_of_other_forms(&mut self, node: &Node, form: Form) {
+        let refused: &[&str] = match form {
+            Form::Object => &["limit", "aggregates", "prefix"],
+            Form::Array => &["on_many", "prefix"],
+            Form::Flatten => &["limit", "aggregates"],
+            Form::Aggregates => &["on_many", "prefix", "limit", "missing", "order_by"],
+        };
+        for (key, _) in node.entries().iter().filter(|(key, _)| refused.contains(&key.key_text())) {
+            let name = key.key_text();
+            let help = match name {
+                "limit" | "aggregates" => "it goes with `type: array`",
+                "on_many" => "it goes with `type: object`",
+                "prefix" => "it goes with `path: \"\"`",
+                _ => "it goes with a `path`",
+            };
+            self.problems.push(Problem::new(key.span, format!("`{name}` means nothing for {}", form.name())).help(help));
+        }
+        let Some(missing) = node.get("missing") else { return };
+        if missing.text() == Some("empty") && form != Form::Array {
+            let help = "`absent` leaves the field out, `null` writes null";
+            self.problems.push(Problem::new(missing.span, format!("{} cannot be empty", form.name())).help(help));
+        }
+    }
+
+    fn input(&mut self, node: &Node) -> WrittenInput {
+        self.refuse_columns_told_twice(node);
+        let columns = node.get("columns").filter(|c| matches!(c.kind, NodeKind::List(_))).map(|c| self.columns(c));
+        WrittenInput {
+            table: node.get(FROM.name).and_then(|from| self.table(from)),
+            filter: node.get("where").and_then(|sql| self.text(sql)),
+            columns,
+            exclude: self.one_or_many(node.get("exclude")),
+            rename: self.pairs(node.get("rename")),
+            compute: self.pairs(node.get("compute")),
+        }
+    }
+
+    /// Beside `columns` the others could only repeat or contradict it; a computed column may be excluded.
+    fn refuse_columns_told_twice(&mut self, node: &Node) {
+        if node.get("columns").is_none() {
+            return;
+        }
+        for (key, _) in node.entries().iter().filter(|(key, _)| key.key_text() == "rename") {
+            let help = "rename in `columns`: `{new_name: old_name}`";
+            self.problems.push(Problem::new(key.span, "`columns` and `rename` are both there").help(help));
+        }
+        let Some(exclude) = node.get("exclude") else { return };
+        let names = if exclude.items().is_empty() { std::slice::from_ref(exclude) } else { exclude.items() };
+        let computed = |name: &str| node.get("compute").is_some_and(|c| c.get(name).is_some());
+        for name in names.iter().filter(|n| n.text().is_some_and(|n| !computed(n))) {
+            let problem = Problem::new(name.span, "`columns` already says which columns are shown");
+            self.problems.push(problem.help("beside `columns`, only columns of `compute` can be excluded"));
+        }
+    }
+
+    fn columns(&mut self, node: &Node) -> Vec<WrittenColumn> {
+        let mut out = Vec::new();
+        for item in node.items() {
+            if let Some(name) = self.text(item) {
+                out.push(WrittenColumn::Plain(name));
+            }
+            for (name, sql) in self.pairs(Some(item)) {
+                out.push(WrittenColumn::Named { name, sql });
+            }
+        }
+        out
+    }
+
+    /// `source.table`; the table's own name may have dots.
+    fn table(&mut self, node: &Node) -> Option<Written<TableName>> {
+        let text = node.text()?;
+        let sources = || self.sources.iter().map(String::as_str);
+        let Some((source, table)) = text.split_once('.') else {
+            let problem = Problem::new(node.span, format!("`{text}` names no source"));
+            let help = match self.sources {
+                [one] => format!("write `{one}.{text}`"),
+                _ => format!("write `source.{text}`; sources: {}", listed(sources())),
+            };
+            self.problems.push(problem.help(help));
+            return None;
+        };
+        if !self.sources.iter().any(|s| s == source) {
+            let problem =
+                Problem::new(node.span, format!("there is no source `{source}`")).label(format!("sources: {}", listed(sources())));
+            let help = did_you_mean(source, sources());
+            self.problems.push(Problem { help, ..problem });
+            return None;
+        }
+        let name = TableName { source: source.to_string(), table: table.to_string() };
+        Some(self.written(node, name))
+    }
+
+    fn pairs(&mut self, node: Option<&Node>) -> Vec<(Written<String>, Written<String>)> {
+        let entries = node.map(Node::entries).unwrap_or_default();
+        let pair = |(key, value): &(Node, Node)| Some((self.written(key, key.key_text().to_string()), self.text(value)?));
+        entries.iter().filter_map(pair).collect()
+    }
+
+    fn one_or_many(&mut self, node: Option<&Node>) -> Vec<Written<String>> {
+        match node.map(|n| (&n.kind, n)) {
+            Some((NodeKind::List(items), _)) => items.iter().filter_map(|item| self.text(item)).collect(),
+            Some((NodeKind::Scalar(_), one)) => self.text(one).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn text(&mut self, node: &Node) -> Option<Written<String>> {
+        let text = node.text()?.to_string();
+        Some(self.written(node, text))
+    }
+
+    fn written<T>(&mut self, node: &Node, value: T) -> Written<T> {
+        let verbatim_at = match &node.kind {
+            NodeKind::Scalar(scalar) => scalar.verbatim_at,
+            _ => None,
+        };
+        Written::new(value, self.place(node.span, verbatim_at))
+    }
+
+    fn place(&mut self, span: Span, verbatim_at: Option<usize>) -> Place {
+        self.spots.push(Spot { span, verbatim_at });
+        Place(self.spots.len() - 1)
+    }
+}
+
+/// What a lookup's `path` and `type` make of the children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Object,
+    Array,
+    Flatten,
+    Aggregates,
+}
+
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Form::Object => "an object",
+            Form::Array => "an array",
+            Form::Flatten => "a flattened lookup",
+            Form::Aggregates => "a lookup of aggregates only",
+        }
+    }
+}
