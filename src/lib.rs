@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod options;
 pub mod plan;
+pub mod serve;
 pub mod shop;
 pub mod sinks;
 pub mod sources;
