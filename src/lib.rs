@@ -9,6 +9,7 @@ pub mod dataflow;
 pub mod options;
 pub mod plan;
 pub mod run;
+pub mod serve;
 pub mod shop;
 pub mod sinks;
 pub mod sources;
