@@ -8,6 +8,7 @@
 #[cfg(test)]
 pub(crate) mod arbitrary;
 pub mod arrow;
+pub mod bson;
 mod datum;
 pub mod decimal;
 mod delta;
