@@ -8,12 +8,16 @@
 #[cfg(test)]
 pub(crate) mod arbitrary;
 pub mod arrow;
+pub mod bson;
 mod datum;
 pub mod decimal;
 mod delta;
 pub mod json;
 pub mod key;
+mod layout;
+mod list;
 mod row;
+mod row_builder;
 pub mod temporal;
 mod text;
 mod types;
@@ -21,7 +25,10 @@ mod unkey;
 
 pub use datum::Datum;
 pub use delta::{Delta, Diff, Position, Tick};
-pub use row::{Layout, Row, RowBuilder, list_items, pack_list};
+pub use layout::Layout;
+pub use list::{list_items, pack_list};
+pub use row::Row;
+pub use row_builder::RowBuilder;
 pub use text::{ParseError, push_text, write_text};
 pub use types::{Column, Schema, Type};
 pub use unkey::row_of_key;

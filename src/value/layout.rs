@@ -1,0 +1,225 @@
+//! Packed rows: one byte string per row, every column reachable without walking the others.
+//!
+//! ```text
+//! flags: u8              bit 0: end offsets are u32 instead of u16
+//! nulls: ceil(n / 8)     bit i of byte i/8 is set where column i is NULL
+//! fixed                  the values of fixed width, little endian, in column order, zeroes where NULL
+//! ends                   for each column of variable length, the end of its bytes in `bytes`
+//! bytes                  the values of variable length, in column order
+//! ```
+//! Two rows of one schema are the same bytes exactly when all their values are the same. The order of these bytes means nothing:
+//! what is compared goes through [`super::key`]. A struct is the packed row of its own schema. A list is
+//! `count: u32, end offsets: u32 * count, items`, where an item is a packed row: of the struct's schema for a list of structs,
+//! else of a schema with the one column `item`.
+//!
+//! A row can be lengthened by columns of variable length without touching the values that it has ([`Layout::extend`]); a
+//! document is built that way from the root's row and its children.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::i256;
+
+use super::{Column, Datum, Schema, Type};
+
+/// Where each column of a schema is in its packed rows.
+#[derive(Debug, Clone)]
+pub struct Layout(Arc<LayoutInner>);
+
+#[derive(Debug)]
+struct LayoutInner {
+    schema: Schema,
+    slots: Vec<Slot>,
+    /// The layout of a struct's rows or of a list's items, for the columns that are such.
+    nested: Vec<Option<Layout>>,
+    /// Where the fixed area starts.
+    fixed_at: usize,
+    /// Where the end offsets start.
+    ends_at: usize,
+    variable: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Slot {
+    /// Offset from the start of the row.
+    Fixed(usize),
+    /// Ordinal among the columns of variable length.
+    Variable(usize),
+}
+
+/// In the flags of a row: its end offsets are u32.
+pub(super) const WIDE: u8 = 1;
+
+impl Layout {
+    pub fn new(schema: &Schema) -> Layout {
+        let fixed_at = 1 + schema.len().div_ceil(8);
+        let (mut ends_at, mut variable) = (fixed_at, 0);
+        let mut slots = Vec::with_capacity(schema.len());
+        let mut nested = Vec::with_capacity(schema.len());
+        for column in schema.columns() {
+            nested.push(match &column.ty {
+                Type::Struct(schema) => Some(Layout::new(schema)),
+                Type::List(item) => Some(Layout::of_items(item)),
+                _ => None,
+            });
+            match column.ty.fixed_width() {
+                Some(width) => {
+                    slots.push(Slot::Fixed(ends_at));
+                    ends_at += width;
+                }
+                None => {
+                    slots.push(Slot::Variable(variable));
+                    variable += 1;
+                }
+            }
+        }
+        Layout(Arc::new(LayoutInner { schema: schema.clone(), slots, nested, fixed_at, ends_at, variable }))
+    }
+
+    /// The layout of the items of a list of this type.
+    pub fn of_items(item: &Type) -> Layout {
+        match item {
+            Type::Struct(schema) => Layout::new(schema),
+            other => Layout::new(&Schema::new(vec![Column::new("item", other.clone(), true)])),
+        }
+    }
+
+    pub fn schema(&self) -> &Schema {
+        &self.0.schema
+    }
+
+    /// The layout of the rows of a struct column, or of the items of a list column.
+    pub fn nested(&self, column: usize) -> Option<&Layout> {
+        self.0.nested[column].as_ref()
+    }
+
+    pub(super) fn slot(&self, column: usize) -> Slot {
+        self.0.slots[column]
+    }
+
+    /// The number of bytes of flags, nulls and the fixed area.
+    pub(super) fn head_length(&self) -> usize {
+        self.0.ends_at
+    }
+
+    pub fn is_null(&self, row: &[u8], column: usize) -> bool {
+        row[1 + column / 8] >> (column % 8) & 1 == 1
+    }
+
+    /// The value of a column. `row` must be of this layout; anything else panics or gives wrong values.
+    pub fn get<'a>(&self, row: &'a [u8], column: usize) -> Datum<'a> {
+        if self.is_null(row, column) {
+            return Datum::Null;
+        }
+        match self.0.slots[column] {
+            Slot::Fixed(at) => fixed(&self.0.schema.columns()[column].ty, &row[at..]),
+            Slot::Variable(ordinal) => variable(&self.0.schema.columns()[column].ty, self.variable_bytes(row, ordinal)),
+        }
+    }
+
+    /// The packed bytes of a column that is not NULL: little endian for fixed widths, the bytes themselves otherwise. Equal
+    /// values have equal bytes.
+    pub fn raw<'a>(&self, row: &'a [u8], column: usize) -> &'a [u8] {
+        match self.0.slots[column] {
+            Slot::Fixed(at) => {
+                let width = self.0.schema.columns()[column].ty.fixed_width().expect("a fixed slot has a fixed width");
+                &row[at..at + width]
+            }
+            Slot::Variable(ordinal) => self.variable_bytes(row, ordinal),
+        }
+    }
+
+    fn variable_bytes<'a>(&self, row: &'a [u8], ordinal: usize) -> &'a [u8] {
+        let width = if row[0] & WIDE != 0 { 4 } else { 2 };
+        let end_of = |ordinal: usize| {
+            let at = self.0.ends_at + ordinal * width;
+            match width {
+                2 => u16::from_le_bytes([row[at], row[at + 1]]) as usize,
+                _ => u32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]) as usize,
+            }
+        };
+        let bytes_at = self.0.ends_at + self.0.variable * width;
+        let start = if ordinal == 0 { 0 } else { end_of(ordinal - 1) };
+        &row[bytes_at + start..bytes_at + end_of(ordinal)]
+    }
+
+    /// Lengthens a row of this layout by columns of variable length, appending the result to `out`. The result is a row of the
+    /// schema that has this one's columns and then, for each of `more`, a column of variable length (`None` is NULL).
+    pub fn extend<'a>(&self, row: &[u8], more: impl ExactSizeIterator<Item = Option<&'a [u8]>> + Clone, out: &mut Vec<u8>) {
+        let columns = self.0.schema.len();
+        let total = columns + more.len();
+        let base_width = if row[0] & WIDE != 0 { 4 } else { 2 };
+        let base_bytes = &row[self.0.ends_at + self.0.variable * base_width..];
+        let added: usize = more.clone().map(|m| m.map_or(0, <[u8]>::len)).sum();
+        let wide = base_bytes.len() + added > u16::MAX as usize;
+        let start = out.len();
+        out.push(if wide { WIDE } else { 0 });
+        out.extend_from_slice(&row[1..self.0.fixed_at]);
+        out.resize(start + 1 + total.div_ceil(8), 0);
+        for (i, payload) in more.clone().enumerate() {
+            if payload.is_none() {
+                out[start + 1 + (columns + i) / 8] |= 1 << ((columns + i) % 8);
+            }
+        }
+        out.extend_from_slice(&row[self.0.fixed_at..self.0.ends_at]);
+        let mut end = 0usize;
+        for ordinal in 0..self.0.variable {
+            end += self.variable_bytes(row, ordinal).len();
+            push_end(out, end, wide);
+        }
+        for payload in more.clone() {
+            end += payload.map_or(0, <[u8]>::len);
+            push_end(out, end, wide);
+        }
+        out.extend_from_slice(base_bytes);
+        for payload in more.flatten() {
+            out.extend_from_slice(payload);
+        }
+    }
+}
+
+pub(super) fn push_end(out: &mut Vec<u8>, end: usize, wide: bool) {
+    match wide {
+        true => out.extend_from_slice(&(end as u32).to_le_bytes()),
+        false => out.extend_from_slice(&(end as u16).to_le_bytes()),
+    }
+}
+
+fn fixed<'a>(ty: &Type, at: &[u8]) -> Datum<'a> {
+    fn array<const N: usize>(at: &[u8]) -> [u8; N] {
+        at[..N].try_into().expect("the fixed area is long enough")
+    }
+    match ty {
+        Type::Bool => Datum::Bool(at[0] != 0),
+        Type::Int8 => Datum::Int(at[0] as i8 as i64),
+        Type::Int16 => Datum::Int(i16::from_le_bytes(array(at)) as i64),
+        Type::Int32 => Datum::Int(i32::from_le_bytes(array(at)) as i64),
+        Type::Int64 => Datum::Int(i64::from_le_bytes(array(at))),
+        Type::UInt8 => Datum::UInt(at[0] as u64),
+        Type::UInt16 => Datum::UInt(u16::from_le_bytes(array(at)) as u64),
+        Type::UInt32 => Datum::UInt(u32::from_le_bytes(array(at)) as u64),
+        Type::UInt64 => Datum::UInt(u64::from_le_bytes(array(at))),
+        Type::Float32 => Datum::Float32(f32::from_le_bytes(array(at))),
+        Type::Float64 => Datum::Float64(f64::from_le_bytes(array(at))),
+        Type::Decimal { precision: ..=18, .. } => Datum::Decimal(i64::from_le_bytes(array(at)) as i128),
+        Type::Decimal { precision: ..=38, .. } => Datum::Decimal(i128::from_le_bytes(array(at))),
+        Type::Decimal { .. } => Datum::Decimal256(i256::from_le_bytes(array(at))),
+        Type::Date => Datum::Date(i32::from_le_bytes(array(at))),
+        Type::DateTime { .. } => Datum::DateTime(i64::from_le_bytes(array(at))),
+        Type::Timestamp { .. } => Datum::Timestamp(i64::from_le_bytes(array(at))),
+        Type::Time { .. } => Datum::Time(i64::from_le_bytes(array(at))),
+        Type::Text | Type::Binary | Type::Json | Type::Struct(_) | Type::List(_) => unreachable!("not of fixed width"),
+    }
+}
+
+fn variable<'a>(ty: &Type, bytes: &'a [u8]) -> Datum<'a> {
+    // Rows are only made from `&str`, so the bytes are UTF-8; checked all the same, because they also come back from disk.
+    let text = || std::str::from_utf8(bytes).expect("text in a packed row is UTF-8");
+    match ty {
+        Type::Text => Datum::Text(text()),
+        Type::Json => Datum::Json(text()),
+        Type::Binary => Datum::Binary(bytes),
+        Type::Struct(_) => Datum::Struct(bytes),
+        Type::List(_) => Datum::List(bytes),
+        _ => unreachable!("of fixed width"),
+    }
+}
