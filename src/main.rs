@@ -1,3 +1,8 @@
-fn main() -> anyhow::Result<()> {
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
     tidemill::cli::main()
 }

@@ -1,8 +1,21 @@
 //! The commands, one file each.
+//!
+//! Exit codes: 0 done, 1 failed while running, 2 the command or the spec is wrong, 3 no such view or key.
 
+mod connect;
+mod failure;
 pub mod generate;
+mod get;
+mod run;
+mod show;
+mod status;
+mod tail;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use failure::Failure;
 
 /// Incremental views of database changes
 #[derive(Debug, Parser)]
@@ -14,12 +27,29 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
+    Get(get::Get),
+    Tail(tail::Tail),
+    Status(status::Status),
     Generate(generate::Generate),
 }
 
 /// Runs the command that was typed.
-pub fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Generate(generate) => generate.run(),
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => run.run(),
+        Command::Get(get) => get.run(),
+        Command::Tail(tail) => tail.run(),
+        Command::Status(status) => status.run(),
+        Command::Generate(generate) => generate.run().map_err(Failure::from),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
     }
+}
+
+/// A runtime for commands that talk to something.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::running(format!("no runtime: {e}"), None))
 }

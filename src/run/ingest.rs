@@ -37,6 +37,8 @@ struct Ingest {
     status: Arc<Status>,
     /// The tick that the next transaction gets.
     next: Tick,
+    /// The last tick with anything in it: what a mere position belongs to.
+    last: Tick,
     /// Sources that sent [`Event::CaughtUp`].
     caught_up: Vec<bool>,
     /// Which worker is next.
@@ -60,7 +62,7 @@ pub(super) fn start(
     let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
     let caught_up = vec![false; sources.len()];
-    let ingest = Ingest { sources, tables, feeds, to_commit, status, next: start.tick, caught_up, turn: 0 };
+    let ingest = Ingest { sources, tables, feeds, to_commit, status, next: start.tick, last: Tick(start.tick.0 - 1), caught_up, turn: 0 };
     let (start, inputs) = (start.clone(), plan.tables.len());
     let runtime = tokio::runtime::Handle::current();
     let body = move || {
@@ -107,6 +109,7 @@ impl Ingest {
             return Ok(Err(Gone));
         }
         let Some(load) = load else { return Ok(Ok(())) };
+        self.last = start.tick;
         let loaded = ToCommit::Loaded(Loaded { load, tick: start.tick, marks });
         Ok(self.to_commit.send(loaded).map_err(|_| Gone))
     }
@@ -207,18 +210,19 @@ impl Ingest {
             return self.progress(source, position, committed_ms);
         }
         let mark = self.mark(source, position, committed_ms);
+        self.last = self.next;
         self.next = self.next.next();
         if !self.advance() {
             return Err(Gone);
         }
-        self.status.uncommitted(deltas.len() as u64);
+        self.status.uncommitted(deltas.len() as u64, mark.tick);
         self.to_commit.send(ToCommit::Ingested(Ingested { mark, deltas })).map_err(|_| Gone)
     }
 
     /// A position without a change belongs to the last tick.
     fn progress(&mut self, source: usize, position: Position, committed_ms: Option<u64>) -> Result<(), Gone> {
         let mut mark = self.mark(source, position, committed_ms);
-        mark.tick = Tick(self.next.0 - 1);
+        mark.tick = self.last;
         self.to_commit.send(ToCommit::Ingested(Ingested { mark, deltas: Vec::new() })).map_err(|_| Gone)
     }
 
@@ -232,7 +236,7 @@ impl Ingest {
 
     fn tell_caught_up(&mut self) -> Result<(), Gone> {
         match self.caught_up.iter().all(|c| *c) {
-            true => self.to_commit.send(ToCommit::CaughtUp(Tick(self.next.0 - 1))).map_err(|_| Gone),
+            true => self.to_commit.send(ToCommit::CaughtUp(self.last)).map_err(|_| Gone),
             false => Ok(()),
         }
     }

@@ -146,7 +146,7 @@ impl Engine {
         let Engine { setup, store, status } = self;
         let (fatal, mut failures) = mpsc::channel(16);
         let start = start::prepare(&store, &setup.plan)?;
-        let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers)?;
+        let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers, fatal.clone())?;
         let feeds = workers.feeds();
         let to_commit = workers.to_commit();
         let committer = committer.run(store.clone(), &setup.plan, &start, status.clone(), fatal.clone());

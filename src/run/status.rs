@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct SourceStatus {
     pub position: Option<String>,
     /// The commit time of the last committed transaction at the source, in ms since 1970.
     pub committed_ms: Option<u64>,
+    /// How long after its commit at the source the last transaction was durable here.
+    pub lag_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -74,6 +76,7 @@ pub struct Status {
     held: Mutex<Vec<Vec<HeldBytes>>>,
     uncommitted_rows: AtomicU64,
     committed_tick: AtomicU64,
+    ingested_tick: AtomicU64,
     /// The tick up to which everything is durable that the sources had when the run began.
     caught_up: watch::Sender<Option<Tick>>,
     sink_ticks: watch::Sender<Vec<Option<Tick>>>,
@@ -89,6 +92,7 @@ impl Status {
             rows: 0,
             position: None,
             committed_ms: None,
+            lag_ms: None,
         });
         let sinks = setup.sinks.iter().map(|s| SinkStatus {
             name: s.name.clone(),
@@ -105,6 +109,7 @@ impl Status {
             held: Mutex::new(vec![Vec::new(); setup.workers]),
             uncommitted_rows: AtomicU64::new(0),
             committed_tick: AtomicU64::new(0),
+            ingested_tick: AtomicU64::new(0),
             caught_up: watch::Sender::new(None),
             sink_ticks: watch::Sender::new(vec![None; setup.sinks.len()]),
         }
@@ -175,7 +180,13 @@ impl Status {
         locked(&self.held)[worker] = held;
     }
 
-    pub(super) fn uncommitted(&self, rows: u64) {
+    /// Transactions that were received and are not durable yet.
+    pub fn behind(&self) -> u64 {
+        self.ingested_tick.load(Ordering::Acquire).saturating_sub(self.committed_tick.load(Ordering::Acquire))
+    }
+
+    pub(super) fn uncommitted(&self, rows: u64, tick: Tick) {
+        self.ingested_tick.store(tick.0, Ordering::Release);
         self.uncommitted_rows.fetch_add(rows, Ordering::AcqRel);
     }
 
@@ -194,6 +205,9 @@ impl Status {
         for source in locked(&self.sources).iter_mut() {
             if let Some(at) = checkpoint.sources.get(&source.name) {
                 source.position = Some(at.position.to_string());
+                if source.committed_ms != at.committed_ms {
+                    source.lag_ms = at.committed_ms.map(|ms| now_ms().saturating_sub(ms));
+                }
                 source.committed_ms = at.committed_ms;
             }
         }
@@ -229,6 +243,10 @@ impl Status {
         let mut sinks = self.sink_ticks.subscribe();
         let _ = sinks.wait_for(|ticks| ticks.iter().all(|t| t.is_some_and(|t| t >= target))).await;
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

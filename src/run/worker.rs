@@ -10,7 +10,7 @@ use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
-use super::RunError;
+use super::{Fatal, RunError};
 use super::commit::{Committer, ToCommit};
 use super::start::{Hydration, Start};
 use crate::dataflow::{self, Rendered};
@@ -87,7 +87,7 @@ impl Workers {
 }
 
 /// Starts the workers. The committer is to be run with what they send.
-pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize) -> Result<(Committer, Workers), RunError> {
+pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize, fatal: Fatal) -> Result<(Committer, Workers), RunError> {
     let (to_commit, committed) = sync_channel(COMMIT_DEPTH);
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Feed>(FEED_DEPTH)).unzip();
     let receivers: Vec<Mutex<Option<Receiver<Feed>>>> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
@@ -95,12 +95,24 @@ pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize) -> Result<(Commi
     let config = timely::Config { communication: timely::CommunicationConfig::Process(workers), worker: WorkerConfig::default() };
     let guards = timely::execute(config, move |worker| {
         let feed = receivers[worker.index()].lock().ok().and_then(|mut r| r.take()).expect("each worker takes its feed once");
+        let _alarm = Alarm(fatal.clone());
         work(worker, &plan, &start, &feed, &out);
     });
     let guards = guards.map_err(|error| RunError::Bug(format!("the workers did not start: {error}")))?;
     let threads = guards.guards().iter().map(|g| g.thread().clone());
     let feeds = senders.into_iter().zip(threads).map(|(feed, thread)| FeedSender { feed, thread }).collect();
     Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit }))
+}
+
+/// Tells the run when its worker panics, so that nobody waits for it.
+struct Alarm(Fatal);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.try_send(RunError::Bug("a worker panicked".into()));
+        }
+    }
 }
 
 fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, out: &SyncSender<ToCommit>) {
@@ -131,7 +143,7 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
                 waiting.push_back(ToCommit::Failures { view, changes });
             }
         }
-        let now = frontier.map_or(Tick(u64::MAX), |tick| Tick(tick.0 - 1));
+        let now = frontier.map_or(Tick(u64::MAX), |tick| Tick(tick.0.saturating_sub(1)));
         if now > complete {
             complete = now;
             waiting.push_back(ToCommit::Complete { worker: worker.index(), tick: complete, held: outputs.held_bytes() });

@@ -1,0 +1,72 @@
+//! How a command ends when it does not end well: what is printed, and the exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::run::RunError;
+use crate::serve::local::{AccessError, AccessErrorKind};
+use crate::spec::Problems;
+
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// As it is printed.
+    text: String,
+    code: u8,
+}
+
+const RUNNING: u8 = 1;
+const WRONG: u8 = 2;
+const NOT_FOUND: u8 = 3;
+
+impl Failure {
+    /// Something failed while running.
+    pub(super) fn running(message: impl Into<String>, help: Option<String>) -> Failure {
+        Failure { text: plain(&message.into(), help), code: RUNNING }
+    }
+
+    /// The command or the spec is wrong.
+    pub(super) fn wrong(message: impl Into<String>, help: Option<String>) -> Failure {
+        Failure { text: plain(&message.into(), help), code: WRONG }
+    }
+
+    pub(super) fn report(self) -> ExitCode {
+        let _ = writeln!(std::io::stderr(), "{}", self.text.trim_end());
+        ExitCode::from(self.code)
+    }
+}
+
+fn plain(message: &str, help: Option<String>) -> String {
+    match help {
+        Some(help) => format!("error: {message}\n   = help: {help}"),
+        None => format!("error: {message}"),
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Failure {
+        Failure { text: problems.to_string(), code: WRONG }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        Failure::running(error.to_string(), error.help())
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Failure {
+        let code = match error.kind {
+            AccessErrorKind::NotFound => NOT_FOUND,
+            AccessErrorKind::Invalid => WRONG,
+            AccessErrorKind::Failed | AccessErrorKind::CutOff => RUNNING,
+        };
+        Failure { text: plain(&error.message, error.help), code }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::running(format!("{error:#}"), None)
+    }
+}

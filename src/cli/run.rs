@@ -1,0 +1,114 @@
+//! `tidemill run`: maintains the views of a spec.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::connect::{KINDS, connect, default_state};
+use super::failure::Failure;
+use super::{runtime, show};
+use crate::run::{Engine, Setup, Status};
+use crate::serve::local;
+use crate::spec::Spec;
+use crate::store::Sync;
+
+/// Maintain the views of a spec
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The spec file
+    spec: PathBuf,
+    /// How many threads maintain the views
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// The state folder [default: beside the spec, named after it, ending in .state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// End once everything that the sources have now is durable and in every sink
+    #[arg(long)]
+    until_caught_up: bool,
+    /// One JSON event per line on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        let spec = Spec::load(&self.spec, KINDS)?;
+        let runtime = runtime()?;
+        let done = runtime.block_on(self.maintain(&spec));
+        // Whatever a source still does in a blocking thread is of no use any more.
+        runtime.shutdown_background();
+        done
+    }
+
+    async fn maintain(self, spec: &Spec) -> Result<(), Failure> {
+        let mut stop = stop_on_signals()?;
+        let connected = tokio::select! {
+            connected = connect(spec) => connected?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let setup = Setup {
+            plan: connected.plan,
+            sources: connected.sources,
+            sinks: connected.sinks,
+            state: self.state.unwrap_or_else(|| default_state(&self.spec)),
+            sync: Sync::EachCommit,
+            workers: self.workers as usize,
+            until_caught_up: self.until_caught_up,
+        };
+        let engine = Engine::open(setup)?;
+        let status = engine.status().clone();
+        let server = local::serve(engine.store().clone(), amend(status.clone()));
+        let server = server.map_err(|error| Failure::running(error.to_string(), error.help()))?;
+        let (end_show, shown) = watch::channel(false);
+        let show = tokio::spawn(show::show(status, self.json, shown));
+        let done = engine.run(stop).await;
+        let _ = end_show.send(true);
+        let _ = show.await;
+        server.stop().await;
+        Ok(done?)
+    }
+}
+
+/// Becomes true with the first Ctrl-C or SIGTERM; the second ends the process at once.
+fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
+    let no_signals = |error| Failure::running(format!("cannot listen for signals: {error}"), None);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.send_replace(true) {
+                std::process::exit(1);
+            }
+        }
+    });
+    Ok(stopped)
+}
+
+/// What only the running engine knows, for `tidemill status`.
+fn amend(status: Arc<Status>) -> local::Amend {
+    Arc::new(move |shown| {
+        for source in status.sources() {
+            if let Some(place) = shown.sources.iter_mut().find(|s| s.name == source.name) {
+                place.waiting = source.waiting;
+                place.lag_ms = source.lag_ms;
+                place.lag = Some(format!("{} transactions", status.behind()));
+            }
+        }
+        for sink in status.sinks() {
+            if let Some(place) = shown.sinks.iter_mut().find(|s| s.name == sink.name) {
+                place.waiting = sink.waiting;
+            }
+        }
+    })
+}

@@ -1,0 +1,157 @@
+//! What `tidemill run` shows: bars while there is a snapshot, then a live line per view; plain lines where nobody sits at a terminal;
+//! or one JSON event per line.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::run::{SourcePhase, Status};
+
+const LIVE: Duration = Duration::from_millis(200);
+const PLAIN: Duration = Duration::from_secs(1);
+
+/// Until `end` becomes true; then once more.
+pub(super) async fn show(status: Arc<Status>, json: bool, mut end: watch::Receiver<bool>) {
+    let live = !json && std::io::stderr().is_terminal();
+    let mut shown = Shown { last: HashMap::new(), bars: live.then(Bars::default), json, began: Instant::now() };
+    loop {
+        let ended = tokio::select! {
+            () = tokio::time::sleep(if live { LIVE } else { PLAIN }) => false,
+            _ = end.wait_for(|end| *end) => true,
+        };
+        shown.look(&status, ended);
+        if ended {
+            return;
+        }
+    }
+}
+
+struct Shown {
+    /// What each line said last, so that it is said once.
+    last: HashMap<String, (String, u64, Instant)>,
+    bars: Option<Bars>,
+    json: bool,
+    began: Instant,
+}
+
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    by_name: HashMap<String, ProgressBar>,
+}
+
+impl Shown {
+    fn look(&mut self, status: &Status, ended: bool) {
+        for source in status.sources() {
+            if source.phase == SourcePhase::Snapshot {
+                for table in &source.snapshot {
+                    let name = format!("{}.{}", source.name, table.table);
+                    self.progress(&name, table.rows, table.expected);
+                }
+            } else {
+                self.clear_bars(&source.name);
+            }
+            if let Some(waiting) = &source.waiting {
+                let event = json!({"event": "waiting", "source": source.name, "reason": waiting});
+                self.say(&format!("source {}", source.name), format!("{}: {waiting}", source.name), 0, &event);
+            }
+        }
+        let lag_ms = status.sources().iter().filter_map(|s| s.lag_ms).max();
+        for view in status.views() {
+            let name = format!("view {}", view.name);
+            let per_second = self.per_second(&name, view.changes);
+            let lag = lag_ms.map_or("-".to_string(), |ms| format!("{ms} ms"));
+            let behind = status.behind();
+            let line = format!("{}: {} rows, {per_second:.0} changes/s, lag {lag}, {behind} transactions", view.name, view.rows);
+            let event = json!({
+                "event": "view", "view": view.name, "tick": status.tick(), "rows": view.rows, "bytes": view.bytes, "changes": view.changes,
+                "errors": view.errors, "lag_ms": lag_ms, "behind": behind,
+            });
+            self.say(&name, line, view.changes + view.rows, &event);
+        }
+        for sink in status.sinks() {
+            let name = format!("sink {}", sink.name);
+            let state =
+                sink.waiting.clone().unwrap_or_else(|| format!("{} documents written, tick {}", sink.written, sink.tick.unwrap_or(0)));
+            let event = json!({
+                "event": "sink", "sink": sink.name, "view": sink.view, "tick": sink.tick, "written": sink.written, "waiting": sink.waiting,
+            });
+            self.say(&name, format!("{}: {state}", sink.name), sink.written, &event);
+        }
+        if ended {
+            self.clear_bars("");
+            let seconds = self.began.elapsed().as_secs_f64();
+            let event = json!({"event": "end", "tick": status.tick(), "seconds": (seconds * 1000.0).round() / 1000.0});
+            let line = format!("ended at tick {} after {seconds:.1} s", status.tick());
+            self.print(line, &event);
+        }
+    }
+
+    fn progress(&mut self, name: &str, rows: u64, expected: Option<u64>) {
+        if let Some(bars) = &mut self.bars {
+            let bar = bars.by_name.entry(name.to_string()).or_insert_with(|| {
+                let style = match expected {
+                    Some(_) => "{prefix:30} {bar:30} {human_pos}/{human_len} rows, {per_sec}, {eta} left",
+                    None => "{prefix:30} {spinner} {human_pos} rows, {per_sec}",
+                };
+                let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+                let bar = expected.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+                bars.all.add(bar.with_style(style).with_prefix(name.to_string()))
+            });
+            bar.set_position(rows);
+            return;
+        }
+        let per_second = self.per_second(name, rows);
+        let left = expected.filter(|_| per_second > 0.0).map(|e| e.saturating_sub(rows) as f64 / per_second);
+        let of = expected.map_or(String::new(), |e| format!(" of about {e}"));
+        let line = format!("{name}: {rows}{of} rows, {per_second:.0} rows/s{}", left.map_or(String::new(), |s| format!(", {s:.0} s left")));
+        let event = json!({"event": "snapshot", "table": name, "rows": rows, "expected": expected, "rows_per_second": per_second.round()});
+        self.say(name, line, rows, &event);
+    }
+
+    fn clear_bars(&mut self, source: &str) {
+        if let Some(bars) = &mut self.bars {
+            bars.by_name.retain(|name, bar| {
+                let done = name.starts_with(source);
+                if done {
+                    bar.finish_and_clear();
+                }
+                !done
+            });
+        }
+    }
+
+    /// How fast a count grows since the last look.
+    fn per_second(&self, name: &str, count: u64) -> f64 {
+        let (since, before) = self.last.get(name).map_or((self.began, 0), |(_, count, at)| (*at, *count));
+        count.saturating_sub(before) as f64 / since.elapsed().as_secs_f64().max(0.001)
+    }
+
+    /// Says a line if it says something new; at a terminal in its place.
+    fn say(&mut self, name: &str, line: String, count: u64, event: &serde_json::Value) {
+        if self.bars.is_none() && self.last.get(name).is_some_and(|(last, known, _)| *last == line || *known == count && count > 0) {
+            return;
+        }
+        self.last.insert(name.to_string(), (line.clone(), count, Instant::now()));
+        if let Some(bars) = &mut self.bars {
+            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = bars.by_name.entry(name.to_string()).or_insert_with(|| bars.all.add(ProgressBar::new_spinner().with_style(style)));
+            bar.set_message(line);
+            return;
+        }
+        self.print(line, event);
+    }
+
+    fn print(&self, line: String, event: &serde_json::Value) {
+        // A reader that went away is no reason to stop maintaining views.
+        let _ = match self.json {
+            true => writeln!(std::io::stdout(), "{event}"),
+            false => writeln!(std::io::stderr(), "{line}"),
+        };
+    }
+}
