@@ -268,6 +268,25 @@ fn a_reader_holds_compaction_back() {
 }
 
 #[test]
+fn a_compaction_of_many_entries_is_exact_whatever_it_is_cut_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let ids = 0..3000;
+    for tick in 1..=3 {
+        let name = tick.to_string();
+        store.commit(commit(tick, ids.clone().map(|id| change(tick, id, Some(&name))).collect())).unwrap();
+    }
+    let done = store.compact("orders", Tick(2)).unwrap().unwrap();
+    assert_eq!((done.floor, done.entries), (Tick(2), 6000));
+    let told: Vec<_> = store.view("orders").unwrap().changes_from_start().unwrap().map(Result::unwrap).collect();
+    assert_eq!(told.len(), 6000);
+    for (id, (base, entry)) in ids.zip(told.iter().zip(&told[3000..])) {
+        assert_eq!((base.tick, &base.before, &base.after), (Tick(2), &None, &Some(row(id, "2"))));
+        assert_eq!((entry.tick, &entry.before, &entry.after), (Tick(3), &Some(row(id, "2")), &Some(row(id, "3"))));
+    }
+}
+
+#[test]
 fn a_second_opener_is_told_who_has_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

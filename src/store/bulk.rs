@@ -1,28 +1,25 @@
 //! The first load of inputs and views: sorted runs written as table files, past journal and write buffers.
 //!
 //! Rows are collected up to [`CHUNK_BYTES`] over all inputs and views together; the fullest buffer then goes to a thread that sorts
-//! it and appends it to its open run if it comes after it, and starts a new run otherwise. So rows that come in key order make
-//! one run, and rows that come in any order make a few, which the storage engine merges in its own time. Memory: the chunk that
-//! fills and the one being written.
+//! and writes it ([`run`](super::run)). Rows that come in key order make one run; rows that come in any order make a few, which the
+//! storage engine merges in its own time. Memory: the chunk that fills and the one being written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use fjall::Keyspace;
-
-use crate::value::{Diff, Row, key};
+use crate::value::key;
 
 use super::commit::{Commit, Committed, Loaded, check_key};
 use super::error::{At, StoreError};
-use super::record::{self, Counters, HASH_BYTES};
+use super::record::Counters;
+use super::run::{Buffer, Chunk, RunsOf, write_runs};
 use super::space::{InputSpace, ViewSpace};
 use super::{Spaces, Store};
 
-const CHUNK_BYTES: usize = 8 << 20;
+const CHUNK_BYTES: usize = 6 << 20;
 
 /// A bulk load under way; see [`Store::bulk_load`]. Dropped without [`finish`](BulkLoad::finish) it is given up: the
 /// store takes no commit until it is defined or opened again, and what was loaded is gone with that.
@@ -156,7 +153,7 @@ impl BulkLoad {
         }
         let inputs = self.inputs.iter_mut().map(|t| (t.index, &mut t.rows));
         let views = self.views.iter_mut().map(|t| (t.index, &mut t.rows));
-        let (index, rows) = inputs.chain(views).max_by_key(|(_, rows)| rows.bytes.len()).expect("something is buffered");
+        let (index, rows) = inputs.chain(views).max_by_key(|(_, rows)| rows.size()).expect("something is buffered");
         self.buffered -= rows.size();
         match send(self.to_writer.as_ref(), index, rows) {
             true => Ok(()),
@@ -190,149 +187,5 @@ impl Drop for BulkLoad {
 
 fn send(to_writer: Option<&SyncSender<Chunk>>, index: usize, rows: &mut Buffer) -> bool {
     let rows = std::mem::take(rows);
-    rows.entries.is_empty() || to_writer.is_some_and(|to| to.send(Chunk { index, rows }).is_ok())
-}
-
-struct Chunk {
-    index: usize,
-    rows: Buffer,
-}
-
-/// Keys and values one after the other, and where each is.
-#[derive(Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    entries: Vec<Entry>,
-}
-
-#[derive(Clone, Copy)]
-struct Entry {
-    /// The first bytes of the key, so that most comparisons need no look at the others.
-    first: u128,
-    at: u32,
-    key_len: u32,
-    value_len: u32,
-}
-
-impl Buffer {
-    /// How many bytes it took.
-    fn push(&mut self, key: &[u8], head: &[u8], row: &[u8]) -> usize {
-        let mut first = [0; 16];
-        let take = key.len().min(16);
-        first[..take].copy_from_slice(&key[..take]);
-        let value_len = head.len() + row.len();
-        self.entries.push(Entry {
-            first: u128::from_be_bytes(first),
-            at: self.bytes.len() as u32,
-            key_len: key.len() as u32,
-            value_len: value_len as u32,
-        });
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(head);
-        self.bytes.extend_from_slice(row);
-        key.len() + value_len + size_of::<Entry>()
-    }
-
-    fn size(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
-    }
-
-    fn key(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[entry.at as usize..][..entry.key_len as usize]
-    }
-
-    fn value(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[(entry.at + entry.key_len) as usize..][..entry.value_len as usize]
-    }
-
-    /// Takes the entries out, by key; of equal keys, as they came.
-    fn take_sorted(&mut self) -> Vec<Entry> {
-        let mut entries = std::mem::take(&mut self.entries);
-        entries.sort_by(|a, b| a.first.cmp(&b.first).then_with(|| self.key(a).cmp(self.key(b))));
-        entries
-    }
-}
-
-/// Where the runs of one input or view go.
-struct RunsOf {
-    rows: Keyspace,
-    multiset: bool,
-}
-
-impl RunsOf {
-    fn input(space: &InputSpace) -> RunsOf {
-        RunsOf { rows: space.rows.clone(), multiset: space.is_multiset() }
-    }
-
-    fn view(space: &ViewSpace) -> RunsOf {
-        RunsOf { rows: space.rows.clone(), multiset: false }
-    }
-}
-
-/// A run that can still be appended to.
-struct Run<'a> {
-    table: Table<'a>,
-    last_key: Vec<u8>,
-}
-
-/// The storage engine's table writer, whose type has no name outside of it: takes a key and value, or `None` for the end.
-type Table<'a> = Box<dyn FnMut(Option<(&[u8], &[u8])>) -> fjall::Result<()> + 'a>;
-
-fn open_table(rows: &Keyspace) -> fjall::Result<Table<'_>> {
-    let mut ingestion = Some(rows.start_ingestion()?);
-    Ok(Box::new(move |entry| match (entry, ingestion.as_mut()) {
-        (Some((key, value)), Some(table)) => table.write(key, value),
-        (_, None) => Ok(()),
-        (None, Some(_)) => ingestion.take().map_or(Ok(()), |table| table.finish()),
-    }))
-}
-
-/// Writes chunks until no more come, then makes every run whole: synced, and visible to whoever may read it.
-fn write_runs(targets: &[RunsOf], chunks: &Receiver<Chunk>, dir: &Path) -> Result<(), StoreError> {
-    let mut open: Vec<Option<Run>> = targets.iter().map(|_| None).collect();
-    let mut runs_begun = vec![0; targets.len()];
-    for Chunk { index, mut rows } in chunks {
-        let target = &targets[index];
-        let entries = rows.take_sorted();
-        let first_key = rows.key(&entries[0]);
-        if let Some(mut run) = open[index].take_if(|run| *run.last_key >= *first_key) {
-            (run.table)(None).at(dir)?;
-        }
-        if open[index].is_none() {
-            runs_begun[index] += 1;
-            open[index] = Some(Run { table: open_table(&target.rows).at(dir)?, last_key: Vec::new() });
-        }
-        let run = open[index].as_mut().expect("opened above");
-        match target.multiset {
-            true => write_multiset(&mut run.table, &rows, &entries, runs_begun[index], dir)?,
-            false => write_keyed(&mut run.table, &rows, &entries).at(dir)?,
-        }
-        run.last_key = rows.key(entries.last().expect("not empty")).to_vec();
-    }
-    for mut run in open.into_iter().flatten() {
-        (run.table)(None).at(dir)?;
-    }
-    Ok(())
-}
-
-fn write_keyed(table: &mut Table, rows: &Buffer, entries: &[Entry]) -> fjall::Result<()> {
-    for of_key in entries.chunk_by(|a, b| rows.key(a) == rows.key(b)) {
-        let last = of_key.last().expect("not empty");
-        table(Some((rows.key(last), rows.value(last))))?;
-    }
-    Ok(())
-}
-
-/// Each run is a part of its own, so that a row's copies in several runs add up.
-fn write_multiset(table: &mut Table, rows: &Buffer, entries: &[Entry], run: u32, dir: &Path) -> Result<(), StoreError> {
-    let mut held: Vec<(Row, Diff)> = Vec::new();
-    for of_hash in entries.chunk_by(|a, b| rows.key(a) == rows.key(b)) {
-        held.clear();
-        for entry in of_hash {
-            record::add_to_multiset(&mut held, rows.value(entry), 1);
-        }
-        let hash = *rows.key(&of_hash[0]).first_chunk::<HASH_BYTES>().expect("a multiset is keyed by a hash");
-        table(Some((&record::multiset_part(hash, run), &record::multiset_value(&held)))).at(dir)?;
-    }
-    Ok(())
+    rows.is_empty() || to_writer.is_some_and(|to| to.send(Chunk { index, rows }).is_ok())
 }

@@ -49,6 +49,7 @@ mod folder;
 mod input;
 mod reader;
 mod record;
+mod run;
 mod space;
 mod view;
 
