@@ -11,7 +11,7 @@ use super::{Column, Datum, Layout, Row, RowBuilder, Schema, Type, pack_list};
 /// Every type that is not made of others.
 pub(crate) fn scalar_type() -> impl Strategy<Value = Type> {
     prop_oneof![
-        prop::sample::select(vec![
+        15 => prop::sample::select(vec![
             Type::Bool,
             Type::Int8,
             Type::Int16,
@@ -28,10 +28,10 @@ pub(crate) fn scalar_type() -> impl Strategy<Value = Type> {
             Type::Json,
             Type::Date,
         ]),
-        (1u8..=76, 0u8..=76).prop_map(|(precision, scale)| Type::Decimal { precision, scale: scale.min(precision) }),
-        (0u8..=6).prop_map(|fsp| Type::DateTime { fsp }),
-        (0u8..=6).prop_map(|fsp| Type::Timestamp { fsp }),
-        (0u8..=6).prop_map(|fsp| Type::Time { fsp }),
+        3 => (1u8..=76, 0u8..=76).prop_map(|(precision, scale)| Type::Decimal { precision, scale: scale.min(precision) }),
+        1 => (0u8..=6).prop_map(|fsp| Type::DateTime { fsp }),
+        1 => (0u8..=6).prop_map(|fsp| Type::Timestamp { fsp }),
+        1 => (0u8..=6).prop_map(|fsp| Type::Time { fsp }),
     ]
 }
 

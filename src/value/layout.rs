@@ -179,7 +179,7 @@ impl Layout {
 
 pub(super) fn push_end(out: &mut Vec<u8>, end: usize, wide: bool) {
     match wide {
-        true => out.extend_from_slice(&(end as u32).to_le_bytes()),
+        true => out.extend_from_slice(&u32::try_from(end).expect("a row is shorter than 4 GiB").to_le_bytes()),
         false => out.extend_from_slice(&(end as u16).to_le_bytes()),
     }
 }
@@ -221,5 +221,37 @@ fn variable<'a>(ty: &Type, bytes: &'a [u8]) -> Datum<'a> {
         Type::Struct(_) => Datum::Struct(bytes),
         Type::List(_) => Datum::List(bytes),
         _ => unreachable!("of fixed width"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::RowBuilder;
+    use super::super::arbitrary::{self, RowSource};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_extended_row_is_the_longer_row(base in arbitrary::schema(), more in 0usize..10, seed: u64, large: bool) {
+            let mut columns = base.columns().to_vec();
+            columns.extend((0..more).map(|i| Column::new(format!("m{i}"), Type::Binary, true)));
+            let longer = Layout::new(&Schema::new(columns));
+            let mut source = RowSource::new(seed);
+            source.longest = if large { 70_000 } else { 300 };
+            let expected = source.row(&longer);
+
+            let layout = Layout::new(&base);
+            let mut builder = RowBuilder::new(&layout);
+            (0..base.len()).for_each(|i| builder.push(longer.get(&expected, i)));
+            let row = builder.finish();
+            let added: Vec<Option<&[u8]>> = (base.len()..base.len() + more)
+                .map(|i| (!longer.is_null(&expected, i)).then(|| longer.raw(&expected, i)))
+                .collect();
+            let mut out = vec![7];
+            layout.extend(&row, added.iter().copied(), &mut out);
+            prop_assert!(out[1..] == expected[..]);
+        }
     }
 }
