@@ -1,6 +1,6 @@
 //! Views as somebody wrote them: names not yet resolved, SQL not yet compiled, every part with its [`Place`].
 //!
-//! What is written in a spec file or a statement becomes this; [`lower`](super::lower) makes a [`Plan`](super::Plan) of it. What is
+//! What is written in a spec file or a statement becomes this; [`lower`](super::lower()) makes a [`Plan`](super::Plan) of it. What is
 //! `None` and not optional by nature was wrong and has been reported: lowering looks at the rest and says nothing more about it.
 
 use super::{Missing, OnMany};

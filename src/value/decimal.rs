@@ -171,7 +171,7 @@ pub fn write(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
     write_digits(unscaled < 0, &buffer[at..], scale, out);
 }
 
-/// As [`write`], for decimals of more than 38 digits.
+/// As [`write()`], for decimals of more than 38 digits.
 pub fn write_i256(unscaled: i256, scale: u8, out: &mut Vec<u8>) {
     match unscaled.to_i128() {
         Some(small) => write(small, scale, out),

@@ -3,10 +3,10 @@
 # The private root is unpacked, not installed: no system package changes. Programs in it run by chroot as user SERVER_UID.
 # The packages stay in $SID/cache/archives, because sid moves on.
 
-SID=$CACHE/sid
+SID_PACKAGES=(dash mysql-server-core mysql-client-core postgresql-18 postgresql-18-documentdb postgresql-18-postgis-3-scripts)
+SID=$CACHE/sid-$(cksum <<<"1 ${SID_PACKAGES[*]}" | cut -d' ' -f1)   # another list, another root: servers may be running in the old one
 PRIVATE=$SID/root
 SERVER_UID=61234
-SID_PACKAGES=(dash mysql-server-core mysql-client-core postgresql-18 postgresql-18-documentdb postgresql-18-postgis-3-scripts)
 
 debian_install() {
   "$1_installed" && return 0
@@ -29,36 +29,36 @@ in_private_root() { chroot --userspec="$SERVER_UID:$SERVER_UID" "$PRIVATE" "$@";
 
 # Several kinds live in the private root and are installed at once; the first one makes it.
 ensure_private_root() {
-  local wanted="1 ${SID_PACKAGES[*]}"
   exec 8>"$CACHE/sid.lock"
   flock 8
-  if [ "$(cat "$SID/unpacked" 2>/dev/null)" != "$wanted" ]; then
-    rm -f "$SID/unpacked"
-    fetch_sid_packages && logged sid unpack_sid_packages || return 1
-    (cd "$SID/cache/archives" && printf '%s\n' *.deb) >"$SID/versions"
-    echo "$wanted" >"$SID/unpacked"
+  if [ ! -f "$SID/unpacked" ]; then
+    fetch_from_sid "$SID" "${SID_PACKAGES[@]}" && logged sid unpack_private_root && touch "$SID/unpacked" || return 1
   fi
   exec 8>&-
 }
 
-fetch_sid_packages() {
-  [ "$(cat "$SID/fetched" 2>/dev/null)" != "${SID_PACKAGES[*]}" ] || return 0
-  local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+# `fetch_from_sid FOLDER PACKAGE...` downloads packages, and what they need beyond FOLDER/status, into FOLDER/cache/archives. This
+# apt has all its state in FOLDER and knows nothing of the system's.
+fetch_from_sid() {
+  local folder=$1 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  shift
+  [ "$(cat "$folder/fetched" 2>/dev/null)" != "$*" ] || return 0
   mirror=$(debian_mirror)
   [ -n "$mirror" ] && [ -f $keyring ] || { say "apt names no Debian mirror here; start Docker or Podman instead"; return 1; }
-  rm -rf "$SID"
-  mkdir -p "$SID/lists/partial" "$SID/cache/archives/partial"
-  : >"$SID/status"
-  echo "deb [signed-by=$keyring] $mirror sid main" >"$SID/sources.list"
+  rm -rf "$folder"
+  mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+  : >"$folder/status"
+  echo "deb [signed-by=$keyring] $mirror sid main" >"$folder/sources.list"
   # Sid's Release file may be past its date on a mirror that is a frozen copy.
-  cat >"$SID/apt.conf" <<X
-Dir::State "$SID"; Dir::State::lists "$SID/lists"; Dir::State::status "$SID/status"; Dir::Cache "$SID/cache";
-Dir::Etc::sourcelist "$SID/sources.list"; Dir::Etc::sourceparts "-"; APT::Install-Recommends "false";
+  cat >"$folder/apt.conf" <<X
+Dir::State "$folder"; Dir::State::lists "$folder/lists"; Dir::State::status "$folder/status"; Dir::Cache "$folder/cache";
+Dir::Etc::sourcelist "$folder/sources.list"; Dir::Etc::sourceparts "-"; APT::Install-Recommends "false";
 Acquire::Check-Valid-Until "false"; APT::Sandbox::User "root";
 X
-  logged sid env APT_CONFIG="$SID/apt.conf" apt-get update &&
-    logged sid env APT_CONFIG="$SID/apt.conf" apt-get -y --download-only install "${SID_PACKAGES[@]}" &&
-    echo "${SID_PACKAGES[*]}" >"$SID/fetched"
+  logged sid env APT_CONFIG="$folder/apt.conf" apt-get update &&
+    logged sid env APT_CONFIG="$folder/apt.conf" apt-get -y --download-only install "$@" &&
+    (cd "$folder/cache/archives" && printf '%s\n' *.deb) >"$folder/versions" &&
+    echo "$*" >"$folder/fetched"
 }
 
 # The mirror that this machine's own apt uses.
@@ -68,7 +68,7 @@ debian_mirror() {
   { grep '^Debian Debian ' <<<"$all" || grep -v -i -e security <<<"$all"; } | sed 's/.* //' | sort -u | head -n 1
 }
 
-unpack_sid_packages() {
+unpack_private_root() {
   local deb link node
   rm -rf "$PRIVATE"
   mkdir -p "$PRIVATE"

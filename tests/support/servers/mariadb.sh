@@ -5,7 +5,7 @@ MARIADB_OPTIONS=(--log-bin=mbin --binlog-format=ROW --binlog-row-image=FULL --bi
   --innodb-buffer-pool-size=256M --innodb-log-file-size=64M)
 MARIADB_TEMPLATE=$CACHE/templates/mariadb
 
-mariadb_installed() { command -v mariadbd mariadb-install-db mariadb >/dev/null && [ -f "$MARIADB_TEMPLATE/made" ]; }
+mariadb_installed() { [ "$(mariadbd --version 2>/dev/null)" = "$(cat "$MARIADB_TEMPLATE/made" 2>/dev/null || echo none)" ]; }
 
 mariadb_install() {
   command -v mariadbd mariadb-install-db mariadb >/dev/null || apt_install mariadb-server mariadb-client || return 1

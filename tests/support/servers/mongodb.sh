@@ -41,16 +41,27 @@ X
 
 ferretdb_build() {
   local module=github.com/FerretDB/FerretDB/v2@$FERRETDB_VERSION source=$CACHE/ferretdb/src
-  command -v go >/dev/null || apt_install golang || return 1
+  ensure_go || return 1
   mkdir -p "$CACHE/ferretdb"
   # `go install` asks for a list of versions, which not every proxy has.
-  logged ferretdb go mod download "$module" || return 1
+  logged ferretdb "$GO" mod download "$module" || return 1
   rm -rf "$source"
-  cp -r "$(go env GOMODCACHE)/github.com/!ferret!d!b/!ferret!d!b/v2@$FERRETDB_VERSION" "$source"
+  cp -r "$("$GO" env GOMODCACHE)/github.com/!ferret!d!b/!ferret!d!b/v2@$FERRETDB_VERSION" "$source"
   chmod -R u+w "$source"
   echo "$FERRETDB_VERSION" >"$source/build/version/version.txt"   # without it the program panics at start
-  logged ferretdb env -C "$source" GOTOOLCHAIN=local go build -o "$FERRETDB" ./cmd/ferretdb || return 1
+  logged ferretdb env -C "$source" GOTOOLCHAIN=local CGO_ENABLED=0 "$GO" build -o "$FERRETDB" ./cmd/ferretdb || return 1
   rm -rf "$source"
+}
+
+# GO becomes a Go that is new enough for FerretDB: the one in PATH, or else sid's, unpacked beside the private root.
+ensure_go() {
+  local needed=go1.25 found folder=$CACHE/go deb
+  found=$(go env GOVERSION 2>/dev/null) || found=go0
+  GO=go
+  if [ "$(printf '%s\n' "$needed" "$found" | sort -V | head -n 1)" = "$needed" ]; then return 0; fi
+  fetch_from_sid "$folder" golang-go || return 1
+  for deb in "$folder"/cache/archives/golang-*.deb; do logged ferretdb dpkg -x "$deb" "$folder/root" || return 1; done
+  GO=$(echo "$folder"/root/usr/lib/go-*/bin/go)
 }
 
 mongodb_start() {

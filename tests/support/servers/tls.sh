@@ -21,11 +21,11 @@ make_certificates() {
   openssl req -config openssl.cnf -x509 -extensions authority -newkey rsa:2048 -nodes -days 3650 -keyout ca-key.pem -out ca.pem &&
     openssl req -config openssl.cnf -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server-key.pem -out server.csr &&
     openssl x509 -req -in server.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 3650 \
-      -extfile openssl.cnf -extensions server -out server-cert.pem
+      -extfile openssl.cnf -extensions server -out server-cert.pem &&
+    chmod 644 server-key.pem   # servers in containers read it as a user of their own
 }
 
 # Copies what a server needs into a folder of its own.
 tls_into() {
   cp "$TLS/ca.pem" "$TLS/server-cert.pem" "$TLS/server-key.pem" "$1/"
-  chmod 644 "$1"/*.pem
 }
