@@ -340,6 +340,21 @@ fn a_bulk_load_is_the_base_that_changes_go_on_from() {
 }
 
 #[test]
+fn the_commit_that_ends_a_load_may_bring_errors_of_the_view_and_no_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let errors = vec![ErrorChange { tick: Tick(1), message: "a bad row".into(), diff: 1 }];
+    let views = vec![ViewBatch { view: 0, changes: vec![], errors }];
+    load_some(&store, &[1, 2]).finish(Commit { up_to: Tick(1), views, ..Commit::default() }).unwrap();
+    let info = store.view("orders").unwrap().info().unwrap();
+    assert_eq!((info.rows, info.errors), (2, 1));
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let refused = load_some(&store, &[1, 2]).finish(commit(1, vec![change(1, 1, None)])).unwrap_err();
+    assert_eq!(refused.to_string(), "bug: `orders` is loaded and changed in one commit");
+}
+
+#[test]
 fn a_load_in_any_order_and_of_many_runs_is_exact() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -127,8 +127,9 @@ impl BulkLoad {
         Ok(())
     }
 
-    /// Makes what was loaded durable, then commits: from there on it counts. The commit may change other views and any input, and
-    /// carries the positions that the rows are of. The changelogs of the loaded views start after its tick.
+    /// Makes what was loaded durable, then commits: from there on it counts. The commit carries the positions that the rows are of.
+    /// It may change any input, views that were there before, and the errors of any view; the rows of a loaded view it may not.
+    /// The changelogs of loaded views start after its tick.
     pub fn finish(mut self, commit: Commit) -> Result<Committed, StoreError> {
         for target in &mut self.inputs {
             send(self.to_writer.as_ref(), target.index, &mut target.rows);

@@ -114,7 +114,7 @@ impl Store {
         let mut views = Vec::with_capacity(commit.views.len());
         for view in commit.views {
             let space = self.view_space(view.view)?;
-            if load.is_some() && !space.record.ready {
+            if load.is_some() && !space.record.ready && !view.changes.is_empty() {
                 return Err(StoreError::Contract(format!("`{}` is loaded and changed in one commit", space.record.name)));
             }
             // A new view in a store that already had ticks must not look as if it had been there: it starts at its floor.
