@@ -1,6 +1,5 @@
 //! Parses an expression and checks every name in it, so that errors point at the name.
 
-use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 
 use datafusion::common::DataFusionError;
@@ -31,7 +30,7 @@ pub(super) fn parse(text: &str, input: &Schema, place: Place) -> Result<Expr, Sq
         let error = SqlError::new("an expression does not name its result").at(bytes_of(text, alias.span));
         return Err(error.help("the name stands beside the expression, in the spec"));
     }
-    let mut names = Names { text, input, place, first: true, parameters: HashSet::new() };
+    let mut names = Names { text, input, place, first: true };
     match expr.visit(&mut names) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(expr),
@@ -44,11 +43,9 @@ pub(super) fn culprit(text: &str, expr: &Expr, input: &Schema) -> Option<Range<u
     impl Visitor for Parts<'_> {
         type Break = Span;
         fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Span> {
-            match expr {
-                // Its body does not stand on its own.
-                Expr::Lambda(_) => ControlFlow::Break(Span::empty()),
-                _ if Expression::plan(expr, self.0).is_err() => ControlFlow::Break(expr.span()),
-                _ => ControlFlow::Continue(()),
+            match Expression::plan(expr, self.0) {
+                Err(_) => ControlFlow::Break(expr.span()),
+                Ok(_) => ControlFlow::Continue(()),
             }
         }
     }
@@ -81,8 +78,6 @@ struct Names<'a> {
     place: Place,
     /// Nothing was visited yet.
     first: bool,
-    /// Parameters of lambdas.
-    parameters: HashSet<String>,
 }
 
 impl Visitor for Names<'_> {
@@ -97,12 +92,8 @@ impl Visitor for Names<'_> {
         let outermost = matches!(expr, Expr::Nested(_)) || std::mem::take(&mut self.first);
         let checked = match expr {
             Expr::Identifier(name) => self.column(name),
-            Expr::CompoundIdentifier(names) => names.first().map_or(Ok(()), |name| self.column(name)),
+            Expr::CompoundIdentifier(names) => self.path(names),
             Expr::Function(function) => self.function(function, outermost),
-            Expr::Lambda(lambda) => {
-                self.parameters.extend(lambda.params.iter().map(|parameter| parameter.name.value.clone()));
-                Ok(())
-            }
             _ => Ok(()),
         };
         match checked {
@@ -113,15 +104,25 @@ impl Visitor for Names<'_> {
 }
 
 impl Names<'_> {
+    /// A field of a struct column.
+    fn path(&self, names: &[Ident]) -> Result<(), SqlError> {
+        let [first, rest @ ..] = names else { return Ok(()) };
+        self.column(first).map_err(|error| match rest {
+            [column] if self.input.index_of(&column.value).is_some() => error.help(format!("columns stand without their table: {column}")),
+            _ => error,
+        })
+    }
+
     fn column(&self, name: &Ident) -> Result<(), SqlError> {
-        if self.input.index_of(&name.value).is_some() || self.parameters.contains(&name.value) {
+        if self.input.index_of(&name.value).is_some() {
             return Ok(());
         }
         let error = SqlError::new(format!("there is no column `{}`", name.value)).at(bytes_of(self.text, name.span));
         let columns = || self.input.columns().iter().map(|column| column.name.as_str());
-        Err(match nearest(&name.value, columns()) {
-            Some(near) => error.help(format!("did you mean `{near}`?")),
-            None => error.help(format!("columns: {}", columns().collect::<Vec<_>>().join(", "))),
+        Err(match (nearest(&name.value, columns()), name.quote_style) {
+            (Some(near), _) => error.help(format!("did you mean `{near}`?")),
+            (None, Some('"')) => error.help("double quotes are for names; text stands in single ones"),
+            (None, _) => error.help(format!("columns: {}", columns().collect::<Vec<_>>().join(", "))),
         })
     }
 
@@ -149,9 +150,6 @@ impl Names<'_> {
                 Volatility::Volatile => Err(error(format!("`{name}` gives another value at every call"))
                     .help("a view's rows depend on their sources only: use a column of the row")),
             };
-        }
-        if state().higher_order_functions().contains_key(&name) || matches!(name.as_str(), "grouping" | "unnest") {
-            return Ok(());
         }
         if state().window_functions().contains_key(&name) {
             return Err(
