@@ -1,8 +1,8 @@
 //! Sorts what an arrangement receives into batches.
 //!
-//! In: updates as they arrive, copied at once into blocks of bytes. Out: one sorted, consolidated batch for each advance of the
-//! frontier. An update costs its bytes and a 16-byte index entry until then: a hydration of the whole input at one moment
-//! stays near the size of the input, and is sorted once, mostly by the first eight bytes of the keys.
+//! In: blocks of updates as they arrive. Out: one sorted, consolidated batch for each advance of the frontier. An update costs its
+//! bytes and a 16-byte index entry until then: a hydration of the whole input at one moment stays near the size of the input, and is
+//! sorted once, mostly by the first eight bytes of the keys.
 
 use std::cmp::Ordering;
 
@@ -16,14 +16,15 @@ use timely::Accountable;
 use timely::container::{ContainerBuilder, PushInto};
 use timely::progress::frontier::{Antichain, AntichainRef};
 
+use super::Moment;
 use super::bytes::{ByteList, RowBatch, RowLayout};
-use super::{Moment, Update};
+use super::updates::{Update, Updates};
 use crate::value::Diff;
 
 /// What goes into the batcher (`updates`) and what comes out of it (`sorted`).
 #[derive(Default)]
 pub(super) struct Chunk {
-    updates: Vec<Update>,
+    updates: Updates,
     sorted: Option<(OrdValStorage<RowLayout>, usize)>,
 }
 
@@ -33,15 +34,15 @@ impl Accountable for Chunk {
     }
 }
 
-/// Passes each container on as it is.
+/// Passes each block on as it is.
 #[derive(Default)]
 pub(super) struct PassOn {
     pending: Vec<Chunk>,
     current: Option<Chunk>,
 }
 
-impl PushInto<&mut Vec<Update>> for PassOn {
-    fn push_into(&mut self, updates: &mut Vec<Update>) {
+impl PushInto<&mut Updates> for PassOn {
+    fn push_into(&mut self, updates: &mut Updates) {
         self.pending.push(Chunk { updates: std::mem::take(updates), sorted: None });
     }
 }
@@ -59,8 +60,10 @@ impl ContainerBuilder for PassOn {
     }
 }
 
+const LARGEST_BLOCK: usize = 1 << 20;
+
 pub(super) struct RowBatcher {
-    blocks: Blocks,
+    blocks: Vec<Updates>,
     entries: Vec<Entry>,
     lower: Antichain<Moment>,
     frontier: Antichain<Moment>,
@@ -74,55 +77,6 @@ struct Entry {
     offset: u32,
 }
 
-/// An update read back from its block.
-struct Stored<'a> {
-    key: &'a [u8],
-    row: &'a [u8],
-    moment: Moment,
-    diff: Diff,
-}
-
-/// Updates as bytes: `key length u32 | row length u32 | moment u64 | diff i64 | key | row`, never across two blocks.
-#[derive(Default)]
-struct Blocks {
-    full: Vec<Vec<u8>>,
-}
-
-const HEADER: usize = 24;
-const FIRST_BLOCK: usize = 1 << 12;
-const LARGEST_BLOCK: usize = 1 << 20;
-
-impl Blocks {
-    fn push(&mut self, key: &[u8], row: &[u8], moment: Moment, diff: Diff) -> (u32, u32) {
-        let length = HEADER + key.len() + row.len();
-        if self.full.last().is_none_or(|b| b.capacity() - b.len() < length) {
-            let size = self.full.last().map_or(FIRST_BLOCK, |b| (b.capacity() * 2).min(LARGEST_BLOCK));
-            self.full.push(Vec::with_capacity(size.max(length)));
-        }
-        let number = self.full.len() - 1;
-        let block = &mut self.full[number];
-        let offset = block.len();
-        block.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        block.extend_from_slice(&(row.len() as u32).to_le_bytes());
-        block.extend_from_slice(&moment.to_le_bytes());
-        block.extend_from_slice(&diff.to_le_bytes());
-        block.extend_from_slice(key);
-        block.extend_from_slice(row);
-        (number as u32, offset as u32)
-    }
-
-    #[inline]
-    fn get(&self, entry: Entry) -> Stored<'_> {
-        let at = &self.full[entry.block as usize][entry.offset as usize..];
-        let (header, data) = at.split_at(HEADER);
-        let u32_at = |i: usize| u32::from_le_bytes(header[i..i + 4].try_into().expect("four bytes")) as usize;
-        let moment = Moment::from_le_bytes(header[8..16].try_into().expect("eight bytes"));
-        let diff = Diff::from_le_bytes(header[16..24].try_into().expect("eight bytes"));
-        let (key, rest) = data.split_at(u32_at(0));
-        Stored { key, row: &rest[..u32_at(4)], moment, diff }
-    }
-}
-
 fn prefix_of(key: &[u8]) -> u64 {
     let mut first = [0u8; 8];
     let n = key.len().min(8);
@@ -130,14 +84,40 @@ fn prefix_of(key: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
-impl PushInto<Chunk> for RowBatcher {
-    fn push_into(&mut self, chunk: Chunk) {
-        self.entries.reserve(chunk.updates.len());
-        for ((key, row), moment, diff) in chunk.updates {
-            let (block, offset) = self.blocks.push(&key, &row, moment, diff);
-            self.entries.push(Entry { prefix: prefix_of(&key), block, offset });
+impl RowBatcher {
+    /// Keeps the updates, packed into few large blocks: what comes are many half filled ones.
+    fn keep(&mut self, updates: Updates) {
+        self.entries.reserve(updates.len());
+        let room = |last: &&mut Updates| last.moment() == updates.moment() && last.room() >= updates.bytes_len();
+        let start = match self.blocks.last_mut().filter(room) {
+            Some(last) => last.append(&updates),
+            None => {
+                let capacity = self.blocks.last().map_or(0, |last| (2 * last.bytes_len()).min(LARGEST_BLOCK));
+                self.blocks.push(updates.with_room(capacity));
+                0
+            }
+        };
+        let block = u32::try_from(self.blocks.len() - 1).expect("fewer than four billion blocks");
+        let mut iter = self.blocks[block as usize].iter_from(start);
+        loop {
+            let offset = u32::try_from(iter.next_offset()).expect("a block is shorter than 4 GiB");
+            let Some(update) = iter.next() else { break };
+            self.entries.push(Entry { prefix: prefix_of(update.key), block, offset });
         }
     }
+}
+
+impl PushInto<Chunk> for RowBatcher {
+    fn push_into(&mut self, chunk: Chunk) {
+        if !chunk.updates.is_empty() {
+            self.keep(chunk.updates);
+        }
+    }
+}
+
+#[inline]
+fn update_at(blocks: &[Updates], entry: Entry) -> Update<'_> {
+    blocks[entry.block as usize].at(entry.offset as usize)
 }
 
 impl Batcher for RowBatcher {
@@ -145,7 +125,7 @@ impl Batcher for RowBatcher {
     type Time = Moment;
 
     fn new(_logger: Option<Logger>, _operator_id: usize) -> RowBatcher {
-        RowBatcher { blocks: Blocks::default(), entries: Vec::new(), lower: Antichain::from_elem(0), frontier: Antichain::new() }
+        RowBatcher { blocks: Vec::new(), entries: Vec::new(), lower: Antichain::from_elem(0), frontier: Antichain::new() }
     }
 
     fn seal(&mut self, upper: Antichain<Moment>) -> (Vec<Chunk>, Description<Moment>) {
@@ -153,29 +133,27 @@ impl Batcher for RowBatcher {
         let entries = std::mem::take(&mut self.entries);
         let blocks = std::mem::take(&mut self.blocks);
         self.frontier.clear();
-        let (ready, kept): (Vec<Entry>, Vec<Entry>) = match upper.elements().first() {
-            None => (entries, Vec::new()),
-            Some(upper) => {
-                // All of it is ready in the usual case: then nothing is copied here.
-                if entries.iter().all(|e| blocks.get(*e).moment < *upper) {
-                    (entries, Vec::new())
-                } else {
-                    entries.into_iter().partition(|e| blocks.get(*e).moment < *upper)
+        let is_ready = |block: &Updates| upper.elements().first().is_none_or(|upper| block.moment() < *upper);
+        let (ready, kept): (Vec<Updates>, Vec<Updates>) = match blocks.iter().all(is_ready) {
+            true => (blocks, Vec::new()),
+            false => blocks.into_iter().partition(is_ready),
+        };
+        let entries = match kept.is_empty() {
+            true => entries,
+            false => {
+                // Blocks move together, so their entries are made anew.
+                let mut all = RowBatcher::new(None, 0);
+                ready.into_iter().for_each(|block| all.keep(block));
+                for block in kept {
+                    self.frontier.insert(block.moment());
+                    self.keep(block);
                 }
+                self.lower = upper;
+                return (chain(all.entries, all.blocks), description);
             }
         };
-        for entry in kept {
-            let stored = blocks.get(entry);
-            self.frontier.insert(stored.moment);
-            let (block, offset) = self.blocks.push(stored.key, stored.row, stored.moment, stored.diff);
-            self.entries.push(Entry { block, offset, ..entry });
-        }
         self.lower = upper;
-        let chain = match ready.is_empty() {
-            true => Vec::new(),
-            false => vec![Chunk { updates: Vec::new(), sorted: Some(sort(ready, blocks)) }],
-        };
-        (chain, description)
+        (chain(entries, ready), description)
     }
 
     fn frontier(&mut self) -> AntichainRef<'_, Moment> {
@@ -183,17 +161,24 @@ impl Batcher for RowBatcher {
     }
 }
 
+fn chain(entries: Vec<Entry>, blocks: Vec<Updates>) -> Vec<Chunk> {
+    match entries.is_empty() {
+        true => Vec::new(),
+        false => vec![Chunk { updates: Updates::default(), sorted: Some(sort(entries, blocks)) }],
+    }
+}
+
 /// Sorts by key, row and moment, adds up what is equal, drops what cancels.
-fn sort(mut entries: Vec<Entry>, blocks: Blocks) -> (OrdValStorage<RowLayout>, usize) {
+fn sort(mut entries: Vec<Entry>, blocks: Vec<Updates>) -> (OrdValStorage<RowLayout>, usize) {
     entries.sort_unstable_by(|a, b| {
         a.prefix.cmp(&b.prefix).then_with(|| {
-            let (a, b) = (blocks.get(*a), blocks.get(*b));
+            let (a, b) = (update_at(&blocks, *a), update_at(&blocks, *b));
             a.key.cmp(b.key).then_with(|| a.row.cmp(b.row)).then_with(|| a.moment.cmp(&b.moment))
         })
     });
     let (mut key_bytes, mut row_bytes) = (0, 0);
     for entry in &entries {
-        let stored = blocks.get(*entry);
+        let stored = update_at(&blocks, *entry);
         key_bytes += stored.key.len();
         row_bytes += stored.row.len();
     }
@@ -208,16 +193,16 @@ fn sort(mut entries: Vec<Entry>, blocks: Blocks) -> (OrdValStorage<RowLayout>, u
     let mut updates = UpdsBuilder::<Vec<Moment>, Vec<Diff>>::default();
     let mut rest = &entries[..];
     while let Some(first) = rest.first() {
-        let key = blocks.get(*first).key;
+        let key = update_at(&blocks, *first).key;
         let rows_before = storage.vals.vals.len();
         while let Some(entry) = rest.first() {
-            let this = blocks.get(*entry);
+            let this = update_at(&blocks, *entry);
             if this.key.cmp(key) != Ordering::Equal {
                 break;
             }
             updates.push(this.moment, this.diff);
             rest = &rest[1..];
-            while let Some(next) = rest.first().map(|e| blocks.get(*e)).filter(|n| n.key == key && n.row == this.row) {
+            while let Some(next) = rest.first().map(|e| update_at(&blocks, *e)).filter(|n| n.key == key && n.row == this.row) {
                 updates.push(next.moment, next.diff);
                 rest = &rest[1..];
             }
@@ -258,7 +243,7 @@ impl Builder for RowBatchBuilder {
 
     fn seal(chain: &mut Vec<Chunk>, description: Description<Moment>) -> RowBatch {
         let sorted = chain.pop().and_then(|chunk| chunk.sorted);
-        let (storage, updates) = sorted.unwrap_or_else(|| sort(Vec::new(), Blocks::default()));
+        let (storage, updates) = sorted.unwrap_or_else(|| sort(Vec::new(), Vec::new()));
         OrdValBatch { storage, description, updates }.into()
     }
 }

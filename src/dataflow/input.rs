@@ -2,10 +2,10 @@
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 
-use super::{Failure, Moment};
-use crate::plan::{Input, InputColumn};
-use crate::sql::{EvaluationError, Expression};
-use crate::value::{Diff, Layout, ParseError, Row, RowBuilder, Schema, arrow};
+use super::Failure;
+use super::updates::{Update, Updates};
+use crate::plan::{EvaluationError, Expression, Input, InputColumn};
+use crate::value::{Diff, Layout, Row, RowBuilder, Schema, arrow};
 
 /// Turns table rows into input rows, a batch at a time.
 pub(super) struct Inlet {
@@ -14,8 +14,6 @@ pub(super) struct Inlet {
     builder: RowBuilder,
     identity: bool,
 }
-
-pub(super) type TableUpdate = (Row, Moment, Diff);
 
 impl Inlet {
     pub(super) fn new(input: &Input, table: &Schema) -> Inlet {
@@ -28,51 +26,40 @@ impl Inlet {
         self.builder.layout()
     }
 
-    /// Whether rows pass as they are.
-    pub(super) fn is_identity(&self) -> bool {
-        self.identity
-    }
-
     /// Gives each row that is there to `out`, each that fails to `failed`.
-    pub(super) fn pass(
-        &mut self,
-        rows: &[TableUpdate],
-        mut out: impl FnMut(Row, Moment, Diff),
-        mut failed: impl FnMut(Failure, Moment, Diff),
-    ) {
+    pub(super) fn pass(&mut self, rows: &Updates, mut out: impl FnMut(&[u8], Diff), mut failed: impl FnMut(Failure, Diff)) {
+        if self.identity {
+            rows.iter().for_each(|u| out(u.row, u.diff));
+            return;
+        }
+        let mut built = Vec::new();
+        let mut give = |result: Result<(), String>, built: &[u8], u: &Update| match result {
+            Ok(()) => out(built, u.diff),
+            Err(reason) => failed(Failure { row: Row::from_bytes(u.row), reason }, u.diff),
+        };
         if !self.computes() {
-            for (row, moment, diff) in rows {
-                match self.build(row, 0, &[]) {
-                    Ok(row) => out(row, *moment, *diff),
-                    Err(error) => failed(Failure { row: row.clone(), reason: error.to_string() }, *moment, *diff),
-                }
+            for update in rows.iter() {
+                let result = self.build(update.row, 0, &[], &mut built);
+                give(result, &built, &update);
             }
             return;
         }
-        match self.evaluate(rows.iter().map(|r| &*r.0)) {
+        match self.evaluate(rows.iter().map(|u| u.row)) {
             Ok(results) => {
-                for (i, (row, moment, diff)) in rows.iter().enumerate() {
-                    if !results.keeps(i) {
-                        continue;
-                    }
-                    match self.build(row, results.at(i), &results.columns) {
-                        Ok(row) => out(row, *moment, *diff),
-                        Err(error) => failed(Failure { row: row.clone(), reason: error.to_string() }, *moment, *diff),
-                    }
+                for (i, update) in rows.iter().enumerate().filter(|(i, _)| results.keeps(*i)) {
+                    let result = self.build(update.row, results.at(i), &results.columns, &mut built);
+                    give(result, &built, &update);
                 }
             }
             // One row fails the batch: row by row, to find it.
             Err(_) => {
-                for (row, moment, diff) in rows {
-                    let built = match self.evaluate(std::iter::once(&**row)) {
-                        Ok(results) if results.keeps(0) => self.build(row, 0, &results.columns).map_err(|e| e.to_string()),
+                for update in rows.iter() {
+                    let result = match self.evaluate(std::iter::once(update.row)) {
+                        Ok(results) if results.keeps(0) => self.build(update.row, 0, &results.columns, &mut built),
                         Ok(_) => continue,
                         Err(error) => Err(error.reason),
                     };
-                    match built {
-                        Ok(row) => out(row, *moment, *diff),
-                        Err(reason) => failed(Failure { row: row.clone(), reason }, *moment, *diff),
-                    }
+                    give(result, &built, &update);
                 }
             }
         }
@@ -82,7 +69,7 @@ impl Inlet {
         self.input.filter.is_some() || self.input.columns.iter().any(|c| matches!(c, InputColumn::Computed(_)))
     }
 
-    fn evaluate<'a>(&self, rows: impl Iterator<Item = &'a [u8]> + Clone) -> Result<Results, EvaluationError> {
+    fn evaluate<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Results, EvaluationError> {
         let batch = arrow::to_batch(&self.table, rows);
         let Some(filter) = &self.input.filter else {
             return Ok(Results { keep: None, kept_at: Vec::new(), columns: self.compute(&batch)? });
@@ -108,19 +95,22 @@ impl Inlet {
         expressions.map(|e: &Expression| e.evaluate(batch)).collect()
     }
 
-    fn build(&mut self, row: &[u8], i: usize, computed: &[ArrayRef]) -> Result<Row, ParseError> {
+    /// Makes the input row of a table row in `out`.
+    fn build(&mut self, row: &[u8], i: usize, computed: &[ArrayRef], out: &mut Vec<u8>) -> Result<(), String> {
         self.builder.clear();
+        out.clear();
         let mut computed = computed.iter();
         for column in &self.input.columns {
             match column {
                 InputColumn::Column(c) => self.builder.push(self.table.get(row, *c)),
                 InputColumn::Computed(_) => {
                     let array = computed.next().expect("one result for each computed column");
-                    arrow::push_array_value(&mut self.builder, array, i)?;
+                    arrow::push_array_value(&mut self.builder, array, i).map_err(|e| e.to_string())?;
                 }
             }
         }
-        Ok(self.builder.finish())
+        self.builder.finish_into(out);
+        Ok(())
     }
 }
 

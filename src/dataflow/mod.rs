@@ -18,6 +18,7 @@ mod input;
 mod render;
 mod route;
 mod touch;
+mod updates;
 
 pub use held::HeldBytes;
 pub use render::{Inputs, Outputs, Rendered, render};
@@ -30,9 +31,6 @@ use crate::value::{Diff, Row, Tick};
 /// Time in the dataflow: a tick and, below it, a portion. Inputs only ever stand at portion 0; a tick that touches many roots works
 /// through them in portions, so that the pieces in flight stay few.
 pub(crate) type Moment = u64;
-
-/// What an arrangement receives: key, row, moment, how often.
-pub(crate) type Update = ((Row, Row), Moment, Diff);
 
 const PORTION_BITS: u32 = 20;
 

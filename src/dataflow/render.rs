@@ -7,7 +7,7 @@ use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::TraceReader;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::ExchangeCore;
 use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
 use timely::dataflow::operators::{Concatenate, InspectCore};
 use timely::dataflow::{InputHandle, Scope, Stream};
@@ -21,10 +21,11 @@ use super::climb::climb;
 use super::document::Assembler;
 use super::fetch::{Piece, Relations, Requests, fetch};
 use super::held::{Held, HeldBytes};
-use super::input::{Inlet, TableUpdate};
+use super::input::Inlet;
 use super::route::route;
 use super::touch::{Brake, touch};
-use super::{DocumentChange, FailureChange, Moment, Update, hash, moment_of, tick_of};
+use super::updates::{Update, Updates};
+use super::{DocumentChange, FailureChange, Moment, hash, moment_of, tick_of};
 use crate::plan::{Arrangements, Input, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
 use crate::value::{Diff, Layout, Row, Tick};
 
@@ -40,7 +41,7 @@ pub struct Rendered {
 /// Where a worker's share of the changes goes in.
 #[expect(missing_debug_implementations, reason = "operators have none")]
 pub struct Inputs {
-    tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Vec<TableUpdate>>>>,
+    tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
     now: Moment,
 }
 
@@ -62,11 +63,11 @@ impl std::fmt::Debug for Rendered {
 
 impl Inputs {
     /// Changes of a table at the tick that stands.
-    pub fn send(&mut self, table: usize, rows: impl IntoIterator<Item = (Row, Diff)>) {
-        let now = self.now;
+    pub fn send<R: AsRef<[u8]>>(&mut self, table: usize, rows: impl IntoIterator<Item = (R, Diff)>) {
+        let moment = self.now;
         let input = &mut self.tables[table];
         for (row, diff) in rows {
-            input.send((row, now, diff));
+            input.send(Update { key: &[], row: row.as_ref(), moment, diff });
         }
     }
 
@@ -129,8 +130,8 @@ struct Rendering<'s, 'p> {
     plan: &'p Plan,
     arrangements: &'p Arrangements,
     start: Moment,
-    tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Vec<TableUpdate>>>>,
-    rows: Vec<Stream<'s, Moment, Vec<TableUpdate>>>,
+    tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
+    rows: Vec<Stream<'s, Moment, Updates>>,
     probe: Probe<Moment>,
     hold_back: Rc<Cell<bool>>,
 }
@@ -290,8 +291,8 @@ fn all_lookups(lookups: &[Lookup]) -> Vec<&Lookup> {
     lookups.iter().flat_map(|l| std::iter::once(l).chain(all_lookups(&l.children))).collect()
 }
 
-fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Vec<Update>>) -> Arranged<'s, RowTrace> {
-    let by_key = Exchange::new(|((key, _), _, _): &Update| hash(key));
+fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Updates>) -> Arranged<'s, RowTrace> {
+    let by_key = ExchangeCore::<CapacityContainerBuilder<Updates>, _>::new(|u: &Update<'_>| hash(u.key));
     arrange_core::<_, _, PassOn, RowBatcher, RowBatchBuilder, RowSpine>(updates, by_key, name)
 }
 

@@ -27,6 +27,12 @@ impl Deref for Row {
     }
 }
 
+impl AsRef<[u8]> for Row {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl std::borrow::Borrow<[u8]> for Row {
     fn borrow(&self) -> &[u8] {
         &self.0
