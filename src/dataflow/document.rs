@@ -8,8 +8,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use super::Outcome;
 use super::fetch::Piece;
 use super::touch::{Root, RootRow};
-use crate::plan::{Embed, Lookup, Missing, OnMany, OrderBy, View};
-use crate::sql::AggregateFunction;
+use crate::plan::{AggregateFunction, Embed, Lookup, Missing, OnMany, OrderBy, View};
 use crate::value::{Datum, Layout, Row, RowBuilder, arrow, key};
 
 /// The documents of one view.

@@ -3,8 +3,7 @@
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 
 use super::{Failure, Moment};
-use crate::plan::{Input, InputColumn};
-use crate::sql::{EvaluationError, Expression};
+use crate::plan::{EvaluationError, Expression, Input, InputColumn};
 use crate::value::{Diff, Layout, ParseError, Row, RowBuilder, Schema, arrow};
 
 /// Turns table rows into input rows, a batch at a time.
