@@ -10,9 +10,9 @@ use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 use timely::worker::Worker;
 
-use super::{Fatal, RunError};
 use super::commit::{Committer, ToCommit};
 use super::start::{Hydration, Start};
+use super::{Fatal, RunError};
 use crate::dataflow::{self, Rendered};
 use crate::plan::Plan;
 use crate::value::{Delta, Row, Tick};
