@@ -38,7 +38,7 @@ fn main() {
     let store = Store::open(ours.path(), Sync::Os).expect("opens");
     let opened = start.elapsed();
     let start = Instant::now();
-    let rows: usize = (0..TABLES).map(|i| store.load_input(i).expect("reads").map(|row| row.expect("a row")).count()).sum();
+    let rows: usize = (0..TABLES).map(|i| store.load_input(i).expect("reads").inspect(|row| assert!(row.is_ok(), "a row")).count()).sum();
     println!("reopen {opened:.0?}; hold {rows} input rows again {}", rate(rows, start.elapsed()));
 }
 

@@ -438,7 +438,7 @@ impl Model {
         self.log.retain(|(tick, ..)| *tick > up_to);
     }
 
-    fn from_start(&self) -> Vec<(u64, i64, Option<String>, Option<String>)> {
+    fn since_start(&self) -> Vec<(u64, i64, Option<String>, Option<String>)> {
         let base = self.base.iter().map(|(id, name)| (self.floor, *id, None, Some(name.clone())));
         base.chain(self.log.iter().cloned()).collect()
     }
@@ -494,7 +494,7 @@ fn check_against(store: &Store, model: &Model) {
             (e.tick.0, id, e.before.as_ref().map(name_of), e.after.as_ref().map(name_of))
         })
         .collect();
-    assert_eq!(told, model.from_start());
+    assert_eq!(told, model.since_start());
     let after = view.changes(Tick(model.floor), 3).unwrap();
     let expected = model.log.iter().filter(|(tick, ..)| *tick <= after.up_to.0).count();
     assert_eq!(after.entries.len(), expected);

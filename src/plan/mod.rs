@@ -20,6 +20,7 @@ pub use lower::{Catalog, examine, lower};
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView};
 
+/// What a plan's nodes compute, for whoever renders them.
 pub use crate::sql::{AggregateFunction, EvaluationError, Expression};
 
 use crate::value::Schema;

@@ -19,9 +19,12 @@ pub struct Commit {
     /// Where the ticks came from: at most one mark per tick and source. A source that is not named stays where it was.
     pub ticks: Vec<TickMark>,
     /// Changes of held inputs, in any order, by the input's index.
-    pub inputs: Vec<(usize, Vec<(Tick, Row, Diff)>)>,
+    pub inputs: Vec<InputDeltas>,
     pub views: Vec<ViewBatch>,
 }
+
+/// An input's index and its changes.
+pub type InputDeltas = (usize, Vec<(Tick, Row, Diff)>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TickMark {

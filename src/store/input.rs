@@ -1,6 +1,7 @@
 //! The current rows of captured tables: what lets a restart go on without asking the source again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use fjall::{OwnedWriteBatch, Readable, Snapshot};
 
@@ -72,14 +73,16 @@ impl Store {
         let mut touched: BTreeMap<[u8; HASH_BYTES + 4], Vec<(Row, Diff)>> = BTreeMap::new();
         for (_, row, diff) in deltas {
             let key = record::multiset_key(&row, 0);
-            if !touched.contains_key(&key) {
-                let mut held = Vec::new();
-                if let Some(value) = snapshot.get(&space.rows, key).at(self.dir())? {
-                    record::read_multiset(&value, &mut held).ok_or_else(|| self.cut_short())?;
+            let rows = match touched.entry(key) {
+                Entry::Occupied(rows) => rows.into_mut(),
+                Entry::Vacant(unread) => {
+                    let mut held = Vec::new();
+                    if let Some(value) = snapshot.get(&space.rows, key).at(self.dir())? {
+                        record::read_multiset(&value, &mut held).ok_or_else(|| self.cut_short())?;
+                    }
+                    unread.insert(held)
                 }
-                touched.insert(key, held);
-            }
-            let rows = touched.get_mut(&key).expect("inserted above");
+            };
             record::add_to_multiset(rows, &row, diff);
         }
         for (key, rows) in touched {

@@ -68,7 +68,7 @@ use crate::value::{Position, Tick};
 pub use bulk::BulkLoad;
 pub use catalog::{InputDef, ViewDef};
 pub use changelog::{ChangeEntry, ChangeIter, Changes};
-pub use commit::{Commit, Committed, ErrorChange, TickMark, ViewBatch, ViewChange, ViewCommitted};
+pub use commit::{Commit, Committed, ErrorChange, InputDeltas, TickMark, ViewBatch, ViewChange, ViewCommitted};
 pub use compact::{Compacted, Retention};
 pub use define::{Definition, InputState, ViewState};
 pub use error::StoreError;

@@ -30,7 +30,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// Finds out who has the folder. Fails with [`AccessErrorKind::NotFound`] where there is no state.
+    /// Finds out who has the folder. Fails with [`AccessErrorKind::NotFound`](super::AccessErrorKind::NotFound) where there is no state.
     pub async fn open(dir: &Path) -> Result<Access, AccessError> {
         let since = Instant::now();
         loop {

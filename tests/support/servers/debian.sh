@@ -19,10 +19,14 @@ debian_install() {
 
 # Installs into the system what is missing there.
 apt_install() {
-  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o DPkg::Lock::Timeout=600 install "$@")
-  logged apt apt-get --version
-  "${apt[@]}" >>"$LOGS/apt.log" 2>&1 </dev/null && return 0
-  logged apt apt-get -o DPkg::Lock::Timeout=600 update && logged apt "${apt[@]}"
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get -y --no-install-recommends -o DPkg::Lock::Timeout=600 install "$@")
+  if ! is_root || ! command -v apt-get >/dev/null; then
+    say "missing here: $*; install them with this system's package manager"
+    return 1
+  fi
+  mkdir -p "$LOGS"
+  "${install[@]}" >"$LOGS/apt.log" 2>&1 </dev/null && return 0   # package lists that are too old are no failure yet
+  logged apt apt-get -o DPkg::Lock::Timeout=600 update && logged apt "${install[@]}"
 }
 
 in_private_root() { chroot --userspec="$SERVER_UID:$SERVER_UID" "$PRIVATE" "$@"; }
