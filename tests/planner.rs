@@ -43,3 +43,38 @@ fn the_reference_view_plans() {
     same_as_file(&plan.explain().to_string(), &root.join("tests/planner/order_single_view.txt"));
     assert_eq!(plan.arrangements().list.len(), 9);
 }
+
+/// Name and type of each column; `?`: may be NULL; `-`: left out where it is NULL.
+fn columns(schema: &tidemill::value::Schema) -> Vec<String> {
+    let mark = |set: bool, mark: &'static str| if set { mark } else { "" };
+    let column = |c: &tidemill::value::Column| format!("{} {}{}{}", c.name, c.ty, mark(c.nullable, "?"), mark(c.absent_when_null, "-"));
+    schema.columns().iter().map(column).collect()
+}
+
+#[test]
+fn documents_have_the_fields_of_their_lookups_behind_their_own() {
+    let plan = plan(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planner/two_views.yaml"));
+    let orders = columns(&plan.views[0].schema);
+    let items = "list(struct(product_id text, total decimal(11,2), product struct(product_id text, product_category_name text, \
+                 product_name_lenght int32, product_description_lenght int32, product_photos_qty int32, product_weight_g int32, \
+                 product_length_cm int32, product_height_cm int32, product_width_cm int32, \
+                 log list(struct(at int64, order_id text, customer_zip int64)))))";
+    let expected = [
+        "order_id text",
+        "customer_id text?",
+        "status text?",
+        "order_purchase_timestamp datetime?",
+        "customer_city text?",
+        "customer_state text?",
+        &format!("items {items}"),
+        "item_count int64",
+        "paid decimal(20,2)?",
+        "last_seen int64?",
+    ];
+    assert_eq!(orders, expected);
+    let item = &plan.views[0].lookups[1];
+    assert_eq!(columns(&item.element)[2].chars().rev().take(1).collect::<String>(), "?", "`missing: null` is a NULL that is shown");
+    assert!(columns(&item.children[0].element)[9].ends_with("?-"), "`missing: absent` is left out");
+    let order = &columns(&plan.views[1].schema)[8];
+    assert_eq!(order, "order struct(order_id text, order_status text, log list(struct(at int64, order_id text, customer_zip int64)))?-");
+}

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::discover::Unreachable;
 use crate::run::RunError;
 use crate::serve::local::{AccessError, AccessErrorKind};
 use crate::spec::Problems;
@@ -14,8 +15,8 @@ pub(super) struct Failure {
     code: u8,
 }
 
-const RUNNING: u8 = 1;
-const WRONG: u8 = 2;
+pub(super) const RUNNING: u8 = 1;
+pub(super) const WRONG: u8 = 2;
 const NOT_FOUND: u8 = 3;
 
 impl Failure {
@@ -29,7 +30,15 @@ impl Failure {
         Failure { text: plain(&message.into(), help), code: WRONG }
     }
 
+    /// Everything has been said already; only the exit code is left.
+    pub(super) fn said(code: u8) -> Failure {
+        Failure { text: String::new(), code }
+    }
+
     pub(super) fn report(self) -> ExitCode {
+        if self.text.is_empty() {
+            return ExitCode::from(self.code);
+        }
         let _ = writeln!(std::io::stderr(), "{}", self.text.trim_end());
         ExitCode::from(self.code)
     }
@@ -45,6 +54,12 @@ fn plain(message: &str, help: Option<String>) -> String {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Failure {
         Failure { text: problems.to_string(), code: WRONG }
+    }
+}
+
+impl From<Unreachable> for Failure {
+    fn from(Unreachable { source, reason, help }: Unreachable) -> Failure {
+        Failure::running(format!("source `{source}`: {reason}"), help)
     }
 }
 

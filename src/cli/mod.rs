@@ -2,15 +2,20 @@
 //!
 //! Exit codes: 0 done, 1 failed while running, 2 the command or the spec is wrong, 3 no such view or key.
 
+mod check;
 mod connect;
+mod discover;
+mod explain;
 mod failure;
 pub mod generate;
 mod get;
 mod run;
+mod schema;
 mod show;
 mod status;
 mod tail;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -27,20 +32,26 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Check),
+    Explain(explain::Explain),
     Run(run::Run),
     Get(get::Get),
     Tail(tail::Tail),
     Status(status::Status),
+    Schema(schema::PrintSchema),
     Generate(generate::Generate),
 }
 
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Run(run) => run.run(),
         Command::Get(get) => get.run(),
         Command::Tail(tail) => tail.run(),
         Command::Status(status) => status.run(),
+        Command::Schema(schema) => schema.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::from),
     };
     match done {
@@ -52,4 +63,12 @@ pub fn main() -> ExitCode {
 /// A runtime for commands that talk to something.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::running(format!("no runtime: {e}"), None))
+}
+
+/// Writes to stdout. A reader that has had enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::running(format!("cannot write to stdout: {error}"), None)),
+        _ => Ok(()),
+    }
 }

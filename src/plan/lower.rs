@@ -11,7 +11,7 @@ use super::lower_input::InputDraft;
 use super::parents::{self, Parent};
 use super::problem::{Problem, did_you_mean, listed};
 use super::relation::{self, Drafts};
-use super::written::{Place, Written, WrittenInput, WrittenView};
+use super::written::{Place, TableName, Written, WrittenInput, WrittenView};
 use super::{Plan, PlanTable, View};
 
 /// The tables that views may name.
@@ -22,6 +22,8 @@ pub struct Catalog {
     pub names: BTreeMap<String, Vec<String>>,
     /// Sources whose tables are not known: nothing is said about their names.
     pub unknown: BTreeSet<String>,
+    /// Tables that are there, but that their source refuses; that has been reported.
+    pub unknown_tables: BTreeSet<TableName>,
 }
 
 impl From<Vec<PlanTable>> for Catalog {
@@ -97,7 +99,7 @@ fn draft<'a>(written: &WrittenInput, at: Place, catalog: &'a Catalog, found: &mu
     let (source, table) = (&name.value.source, &name.value.table);
     let place = catalog.tables.iter().position(|t| t.source == *source && t.name == *table);
     let Some(index) = place else {
-        if !catalog.unknown.contains(source) {
+        if !catalog.unknown.contains(source) && !catalog.unknown_tables.contains(&name.value) {
             refuse_unknown_table(name.at, source, table, catalog, found);
         }
         return None;

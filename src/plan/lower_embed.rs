@@ -70,8 +70,8 @@ pub(super) struct Builder<'a, 'd> {
 struct Field {
     column: Column,
     at: Place,
-    /// Who makes it, for messages.
-    of: String,
+    /// The lookup that makes it; `None`: a column of the element's own table.
+    of: Option<usize>,
 }
 
 impl Builder<'_, '_> {
@@ -83,8 +83,7 @@ impl Builder<'_, '_> {
     fn element(&self, draft: Option<&InputDraft>, at: Parent, found: &mut Findings) -> (Vec<Lookup>, Schema) {
         let mut fields = Vec::new();
         if let Some(draft) = draft {
-            let of = format!("`{}`", draft.table.name);
-            fields.extend(draft.visible().map(|(column, at)| Field { column: column.clone(), at, of: of.clone() }));
+            fields.extend(draft.visible().map(|(column, at)| Field { column: column.clone(), at, of: None }));
         }
         let own = fields.len();
         let mut lookups = Vec::new();
@@ -93,7 +92,7 @@ impl Builder<'_, '_> {
                 lookups.push(lookup);
             }
         }
-        refuse_collisions(&fields, own, found);
+        self.refuse_collisions(&fields, own, draft, found);
         (lookups, Schema::new(fields.into_iter().map(|f| f.column).collect()))
     }
 
@@ -102,7 +101,7 @@ impl Builder<'_, '_> {
         let draft = self.drafts.lookups[i].as_ref();
         let (children, element) = self.element(draft, Parent::Lookup(i), found);
         let aggregates = draft.map(|d| aggregates(written, d, found)).unwrap_or_default();
-        let embed = embed(written, aggregates, &element, fields);
+        let embed = embed(written, aggregates, &element, |column, at| fields.push(Field { column, at, of: Some(i) }));
         let draft = draft?;
         let (parent_columns, child_columns) = self.relations[i].clone();
         let mut order_by = self.orders[i].clone();
@@ -112,6 +111,28 @@ impl Builder<'_, '_> {
         }
         let path = written.label();
         Some(Lookup { path, input: draft.finish(), parent_columns, child_columns, embed: embed?, order_by, children, element })
+    }
+
+    /// Two fields of one name. Those among the first `own`, and lookups of one path, were compared with each other before.
+    fn refuse_collisions(&self, fields: &[Field], own: usize, draft: Option<&InputDraft>, found: &mut Findings) {
+        let path = |field: &Field| field.of.map(|i| &self.view.lookups[i].path.value).filter(|p| !p.is_empty());
+        let name = |field: &Field| match field.of {
+            Some(i) if self.view.lookups[i].path.value.is_empty() => format!("the {}", self.view.lookups[i].label()),
+            Some(i) => format!("the lookup `{}`", self.view.lookups[i].label()),
+            None => format!("`{}`", draft.map_or("", |d| &d.table.name)),
+        };
+        for (i, field) in fields.iter().enumerate().skip(own) {
+            let Some(other) = fields[..i].iter().find(|other| other.column.name == field.column.name) else { continue };
+            if other.of != field.of && path(other).is_some() && path(other) == path(field) {
+                continue;
+            }
+            let message = match other.of == field.of {
+                true => format!("{} makes the field `{}` twice", name(field), field.column.name),
+                false => format!("{} and {} both make the field `{}`", name(other), name(field), field.column.name),
+            };
+            let help = "choose another path, name or `prefix`, or rename or exclude the column".to_string();
+            found.say(field.at, message, None, Some(help));
+        }
     }
 }
 
@@ -128,12 +149,16 @@ fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut Findings)
     out
 }
 
-/// Adds what the lookup makes to the parent's fields.
-fn embed(written: &WrittenLookup, aggregates: Vec<(Aggregate, Place)>, element: &Schema, fields: &mut Vec<Field>) -> Option<Embed> {
-    let of = format!("lookup `{}`", written.label());
+/// Gives what the lookup makes of its children to `field_made`.
+fn embed(
+    written: &WrittenLookup,
+    aggregates: Vec<(Aggregate, Place)>,
+    element: &Schema,
+    mut field_made: impl FnMut(Column, Place),
+) -> Option<Embed> {
     let field = written.path.value.last().cloned();
     let mut add = |name: &str, ty: Type, nullable: bool, absent_when_null: bool, at: Place| {
-        fields.push(Field { column: Column { name: name.into(), ty, nullable, absent_when_null }, at, of: of.clone() });
+        field_made(Column { name: name.into(), ty, nullable, absent_when_null }, at);
     };
     Some(match written.embed.as_ref()? {
         WrittenEmbed::Object { on_many, missing } => {
@@ -169,15 +194,4 @@ fn embed(written: &WrittenLookup, aggregates: Vec<(Aggregate, Place)>, element: 
             Embed::Flatten { prefix: prefix.clone(), on_many: *on_many, missing: *missing }
         }
     })
-}
-
-/// Two fields of one name; those among the first `own` were compared with each other before.
-fn refuse_collisions(fields: &[Field], own: usize, found: &mut Findings) {
-    for (i, field) in fields.iter().enumerate().skip(own) {
-        if let Some(other) = fields[..i].iter().find(|other| other.column.name == field.column.name) {
-            let message = format!("{} and {} both make the field `{}`", other.of, field.of, field.column.name);
-            let help = "choose another path, name or `prefix`, or rename or exclude the column".to_string();
-            found.say(field.at, message, None, Some(help));
-        }
-    }
 }

@@ -54,9 +54,9 @@ impl<'a> InputDraft<'a> {
     fn take_listed(&mut self, columns: &[WrittenColumn], found: &mut Findings) {
         for column in columns {
             let taken = match column {
-                WrittenColumn::Plain(name) => self.of_table(name, name, found),
+                WrittenColumn::Plain(name) => self.plain(name, name, found),
                 WrittenColumn::Named { name, sql } if self.table.schema.index_of(sql.value.trim()).is_some() => {
-                    self.of_table(&Written::new(sql.value.trim().to_string(), sql.at), name, found)
+                    self.plain(&Written::new(sql.value.trim().to_string(), sql.at), name, found)
                 }
                 WrittenColumn::Named { name, sql } => self.computed(name, sql, found),
             };
@@ -88,7 +88,7 @@ impl<'a> InputDraft<'a> {
         }
     }
 
-    fn of_table(&self, name: &Written<String>, shown: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
+    fn plain(&self, name: &Written<String>, shown: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
         match self.table.schema.index_of(&name.value) {
             Some(i) => Some(table_column(shown.value.clone(), shown.at, i, &self.table.schema.columns()[i])),
             None => {

@@ -18,13 +18,18 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
-/// The one of `names` that was most likely meant by `typed`.
+/// The one of `names` that was most likely meant by `typed`: a slip of the keys away, or else a part of it or with it as a part.
 pub fn nearest<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const LEAST_PART: usize = 4;
     let wanted = typed.to_lowercase();
-    let distance = |name: &str| strsim::damerau_levenshtein(&wanted, &name.to_lowercase());
-    let near = |name: &&str, distance: usize| distance <= (typed.chars().count().max(name.chars().count()) / 3).max(1);
-    let found = names.into_iter().map(|name| (distance(name), name)).filter(|(d, name)| near(name, *d)).min_by_key(|(d, _)| *d);
-    found.map(|(_, name)| name)
+    let rank = |name: &str| {
+        let name = name.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&wanted, &name);
+        let slip = distance <= (wanted.chars().count().max(name.chars().count()) / 3).max(1);
+        let part = wanted.len() >= LEAST_PART && name.contains(&wanted) || name.len() >= LEAST_PART && wanted.contains(&name);
+        (slip || part).then_some((!slip, distance))
+    };
+    names.into_iter().filter_map(|name| Some((rank(name)?, name))).min_by_key(|(rank, _)| *rank).map(|(_, name)| name)
 }
 
 /// "did you mean ...?", where a name is near.
@@ -60,13 +65,14 @@ mod tests {
         assert_eq!(nearest("customer_id", ["id", "customer", "total"]), Some("customer"));
         assert_eq!(nearest("form", ["from", "key"]), Some("from"));
         assert_eq!(nearest("ORDER_ID", ["order_id", "order_it"]), Some("order_id"));
+        assert_eq!(nearest("city", ["customer_id", "customer_city"]), Some("customer_city"));
         assert_eq!(nearest("colour", ["price", "total"]), None);
     }
 
     #[test]
     fn long_lists_are_cut() {
         let names: Vec<String> = (0..40).map(|i| format!("column_{i}")).collect();
-        assert!(listed(names.iter().map(String::as_str)).ends_with(" and 32 more"));
+        assert!(listed(names.iter().map(String::as_str)).ends_with(" and 31 more"));
         assert_eq!(listed(["a", "b"]), "a, b");
     }
 }

@@ -81,7 +81,7 @@ fn parent_column(
         }
         (None, None) => {
             if drafts.root.as_ref().is_some_and(|root| !root.has(column)) {
-                refuse_not_of_root(view, field, drafts, found);
+                refuse_not_of_root(view, i, field, drafts, found);
                 return None;
             }
         }
@@ -138,10 +138,11 @@ fn refuse_other_parent(view: &WrittenView, i: usize, field: &Written<String>, pa
 }
 
 /// A field without a path that the root does not have: names the lookups that have it.
-fn refuse_not_of_root(view: &WrittenView, field: &Written<String>, drafts: &Drafts, found: &mut Findings) {
+fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, drafts: &Drafts, found: &mut Findings) {
     let has = |draft: &Option<InputDraft>| draft.as_ref().is_some_and(|d| d.has(&field.value));
-    let owners = view.lookups.iter().zip(&drafts.lookups).filter(|(l, draft)| !l.path.value.is_empty() && has(draft));
-    let candidates: Vec<String> = owners.map(|(l, _)| format!("`{}.{}`", l.path.value.join("."), field.value)).collect();
+    let others = view.lookups.iter().zip(&drafts.lookups).enumerate().filter(|(other, _)| *other != i);
+    let owners = others.filter(|(_, (l, draft))| !l.path.value.is_empty() && has(draft));
+    let candidates: Vec<String> = owners.map(|(_, (l, _))| format!("`{}.{}`", l.path.value.join("."), field.value)).collect();
     let Some(root) = &drafts.root else { return };
     match candidates.as_slice() {
         [] => root.unknown_column(field, found),

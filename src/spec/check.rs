@@ -72,7 +72,7 @@ fn unknown_key<'n>(key: &Node, known: impl Iterator<Item = &'n str> + Clone, own
 }
 
 fn one_of(node: &Node, choices: &[&str], name: &str, problems: &mut Vec<Problem>) {
-    let Some(text) = node.text() else { return problems.push(wrong(node, name, &format!("one of {}", choices.join(", ")))) };
+    let Some(text) = node.word() else { return problems.push(wrong(node, name, &format!("one of {}", choices.join(", ")))) };
     if !choices.contains(&text) {
         let problem = Problem::new(node.span, format!("`{name}` cannot be `{text}`")).label(format!("one of: {}", choices.join(", ")));
         problems.push(Problem { help: did_you_mean(text, choices.iter().copied()), ..problem });

@@ -40,7 +40,7 @@ fn shape(shape: &Shape, kinds: Kinds) -> Value {
     match shape {
         Shape::Text => text(),
         Shape::Integer => json!({"type": "integer", "minimum": 0}),
-        Shape::OneOf(choices) => json!({"enum": choices}),
+        Shape::OneOf(choices) => one_of(choices),
         Shape::List(inner) => json!({"type": "array", "items": self::shape(inner, kinds)}),
         Shape::OneOrMany(inner) => {
             let inner = self::shape(inner, kinds);
@@ -98,11 +98,17 @@ fn option(ty: &OptionType, secret: bool) -> Value {
         OptionType::Text | OptionType::Path => text(),
         OptionType::Bool => or_variable(json!({"type": "boolean"})),
         OptionType::Integer => or_variable(json!({"type": "integer", "minimum": 0})),
-        OptionType::OneOf(choices) => or_variable(json!({"enum": choices})),
+        OptionType::OneOf(choices) => or_variable(one_of(choices)),
         OptionType::List(inner) => json!({"type": "array", "items": option(inner, secret)}),
         OptionType::Map(inner) => json!({"type": "object", "additionalProperties": option(inner, secret)}),
         OptionType::Record(specs) => Value::Object(options(specs)),
     }
+}
+
+/// A plain `null` is taken as the word.
+fn one_of(choices: &[&str]) -> Value {
+    let null = choices.contains(&"null").then_some(Value::Null);
+    json!({"enum": choices.iter().map(|c| Value::from(*c)).chain(null).collect::<Vec<_>>()})
 }
 
 fn object(properties: Map<String, Value>, required: Vec<&str>) -> Map<String, Value> {
@@ -113,4 +119,124 @@ fn object(properties: Map<String, Value>, required: Vec<&str>) -> Map<String, Va
 /// A plain `1` or `true` is taken as text too.
 fn text() -> Value {
     json!({"type": ["string", "number", "boolean"]})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::spec::text::Text;
+    use crate::spec::yaml::{self, Node, NodeKind};
+
+    const TLS: &[OptionSpec] = &[option_of("verify", OptionType::Bool)];
+    const KINDS: Kinds = Kinds {
+        sources: &[
+            Kind {
+                name: "mysql",
+                help: "",
+                options: &[
+                    OptionSpec { required: true, secret: true, ..option_of("url", OptionType::Text) },
+                    option_of("server_id", OptionType::Integer),
+                    option_of("tls", OptionType::Record(TLS)),
+                ],
+            },
+            Kind {
+                name: "file",
+                help: "",
+                options: &[option_of("tables", OptionType::Map(&OptionType::Record(&[option_of("csv", OptionType::Path)])))],
+            },
+        ],
+        sinks: &[Kind {
+            name: "mongodb",
+            help: "",
+            options: &[option_of("uri", OptionType::Text), option_of("collection", OptionType::Text)],
+        }],
+    };
+
+    const fn option_of(name: &'static str, value: OptionType) -> OptionSpec {
+        OptionSpec { name, value, required: false, secret: false, help: "" }
+    }
+
+    /// As an editor sees the file.
+    fn json(node: &Node) -> Value {
+        match &node.kind {
+            NodeKind::List(items) => items.iter().map(json).collect(),
+            NodeKind::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.key_text().to_string(), json(v))).collect()),
+            NodeKind::Scalar(_) if node.is_null() => Value::Null,
+            NodeKind::Scalar(s) if s.plain => serde_json::from_str(&s.text).unwrap_or_else(|_| s.text.clone().into()),
+            NodeKind::Scalar(s) => s.text.clone().into(),
+        }
+    }
+
+    /// The keywords that we write, as draft 7 defines them.
+    fn valid(value: &Value, schema: &Value) -> bool {
+        schema.as_object().unwrap().iter().all(|(keyword, rule)| match keyword.as_str() {
+            "type" => {
+                let is = |name: &Value| match name.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "number" => value.is_number(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    "boolean" => value.is_boolean(),
+                    other => panic!("type {other}"),
+                };
+                rule.as_array().map_or_else(|| is(rule), |names| names.iter().any(is))
+            }
+            "enum" => rule.as_array().unwrap().contains(value),
+            "const" => rule == value,
+            "minimum" => value.as_u64().is_some() || !value.is_number(),
+            "pattern" => value.as_str().is_none_or(|v| v.contains("${")),
+            "required" => {
+                value.as_object().is_none_or(|v| rule.as_array().unwrap().iter().all(|name| v.contains_key(name.as_str().unwrap())))
+            }
+            "properties" => rule.as_object().unwrap().iter().all(|(name, rule)| value.get(name).is_none_or(|v| valid(v, rule))),
+            "additionalProperties" => value.as_object().is_none_or(|v| {
+                let known = |name: &String| schema.get("properties").is_some_and(|p| p.get(name).is_some());
+                v.iter().filter(|(name, _)| !known(name)).all(|(_, v)| rule.as_bool().unwrap_or_else(|| valid(v, rule)))
+            }),
+            "items" => value.as_array().is_none_or(|v| v.iter().all(|v| valid(v, rule))),
+            "anyOf" => rule.as_array().unwrap().iter().any(|rule| valid(value, rule)),
+            "allOf" => rule.as_array().unwrap().iter().all(|rule| valid(value, rule)),
+            "if" => !valid(value, rule) || valid(value, &schema["then"]),
+            "then" | "description" | "title" | "$schema" => true,
+            other => panic!("keyword {other}"),
+        })
+    }
+
+    fn valid_text(text: &str) -> bool {
+        let tree = yaml::parse(text, &Text::new("test", text)).unwrap().unwrap();
+        valid(&json(&tree), &json_schema(KINDS))
+    }
+
+    #[test]
+    fn shipped_and_planned_specs_are_valid() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["dataflows", "tests/planner"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|e| e == "yaml") {
+                    assert!(valid_text(&std::fs::read_to_string(&path).unwrap()), "{}", path.display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_checker_refuses_is_not_valid() {
+        let spec = |source: &str, lookup: &str| {
+            format!("sources: {{s: {source}}}\nviews: {{v: {{from: s.t, lookup: [{{from: s.u, on: {{a: b}}, {lookup}}}]}}}}\n")
+        };
+        let (source, lookup) =
+            ("{kind: mysql, options: {url: x, server_id: '${ID}', tls: {verify: true}}}", "path: p, type: array, limit: 3");
+        assert!(valid_text(&spec(source, lookup)));
+        for wrong in ["{kind: mysqll}", "{kind: mysql}", "{kind: mysql, options: {url: x, urll: x}}", "{kind: mysql, options: {url: [x]}}"]
+        {
+            assert!(!valid_text(&spec(wrong, lookup)), "{wrong}");
+        }
+        for wrong in ["pth: p", "type: objekt", "limit: many", "columns: a", "on_many: all"] {
+            assert!(!valid_text(&spec(source, wrong)), "{wrong}");
+        }
+    }
 }

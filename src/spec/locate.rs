@@ -1,7 +1,7 @@
 //! Turns what others find wrong later back into lines of the file: problems of the plan, of options, of tables.
 
 use super::problem::Problem;
-use super::text::Span;
+use super::text::{Span, within};
 use super::yaml::{Node, NodeKind};
 use super::{SinkSpec, SourceSpec, Spec};
 use crate::options::OptionError;
@@ -19,12 +19,10 @@ pub(super) struct WrittenOptions {
 impl Spec {
     pub(super) fn located(&self, problem: plan::Problem) -> Problem {
         let Some(spot) = self.spots.get(problem.at.0) else { return Problem::of_file(problem.message) };
-        let at = problem.within.zip(spot.verbatim_at).map_or(spot.span, |(within, column)| {
-            let written = self.text.rest(spot.span.line, column);
-            let chars = |bytes: usize| written.char_indices().take_while(|(at, _)| *at < bytes).count();
-            let (from, to) = (chars(within.start), chars(within.end.max(within.start + 1)));
-            Span::of(spot.span.line, column + from, to - from)
-        });
+        let at = match (problem.within, &spot.verbatim) {
+            (Some(range), Some((column, text))) => within(text, range, spot.span.line, *column, spot.span.column),
+            _ => spot.span,
+        };
         Problem { at: Some(at), message: problem.message, label: problem.label, help: problem.help }
     }
 
@@ -61,7 +59,8 @@ fn option_problem(written: Option<&WrittenOptions>, error: &OptionError) -> Prob
         Some(options) => deepest(options, &error.path).unwrap_or(written.kind),
         None => written.kind,
     });
-    Problem { at, message: error.to_string(), label: None, help: error.help.clone() }
+    let message = if error.path.is_empty() { error.message.clone() } else { error.to_string() };
+    Problem { at, message, label: None, help: error.help.clone() }
 }
 
 /// The place of the value at `path`, or of the nearest name above it.

@@ -115,8 +115,8 @@ pub(super) fn secrets_by_name(node: &Node, out: &mut Vec<Span>) {
         NodeKind::Map(entries) => {
             for (key, value) in entries {
                 let name = key.text().unwrap_or_default().to_lowercase();
-                let near = |secret: &&str| name.contains(secret) || strsim::damerau_levenshtein(&name, secret) <= 2 && name.len() > 4;
-                if matches!(value.kind, NodeKind::Scalar(_)) && SECRET_NAMES.iter().any(near) {
+                let near = |secret: &str| name.contains(secret) || strsim::damerau_levenshtein(&name, secret) <= 2 && name.len() > 4;
+                if value.text().is_some() && SECRET_NAMES.iter().any(|s| near(s)) {
                     out.push(value.span);
                 }
                 secrets_by_name(value, out);

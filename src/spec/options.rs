@@ -23,14 +23,15 @@ pub(super) struct OptionsReader<'a> {
 }
 
 impl OptionsReader<'_> {
-    /// The options as JSON; what is wrong is reported and left out. `owner`: how messages name the whole; `at`: its place.
-    pub(super) fn record(&mut self, node: Option<&Node>, specs: &[OptionSpec], owner: &str, at: Span) -> Map<String, Value> {
+    /// The options as JSON; what is wrong is reported and left out. `name`: the key they stand behind; `owner`: how messages name what
+    /// has the options; `at`: its place.
+    pub(super) fn record(&mut self, node: Option<&Node>, specs: &[OptionSpec], name: &str, owner: &str, at: Span) -> Map<String, Value> {
         let mut out = Map::new();
         let entries = match node.map(|n| &n.kind) {
             Some(NodeKind::Map(entries)) => entries.as_slice(),
             None => &[],
             Some(_) => {
-                self.problems.extend(node.map(|n| wrong(n, owner, "a map of options")));
+                self.problems.extend(node.map(|n| wrong(n, name, "a map of options")));
                 return out;
             }
         };
@@ -42,7 +43,7 @@ impl OptionsReader<'_> {
                 continue;
             };
             if spec.secret {
-                self.secrets.push(value.span);
+                self.hide(value);
             }
             if let Some(value) = self.value(value, &spec.value, name, key.span, spec.secret) {
                 out.insert(name.to_string(), value);
@@ -54,12 +55,21 @@ impl OptionsReader<'_> {
         out
     }
 
+    /// The path in `{file: PATH}` may be seen.
+    fn hide(&mut self, node: &Node) {
+        match &node.kind {
+            NodeKind::Scalar(_) if node.is_null() => {}
+            NodeKind::Scalar(_) | NodeKind::List(_) => self.secrets.push(node.span),
+            NodeKind::Map(entries) => entries.iter().filter(|(key, _)| key.key_text() != "file").for_each(|(_, value)| self.hide(value)),
+        }
+    }
+
     fn unknown(&mut self, key: &Node, value: &Node, specs: &[OptionSpec], owner: &str) {
         let names = || specs.iter().map(|s| s.name);
         let meant = nearest(key.key_text(), names());
         // It may be a misspelt secret.
         if matches!(value.kind, NodeKind::Scalar(_)) && specs.iter().any(|s| s.secret && meant.is_none_or(|m| m == s.name)) {
-            self.secrets.push(value.span);
+            self.hide(value);
         }
         let problem = Problem::new(key.span, format!("{owner} has no option `{}`", key.key_text()));
         let problem = problem.label(format!("options: {}", listed(names())));
@@ -91,7 +101,7 @@ impl OptionsReader<'_> {
                 }
                 _ => None,
             },
-            OptionType::Record(specs) => return Some(Value::Object(self.record(Some(node), specs, &format!("`{name}`"), at))),
+            OptionType::Record(specs) => return Some(Value::Object(self.record(Some(node), specs, name, &format!("`{name}`"), at))),
         };
         if found.is_none() {
             self.problems.push(wrong(node, name, &wanted(ty, secret)));
@@ -100,7 +110,7 @@ impl OptionsReader<'_> {
     }
 
     fn one_of(&mut self, node: &Node, choices: &[&str], name: &str) -> Option<Value> {
-        match node.text() {
+        match node.word() {
             Some(text) if choices.contains(&text) => Some(Value::String(text.to_string())),
             Some(text) => {
                 let problem = Problem::new(node.span, format!("`{name}` takes one of {}", choices.join(", ")));

@@ -40,7 +40,8 @@ pub(super) fn parse(path: &Path, source: &str, kinds: Kinds, environment: Enviro
     };
     secrets_by_name(&tree, &mut text.secrets);
     let mut problems = Vec::new();
-    variables::replace(&mut tree, environment, &mut problems);
+    let unset = variables::replace(&mut tree, environment, &mut problems);
+    let of_variables = problems.len();
     check(&tree, &Shape::Record(SPEC), "spec", tree.head(), &mut problems);
     let folder = folder(path);
     let mut reader = PartsReader { kinds, folder, problems, secrets: Vec::new() };
@@ -54,6 +55,11 @@ pub(super) fn parse(path: &Path, source: &str, kinds: Kinds, environment: Enviro
         Some(node) => ViewsReader { sources: &names, spots: &mut spots, problems: &mut problems }.views(node),
         None => Vec::new(),
     };
+    let mut index = 0;
+    problems.retain(|problem| {
+        index += 1;
+        index <= of_variables || !problem.at.is_some_and(|at| unset.contains(&at))
+    });
     let spec = Spec { path: path.to_path_buf(), sources, views, sinks, text: Arc::new(text), spots };
     Ok(Draft { spec, problems, broken_sources, broken_sinks })
 }
@@ -125,13 +131,13 @@ impl PartsReader {
         let Some(kind) = kinds.iter().find(|k| k.name == typed) else {
             let names = || kinds.iter().map(|k| k.name);
             let problem = Problem::new(kind_node.span, format!("there is no kind of {role} `{typed}`"));
-            let problem = problem.label(format!("kinds: {}", listed(names())));
-            self.problems.push(Problem { help: did_you_mean(typed, names()), ..problem });
+            let label = (!kinds.is_empty()).then(|| format!("kinds: {}", listed(names())));
+            self.problems.push(Problem { label, help: did_you_mean(typed, names()), ..problem });
             return (String::new(), Value::Null);
         };
         let owner = format!("the {role} `{}`", name.key_text());
         let mut reader = OptionsReader { folder: &self.folder, problems: &mut self.problems, secrets: &mut self.secrets };
-        let options = reader.record(node.get("options"), kind.options, &owner, name.span);
+        let options = reader.record(node.get("options"), kind.options, "options", &owner, name.span);
         (kind.name.to_string(), Value::Object(options))
     }
 

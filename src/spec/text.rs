@@ -26,6 +26,17 @@ impl Span {
     }
 }
 
+/// The place of some bytes of `text`, whose first line stands at `line` and `column` and whose others at `indent`.
+pub(crate) fn within(text: &str, range: std::ops::Range<usize>, line: usize, column: usize, indent: usize) -> Span {
+    let range = range.start.min(text.len())..range.end.min(text.len());
+    let before = &text[..range.start];
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[range.start..range.end].find('\n').map_or(range.end, |newline| range.start + newline);
+    let column = if start == 0 { column } else { indent };
+    let length = text[range.start..end].chars().count().max(1);
+    Span::of(line + before.matches('\n').count(), column + text[start..range.start].chars().count(), length)
+}
+
 impl Text {
     pub(crate) fn new(name: impl Into<String>, text: &str) -> Text {
         Text { name: name.into(), lines: text.lines().map(str::to_string).collect(), secrets: Vec::new() }
@@ -44,6 +55,7 @@ impl Text {
         let length = line.trim_end().chars().count();
         let end = if span.end_line > span.line { length } else { span.end_column.min(length) };
         let (shown, new_column) = mask(line.trim_end(), span.line, &self.secrets);
+        let shown = shown.replace('\t', "→");
         let (from, to) = (new_column(span.column), new_column(end.max(span.column)));
         let carets = to.saturating_sub(from).max(1);
         (shown, format!("{}{}", " ".repeat(from), "^".repeat(carets)))

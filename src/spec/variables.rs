@@ -1,20 +1,33 @@
 //! `${NAME}` and `${NAME:-default}` in values, from the environment; `$${` is a plain `${`.
 
 use super::problem::Problem;
-use super::text::Span;
+use super::text::{Span, within};
 use super::yaml::{Node, NodeKind, Scalar};
 
 /// Where variables come from.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// Replaces the variables in all values of the tree; keys stay as they are. Reports each that is not set and has no default.
-pub(super) fn replace(node: &mut Node, environment: Environment, problems: &mut Vec<Problem>) {
+/// Replaces the variables in all values of the tree; keys stay as they are. Reports each that is not set and has no default, and gives
+/// the places of the values that have none now: there is no more to be said about them.
+pub(super) fn replace(tree: &mut Node, environment: Environment, problems: &mut Vec<Problem>) -> Vec<Span> {
+    let mut unset = Vec::new();
+    replace_below(tree, environment, problems, &mut unset);
+    unset
+}
+
+fn replace_below(node: &mut Node, environment: Environment, problems: &mut Vec<Problem>, unset: &mut Vec<Span>) {
     let place = node.span;
     match &mut node.kind {
-        NodeKind::Scalar(scalar) if scalar.text.contains("${") => replace_in(scalar, place, environment, problems),
+        NodeKind::Scalar(scalar) if scalar.text.contains("${") => {
+            let before = problems.len();
+            replace_in(scalar, place, environment, problems);
+            if problems.len() > before {
+                unset.push(place);
+            }
+        }
         NodeKind::Scalar(_) => {}
-        NodeKind::List(items) => items.iter_mut().for_each(|item| replace(item, environment, problems)),
-        NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, value)| replace(value, environment, problems)),
+        NodeKind::List(items) => items.iter_mut().for_each(|item| replace_below(item, environment, problems, unset)),
+        NodeKind::Map(entries) => entries.iter_mut().for_each(|(_, value)| replace_below(value, environment, problems, unset)),
     }
 }
 
@@ -22,7 +35,7 @@ fn replace_in(scalar: &mut Scalar, place: Span, environment: Environment, proble
     let text = std::mem::take(&mut scalar.text);
     let verbatim_at = scalar.verbatim_at.take();
     let span_of = |from: usize, to: usize| match verbatim_at {
-        Some(column) => Span::of(place.line, column + text[..from].chars().count(), text[from..to].chars().count()),
+        Some(column) => within(&text, from..to, place.line, column, place.column),
         None => place,
     };
     let mut out = String::with_capacity(text.len());

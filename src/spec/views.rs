@@ -11,11 +11,11 @@ use crate::plan::{
 };
 
 /// Where something that the plan knows as a [`Place`] stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Spot {
     pub span: Span,
-    /// The column of the first line where its text stands exactly as it is: a byte of the text can be underlined.
-    pub verbatim_at: Option<usize>,
+    /// The text, if it stands there exactly as it is from this column on: a part of it can be underlined.
+    pub verbatim: Option<(usize, String)>,
 }
 
 pub(super) struct ViewsReader<'a> {
@@ -42,11 +42,8 @@ impl ViewsReader<'_> {
     }
 
     fn lookup(&mut self, node: &Node) -> WrittenLookup {
-        let path = match node.get("path") {
-            Some(path) => path.text().map(|text| self.path(path, text)),
-            None => None,
-        };
-        let embed = self.embed(node);
+        let path = node.get("path").and_then(|path| self.path(path, path.text()?));
+        let embed = self.embed(node).filter(|_| path.is_some() || node.get("path").is_none());
         let at = self.place(node.head(), None);
         WrittenLookup {
             at,
@@ -59,13 +56,14 @@ impl ViewsReader<'_> {
         }
     }
 
-    fn path(&mut self, node: &Node, text: &str) -> Written<Vec<String>> {
+    fn path(&mut self, node: &Node, text: &str) -> Option<Written<Vec<String>>> {
         let parts: Vec<String> = if text.is_empty() { Vec::new() } else { text.split('.').map(str::to_string).collect() };
         if parts.iter().any(|p| p.trim().is_empty() || p.starts_with('$')) {
             let help = "a path is field names with dots between them, e.g. `order_items.product`";
             self.problems.push(Problem::new(node.span, format!("`{text}` is not a path")).help(help));
+            return None;
         }
-        self.written(node, parts)
+        Some(self.written(node, parts))
     }
 
     fn relation(&mut self, node: &Node) -> Vec<(Written<String>, Written<String>)> {
@@ -108,7 +106,7 @@ impl ViewsReader<'_> {
             }
         };
         self.refuse_keys_of_other_forms(node, form);
-        let text = |key: &str| node.get(key).and_then(Node::text);
+        let text = |key: &str| node.get(key).and_then(Node::word);
         let on_many = match text("on_many") {
             Some("last") => OnMany::Last,
             Some("error") => OnMany::Error,
@@ -251,15 +249,15 @@ impl ViewsReader<'_> {
     }
 
     fn written<T>(&mut self, node: &Node, value: T) -> Written<T> {
-        let verbatim_at = match &node.kind {
-            NodeKind::Scalar(scalar) => scalar.verbatim_at,
+        let verbatim = match &node.kind {
+            NodeKind::Scalar(scalar) => scalar.verbatim_at.map(|column| (column, scalar.text.clone())),
             _ => None,
         };
-        Written::new(value, self.place(node.span, verbatim_at))
+        Written::new(value, self.place(node.span, verbatim))
     }
 
-    fn place(&mut self, span: Span, verbatim_at: Option<usize>) -> Place {
-        self.spots.push(Spot { span, verbatim_at });
+    fn place(&mut self, span: Span, verbatim: Option<(usize, String)>) -> Place {
+        self.spots.push(Spot { span, verbatim });
         Place(self.spots.len() - 1)
     }
 }

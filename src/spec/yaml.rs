@@ -28,7 +28,8 @@ pub(crate) struct Scalar {
     pub text: String,
     /// Neither quoted nor a block: may be a number, `true`, `null`.
     pub plain: bool,
-    /// The column where `text` stands in the first line of the span exactly as it is.
+    /// The column where `text` stands in the first line of the span exactly as it is; more lines only in literal blocks, each then
+    /// at the span's column.
     pub verbatim_at: Option<usize>,
 }
 
@@ -44,6 +45,14 @@ impl Node {
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Scalar(s) if !self.is_null() => Some(&s.text),
+            _ => None,
+        }
+    }
+
+    /// As one of several words: the text, also of a plain `null`.
+    pub(crate) fn word(&self) -> Option<&str> {
+        match &self.kind {
+            NodeKind::Scalar(s) if !s.text.is_empty() => Some(&s.text),
             _ => None,
         }
     }
@@ -201,7 +210,7 @@ impl<'t> Reader<'t> {
             }
             let (event, marks) = self.next()?;
             let mut value = self.node(event, marks)?;
-            if value.is_null() {
+            if value.is_null() && value.word().is_none() {
                 value.span = key.span;
             }
             entries.push((key, value));
@@ -219,8 +228,11 @@ impl<'t> Reader<'t> {
 
     fn scalar(&self, text: String, style: ScalarStyle, place: Span) -> Scalar {
         let quote = usize::from(matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted));
-        let written = self.text.rest(place.line, place.column + quote);
-        let verbatim = place.line == place.end_line && written.starts_with(&text);
+        let written = |line: usize| self.text.rest(line, place.column + quote);
+        let verbatim = match style {
+            ScalarStyle::Literal => text.lines().zip(place.line..).all(|(text, line)| written(line) == text),
+            _ => written(place.line).starts_with(&text),
+        };
         let verbatim_at = verbatim.then_some(place.column + quote);
         Scalar { text, plain: style == ScalarStyle::Plain, verbatim_at }
     }

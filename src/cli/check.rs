@@ -1,0 +1,131 @@
+//! `tidemill check`: everything that is wrong with a spec, and with the servers that it names.
+//!
+//! Without an answer from a server it still says whatever can be known, and that the rest was not looked at.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::connect::KINDS;
+use super::discover::{Discovered, OpenSource, REACH, Unreachable, discover};
+use super::failure::{Failure, RUNNING, WRONG};
+use super::{print, runtime};
+use crate::plan::{Catalog, Plan};
+use crate::sinks;
+use crate::sources::{Finding, Severity};
+use crate::spec::{Draft, Problem};
+
+/// Check a spec: all problems at once, also against the live servers
+///
+/// Ends with 0 where the spec can run, 2 where the spec is wrong, 1 where a server did not answer or would have to be set up first.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The spec file
+    spec: PathBuf,
+    /// Connect to nothing: tables, columns and servers are not checked
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let draft = Draft::load(&self.spec, KINDS)?;
+        if self.offline {
+            return self.offline(draft);
+        }
+        let runtime = runtime()?;
+        let discovered = runtime.block_on(discover(&draft.spec, &draft.broken_sources, Some(REACH)));
+        let findings = runtime.block_on(preflight(&discovered));
+        runtime.shutdown_background();
+        let (plan, mut problems) = draft.spec.examine(&discovered.catalog);
+        problems.extend(draft.problems.iter().cloned().chain(discovered.problems.iter().cloned()));
+        problems.extend(wrong_sinks(&draft));
+        let wrong = !problems.is_empty();
+        if wrong {
+            eprintln!("{}", draft.spec.problems(problems));
+        }
+        for Unreachable { source, reason, help } in &discovered.unreachable {
+            eprintln!("error: source `{source}`: {reason}");
+            help.iter().for_each(|help| eprintln!("   = help: {help}"));
+            eprintln!("   = its tables, columns and settings were not checked\n");
+        }
+        let stops = say_findings(&findings);
+        print(&summary(&discovered, plan.as_ref()))?;
+        match (wrong, stops || !discovered.unreachable.is_empty()) {
+            (true, _) => Err(Failure::said(WRONG)),
+            (false, true) => Err(Failure::said(RUNNING)),
+            (false, false) => print("ok\n"),
+        }
+    }
+
+    fn offline(&self, draft: Draft) -> Result<(), Failure> {
+        let mut catalog = Catalog::default();
+        catalog.unknown.extend(draft.spec.sources.iter().map(|s| s.name.clone()));
+        let (_, mut problems) = draft.spec.examine(&catalog);
+        problems.extend(draft.problems.iter().cloned());
+        problems.extend(wrong_sinks(&draft));
+        match problems.is_empty() {
+            true => print("ok as far as can be seen without the sources\n"),
+            false => Err(draft.spec.problems(problems).into()),
+        }
+    }
+}
+
+/// What sinks say about their options.
+fn wrong_sinks(draft: &Draft) -> Vec<Problem> {
+    let sound = draft.spec.sinks.iter().filter(|s| !draft.broken_sinks.contains(&s.name));
+    sound.filter_map(|s| sinks::open(&s.kind, &s.options).err().map(|e| draft.spec.sink_option(&s.name, &e))).collect()
+}
+
+async fn preflight(discovered: &Discovered) -> Vec<(String, Finding)> {
+    let mut findings = Vec::new();
+    for OpenSource { name, source, tables, .. } in &discovered.sources {
+        match source.preflight(tables).await {
+            Ok(found) => findings.extend(found.into_iter().map(|finding| (name.clone(), finding))),
+            Err(error) => {
+                let message = format!("the settings could not be looked at: {error}");
+                findings.push((name.clone(), Finding { severity: Severity::Error, message, mend: None }));
+            }
+        }
+    }
+    findings
+}
+
+/// Whether one of them keeps a source from running.
+fn say_findings(findings: &[(String, Finding)]) -> bool {
+    for (source, finding) in findings {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        eprintln!("{severity}: source `{source}`: {}", finding.message);
+        if let Some(mend) = &finding.mend {
+            eprintln!("   = mend it with:");
+            mend.lines().for_each(|line| eprintln!("     {line}"));
+        }
+        eprintln!();
+    }
+    findings.iter().any(|(_, finding)| finding.severity == Severity::Error)
+}
+
+/// The tables as their sources describe them, and the views.
+fn summary(discovered: &Discovered, plan: Option<&Plan>) -> String {
+    let mut out = String::new();
+    for OpenSource { name, kind, tables, .. } in &discovered.sources {
+        let _ = writeln!(out, "source {name}: {kind}");
+        for table in tables {
+            let column = |c: &crate::value::Column| format!("{} {}{}", c.name, c.ty, if c.nullable { "" } else { " not null" });
+            let columns: Vec<String> = table.schema.columns().iter().map(column).collect();
+            let key: Vec<&str> = table.key.iter().map(|&k| table.schema.columns()[k].name.as_str()).collect();
+            let key = if key.is_empty() { "no key".to_string() } else { format!("key {}", key.join(", ")) };
+            let _ = writeln!(out, "  {} ({key}): {}", table.name, columns.join(", "));
+        }
+    }
+    for view in plan.iter().flat_map(|plan| &plan.views) {
+        let key: Vec<&str> = view.key.iter().map(|&k| view.root.schema.columns()[k].name.as_str()).collect();
+        let fields: Vec<&str> = view.schema.columns().iter().map(|c| c.name.as_str()).collect();
+        let _ = writeln!(out, "view {} (key {}): {}", view.name, key.join(", "), fields.join(", "));
+    }
+    out
+}
