@@ -5,8 +5,8 @@
 
 mod arrangements;
 mod definition;
-mod indexes;
 mod explain;
+mod indexes;
 mod lower;
 mod lower_embed;
 mod lower_input;

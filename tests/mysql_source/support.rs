@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 
 /// The two families of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     Mariadb,
     Mysql,
 }
 
 impl Family {
     /// The URL of a user who may do everything.
-    pub fn url(self) -> String {
+    pub(crate) fn url(self) -> String {
         let variable = match self {
             Family::Mariadb => "TIDEMILL_TEST_MARIADB",
             Family::Mysql => "TIDEMILL_TEST_MYSQL",
@@ -31,14 +31,14 @@ impl Family {
 }
 
 /// A database for one test, made anew.
-pub struct Db {
-    pub family: Family,
-    pub name: String,
-    pub conn: Conn,
+pub(crate) struct Db {
+    pub(crate) family: Family,
+    pub(crate) name: String,
+    pub(crate) conn: Conn,
 }
 
 impl Db {
-    pub async fn create(family: Family, name: &str) -> Db {
+    pub(crate) async fn create(family: Family, name: &str) -> Db {
         let name = format!("tm_{name}");
         let mut conn = admin(family, None).await;
         conn.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
@@ -48,22 +48,22 @@ impl Db {
         Db { family, name, conn }
     }
 
-    pub async fn run(&mut self, statements: &[&str]) {
+    pub(crate) async fn run(&mut self, statements: &[&str]) {
         for statement in statements {
             self.conn.query_drop(*statement).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
         }
     }
 
     /// Another connection to this database.
-    pub async fn another(&self) -> Conn {
+    pub(crate) async fn another(&self) -> Conn {
         admin(self.family, Some(&self.name)).await
     }
 
-    pub fn source(&self) -> Box<dyn Source> {
+    pub(crate) fn source(&self) -> Box<dyn Source> {
         self.source_with(serde_json::json!({}))
     }
 
-    pub fn source_with(&self, more: serde_json::Value) -> Box<dyn Source> {
+    pub(crate) fn source_with(&self, more: serde_json::Value) -> Box<dyn Source> {
         let mut options = serde_json::json!({"url": self.url(), "heartbeat_ms": 200});
         for (name, value) in more.as_object().unwrap() {
             options[name] = value.clone();
@@ -71,38 +71,38 @@ impl Db {
         sources::open("mysql", &options).unwrap()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let base = self.family.url();
         let (scheme, rest) = base.split_once("://").unwrap();
         let server = rest.split('/').next().unwrap();
         format!("{scheme}://{server}/{}", self.name)
     }
 
-    pub async fn drop(mut self) {
+    pub(crate) async fn drop(mut self) {
         self.conn.query_drop(format!("DROP DATABASE {}", self.name)).await.unwrap();
         self.conn.disconnect().await.unwrap();
     }
 }
 
-pub async fn admin(family: Family, database: Option<&str>) -> Conn {
+pub(crate) async fn admin(family: Family, database: Option<&str>) -> Conn {
     let opts = OptsBuilder::from_opts(Opts::from_url(&family.url()).unwrap()).prefer_socket(false).db_name(database);
     Conn::new(opts).await.unwrap()
 }
 
 /// What a run sent.
 #[derive(Debug, Default)]
-pub struct Seen {
-    pub planned: Option<Vec<Option<u64>>>,
-    pub snapshot: Vec<(usize, Row)>,
-    pub snapshot_position: Option<Position>,
-    pub transactions: Vec<Vec<Delta>>,
-    pub positions: Vec<Position>,
-    pub caught_up: bool,
+pub(crate) struct Seen {
+    pub(crate) planned: Option<Vec<Option<u64>>>,
+    pub(crate) snapshot: Vec<(usize, Row)>,
+    pub(crate) snapshot_position: Option<Position>,
+    pub(crate) transactions: Vec<Vec<Delta>>,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) caught_up: bool,
     open: Vec<Delta>,
 }
 
 impl Seen {
-    pub fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::SnapshotPlan { rows } => self.planned = Some(rows),
             Event::Rows { table, rows } => self.snapshot.extend(rows.into_iter().map(|row| (table, row))),
@@ -122,12 +122,12 @@ impl Seen {
     }
 
     /// Where to go on from.
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.positions.last().or(self.snapshot_position.as_ref()).unwrap().clone()
     }
 
     /// The rows of the tables after everything seen, on top of `before`.
-    pub fn state(&self, mut state: State) -> State {
+    pub(crate) fn state(&self, mut state: State) -> State {
         for (table, row) in &self.snapshot {
             *state.entry((*table, row.clone())).or_default() += 1;
         }
@@ -140,10 +140,10 @@ impl Seen {
 }
 
 /// How often each row of each table is there.
-pub type State = BTreeMap<(usize, Row), i64>;
+pub(crate) type State = BTreeMap<(usize, Row), i64>;
 
 /// Runs until everything that is there now has been seen.
-pub async fn run(source: &dyn Source, tables: &[Table], from: Option<Position>) -> Result<Seen, SourceError> {
+pub(crate) async fn run(source: &dyn Source, tables: &[Table], from: Option<Position>) -> Result<Seen, SourceError> {
     let (out, mut events) = mpsc::channel(16);
     let capture = Capture { tables: tables.to_vec(), from, until_caught_up: true };
     let collecting = async {
@@ -157,12 +157,12 @@ pub async fn run(source: &dyn Source, tables: &[Table], from: Option<Position>) 
     ended.map(|()| seen)
 }
 
-pub async fn discover(source: &dyn Source, names: &[&str]) -> Vec<Table> {
+pub(crate) async fn discover(source: &dyn Source, names: &[&str]) -> Vec<Table> {
     source.discover(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).await.unwrap()
 }
 
 /// A row's values by column name, for comparing and for messages of tests.
-pub fn values(table: &Table, row: &Row) -> Vec<(String, String)> {
+pub(crate) fn values(table: &Table, row: &Row) -> Vec<(String, String)> {
     let layout = Layout::new(&table.schema);
     let shown = |datum: Datum| match datum {
         Datum::Text(v) => format!("text {v}"),

@@ -107,7 +107,8 @@ pub(super) fn reason(error: &Error) -> String {
         Error::Server(e) => format!("{} (error {})", e.message, e.code),
         Error::Driver(DriverError::ConnectionClosed) => "the connection was closed".into(),
         Error::Io(IoError::Io(e)) => e.to_string(),
-        Error::Driver(e) if matches!(e, DriverError::FromRow { .. } | DriverError::FromValue { .. }) => "an unexpected answer".into(),
+        // These would print values.
+        Error::Driver(DriverError::FromRow { .. } | DriverError::FromValue { .. }) => "an unexpected answer".into(),
         Error::Driver(e) => e.to_string(),
         other => other.to_string(),
     }

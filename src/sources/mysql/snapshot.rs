@@ -50,10 +50,9 @@ pub(super) async fn read(
         let planner = planner.take();
         readers.spawn(async move {
             let mut reader = PartReader { tables: &tables, out: &out, writer, pace };
-            match planner {
-                // The first connection plans; what the channel cannot hold it reads itself.
-                Some(parts_in) => reader.plan(&mut conn, parts_in).await?,
-                None => {}
+            // The first connection plans; what the channel cannot hold it reads itself.
+            if let Some(parts_in) = planner {
+                reader.plan(&mut conn, parts_in).await?;
             }
             reader.work(&mut conn, &parts).await?;
             let _ = conn.query_drop("ROLLBACK").await;

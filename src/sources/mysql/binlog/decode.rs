@@ -195,23 +195,33 @@ const FRACTION_UNIT: [u32; 4] = [0, 10_000, 100, 1];
 
 fn push(writer: &mut ValueWriter, row: &mut RowBuilder, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let width = field.width;
-    let value_error = |error| DecodeError::Value { column: field.name.clone(), error };
-    let pushed = match &field.kind {
-        ColumnKind::Int { unsigned: true, .. } => return Ok(row.push(Datum::UInt(bytes.le(width)?))),
+    let datum = match field.kind {
+        ColumnKind::Int { unsigned: true, .. } => Datum::UInt(bytes.le(width)?),
         ColumnKind::Int { .. } => {
             let spare = 64 - 8 * width as u32;
-            return Ok(row.push(Datum::Int(((bytes.le(width)? << spare) as i64) >> spare)));
+            Datum::Int(((bytes.le(width)? << spare) as i64) >> spare)
         }
-        ColumnKind::Bool => return Ok(row.push(Datum::Bool(bytes.u8()? != 0))),
-        ColumnKind::Bit => return Ok(row.push(Datum::UInt(bytes.be(width)?))),
-        ColumnKind::Year => {
-            let year = bytes.u8()? as u64;
-            return Ok(row.push(Datum::UInt(if year == 0 { 0 } else { 1900 + year })));
-        }
-        ColumnKind::Float => return Ok(row.push(Datum::Float32(f32::from_le_bytes(bytes.array()?)))),
-        ColumnKind::Double => return Ok(row.push(Datum::Float64(f64::from_le_bytes(bytes.array()?)))),
-        ColumnKind::Decimal { precision, scale } => return Ok(row.push(decimal(bytes, *precision, *scale)?)),
-        ColumnKind::Time { .. } => return Ok(row.push(Datum::Time(time(bytes, width)?))),
+        ColumnKind::Bool => Datum::Bool(bytes.u8()? != 0),
+        ColumnKind::Bit => Datum::UInt(bytes.be(width)?),
+        ColumnKind::Year => match bytes.u8()? {
+            0 => Datum::UInt(0),
+            year => Datum::UInt(1900 + year as u64),
+        },
+        ColumnKind::Float => Datum::Float32(f32::from_le_bytes(bytes.array()?)),
+        ColumnKind::Double => Datum::Float64(f64::from_le_bytes(bytes.array()?)),
+        ColumnKind::Decimal { precision, scale } => decimal(bytes, precision, scale)?,
+        ColumnKind::Time { .. } => Datum::Time(time(bytes, width)?),
+        ColumnKind::Binary => Datum::Binary(sized(bytes, width)?),
+        _ => return write(writer, row, field, bytes),
+    };
+    row.push(datum);
+    Ok(())
+}
+
+/// The values whose meaning is the [`ValueWriter`]'s to say.
+fn write(writer: &mut ValueWriter, row: &mut RowBuilder, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
+    let width = field.width;
+    let written = match &field.kind {
         ColumnKind::Date => {
             let packed = bytes.le(3)?;
             let (year, month, day) = ((packed >> 9) as u16, (packed >> 5 & 15) as u8, (packed & 31) as u8);
@@ -225,20 +235,26 @@ fn push(writer: &mut ValueWriter, row: &mut RowBuilder, field: &Field, bytes: &m
         }
         ColumnKind::Text(charset) => writer.text(row, *charset, sized(bytes, width)?),
         ColumnKind::JsonText(charset) => writer.json_text(row, *charset, sized(bytes, width)?),
-        ColumnKind::Binary => return Ok(row.push(Datum::Binary(sized(bytes, width)?))),
+        ColumnKind::Json => writer.json(row, &jsonb::to_text(sized(bytes, width)?).map_err(DecodeError::Malformed)?),
         ColumnKind::FixedBinary { length } => writer.padded(row, *length, sized(bytes, width)?),
         ColumnKind::Enum { labels, .. } => writer.enumeration(row, labels, bytes.le(width)?),
         ColumnKind::Set { labels, .. } => writer.set(row, labels, bytes.le(width)?),
-        ColumnKind::Json => {
-            let text = jsonb::to_text(sized(bytes, width)?).map_err(DecodeError::Malformed)?;
-            return Ok(row.push(Datum::Json(&text)));
-        }
         ColumnKind::Geometry => writer.geometry(row, sized(bytes, width)?),
         ColumnKind::Uuid => writer.uuid(row, &zero_padded(sized(bytes, width)?)?),
         ColumnKind::Inet6 => writer.inet6(row, &zero_padded(sized(bytes, width)?)?),
         ColumnKind::Inet4 => writer.inet4(row, &zero_padded(sized(bytes, width)?)?),
+        // Pushed as they are.
+        ColumnKind::Int { .. }
+        | ColumnKind::Bool
+        | ColumnKind::Bit
+        | ColumnKind::Year
+        | ColumnKind::Float
+        | ColumnKind::Double
+        | ColumnKind::Decimal { .. }
+        | ColumnKind::Time { .. }
+        | ColumnKind::Binary => Ok(()),
     };
-    pushed.map_err(value_error)
+    written.map_err(|error| DecodeError::Value { column: field.name.clone(), error })
 }
 
 fn sized<'a>(bytes: &mut Bytes<'a>, width: usize) -> Result<&'a [u8], Truncated> {
