@@ -4,6 +4,7 @@
 //! its [`Position`]. Elsewhere: engine time (`run::ingest`), retrying and backing off (`run`).
 
 pub mod file;
+mod mysql;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -111,12 +112,13 @@ pub trait Source: Send + Sync {
 }
 
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[file::KIND];
+pub const KINDS: &[Kind] = &[file::KIND, mysql::MYSQL, mysql::MARIADB];
 
 /// A source of this kind with these options (checked against [`KINDS`]; paths absolute).
 pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
     match kind {
         "file" => Ok(Box::new(file::FileSource::new(options)?)),
+        "mysql" | "mariadb" => mysql::open(options),
         _ => unreachable!("`spec` lets only known kinds through, not `{kind}`"),
     }
 }

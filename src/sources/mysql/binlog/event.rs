@@ -1,0 +1,260 @@
+//! One event of a binary log, taken apart as far as its kind needs; the same for both servers and for recorded files.
+//!
+//! The formats are those of MySQL's `libs/mysql/binlog/event` and MariaDB's `sql/log_event.h` and
+//! <https://mariadb.com/kb/en/replication-protocol/>.
+
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+use mysql_common::binlog::consts::BinlogChecksumAlg;
+use mysql_common::binlog::events::{Event, GtidEvent};
+
+use super::bytes::{Bytes, Truncated};
+use super::gtid::NotGtids;
+
+/// Kinds of events, by their number.
+pub(crate) mod kind {
+    pub(crate) const QUERY: u8 = 2;
+    pub(crate) const STOP: u8 = 3;
+    pub(crate) const ROTATE: u8 = 4;
+    pub(crate) const INTVAR: u8 = 5;
+    pub(crate) const RAND: u8 = 13;
+    pub(crate) const USER_VAR: u8 = 14;
+    pub(crate) const FORMAT_DESCRIPTION: u8 = 15;
+    pub(crate) const XID: u8 = 16;
+    pub(crate) const TABLE_MAP: u8 = 19;
+    pub(crate) const WRITE_ROWS_V1: u8 = 23;
+    pub(crate) const DELETE_ROWS_V1: u8 = 25;
+    pub(crate) const INCIDENT: u8 = 26;
+    pub(crate) const HEARTBEAT: u8 = 27;
+    pub(crate) const ROWS_QUERY: u8 = 29;
+    pub(crate) const WRITE_ROWS: u8 = 30;
+    pub(crate) const DELETE_ROWS: u8 = 32;
+    pub(crate) const GTID: u8 = 33;
+    pub(crate) const ANONYMOUS_GTID: u8 = 34;
+    pub(crate) const PREVIOUS_GTIDS: u8 = 35;
+    pub(crate) const TRANSACTION_CONTEXT: u8 = 36;
+    pub(crate) const VIEW_CHANGE: u8 = 37;
+    pub(crate) const XA_PREPARE: u8 = 38;
+    pub(crate) const PARTIAL_UPDATE_ROWS: u8 = 39;
+    pub(crate) const TRANSACTION_PAYLOAD: u8 = 40;
+    pub(crate) const HEARTBEAT_2: u8 = 41;
+    pub(crate) const TAGGED_GTID: u8 = 42;
+    pub(crate) const MARIADB_ANNOTATE: u8 = 160;
+    pub(crate) const MARIADB_CHECKPOINT: u8 = 161;
+    pub(crate) const MARIADB_GTID: u8 = 162;
+    pub(crate) const MARIADB_GTID_LIST: u8 = 163;
+    pub(crate) const MARIADB_START_ENCRYPTION: u8 = 164;
+    pub(crate) const MARIADB_QUERY_COMPRESSED: u8 = 165;
+    pub(crate) const MARIADB_WRITE_ROWS_COMPRESSED_V1: u8 = 166;
+    pub(crate) const MARIADB_DELETE_ROWS_COMPRESSED: u8 = 171;
+}
+
+/// Not written to the log but made up by the server for this connection.
+pub(crate) const FLAG_ARTIFICIAL: u16 = 0x20;
+/// A reader that does not know the event may pass it over.
+pub(crate) const FLAG_IGNORABLE: u16 = 0x80;
+
+/// Why an event cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EventError {
+    #[error("an event is malformed: {0}")]
+    Malformed(&'static str),
+    #[error(transparent)]
+    Truncated(#[from] Truncated),
+}
+
+/// An event without its checksum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawEvent<'a> {
+    pub(crate) kind: u8,
+    /// Seconds since 1970.
+    pub(crate) timestamp: u32,
+    pub(crate) server_id: u32,
+    /// With header and checksum.
+    pub(crate) size: u32,
+    /// The low 32 bits of the offset after the event; 0 where it has none.
+    pub(crate) next_offset: u32,
+    pub(crate) flags: u16,
+    pub(crate) body: &'a [u8],
+    /// Out of a compressed transaction.
+    pub(crate) is_inner: bool,
+}
+
+impl<'a> RawEvent<'a> {
+    pub(crate) fn of(event: &'a Event) -> RawEvent<'a> {
+        let header = event.header();
+        RawEvent {
+            kind: header.event_type_raw(),
+            timestamp: header.timestamp(),
+            server_id: header.server_id(),
+            size: header.event_size(),
+            next_offset: header.log_pos(),
+            flags: header.flags_raw(),
+            body: event.data(),
+            is_inner: !event.footer().get_checksum_enabled(),
+        }
+    }
+
+    pub(crate) fn is_artificial(&self) -> bool {
+        self.flags & FLAG_ARTIFICIAL != 0
+    }
+}
+
+/// Whether an event is as it was written: its checksum is right, or it has none.
+pub(crate) fn is_intact(event: &Event) -> bool {
+    let footer = event.footer();
+    match footer.get_checksum_alg() {
+        Ok(Some(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32)) if footer.get_checksum_enabled() => {
+            let expected = event.checksum().map(u32::from_le_bytes);
+            expected == Some(event.calc_checksum(BinlogChecksumAlg::BINLOG_CHECKSUM_ALG_CRC32))
+        }
+        Ok(_) => true,
+        Err(_) => false,
+    }
+}
+
+/// A statement in the log.
+#[derive(Debug)]
+pub(crate) struct Query<'a> {
+    /// The session's default database.
+    pub(crate) database: &'a [u8],
+    pub(crate) text: std::borrow::Cow<'a, [u8]>,
+}
+
+pub(crate) fn query<'a>(event: &RawEvent<'a>) -> Result<Query<'a>, EventError> {
+    let mut body = Bytes(event.body);
+    body.take(8)?;
+    let database_length = body.u8()? as usize;
+    body.u16()?;
+    let status_length = body.u16()? as usize;
+    body.take(status_length)?;
+    let database = body.take(database_length)?;
+    body.u8()?;
+    let text = match event.kind {
+        kind::MARIADB_QUERY_COMPRESSED => uncompress(body.0)?.into(),
+        _ => body.0.into(),
+    };
+    Ok(Query { database, text })
+}
+
+/// The file that comes next, and the offset in it.
+pub(crate) fn rotate(body: &[u8]) -> Result<(&[u8], u64), EventError> {
+    let mut body = Bytes(body);
+    let offset = body.u64()?;
+    Ok((body.0, offset))
+}
+
+/// The begin of a transaction at MySQL.
+#[derive(Debug)]
+pub(crate) struct MysqlGtid {
+    pub(crate) uuid: [u8; 16],
+    pub(crate) tag: String,
+    /// 0 for an anonymous transaction.
+    pub(crate) number: u64,
+    pub(crate) committed_ms: Option<u64>,
+}
+
+pub(crate) fn mysql_gtid(event: &Event) -> Result<MysqlGtid, EventError> {
+    let gtid: GtidEvent = event.read_event().map_err(|_| EventError::Malformed("a GTID"))?;
+    let tag = gtid.tag().map_or(String::new(), |tag| tag.as_str().to_string());
+    let committed_micros = gtid.immediate_commit_timestamp();
+    let committed_ms = (committed_micros > 0).then_some(committed_micros / 1000);
+    Ok(MysqlGtid { uuid: gtid.sid(), tag, number: gtid.gno(), committed_ms })
+}
+
+/// The begin of a transaction, or a statement that stands alone, at MariaDB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MariadbGtid {
+    pub(crate) domain: u32,
+    pub(crate) sequence: u64,
+    flags: u8,
+}
+
+impl MariadbGtid {
+    /// One statement follows, and nothing ends it.
+    pub(crate) fn is_standalone(self) -> bool {
+        self.flags & 1 != 0
+    }
+}
+
+pub(crate) fn mariadb_gtid(body: &[u8]) -> Result<MariadbGtid, EventError> {
+    let mut body = Bytes(body);
+    Ok(MariadbGtid { sequence: body.u64()?, domain: body.u32()?, flags: body.u8()? })
+}
+
+/// Which images a row event has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowsKind {
+    Write,
+    Update,
+    Delete,
+}
+
+/// A row event, its rows still packed.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    pub(crate) kind: RowsKind,
+    pub(crate) column_count: usize,
+    /// A bit per column: present in the only image, or the one before the update.
+    pub(crate) before: &'a [u8],
+    /// The same for the image after an update.
+    pub(crate) after: &'a [u8],
+    pub(crate) rows: std::borrow::Cow<'a, [u8]>,
+}
+
+/// The table id that a table map or row event begins with.
+pub(crate) fn table_id(body: &[u8]) -> Result<u64, EventError> {
+    Ok(Bytes(body).le(6)?)
+}
+
+/// A row event of any version, also a compressed one of MariaDB; `None` for other kinds.
+pub(crate) fn rows<'a>(event: &RawEvent<'a>) -> Result<Option<Rows<'a>>, EventError> {
+    let Some((kind, has_extra, compressed)) = rows_kind(event.kind) else { return Ok(None) };
+    let mut body = Bytes(event.body);
+    body.take(8)?;
+    if has_extra {
+        let extra = (body.u16()? as usize).checked_sub(2).ok_or(EventError::Malformed("the extra data of a row event"))?;
+        body.take(extra)?;
+    }
+    let column_count = body.lenenc()? as usize;
+    let bitmap = column_count.div_ceil(8);
+    let before = body.take(bitmap)?;
+    let after = if kind == RowsKind::Update { body.take(bitmap)? } else { before };
+    let rows = if compressed { uncompress(body.0)?.into() } else { body.0.into() };
+    Ok(Some(Rows { kind, column_count, before, after, rows }))
+}
+
+fn rows_kind(kind: u8) -> Option<(RowsKind, bool, bool)> {
+    const ORDER: [RowsKind; 3] = [RowsKind::Write, RowsKind::Update, RowsKind::Delete];
+    match kind {
+        kind::WRITE_ROWS_V1..=kind::DELETE_ROWS_V1 => Some((ORDER[(kind - kind::WRITE_ROWS_V1) as usize], false, false)),
+        kind::WRITE_ROWS..=kind::DELETE_ROWS => Some((ORDER[(kind - kind::WRITE_ROWS) as usize], true, false)),
+        kind::MARIADB_WRITE_ROWS_COMPRESSED_V1..=kind::MARIADB_DELETE_ROWS_COMPRESSED => {
+            let offset = kind - kind::MARIADB_WRITE_ROWS_COMPRESSED_V1;
+            Some((ORDER[(offset % 3) as usize], offset >= 3, true))
+        }
+        _ => None,
+    }
+}
+
+/// MariaDB's compressed form: a byte of flags (80, the algorithm, the number of length bytes), the length, big endian, a zlib stream.
+fn uncompress(bytes: &[u8]) -> Result<Vec<u8>, EventError> {
+    const BAD: EventError = EventError::Malformed("compressed data");
+    let mut bytes = Bytes(bytes);
+    let header = bytes.u8()?;
+    if header & 0xf0 != 0x80 {
+        return Err(BAD);
+    }
+    let length_bytes = (header & 7) as usize;
+    let length = bytes.be(length_bytes)? as usize;
+    let mut out = Vec::with_capacity(length.min(64 << 20));
+    ZlibDecoder::new(bytes.0).take(length as u64 + 1).read_to_end(&mut out).map_err(|_| BAD)?;
+    if out.len() == length { Ok(out) } else { Err(BAD) }
+}
+
+impl From<NotGtids> for EventError {
+    fn from(_: NotGtids) -> EventError {
+        EventError::Malformed("a GTID")
+    }
+}

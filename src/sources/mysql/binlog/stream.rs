@@ -1,0 +1,238 @@
+//! Follows a server's log: asks for it from a position, hands every event to the [`Assembler`], and sends what comes of it.
+//!
+//! The server is made to speak at least once per heartbeat; a silence of `read_timeout_ms` is a dead connection. Every end of the stream,
+//! also an orderly one, is transient: the caller asks again from the last position.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use mysql_async::prelude::Queryable;
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error, ServerError};
+
+use super::assemble::{Assembler, Step};
+use super::gtid::GtidPosition;
+use super::transaction::Transaction;
+use crate::sources::mysql::connect::{connect, query_error, transient};
+use crate::sources::mysql::options::MysqlOptions;
+use crate::sources::mysql::position::LogPosition;
+use crate::sources::mysql::server::{Flavour, Server};
+use crate::sources::{Event, EventSender, SourceError};
+
+const DOING: &str = "reading the log";
+/// How often a position without changes is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// The engine hung up: the end of a run, and no error.
+pub(crate) struct HungUp;
+
+pub(crate) enum Ended {
+    HungUp,
+    CaughtUp,
+    Failed(SourceError),
+}
+
+impl From<HungUp> for Ended {
+    fn from(_: HungUp) -> Ended {
+        Ended::HungUp
+    }
+}
+
+impl From<SourceError> for Ended {
+    fn from(error: SourceError) -> Ended {
+        Ended::Failed(error)
+    }
+}
+
+/// Sends the events of a source, and when its past is through.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    pub(crate) out: EventSender,
+    /// What is to be reached for [`Event::CaughtUp`]; `None` once it was.
+    pub(crate) end: Option<LogPosition>,
+    pub(crate) until_caught_up: bool,
+    told: Instant,
+    untold: bool,
+}
+
+impl Outlet {
+    pub(crate) fn new(out: EventSender, end: Option<LogPosition>, until_caught_up: bool) -> Outlet {
+        Outlet { out, end, until_caught_up, told: Instant::now(), untold: false }
+    }
+
+    pub(crate) async fn send(&self, event: Event) -> Result<(), HungUp> {
+        self.out.send(event).await.map_err(|_| HungUp)
+    }
+
+    /// Sends what a step brought.
+    pub(crate) async fn step(&mut self, step: Step, position: &LogPosition) -> Result<(), Ended> {
+        match step {
+            Step::Nothing => return Ok(()),
+            Step::Moved { committed_ms } => {
+                self.untold = true;
+                if self.told.elapsed() >= PROGRESS_EVERY {
+                    self.tell(position, committed_ms).await?;
+                }
+            }
+            Step::Committed { changes, committed_ms } => {
+                self.changes(changes).await?;
+                self.send(Event::Commit { position: position.to_position(), committed_ms }).await?;
+                self.told = Instant::now();
+                self.untold = false;
+            }
+        }
+        self.check_end(position).await
+    }
+
+    /// Sends [`Event::CaughtUp`] where the end is reached.
+    pub(crate) async fn check_end(&mut self, position: &LogPosition) -> Result<(), Ended> {
+        if self.end.as_ref().is_some_and(|end| position.reaches(end)) {
+            self.end = None;
+            if self.untold {
+                self.tell(position, None).await?;
+            }
+            self.send(Event::CaughtUp).await?;
+            if self.until_caught_up {
+                return Err(Ended::CaughtUp);
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, position: &LogPosition, committed_ms: Option<u64>) -> Result<(), HungUp> {
+        self.send(Event::Progress { position: position.to_position(), committed_ms }).await?;
+        self.told = Instant::now();
+        self.untold = false;
+        Ok(())
+    }
+
+    async fn changes(&mut self, changes: Transaction) -> Result<(), Ended> {
+        let on_disk = |e: std::io::Error| SourceError::Transient { message: format!("a large transaction cannot be read back: {e}") };
+        let mut batches = changes.into_batches().map_err(on_disk)?;
+        loop {
+            let batch = batches.next_batch().map_err(on_disk)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.send(Event::Changes(batch)).await?;
+        }
+    }
+
+    /// When a position that was not told yet is due.
+    fn due(&self) -> Option<Duration> {
+        self.untold.then(|| PROGRESS_EVERY.saturating_sub(self.told.elapsed()))
+    }
+}
+
+/// Reads the log from the assembler's position on, until the engine hangs up, the end is reached, or something fails.
+pub(crate) async fn follow(options: &MysqlOptions, server: &Server, assembler: &mut Assembler, outlet: &mut Outlet) -> Ended {
+    match follow_inner(options, server, assembler, outlet).await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
+    }
+}
+
+enum Never {}
+
+async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut Assembler, outlet: &mut Outlet) -> Result<Never, Ended> {
+    outlet.check_end(assembler.position()).await?;
+    let mut stream = open(options, server, assembler.position()).await?;
+    let read_timeout = Duration::from_millis(options.read_timeout_ms);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = tokio::time::timeout(read_timeout, stream.next()) => event,
+            () = tokio::time::sleep(outlet.due().unwrap_or(read_timeout)), if outlet.due().is_some() => {
+                outlet.tell(assembler.position(), None).await?;
+                continue;
+            }
+            () = outlet.out.closed() => return Err(Ended::HungUp),
+        };
+        let event = match event {
+            Err(_) => return Err(silent(options).into()),
+            Ok(None) => return Err(SourceError::Transient { message: format!("{DOING}: the server ended the connection") }.into()),
+            Ok(Some(Err(error))) => return Err(stream_error(assembler.position(), error).into()),
+            Ok(Some(Ok(event))) => event,
+        };
+        let step = assembler.next(&event)?;
+        outlet.step(step, assembler.position()).await?;
+    }
+}
+
+fn silent(options: &MysqlOptions) -> SourceError {
+    SourceError::Transient { message: format!("{DOING}: the server was silent for {} ms", options.read_timeout_ms) }
+}
+
+/// Connects and asks for the log.
+async fn open(options: &MysqlOptions, server: &Server, from: &LogPosition) -> Result<BinlogStream, SourceError> {
+    let mut conn = connect(options).await?;
+    let heartbeat_ns = options.heartbeat_ms * 1_000_000;
+    run(&mut conn, &format!("SET @master_heartbeat_period={heartbeat_ns}, @source_heartbeat_period={heartbeat_ns}")).await?;
+    let server_id = options.server_id.unwrap_or_else(made_up_id);
+    let file = from.file.clone();
+    let mut request = BinlogStreamRequest::new(server_id);
+    match (&from.gtid, server.flavour) {
+        (Some(GtidPosition::Mysql(set)), Flavour::Mysql) if server.has_gtids => {
+            run(&mut conn, "SET @replica_uuid=UUID(), @slave_uuid=@replica_uuid").await?;
+            let sids = set.sids().map_err(|_| not_this_server(from))?;
+            request = request.with_gtid().with_gtid_set(sids);
+        }
+        (Some(GtidPosition::Mariadb(set)), Flavour::Mariadb) => {
+            run(&mut conn, "SET @mariadb_slave_capability=4, @slave_gtid_strict_mode=0, @slave_gtid_ignore_duplicates=0").await?;
+            run(&mut conn, &format!("SET @slave_connect_state='{set}'")).await?;
+        }
+        _ => {
+            let file = file.as_ref().filter(|_| from.server == server.identity && from.flavour == server.flavour);
+            let file = file.ok_or_else(|| not_this_server(from))?;
+            if file.offset > u32::MAX as u64 {
+                return Err(SourceError::Stopped {
+                    message: format!("the offset {} of the log is beyond what the server can be asked for without GTIDs", file.offset),
+                    help: Some("switch GTIDs on at the server, or keep max_binlog_size at 1 GB and transactions below 4 GB".into()),
+                });
+            }
+            match server.flavour {
+                Flavour::Mysql => run(&mut conn, "SET @replica_uuid=UUID(), @slave_uuid=@replica_uuid").await?,
+                Flavour::Mariadb => run(&mut conn, "SET @mariadb_slave_capability=4").await?,
+            }
+            request = request.with_filename(file.file.as_bytes()).with_pos(file.offset);
+            return conn.get_binlog_stream(request).await.map_err(|e| query_error(DOING, e));
+        }
+    }
+    conn.get_binlog_stream(request).await.map_err(|e| query_error(DOING, e))
+}
+
+async fn run(conn: &mut Conn, statement: &str) -> Result<(), SourceError> {
+    conn.query_drop(statement).await.map_err(|e| query_error(DOING, e))
+}
+
+fn not_this_server(from: &LogPosition) -> SourceError {
+    SourceError::Stopped {
+        message: format!("the position `{from}` means nothing at this server, which has no GTIDs for it and is not the one it is of"),
+        help: Some("connect to the server that it was written at, or start with a new state folder".into()),
+    }
+}
+
+/// An id in the upper half, where people do not number their servers; anew each time, so that two readers do not meet.
+fn made_up_id() -> u32 {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    (random as u32) | 0x8000_0000
+}
+
+const FATAL_READING_LOG: u16 = 1236;
+const MARIADB_NEEDS_UNIQUE_ID: u16 = 4052;
+
+fn stream_error(from: &LogPosition, error: Error) -> SourceError {
+    match &error {
+        Error::Server(ServerError { code: MARIADB_NEEDS_UNIQUE_ID, message, .. }) => {
+            SourceError::Transient { message: format!("{DOING}: {message}; another reader has the same `server_id`") }
+        }
+        Error::Server(ServerError { code: FATAL_READING_LOG, message, .. }) if message.contains("same server") => {
+            SourceError::Transient { message: format!("{DOING}: {message}; another reader has the same `server_id`") }
+        }
+        Error::Server(ServerError { code: FATAL_READING_LOG, message, .. }) => SourceError::Stopped {
+            message: format!("the server cannot give its log from `{from}` on: {message}"),
+            help: Some("if it was purged, start with a new state folder, and keep the log longer (binlog_expire_logs_seconds)".into()),
+        },
+        _ => transient(DOING, error),
+    }
+}

@@ -1,0 +1,213 @@
+//! The server's charsets: which one a column has, and its bytes as text.
+//!
+//! Single-byte charsets go through the server's own tables (`charset_tables`), Unicode ones are decoded here, the multi-byte Asian ones
+//! by `encoding_rs`. Bytes that a charset does not have become U+FFFD. A charset that is not listed is refused when a table is
+//! looked at, by name.
+
+use std::str::FromStr;
+
+use encoding_rs::Encoding;
+
+use super::charset_tables as tables;
+
+/// How text is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Charset {
+    Utf8,
+    Ascii,
+    /// The characters of the bytes 80 to FF.
+    SingleByte(&'static str),
+    /// UTF-16 and UCS-2.
+    Utf16 {
+        big_endian: bool,
+    },
+    /// Big endian.
+    Utf32,
+    MultiByte(&'static Encoding),
+}
+
+impl FromStr for Charset {
+    type Err = ();
+
+    /// The charset of this name at the server.
+    fn from_str(name: &str) -> Result<Charset, ()> {
+        Ok(match name {
+            "utf8mb4" | "utf8mb3" | "utf8" => Charset::Utf8,
+            "ascii" => Charset::Ascii,
+            "ucs2" | "utf16" => Charset::Utf16 { big_endian: true },
+            "utf16le" => Charset::Utf16 { big_endian: false },
+            "utf32" => Charset::Utf32,
+            "sjis" | "cp932" => Charset::MultiByte(encoding_rs::SHIFT_JIS),
+            "ujis" | "eucjpms" => Charset::MultiByte(encoding_rs::EUC_JP),
+            "gbk" | "gb2312" => Charset::MultiByte(encoding_rs::GBK),
+            "gb18030" => Charset::MultiByte(encoding_rs::GB18030),
+            "big5" => Charset::MultiByte(encoding_rs::BIG5),
+            "euckr" => Charset::MultiByte(encoding_rs::EUC_KR),
+            _ => Charset::SingleByte(single_byte(name).ok_or(())?),
+        })
+    }
+}
+
+fn single_byte(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "armscii8" => tables::ARMSCII8,
+        "cp1250" => tables::CP1250,
+        "cp1251" => tables::CP1251,
+        "cp1256" => tables::CP1256,
+        "cp1257" => tables::CP1257,
+        "cp850" => tables::CP850,
+        "cp852" => tables::CP852,
+        "cp866" => tables::CP866,
+        "dec8" => tables::DEC8,
+        "geostd8" => tables::GEOSTD8,
+        "greek" => tables::GREEK,
+        "hebrew" => tables::HEBREW,
+        "hp8" => tables::HP8,
+        "keybcs2" => tables::KEYBCS2,
+        "koi8r" => tables::KOI8R,
+        "koi8u" => tables::KOI8U,
+        "latin1" => tables::LATIN1,
+        "latin2" => tables::LATIN2,
+        "latin5" => tables::LATIN5,
+        "latin7" => tables::LATIN7,
+        "macce" => tables::MACCE,
+        "macroman" => tables::MACROMAN,
+        "tis620" => tables::TIS620,
+        _ => return None,
+    })
+}
+
+impl Charset {
+    /// The bytes as text; in `scratch` where they are not UTF-8 already.
+    pub(crate) fn decode<'a>(self, bytes: &'a [u8], scratch: &'a mut String) -> &'a str {
+        match self {
+            Charset::Utf8 => match std::str::from_utf8(bytes) {
+                Ok(text) => return text,
+                Err(_) => *scratch = String::from_utf8_lossy(bytes).into_owned(),
+            },
+            Charset::Utf16 { big_endian } => {
+                scratch.clear();
+                let units = bytes.chunks_exact(2).map(|pair| match big_endian {
+                    true => u16::from_be_bytes([pair[0], pair[1]]),
+                    false => u16::from_le_bytes([pair[0], pair[1]]),
+                });
+                scratch.extend(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+            }
+            Charset::Utf32 => {
+                scratch.clear();
+                let points = bytes.chunks_exact(4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]));
+                scratch.extend(points.map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)));
+            }
+            Charset::Ascii | Charset::SingleByte(_) | Charset::MultiByte(_) => {
+                // All of these have ASCII in their lower half.
+                if bytes.is_ascii()
+                    && let Ok(text) = std::str::from_utf8(bytes)
+                {
+                    return text;
+                }
+                scratch.clear();
+                match self {
+                    Charset::SingleByte(upper) => scratch.extend(bytes.iter().map(|&b| single(upper, b))),
+                    Charset::MultiByte(encoding) => scratch.push_str(&encoding.decode_without_bom_handling(bytes).0),
+                    _ => scratch.extend(bytes.iter().map(|&b| if b < 0x80 { b as char } else { char::REPLACEMENT_CHARACTER })),
+                }
+            }
+        }
+        scratch
+    }
+
+    /// The charset's name at the server of a collation's id, as row events carry it; `binary` for 63.
+    ///
+    /// From `information_schema.collations` of MariaDB 10.11 and MySQL 9. Ids of 1024 to 2047 are MariaDB's NOPAD twins.
+    pub(crate) fn name_of_collation(id: u32) -> Option<&'static str> {
+        Some(match id {
+            1 | 84 => "big5",
+            2 | 9 | 21 | 27 | 77 => "latin2",
+            3 | 69 => "dec8",
+            4 | 80 => "cp850",
+            5 | 8 | 15 | 31 | 47..=49 | 94 => "latin1",
+            6 | 72 => "hp8",
+            7 | 74 => "koi8r",
+            10 | 82 => "swe7",
+            11 | 65 => "ascii",
+            12 | 91 => "ujis",
+            13 | 88 => "sjis",
+            14 | 23 | 50..=52 => "cp1251",
+            16 | 71 => "hebrew",
+            18 | 89 => "tis620",
+            19 | 85 => "euckr",
+            20 | 41 | 42 | 79 => "latin7",
+            22 | 75 => "koi8u",
+            24 | 86 => "gb2312",
+            25 | 70 => "greek",
+            26 | 34 | 44 | 66 | 99 => "cp1250",
+            28 | 87 => "gbk",
+            29 | 58 | 59 => "cp1257",
+            30 | 78 => "latin5",
+            32 | 64 => "armscii8",
+            33 | 76 | 83 | 192..=223 | 576..=607 | 2048..=2303 => "utf8mb3",
+            35 | 90 | 128..=159 | 640..=671 | 2560..=2815 => "ucs2",
+            36 | 68 => "cp866",
+            37 | 73 => "keybcs2",
+            38 | 43 => "macce",
+            39 | 53 => "macroman",
+            40 | 81 => "cp852",
+            45 | 46 | 224..=247 | 255..=323 | 608..=639 | 2304..=2559 => "utf8mb4",
+            54 | 55 | 101..=124 | 672..=703 | 2816..=3071 => "utf16",
+            56 | 62 => "utf16le",
+            57 | 67 => "cp1256",
+            60 | 61 | 160..=183 | 736..=767 | 3072..=3327 => "utf32",
+            63 => "binary",
+            92 | 93 => "geostd8",
+            95 | 96 => "cp932",
+            97 | 98 => "eucjpms",
+            248..=250 => "gb18030",
+            1024..=2047 => return Charset::name_of_collation(id - 1024),
+            _ => return None,
+        })
+    }
+}
+
+/// A table has 128 characters of at most 3 bytes, so finding one is a short walk; text outside of ASCII is rare in these charsets.
+fn single(upper: &str, byte: u8) -> char {
+    match byte {
+        ..0x80 => byte as char,
+        _ => upper.chars().nth(byte as usize - 0x80).unwrap_or(char::REPLACEMENT_CHARACTER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(charset: &str, bytes: &[u8]) -> String {
+        charset.parse::<Charset>().unwrap().decode(bytes, &mut String::new()).to_string()
+    }
+
+    #[test]
+    fn each_kind_of_charset_decodes() {
+        assert_eq!(decode("utf8mb4", "žluť 😀".as_bytes()), "žluť 😀");
+        assert_eq!(decode("latin1", b"caf\xe9 \x80\x81"), "café €\u{81}");
+        assert_eq!(decode("latin2", b"\xbelu\xbb"), "žluť");
+        assert_eq!(decode("cp1251", b"\xc6"), "Ж");
+        assert_eq!(decode("ucs2", b"\x04\x36\x4e\x2d"), "ж中");
+        assert_eq!(decode("utf16", b"\xd8\x3d\xde\x00"), "😀");
+        assert_eq!(decode("utf16le", b"\x3d\xd8\x00\xde"), "😀");
+        assert_eq!(decode("utf32", b"\x00\x01\xf6\x00"), "😀");
+        assert_eq!(decode("sjis", b"\x93\xfa\x96\x7b"), "日本");
+        assert_eq!(decode("gbk", b"\xd6\xd0"), "中");
+        assert_eq!(decode("ascii", b"a\xff"), "a\u{fffd}");
+        assert_eq!(decode("utf8mb3", b"a\xff"), "a\u{fffd}");
+        assert!("klingon".parse::<Charset>().is_err());
+    }
+
+    #[test]
+    fn every_table_has_its_128_characters() {
+        for id in 0..256 {
+            let Some(name) = Charset::name_of_collation(id) else { continue };
+            if let Ok(Charset::SingleByte(upper)) = name.parse() {
+                assert_eq!(upper.chars().count(), 128, "{name}");
+            }
+        }
+    }
+}

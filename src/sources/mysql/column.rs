@@ -1,0 +1,97 @@
+//! What a column of a MySQL or MariaDB table is, as far as reading its values needs it.
+//!
+//! Made from `information_schema` (`schema`) or from a table map event of a recorded log (`recorded`), read by both ways in.
+
+use super::charset::Charset;
+use super::values::ZeroDates;
+use crate::value::Type;
+
+/// A column's type at the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ColumnKind {
+    /// `bytes`: 1, 2, 3, 4 or 8.
+    Int {
+        bytes: u8,
+        unsigned: bool,
+    },
+    /// TINYINT(1), where the spec asks for it.
+    Bool,
+    Bit,
+    Year,
+    Float,
+    Double,
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    Date,
+    DateTime {
+        fsp: u8,
+    },
+    Timestamp {
+        fsp: u8,
+    },
+    Time {
+        fsp: u8,
+    },
+    Text(Charset),
+    /// VARBINARY, the BLOBs, VECTOR.
+    Binary,
+    /// BINARY(length).
+    FixedBinary {
+        length: usize,
+    },
+    /// The labels, decoded, and the charset in which a `SELECT` gives them.
+    Enum {
+        labels: Vec<String>,
+        charset: Charset,
+    },
+    Set {
+        labels: Vec<String>,
+        charset: Charset,
+    },
+    /// MySQL's own binary JSON.
+    Json,
+    /// JSON held as text (MariaDB).
+    JsonText(Charset),
+    Geometry,
+    Uuid,
+    Inet4,
+    Inet6,
+}
+
+impl ColumnKind {
+    /// The type that its values have for us.
+    pub(crate) fn ty(&self, zero_dates: ZeroDates) -> Type {
+        let dates_are_text = zero_dates == ZeroDates::Text;
+        match *self {
+            ColumnKind::Int { bytes: 1, unsigned: false } => Type::Int8,
+            ColumnKind::Int { bytes: 2, unsigned: false } => Type::Int16,
+            ColumnKind::Int { bytes: 3 | 4, unsigned: false } => Type::Int32,
+            ColumnKind::Int { unsigned: false, .. } => Type::Int64,
+            ColumnKind::Int { bytes: 1, unsigned: true } => Type::UInt8,
+            ColumnKind::Int { bytes: 2, unsigned: true } | ColumnKind::Year => Type::UInt16,
+            ColumnKind::Int { bytes: 3 | 4, unsigned: true } => Type::UInt32,
+            ColumnKind::Int { unsigned: true, .. } | ColumnKind::Bit => Type::UInt64,
+            ColumnKind::Bool => Type::Bool,
+            ColumnKind::Float => Type::Float32,
+            ColumnKind::Double => Type::Float64,
+            ColumnKind::Decimal { precision, scale } => Type::Decimal { precision, scale },
+            ColumnKind::Date | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } if dates_are_text => Type::Text,
+            ColumnKind::Date => Type::Date,
+            ColumnKind::DateTime { fsp } => Type::DateTime { fsp },
+            ColumnKind::Timestamp { fsp } => Type::Timestamp { fsp },
+            ColumnKind::Time { fsp } => Type::Time { fsp },
+            ColumnKind::Text(_) | ColumnKind::Enum { .. } | ColumnKind::Set { .. } => Type::Text,
+            ColumnKind::Uuid | ColumnKind::Inet4 | ColumnKind::Inet6 => Type::Text,
+            ColumnKind::Binary | ColumnKind::FixedBinary { .. } | ColumnKind::Geometry => Type::Binary,
+            ColumnKind::Json | ColumnKind::JsonText(_) => Type::Json,
+        }
+    }
+
+    /// Whether a value that is not NULL at the server can be NULL here.
+    pub(crate) fn can_turn_null(&self, zero_dates: ZeroDates) -> bool {
+        let is_date = matches!(self, ColumnKind::Date | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. });
+        is_date && zero_dates == ZeroDates::Null
+    }
+}

@@ -1,0 +1,137 @@
+//! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, as a snapshot and then as its binary log tells.
+//!
+//! `schema` says what tables are, `snapshot` reads them as of one place in the log (`snapshot_lock`), `binlog` follows the log from there;
+//! `values` gives both the same values. `preflight` looks for what would go wrong. `recorded` reads log files without a server.
+//! Elsewhere: trying again (`run`), which finds the position to go on from with the data.
+
+mod binlog;
+mod charset;
+mod charset_tables;
+mod column;
+mod connect;
+mod jsonb;
+mod options;
+mod position;
+mod preflight;
+mod ranges;
+mod schema;
+mod select;
+mod server;
+mod snapshot;
+mod snapshot_lock;
+mod values;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::binlog::assemble::Assembler;
+use self::binlog::stream::{self, Ended, Outlet};
+use self::connect::connect;
+use self::options::MysqlOptions;
+use self::position::LogPosition;
+use self::schema::MysqlTable;
+use self::server::Server;
+use super::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use crate::options::OptionError;
+
+pub(super) use self::options::{MARIADB, MYSQL};
+
+/// A source of these options.
+pub(super) fn open(options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
+    Ok(Box::new(MysqlSource { options: MysqlOptions::read(options)? }))
+}
+
+#[derive(Debug)]
+struct MysqlSource {
+    options: MysqlOptions,
+}
+
+#[async_trait]
+impl Source for MysqlSource {
+    async fn discover(&self, names: &[String]) -> Result<Vec<Table>, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let server = Server::of(&mut conn).await?;
+        let tables = schema::read_tables(&mut conn, &server, &self.options, names).await?;
+        Ok(tables.into_iter().map(|t| t.table).collect())
+    }
+
+    async fn table_names(&self) -> Result<Vec<String>, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        schema::table_names(&mut conn, &self.options).await
+    }
+
+    async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let server = Server::of(&mut conn).await?;
+        let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
+        let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
+        preflight::findings(&mut conn, &server, &self.options, &tables).await
+    }
+
+    async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let server = Server::of(&mut conn).await?;
+        let names: Vec<String> = capture.tables.iter().map(|t| t.name.clone()).collect();
+        let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
+        unchanged(&capture.tables, &tables)?;
+        let tables = Arc::new(tables);
+        preflight::refuse_unsafe(&mut conn, &server, &self.options, &tables).await?;
+        let end = server.end_of_log(&mut conn).await?;
+        let from = match &capture.from {
+            Some(position) => LogPosition::try_from(position)?,
+            None => match self.snapshot(conn, &server, &tables, &out).await? {
+                Some(position) => position,
+                None => return Ok(()),
+            },
+        };
+        let mut assembler = Assembler::new(tables, self.options.zero_dates, from);
+        let mut outlet = Outlet::new(out, Some(end), capture.until_caught_up);
+        match stream::follow(&self.options, &server, &mut assembler, &mut outlet).await {
+            Ended::HungUp | Ended::CaughtUp => Ok(()),
+            Ended::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl MysqlSource {
+    /// Sends a snapshot; its position, or `None` where nobody listens any more.
+    async fn snapshot(
+        &self,
+        mut conn: mysql_async::Conn,
+        server: &Server,
+        tables: &Arc<Vec<MysqlTable>>,
+        out: &EventSender,
+    ) -> Result<Option<LogPosition>, SourceError> {
+        let rows = snapshot::estimate(&mut conn, tables).await?;
+        if out.send(Event::SnapshotPlan { rows }).await.is_err() {
+            return Ok(None);
+        }
+        let count = self.options.snapshot_connections;
+        let opened = snapshot_lock::open(&mut conn, server, &self.options, tables, count).await?;
+        // The definitions are pinned from here on; they may have changed just before.
+        let names: Vec<String> = tables.iter().map(|t| t.table.name.clone()).collect();
+        let again = schema::read_tables(&mut conn, server, &self.options, &names).await?;
+        let before: Vec<Table> = tables.iter().map(|t| t.table.clone()).collect();
+        unchanged(&before, &again)?;
+        snapshot::read(opened.connections, tables, &self.options, out).await?;
+        let position = opened.position;
+        match out.send(Event::SnapshotDone { position: position.to_position() }).await {
+            Ok(()) => Ok(Some(position)),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// The tables must still be what they were when the dataflow was made for them.
+fn unchanged(expected: &[Table], found: &[MysqlTable]) -> Result<(), SourceError> {
+    for (expected, found) in expected.iter().zip(found) {
+        if *expected != found.table {
+            return Err(SourceError::Stopped {
+                message: format!("the table `{}` is not what it was: its columns or its key changed", expected.name),
+                help: Some("start with a new state folder, which takes a new snapshot".into()),
+            });
+        }
+    }
+    Ok(())
+}

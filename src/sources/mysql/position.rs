@@ -1,0 +1,153 @@
+//! A place in a server's log, as text that outlives the process:
+//!
+//! ```text
+//! mysql:gtid=3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5;file=ybin.000003:1547;server=3e11fa47-71ca-11e1-9e33-c80aa9429562
+//! mariadb:gtid=0-1-178,7-1-1;file=mbin.000001:900;server=1
+//! ```
+//! `gtid` is everything up to here (absent where the server has no GTIDs), `file` the name of the log file and the offset after the
+//! last event, `server` tells whose file that is (the server's UUID at MySQL, its `server_id` at MariaDB). A run resumes by GTID
+//! where there is one, on any server that has the rest; else by file and offset, only on the same server.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::binlog::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
+use super::server::Flavour;
+use crate::sources::SourceError;
+use crate::value::Position;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogPosition {
+    pub(crate) flavour: Flavour,
+    pub(crate) gtid: Option<GtidPosition>,
+    pub(crate) file: Option<FilePosition>,
+    pub(crate) server: String,
+}
+
+/// A log file and the offset after an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilePosition {
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+}
+
+impl FilePosition {
+    /// Files of one log are numbered: `name.000009`, `name.000010`, also beyond six digits.
+    fn number(&self) -> u64 {
+        self.file.rsplit_once('.').and_then(|(_, digits)| digits.parse().ok()).unwrap_or(0)
+    }
+
+    fn reaches(&self, end: &FilePosition) -> bool {
+        (self.number(), self.offset) >= (end.number(), end.offset)
+    }
+}
+
+impl LogPosition {
+    /// Whether all that stands before `end` in the same server's log stands before this position.
+    pub(crate) fn reaches(&self, end: &LogPosition) -> bool {
+        match (&self.gtid, &end.gtid) {
+            (Some(here), Some(there)) if here.contains(there) => return true,
+            _ => {}
+        }
+        match (&self.file, &end.file) {
+            (Some(here), Some(there)) => self.server == end.server && here.reaches(there),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn to_position(&self) -> Position {
+        Position::new(self.to_string())
+    }
+}
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.flavour {
+            Flavour::Mysql => "mysql:",
+            Flavour::Mariadb => "mariadb:",
+        })?;
+        if let Some(gtid) = &self.gtid {
+            write!(f, "gtid={gtid};")?;
+        }
+        if let Some(FilePosition { file, offset }) = &self.file {
+            write!(f, "file={file}:{offset};")?;
+        }
+        write!(f, "server={}", self.server)
+    }
+}
+
+/// The text is not a position of this kind of source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotAPosition;
+
+impl FromStr for LogPosition {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<LogPosition, NotAPosition> {
+        let (flavour, rest) = text.split_once(':').ok_or(NotAPosition)?;
+        let flavour = match flavour {
+            "mysql" => Flavour::Mysql,
+            "mariadb" => Flavour::Mariadb,
+            _ => return Err(NotAPosition),
+        };
+        let mut position = LogPosition { flavour, gtid: None, file: None, server: String::new() };
+        for part in rest.split(';') {
+            match (part.split_once('=').ok_or(NotAPosition)?, flavour) {
+                (("gtid", set), Flavour::Mysql) => {
+                    position.gtid = Some(GtidPosition::Mysql(set.parse::<MysqlGtids>().map_err(|_| NotAPosition)?));
+                }
+                (("gtid", set), Flavour::Mariadb) => {
+                    position.gtid = Some(GtidPosition::Mariadb(set.parse::<MariadbGtids>().map_err(|_| NotAPosition)?));
+                }
+                (("file", place), _) => {
+                    let (file, offset) = place.rsplit_once(':').ok_or(NotAPosition)?;
+                    let offset = offset.parse().map_err(|_| NotAPosition)?;
+                    position.file = Some(FilePosition { file: file.into(), offset });
+                }
+                (("server", server), _) => position.server = server.into(),
+                _ => return Err(NotAPosition),
+            }
+        }
+        if position.gtid.is_none() && position.file.is_none() { Err(NotAPosition) } else { Ok(position) }
+    }
+}
+
+impl TryFrom<&Position> for LogPosition {
+    type Error = SourceError;
+
+    fn try_from(position: &Position) -> Result<LogPosition, SourceError> {
+        position.as_str().parse().map_err(|_| SourceError::Stopped {
+            message: format!("`{position}` is not a position in a MySQL or MariaDB log"),
+            help: Some("it was written by another kind of source; start with a new state folder".into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_come_back_from_text() {
+        for text in [
+            "mysql:gtid=3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7,3e11fa47-71ca-11e1-9e33-c80aa9429563:tag:1-2;file=ybin.000003:1547;server=u",
+            "mysql:file=ybin.000003:1547;server=3e11fa47-71ca-11e1-9e33-c80aa9429562",
+            "mariadb:gtid=0-1-178,7-1-1;file=mbin.000001:900;server=1",
+            "mariadb:gtid=;server=1",
+        ] {
+            assert_eq!(text.parse::<LogPosition>().unwrap().to_string(), text);
+        }
+        for text in ["", "mysql:", "mysql:server=1", "postgres:lsn=0/1", "mysql:gtid=0-1-2;server=1", "mysql:file=a;server=1"] {
+            assert_eq!(text.parse::<LogPosition>(), Err(NotAPosition), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_compared_by_number() {
+        let at = |file: &str, offset| format!("mysql:file={file}:{offset};server=u").parse::<LogPosition>().unwrap();
+        assert!(at("b.000010", 4).reaches(&at("b.000009", 900)));
+        assert!(at("b.1000000", 4).reaches(&at("b.999999", 900)));
+        assert!(at("b.000009", 900).reaches(&at("b.000009", 900)));
+        assert!(!at("b.000009", 899).reaches(&at("b.000009", 900)));
+    }
+}

@@ -1,0 +1,315 @@
+//! Tables as the live server describes them in `information_schema`.
+//!
+//! Out: for each table our [`Table`] and, column by column, what reading its values needs ([`ColumnKind`]). What cannot be carried
+//! exactly is refused here, by name, before anything runs.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use super::charset::Charset;
+use super::column::ColumnKind;
+use super::connect::{literal, query_error, quoted};
+use super::options::MysqlOptions;
+use super::server::{Flavour, Server};
+use super::values::ZeroDates;
+use crate::sources::{SourceError, Table};
+use crate::value::{Column, Layout, Schema};
+
+/// A table and how to read it.
+#[derive(Debug, Clone)]
+pub(crate) struct MysqlTable {
+    pub(crate) database: String,
+    pub(crate) name: String,
+    pub(crate) columns: Vec<MysqlColumn>,
+    pub(crate) table: Table,
+    pub(crate) layout: Layout,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MysqlColumn {
+    pub(crate) name: String,
+    pub(crate) kind: ColumnKind,
+    pub(crate) nullable: bool,
+    /// The collation's name, for text.
+    pub(crate) collation: Option<String>,
+}
+
+impl MysqlTable {
+    pub(crate) fn new(
+        database: String,
+        name: String,
+        spec_name: &str,
+        columns: Vec<MysqlColumn>,
+        key: Vec<usize>,
+        zero_dates: ZeroDates,
+    ) -> MysqlTable {
+        let schema = Schema::new(
+            columns.iter().map(|c| Column::new(&c.name, c.kind.ty(zero_dates), c.nullable || c.kind.can_turn_null(zero_dates))).collect(),
+        );
+        let layout = Layout::new(&schema);
+        MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key }, layout }
+    }
+
+    /// The name for a statement.
+    pub(super) fn quoted(&self) -> String {
+        format!("{}.{}", quoted(&self.database), quoted(&self.name))
+    }
+}
+
+/// The tables of these names, each `table` of the URL's database or `database.table`.
+pub(super) async fn read_tables(
+    conn: &mut Conn,
+    server: &Server,
+    options: &MysqlOptions,
+    names: &[String],
+) -> Result<Vec<MysqlTable>, SourceError> {
+    let mut tables = Vec::with_capacity(names.len());
+    for spec_name in names {
+        let (database, name) = split_name(spec_name, options)?;
+        tables.push(read_table(conn, server, options, spec_name, database, name).await?);
+    }
+    Ok(tables)
+}
+
+fn split_name<'a>(spec_name: &'a str, options: &'a MysqlOptions) -> Result<(&'a str, &'a str), SourceError> {
+    match (spec_name.split_once('.'), options.database()) {
+        (Some((database, name)), _) => Ok((database, name)),
+        (None, Some(database)) => Ok((database, spec_name)),
+        (None, None) => Err(SourceError::Invalid {
+            message: format!("it is not said in which database the table `{spec_name}` is"),
+            table: Some(spec_name.into()),
+            help: Some("name it `database.table`, or end `url` with the database".into()),
+        }),
+    }
+}
+
+/// Every base table that the user can see, named as the spec would name it.
+pub(super) async fn table_names(conn: &mut Conn, options: &MysqlOptions) -> Result<Vec<String>, SourceError> {
+    let rows: Vec<Row> = conn
+        .query(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+             WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'performance_schema', 'information_schema') \
+             ORDER BY 1, 2",
+        )
+        .await
+        .map_err(|e| query_error("listing the tables", e))?;
+    let name = |row: Row| {
+        let (database, table) = (text(&row, 0)?, text(&row, 1)?);
+        Some(if options.database() == Some(database.as_str()) { table } else { format!("{database}.{table}") })
+    };
+    Ok(rows.into_iter().filter_map(name).collect())
+}
+
+async fn read_table(
+    conn: &mut Conn,
+    server: &Server,
+    options: &MysqlOptions,
+    spec_name: &str,
+    database: &str,
+    name: &str,
+) -> Result<MysqlTable, SourceError> {
+    let invalid = |message: String, help: Option<String>| SourceError::Invalid { message, table: Some(spec_name.into()), help };
+    let doing = format!("reading the columns of `{spec_name}`");
+    let filter = format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", literal(database), literal(name));
+    let kind: Option<Row> = conn
+        .query_first(format!("SELECT TABLE_TYPE FROM information_schema.TABLES WHERE {filter}"))
+        .await
+        .map_err(|e| query_error(&doing, e))?;
+    match kind.and_then(|row| text(&row, 0)).as_deref() {
+        None => return Err(invalid(format!("there is no table `{name}` in the database `{database}`"), None)),
+        Some("BASE TABLE") => {}
+        Some("SYSTEM VERSIONED") => {
+            return Err(invalid(
+                format!("`{spec_name}` is system-versioned, and its log does not say what was deleted"),
+                Some(format!("ALTER TABLE {}.{} DROP SYSTEM VERSIONING", quoted(database), quoted(name))),
+            ));
+        }
+        Some(other) => return Err(invalid(format!("`{spec_name}` is not a table but a {}", other.to_lowercase()), None)),
+    }
+    let json_checks = json_checks(conn, server, database, name).await?;
+    let rows: Vec<Row> = conn
+        .query(format!(
+            "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, \
+             CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, EXTRA \
+             FROM information_schema.COLUMNS WHERE {filter} ORDER BY ORDINAL_POSITION"
+        ))
+        .await
+        .map_err(|e| query_error(&doing, e))?;
+    let mut columns = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let described = Described::of(row).ok_or_else(|| invalid(format!("the columns of `{spec_name}` cannot be read"), None))?;
+        let is_json = json_checks.contains(&described.name);
+        let kind = described.kind(options, is_json).map_err(|why| {
+            invalid(format!("the column `{}` of `{spec_name}` {why}", described.name), Some("it cannot be captured as it is".into()))
+        })?;
+        columns.push(MysqlColumn { name: described.name, kind, nullable: described.nullable, collation: described.collation });
+    }
+    let key = primary_key(conn, &filter, &columns).await.map_err(|e| query_error(&doing, e))?;
+    Ok(MysqlTable::new(database.into(), name.into(), spec_name, columns, key, options.zero_dates))
+}
+
+async fn primary_key(conn: &mut Conn, filter: &str, columns: &[MysqlColumn]) -> Result<Vec<usize>, mysql_async::Error> {
+    let rows: Vec<Row> = conn
+        .query(format!(
+            "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE {filter} AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX"
+        ))
+        .await?;
+    let index = |row: &Row| text(row, 0).and_then(|name| columns.iter().position(|c| c.name == name));
+    Ok(rows.iter().filter_map(index).collect())
+}
+
+/// The columns that MariaDB's JSON, a text with a check, was declared for.
+async fn json_checks(conn: &mut Conn, server: &Server, database: &str, name: &str) -> Result<Vec<String>, SourceError> {
+    if server.flavour == Flavour::Mysql {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Row> = conn
+        .query(format!(
+            "SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(database),
+            literal(name)
+        ))
+        .await
+        .map_err(|e| query_error("reading the checks of a table", e))?;
+    let column = |row: &Row| {
+        let clause = text(row, 0)?;
+        let name = clause.strip_prefix("json_valid(`")?.strip_suffix("`)")?;
+        Some(name.replace("``", "`"))
+    };
+    Ok(rows.iter().filter_map(column).collect())
+}
+
+fn text(row: &Row, column: usize) -> Option<String> {
+    row.get_opt::<Option<String>, usize>(column)?.ok()?
+}
+
+/// A row of `information_schema.COLUMNS`.
+struct Described {
+    name: String,
+    data_type: String,
+    column_type: String,
+    nullable: bool,
+    precision: u64,
+    scale: u64,
+    fsp: u64,
+    charset: Option<String>,
+    collation: Option<String>,
+    length: u64,
+}
+
+impl Described {
+    fn of(row: &Row) -> Option<Described> {
+        let number = |column| row.get_opt::<Option<u64>, usize>(column).and_then(Result::ok).flatten().unwrap_or(0);
+        Some(Described {
+            name: text(row, 0)?,
+            data_type: text(row, 1)?.to_lowercase(),
+            column_type: text(row, 2)?,
+            nullable: text(row, 3)? == "YES",
+            precision: number(4),
+            scale: number(5),
+            fsp: number(6),
+            charset: text(row, 7),
+            collation: text(row, 8),
+            length: number(9),
+        })
+    }
+
+    /// What it is, or why it cannot be carried.
+    fn kind(&self, options: &MysqlOptions, is_json_check: bool) -> Result<ColumnKind, String> {
+        let column_type = self.column_type.to_lowercase();
+        if column_type.contains("/*m!100301 compressed*/") || column_type.contains("/*!100301 compressed*/") {
+            return Err("is COMPRESSED, which the log does not carry in a readable form".into());
+        }
+        let unsigned = column_type.contains("unsigned");
+        let int = |bytes| ColumnKind::Int { bytes, unsigned };
+        let fsp = self.fsp as u8;
+        Ok(match self.data_type.as_str() {
+            "tinyint" if options.tinyint1_as_bool && column_type.starts_with("tinyint(1)") && !unsigned => ColumnKind::Bool,
+            "tinyint" => int(1),
+            "smallint" => int(2),
+            "mediumint" => int(3),
+            "int" => int(4),
+            "bigint" => int(8),
+            "bit" => ColumnKind::Bit,
+            "year" => ColumnKind::Year,
+            "float" => ColumnKind::Float,
+            "double" => ColumnKind::Double,
+            "decimal" => ColumnKind::Decimal { precision: self.precision as u8, scale: self.scale as u8 },
+            "date" => ColumnKind::Date,
+            "datetime" | "timestamp" | "time" if column_type.contains("/* mariadb-5.3 */") => {
+                return Err("has the time format of MariaDB 5.3; ALTER TABLE ... FORCE brings it to the present one".into());
+            }
+            "datetime" => ColumnKind::DateTime { fsp },
+            "timestamp" => ColumnKind::Timestamp { fsp },
+            "time" => ColumnKind::Time { fsp },
+            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => match self.charset()? {
+                charset if is_json_check => ColumnKind::JsonText(charset),
+                charset => ColumnKind::Text(charset),
+            },
+            "binary" => ColumnKind::FixedBinary { length: self.length as usize },
+            "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" | "vector" => ColumnKind::Binary,
+            "enum" => ColumnKind::Enum { labels: labels(&self.column_type)?, charset: self.charset()? },
+            "set" => ColumnKind::Set { labels: labels(&self.column_type)?, charset: self.charset()? },
+            "json" => ColumnKind::Json,
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon" | "geomcollection"
+            | "geometrycollection" => ColumnKind::Geometry,
+            "uuid" => ColumnKind::Uuid,
+            "inet4" => ColumnKind::Inet4,
+            "inet6" => ColumnKind::Inet6,
+            other => return Err(format!("has the type {other}, which is not known")),
+        })
+    }
+
+    fn charset(&self) -> Result<Charset, String> {
+        let name = self.charset.as_deref().unwrap_or("binary");
+        name.parse().map_err(|()| format!("has the charset {name}, which is not known"))
+    }
+}
+
+/// The labels of `enum('a','b''c')`, as the server prints it: quotes doubled, a backslash before what is special.
+fn labels(column_type: &str) -> Result<Vec<String>, String> {
+    let malformed = || "has labels that cannot be read".to_string();
+    let (_, list) = column_type.split_once('(').ok_or_else(malformed)?;
+    let mut labels = Vec::new();
+    let mut rest = list.chars().peekable();
+    while rest.next() == Some('\'') {
+        let mut label = String::new();
+        loop {
+            match rest.next().ok_or_else(malformed)? {
+                '\'' if rest.peek() == Some(&'\'') => {
+                    rest.next();
+                    label.push('\'');
+                }
+                '\'' => break,
+                '\\' => label.push(match rest.next().ok_or_else(malformed)? {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    '0' => '\0',
+                    other => other,
+                }),
+                other => label.push(other),
+            }
+        }
+        labels.push(label);
+        match rest.next() {
+            Some(',') => {}
+            Some(')') => return Ok(labels),
+            _ => return Err(malformed()),
+        }
+    }
+    Err(malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_unquoted() {
+        assert_eq!(labels("enum('a','b''c',' d,)','')").unwrap(), ["a", "b'c", " d,)", ""]);
+        assert_eq!(labels(r"set('x\\y','é')").unwrap(), [r"x\y", "é"]);
+        assert!(labels("enum('a'").is_err());
+        assert!(labels("enum(a)").is_err());
+    }
+}

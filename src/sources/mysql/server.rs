@@ -1,0 +1,118 @@
+//! What the server is: its dialect, version, identity, and where its log ends.
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::binlog::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
+use super::connect::{query_error, transient};
+use super::position::{FilePosition, LogPosition};
+use crate::sources::SourceError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Mysql,
+    Mariadb,
+}
+
+/// The server at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pub(super) flavour: Flavour,
+    pub(super) version: (u16, u16, u16),
+    /// Tells one server from another, because a file and offset mean nothing at the other: the server's UUID at MySQL, its
+    /// `server_id` at MariaDB.
+    pub(super) identity: String,
+    pub(super) log_bin: bool,
+    /// Whether every transaction has a GTID: always at MariaDB, by setting at MySQL.
+    pub(super) has_gtids: bool,
+}
+
+impl Server {
+    pub(super) async fn of(conn: &mut Conn) -> Result<Server, SourceError> {
+        let doing = "asking the server for its version";
+        let version_text: String = one(conn, "SELECT VERSION()", doing).await?;
+        let flavour = if version_text.to_lowercase().contains("mariadb") { Flavour::Mariadb } else { Flavour::Mysql };
+        let log_bin: i64 = one(conn, "SELECT @@global.log_bin", doing).await?;
+        let (identity, has_gtids) = match flavour {
+            Flavour::Mysql => {
+                let mode: String = one(conn, "SELECT @@global.gtid_mode", doing).await?;
+                (one(conn, "SELECT @@global.server_uuid", doing).await?, mode == "ON")
+            }
+            Flavour::Mariadb => (one::<u64>(conn, "SELECT @@global.server_id", doing).await?.to_string(), true),
+        };
+        let version = parse_version(&version_text);
+        Ok(Server { flavour, version, identity, log_bin: log_bin != 0, has_gtids })
+    }
+
+    /// Where the log ends now. Asked without a lock, so only good for "all that was there is read".
+    pub(super) async fn end_of_log(&self, conn: &mut Conn) -> Result<LogPosition, SourceError> {
+        let doing = "asking the server where its log ends";
+        let gtid = match self.flavour {
+            Flavour::Mysql if self.has_gtids => Some(GtidPosition::Mysql(self.mysql_gtids(conn).await?)),
+            Flavour::Mysql => None,
+            Flavour::Mariadb => {
+                let text: String = one(conn, "SELECT @@global.gtid_binlog_pos", doing).await?;
+                Some(GtidPosition::Mariadb(parse_mariadb(&text)?))
+            }
+        };
+        // Without the privilege to ask for it the GTIDs are enough.
+        let file = match self.file_status(conn).await {
+            Ok(file) => Some(file),
+            Err(error) if gtid.is_none() => return Err(query_error(doing, error)),
+            Err(_) => None,
+        };
+        Ok(LogPosition { flavour: self.flavour, gtid, file, server: self.identity.clone() })
+    }
+
+    /// The file and offset at which the log ends.
+    pub(super) async fn file_status(&self, conn: &mut Conn) -> Result<FilePosition, mysql_async::Error> {
+        let statement = match self.flavour {
+            Flavour::Mysql if self.version >= (8, 2, 0) => "SHOW BINARY LOG STATUS",
+            _ => "SHOW MASTER STATUS",
+        };
+        let row: Option<mysql_async::Row> = conn.query_first(statement).await?;
+        let status = row.and_then(|row| Some(FilePosition { file: row.get(0)?, offset: row.get(1)? }));
+        status.ok_or_else(|| mysql_async::Error::Other("the server writes no binary log".into()))
+    }
+
+    pub(super) async fn mysql_gtids(&self, conn: &mut Conn) -> Result<MysqlGtids, SourceError> {
+        let doing = "asking the server for its GTIDs";
+        let text: String = one(conn, "SELECT @@global.gtid_executed", doing).await?;
+        text.parse().map_err(|_| SourceError::Stopped { message: format!("{doing}: the answer is not understood"), help: None })
+    }
+}
+
+pub(super) fn parse_mariadb(text: &str) -> Result<MariadbGtids, SourceError> {
+    text.parse().map_err(|_| SourceError::Stopped { message: "the server's GTID position is not understood".into(), help: None })
+}
+
+/// The first column of the first row.
+pub(super) async fn one<T>(conn: &mut Conn, query: &str, doing: &str) -> Result<T, SourceError>
+where
+    T: mysql_async::prelude::FromValue + Send + 'static,
+{
+    let row: Option<mysql_async::Row> = conn.query_first(query).await.map_err(|e| query_error(doing, e))?;
+    let value = row.and_then(|row| row.get_opt::<T, usize>(0)).and_then(Result::ok);
+    value.ok_or_else(|| transient(doing, mysql_async::Error::Other("an unexpected answer".into())))
+}
+
+fn parse_version(text: &str) -> (u16, u16, u16) {
+    // Old MariaDB servers put `5.5.5-` before their own version for the sake of old replicas.
+    let text = text.strip_prefix("5.5.5-").unwrap_or(text);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(parse_version("9.7.4-1"), (9, 7, 4));
+        assert_eq!(parse_version("10.11.19-MariaDB-log"), (10, 11, 19));
+        assert_eq!(parse_version("5.5.5-10.6.2-MariaDB"), (10, 6, 2));
+        assert_eq!(parse_version("8.4"), (8, 4, 0));
+    }
+}

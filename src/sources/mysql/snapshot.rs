@@ -1,0 +1,165 @@
+//! Reads the tables as of one point of the log, several connections side by side, each a range of a table's primary key.
+//!
+//! In: connections inside one consistent read (`snapshot_lock`). Out: batches of packed rows, in any order. One connection looks for
+//! the ranges while the others read those it has found; rows are sent as they come, so memory does not grow with a table.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row as MysqlRow};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::connect::{query_error, transient};
+use super::options::MysqlOptions;
+use super::ranges;
+use super::schema::MysqlTable;
+use super::select::{RowReader, select_list};
+use super::values::ValueWriter;
+use crate::sources::{Event, EventSender, SourceError};
+use crate::value::Row;
+
+const ROWS_PER_EVENT: usize = 2048;
+/// Rows of more bytes than this are sent in smaller batches.
+const BYTES_PER_EVENT: usize = 1 << 20;
+const DOING: &str = "reading the snapshot";
+
+/// A part of a table: the rows that a condition selects.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) table: usize,
+    /// An SQL condition; `None` for the whole table.
+    pub(super) condition: Option<String>,
+}
+
+/// Sends every row of every table. Ends early, well, when nobody listens any more.
+pub(super) async fn read(
+    connections: Vec<Conn>,
+    tables: &std::sync::Arc<Vec<MysqlTable>>,
+    options: &MysqlOptions,
+    out: &EventSender,
+) -> Result<(), SourceError> {
+    let (parts_in, parts) = mpsc::channel(2 * connections.len().max(1));
+    let parts = std::sync::Arc::new(Mutex::new(parts));
+    let pace = options.snapshot_rows_per_second.map(|rate| Pace { rows_per_second: rate.div_ceil(connections.len() as u64) });
+    let mut readers = JoinSet::new();
+    let mut planner = Some(parts_in);
+    for mut conn in connections {
+        let (tables, parts, out) = (tables.clone(), parts.clone(), out.clone());
+        let writer = ValueWriter::new(options.zero_dates);
+        let planner = planner.take();
+        readers.spawn(async move {
+            let mut reader = PartReader { tables: &tables, out: &out, writer, pace };
+            // The first connection plans; what the channel cannot hold it reads itself.
+            if let Some(parts_in) = planner {
+                reader.plan(&mut conn, parts_in).await?;
+            }
+            reader.work(&mut conn, &parts).await?;
+            let _ = conn.query_drop("ROLLBACK").await;
+            let _ = conn.disconnect().await;
+            Ok::<(), SourceError>(())
+        });
+    }
+    while let Some(ended) = readers.join_next().await {
+        match ended {
+            Ok(result) => result?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    Ok(())
+}
+
+/// How many rows the tables have, as the server guesses.
+pub(super) async fn estimate(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Option<u64>>, SourceError> {
+    let mut estimates = Vec::with_capacity(tables.len());
+    for table in tables {
+        let query = format!(
+            "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            super::connect::literal(&table.database),
+            super::connect::literal(&table.name)
+        );
+        let row: Option<MysqlRow> = conn.query_first(query).await.map_err(|e| query_error(DOING, e))?;
+        estimates.push(row.and_then(|row| row.get_opt::<Option<u64>, usize>(0)).and_then(Result::ok).flatten());
+    }
+    Ok(estimates)
+}
+
+/// The most rows per second of one connection.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    rows_per_second: u64,
+}
+
+impl Pace {
+    /// Waits until this many rows since `start` are due.
+    async fn wait(self, start: Instant, rows: u64) {
+        let due = Duration::from_secs_f64(rows as f64 / self.rows_per_second as f64);
+        tokio::time::sleep(due.saturating_sub(start.elapsed())).await;
+    }
+}
+
+struct PartReader<'a> {
+    tables: &'a [MysqlTable],
+    out: &'a EventSender,
+    writer: ValueWriter,
+    pace: Option<Pace>,
+}
+
+impl PartReader<'_> {
+    /// Finds the parts of all tables. A part that nobody takes at once is read here.
+    async fn plan(&mut self, conn: &mut Conn, parts: mpsc::Sender<Part>) -> Result<(), SourceError> {
+        for table in 0..self.tables.len() {
+            let mut boundaries = ranges::Boundaries::of(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))?;
+            while let Some(condition) = boundaries.next(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))? {
+                match parts.try_send(Part { table, condition }) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(part) | mpsc::error::TrySendError::Closed(part)) => {
+                        self.read(conn, &part).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, conn: &mut Conn, parts: &Mutex<mpsc::Receiver<Part>>) -> Result<(), SourceError> {
+        loop {
+            let part = parts.lock().await.recv().await;
+            match part {
+                Some(part) => self.read(conn, &part).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn read(&mut self, conn: &mut Conn, part: &Part) -> Result<(), SourceError> {
+        let table = &self.tables[part.table];
+        let condition = part.condition.as_ref().map_or(String::new(), |c| format!(" WHERE {c}"));
+        let query = format!("SELECT {} FROM {}{condition}", select_list(table), table.quoted());
+        let mut reader = RowReader::new(table, &mut self.writer);
+        let mut result = conn.exec_iter(query, ()).await.map_err(|e| query_error(DOING, e))?;
+        let (start, mut read) = (Instant::now(), 0u64);
+        let (mut rows, mut bytes) = (Vec::with_capacity(ROWS_PER_EVENT), 0usize);
+        while let Some(row) = result.next().await.map_err(|e| transient(DOING, e))? {
+            let packed = reader.read(&row)?;
+            bytes += packed.len();
+            rows.push(packed);
+            if rows.len() == ROWS_PER_EVENT || bytes >= BYTES_PER_EVENT {
+                read += rows.len() as u64;
+                send(self.out, part.table, std::mem::replace(&mut rows, Vec::with_capacity(ROWS_PER_EVENT))).await?;
+                bytes = 0;
+                if let Some(pace) = self.pace {
+                    pace.wait(start, read).await;
+                }
+            }
+        }
+        if !rows.is_empty() {
+            send(self.out, part.table, rows).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn send(out: &EventSender, table: usize, rows: Vec<Row>) -> Result<(), SourceError> {
+    out.send(Event::Rows { table, rows }).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })
+}

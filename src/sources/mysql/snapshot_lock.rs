@@ -1,0 +1,189 @@
+//! Opens connections that all see the tables at one point of the log, and finds out which.
+//!
+//! MariaDB says for every consistent snapshot where in the log it was taken, so connections are opened until all say the same, without
+//! any lock. MySQL does not: there the place is asked for before and after, and where it moved in between, again; on a server
+//! too busy for that, a read lock is held for a moment, on the tables or on everything.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
+
+use super::binlog::gtid::{GtidPosition, MysqlGtids};
+use super::connect::{connect, query_error, transient};
+use super::options::MysqlOptions;
+use super::position::{FilePosition, LogPosition};
+use super::schema::MysqlTable;
+use super::server::{Flavour, Server, one, parse_mariadb};
+use crate::sources::SourceError;
+
+/// Connections inside a read transaction, all of one state, and the place in the log of that state.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) connections: Vec<Conn>,
+    pub(super) position: LogPosition,
+}
+
+const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+const TRIES: usize = 50;
+const DOING: &str = "opening a snapshot";
+
+/// `control` is a connection of its own, for asking and locking.
+pub(super) async fn open(
+    control: &mut Conn,
+    server: &Server,
+    options: &MysqlOptions,
+    tables: &[MysqlTable],
+    count: usize,
+) -> Result<Snapshot, SourceError> {
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut conn = connect(options).await?;
+        run(&mut conn, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+        connections.push(conn);
+    }
+    let position = match server.flavour {
+        Flavour::Mariadb => mariadb(control, server, &mut connections).await?,
+        Flavour::Mysql => mysql(control, server, tables, &mut connections).await?,
+    };
+    pin(&mut connections, tables).await?;
+    Ok(Snapshot { connections, position })
+}
+
+async fn mariadb(control: &mut Conn, server: &Server, connections: &mut [Conn]) -> Result<LogPosition, SourceError> {
+    for _ in 0..TRIES * 4 {
+        for conn in connections.iter_mut() {
+            run(conn, START).await?;
+        }
+        let mut places = Vec::with_capacity(connections.len());
+        for conn in connections.iter_mut() {
+            places.push(snapshot_place(conn).await?);
+        }
+        if places.windows(2).all(|pair| pair[0] == pair[1]) {
+            let file = places.swap_remove(0);
+            let query = format!("SELECT BINLOG_GTID_POS({}, {})", super::connect::literal(&file.file), file.offset);
+            let gtid: String = one(control, &query, DOING).await?;
+            let gtid = Some(GtidPosition::Mariadb(parse_mariadb(&gtid)?));
+            return Ok(LogPosition { flavour: server.flavour, gtid, file: Some(file), server: server.identity.clone() });
+        }
+        for conn in connections.iter_mut() {
+            run(conn, "ROLLBACK").await?;
+        }
+    }
+    Err(SourceError::Transient { message: format!("{DOING}: the server is too busy for {} equal ones", connections.len()) })
+}
+
+/// Where in the log this connection's snapshot is.
+async fn snapshot_place(conn: &mut Conn) -> Result<FilePosition, SourceError> {
+    let rows: Vec<Row> = conn.query("SHOW STATUS LIKE 'binlog_snapshot_%'").await.map_err(|e| query_error(DOING, e))?;
+    let value = |name: &str| {
+        let row = rows.iter().find(|row| row.get::<String, usize>(0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
+        row.get::<String, usize>(1)
+    };
+    let file = value("Binlog_snapshot_file").filter(|file| !file.is_empty());
+    let offset = value("Binlog_snapshot_position").and_then(|offset| offset.parse().ok());
+    match (file, offset) {
+        (Some(file), Some(offset)) => Ok(FilePosition { file, offset }),
+        _ => Err(SourceError::Stopped {
+            message: "the server does not say where in its log a snapshot is".into(),
+            help: Some("is the binary log on? `tidemill check` tells what is missing".into()),
+        }),
+    }
+}
+
+async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], connections: &mut [Conn]) -> Result<LogPosition, SourceError> {
+    run(control, "SET SESSION lock_wait_timeout=2").await?;
+    if let Some(position) = by_log_status(control, server, connections).await? {
+        return Ok(position);
+    }
+    let names: Vec<String> = tables.iter().map(|t| format!("{} READ", t.quoted())).collect();
+    let locks = [format!("LOCK TABLES {}", names.join(", ")), "FLUSH TABLES WITH READ LOCK".to_string()];
+    let mut last = None;
+    for lock in &locks {
+        match control.query_drop(lock).await {
+            Ok(()) => {
+                let taken = under_lock(control, server, connections).await;
+                run(control, "UNLOCK TABLES").await?;
+                return taken;
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.unwrap_or_else(|| mysql_async::Error::Other("no lock".into()));
+    Err(match query_error("locking the tables for a moment", error) {
+        SourceError::Invalid { message, table, .. } => SourceError::Invalid {
+            message,
+            table,
+            help: Some(
+                "GRANT BACKUP_ADMIN ON *.* and SELECT ON performance_schema.log_status, or LOCK TABLES, or RELOAD to the user".into(),
+            ),
+        },
+        other => other,
+    })
+}
+
+/// Without a lock: right when the log did not move while the snapshots were opened. `None` where it never stood still or the user may
+/// not ask.
+async fn by_log_status(control: &mut Conn, server: &Server, connections: &mut [Conn]) -> Result<Option<LogPosition>, SourceError> {
+    for _ in 0..TRIES {
+        let Ok(before) = log_status(control).await else { return Ok(None) };
+        for conn in connections.iter_mut() {
+            run(conn, START).await?;
+        }
+        let Ok(after) = log_status(control).await else { return Ok(None) };
+        if before == after {
+            return position(server, after).map(Some);
+        }
+        for conn in connections.iter_mut() {
+            run(conn, "ROLLBACK").await?;
+        }
+    }
+    Ok(None)
+}
+
+#[derive(Debug, PartialEq)]
+struct LogStatus {
+    file: FilePosition,
+    gtids: String,
+}
+
+async fn log_status(conn: &mut Conn) -> Result<LogStatus, mysql_async::Error> {
+    let query = "SELECT JSON_UNQUOTE(JSON_EXTRACT(LOCAL, '$.binary_log_file')), \
+                 CAST(JSON_EXTRACT(LOCAL, '$.binary_log_position') AS UNSIGNED), \
+                 JSON_UNQUOTE(JSON_EXTRACT(LOCAL, '$.gtid_executed')) FROM performance_schema.log_status";
+    let row: Option<(String, u64, String)> = conn.query_first(query).await?;
+    let (file, offset, gtids) = row.ok_or_else(|| mysql_async::Error::Other("an empty log_status".into()))?;
+    Ok(LogStatus { file: FilePosition { file, offset }, gtids })
+}
+
+async fn under_lock(control: &mut Conn, server: &Server, connections: &mut [Conn]) -> Result<LogPosition, SourceError> {
+    let file = server.file_status(control).await.map_err(|e| query_error("asking the server where its log ends", e))?;
+    let gtids = server.mysql_gtids(control).await?.to_string();
+    for conn in connections.iter_mut() {
+        run(conn, START).await?;
+    }
+    // LOCK TABLES holds only the captured tables still: what other tables did between the two questions is of no consequence.
+    position(server, LogStatus { file, gtids })
+}
+
+fn position(server: &Server, status: LogStatus) -> Result<LogPosition, SourceError> {
+    let gtids: MysqlGtids =
+        status.gtids.parse().map_err(|_| SourceError::Stopped { message: "the server's GTID set is not understood".into(), help: None })?;
+    let gtid = server.has_gtids.then_some(GtidPosition::Mysql(gtids));
+    Ok(LogPosition { flavour: server.flavour, gtid, file: Some(status.file), server: server.identity.clone() })
+}
+
+/// Touches every table in every connection, so that no definition changes until the snapshot is read.
+async fn pin(connections: &mut [Conn], tables: &[MysqlTable]) -> Result<(), SourceError> {
+    for conn in connections.iter_mut() {
+        for table in tables {
+            run(conn, &format!("SELECT * FROM {} LIMIT 0", table.quoted())).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn run(conn: &mut Conn, statement: &str) -> Result<(), SourceError> {
+    conn.query_drop(statement).await.map_err(|e| match e {
+        mysql_async::Error::Server(_) => query_error(DOING, e),
+        other => transient(DOING, other),
+    })
+}

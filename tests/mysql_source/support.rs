@@ -1,0 +1,175 @@
+//! A real server, a database of its own for each test, and a run of the source whose events are collected.
+
+use std::collections::BTreeMap;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+use tidemill::sources::{self, Capture, Event, Source, SourceError, Table};
+use tidemill::value::{Datum, Delta, Layout, Position, Row};
+use tokio::sync::mpsc;
+
+/// The two families of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Mariadb,
+    Mysql,
+}
+
+impl Family {
+    /// The URL of a user who may do everything.
+    pub(crate) fn url(self) -> String {
+        let variable = match self {
+            Family::Mariadb => "TIDEMILL_TEST_MARIADB",
+            Family::Mysql => "TIDEMILL_TEST_MYSQL",
+        };
+        std::env::var(variable).unwrap_or_else(|_| {
+            panic!(
+                "{variable} is not set: run `./test`, which starts the servers, or set it to a mysql:// URL of a user who may do everything"
+            )
+        })
+    }
+}
+
+/// A database for one test, made anew.
+pub(crate) struct Db {
+    pub(crate) family: Family,
+    pub(crate) name: String,
+    pub(crate) conn: Conn,
+}
+
+impl Db {
+    pub(crate) async fn create(family: Family, name: &str) -> Db {
+        let name = format!("tm_{name}");
+        let mut conn = admin(family, None).await;
+        conn.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
+        conn.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await.unwrap();
+        conn.query_drop(format!("USE {name}")).await.unwrap();
+        conn.query_drop("SET time_zone = '+00:00', sql_mode = ''").await.unwrap();
+        Db { family, name, conn }
+    }
+
+    pub(crate) async fn run(&mut self, statements: &[&str]) {
+        for statement in statements {
+            self.conn.query_drop(*statement).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
+        }
+    }
+
+    /// Another connection to this database.
+    pub(crate) async fn another(&self) -> Conn {
+        admin(self.family, Some(&self.name)).await
+    }
+
+    pub(crate) fn source(&self) -> Box<dyn Source> {
+        self.source_with(serde_json::json!({}))
+    }
+
+    pub(crate) fn source_with(&self, more: serde_json::Value) -> Box<dyn Source> {
+        let mut options = serde_json::json!({"url": self.url(), "heartbeat_ms": 200});
+        for (name, value) in more.as_object().unwrap() {
+            options[name] = value.clone();
+        }
+        sources::open("mysql", &options).unwrap()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let base = self.family.url();
+        let (scheme, rest) = base.split_once("://").unwrap();
+        let server = rest.split('/').next().unwrap();
+        format!("{scheme}://{server}/{}", self.name)
+    }
+
+    pub(crate) async fn drop(mut self) {
+        self.conn.query_drop(format!("DROP DATABASE {}", self.name)).await.unwrap();
+        self.conn.disconnect().await.unwrap();
+    }
+}
+
+pub(crate) async fn admin(family: Family, database: Option<&str>) -> Conn {
+    let opts = OptsBuilder::from_opts(Opts::from_url(&family.url()).unwrap()).prefer_socket(false).db_name(database);
+    Conn::new(opts).await.unwrap()
+}
+
+/// What a run sent.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) planned: Option<Vec<Option<u64>>>,
+    pub(crate) snapshot: Vec<(usize, Row)>,
+    pub(crate) snapshot_position: Option<Position>,
+    pub(crate) transactions: Vec<Vec<Delta>>,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) caught_up: bool,
+    open: Vec<Delta>,
+}
+
+impl Seen {
+    pub(crate) fn take(&mut self, event: Event) {
+        match event {
+            Event::SnapshotPlan { rows } => self.planned = Some(rows),
+            Event::Rows { table, rows } => self.snapshot.extend(rows.into_iter().map(|row| (table, row))),
+            Event::SnapshotDone { position } => self.snapshot_position = Some(position),
+            Event::Changes(deltas) => self.open.extend(deltas),
+            Event::Commit { position, .. } => {
+                self.transactions.push(std::mem::take(&mut self.open));
+                self.positions.push(position);
+            }
+            Event::Progress { position, .. } => {
+                assert!(self.open.is_empty(), "no progress inside a transaction");
+                self.positions.push(position);
+            }
+            Event::CaughtUp => self.caught_up = true,
+            Event::Waiting(_) => {}
+        }
+    }
+
+    /// Where to go on from.
+    pub(crate) fn position(&self) -> Position {
+        self.positions.last().or(self.snapshot_position.as_ref()).unwrap().clone()
+    }
+
+    /// The rows of the tables after everything seen, on top of `before`.
+    pub(crate) fn state(&self, mut state: State) -> State {
+        for (table, row) in &self.snapshot {
+            *state.entry((*table, row.clone())).or_default() += 1;
+        }
+        for delta in self.transactions.iter().flatten() {
+            *state.entry((delta.table, delta.row.clone())).or_default() += delta.diff;
+        }
+        state.retain(|_, count| *count != 0);
+        state
+    }
+}
+
+/// How often each row of each table is there.
+pub(crate) type State = BTreeMap<(usize, Row), i64>;
+
+/// Runs until everything that is there now has been seen.
+pub(crate) async fn run(source: &dyn Source, tables: &[Table], from: Option<Position>) -> Result<Seen, SourceError> {
+    let (out, mut events) = mpsc::channel(16);
+    let capture = Capture { tables: tables.to_vec(), from, until_caught_up: true };
+    let collecting = async {
+        let mut seen = Seen::default();
+        while let Some(event) = events.recv().await {
+            seen.take(event);
+        }
+        seen
+    };
+    let (ended, seen) = tokio::join!(source.run(capture, out), collecting);
+    ended.map(|()| seen)
+}
+
+pub(crate) async fn discover(source: &dyn Source, names: &[&str]) -> Vec<Table> {
+    source.discover(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).await.unwrap()
+}
+
+/// A row's values by column name, for comparing and for messages of tests.
+pub(crate) fn values(table: &Table, row: &Row) -> Vec<(String, String)> {
+    let layout = Layout::new(&table.schema);
+    let shown = |datum: Datum| match datum {
+        Datum::Text(v) => format!("text {v}"),
+        Datum::Json(v) => format!("json {v}"),
+        Datum::Float32(v) => format!("f32 {:08x} {v}", v.to_bits()),
+        Datum::Float64(v) => format!("f64 {:016x} {v}", v.to_bits()),
+        other => format!("{other:?}"),
+    };
+    table.schema.columns().iter().enumerate().map(|(i, c)| (c.name.clone(), shown(layout.get(row, i)))).collect()
+}
