@@ -28,7 +28,8 @@ pub struct SinkPosition {
     pub tick: Tick,
 }
 
-/// What one key of the view came to. `before` is what the target has if it holds the position that came last.
+/// What one key of the view came to. `before` is what the target has if it holds the position that came last. A key that changed and
+/// came back has the same in both (`None` if it came and went): after a call that failed the target may hold what was between.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The order-preserving key ([`crate::value::key`]).
