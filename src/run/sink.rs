@@ -61,7 +61,7 @@ impl Follower {
         loop {
             let began = std::time::Instant::now();
             let message = match self.run(stopping.clone()).await {
-                Ok(()) => return,
+                Ok(()) => return self.sink.close().await,
                 Err(Interruption::Sink(SinkError::Transient { message })) => message,
                 // The changelog went on without us: a full copy, after `open`.
                 Err(Interruption::Store(StoreError::Compacted { .. })) => continue,
@@ -178,12 +178,36 @@ async fn made_whole(
     }
 }
 
-/// At most one change for each key: from what it was before the first to what it was after the last.
+/// One change for each key: from what it was before the first to what it was after the last. Also where that is the same: a call that
+/// failed may have written what was between.
 fn net(entries: Vec<ChangeEntry>) -> Vec<Change> {
     let mut by_key: BTreeMap<Row, (Option<Row>, Option<Row>)> = BTreeMap::new();
     for ChangeEntry { key, before, after, .. } in entries {
         by_key.entry(key).and_modify(|net| net.1.clone_from(&after)).or_insert((before, after));
     }
-    let changed = by_key.into_iter().filter(|(_, (before, after))| before != after);
-    changed.map(|(key, (before, after))| Change { key, before, after }).collect()
+    by_key.into_iter().map(|(key, (before, after))| Change { key, before, after }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_came_back_to_what_it_was_is_still_written() {
+        let row = |text: &str| Some(Row::from_bytes(text.as_bytes()));
+        let entry = |tick, key: &str, before: Option<Row>, after: Option<Row>| ChangeEntry {
+            tick: Tick(tick),
+            key: Row::from_bytes(key.as_bytes()),
+            before,
+            after,
+        };
+        let changes = net(vec![
+            entry(1, "a", row("x"), row("y")),
+            entry(1, "b", None, row("z")),
+            entry(2, "a", row("y"), row("x")),
+            entry(2, "b", row("z"), None),
+        ]);
+        let seen: Vec<_> = changes.iter().map(|change| (&change.before, &change.after)).collect();
+        assert_eq!(seen, [(&row("x"), &row("x")), (&None, &None)]);
+    }
 }

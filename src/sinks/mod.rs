@@ -3,6 +3,8 @@
 //! In: a view's changelog, whole ticks at a time. Out: the target's own state, and in it the position up to which it is right.
 //! Elsewhere: reading the changelog, retrying and backing off (`run`).
 
+pub mod mongodb;
+
 use async_trait::async_trait;
 
 use crate::options::{Kind, OptionError};
@@ -15,7 +17,7 @@ pub struct ViewShape {
     pub schema: Schema,
     /// The columns of the view's key, in key order.
     pub key: Vec<usize>,
-    /// Dotted paths of the fields that relations and keys use: worth an index in the target.
+    /// What is worth an index in the target, because relations and keys use it: for each index the dotted paths of its fields.
     pub indexes: Vec<Vec<String>>,
 }
 
@@ -26,7 +28,8 @@ pub struct SinkPosition {
     pub tick: Tick,
 }
 
-/// What one key of the view came to. `before` is what the target has if it holds the position that came last.
+/// What one key of the view came to. `before` is what the target has if it holds the position that came last. A key that changed and
+/// came back has the same in both (`None` if it came and went): after a call that failed the target may hold what was between.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The order-preserving key ([`crate::value::key`]).
@@ -67,12 +70,18 @@ pub trait Sink: Send {
 
     /// Ends a full copy: whatever the target holds that was not copied since `open` goes; then the target is at `position`.
     async fn finish_copy(&mut self, position: &SinkPosition) -> Result<(), SinkError>;
+
+    /// Leaves the target in peace: called once, last, when the engine ends. Nothing depends on it.
+    async fn close(&mut self) {}
 }
 
 /// Every kind of sink.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[mongodb::KIND];
 
 /// A sink of this kind with these options (checked against [`KINDS`]).
-pub fn open(kind: &str, _options: &serde_json::Value) -> Result<Box<dyn Sink>, OptionError> {
-    unreachable!("`spec` lets only known kinds through, not `{kind}`")
+pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Sink>, OptionError> {
+    match kind {
+        "mongodb" => Ok(Box::new(mongodb::MongoSink::new(options)?)),
+        _ => unreachable!("`spec` lets only known kinds through, not `{kind}`"),
+    }
 }
