@@ -25,11 +25,6 @@ impl Failure {
         Failure { text: plain(&message.into(), help), code: RUNNING }
     }
 
-    /// The command or the spec is wrong.
-    pub(super) fn wrong(message: impl Into<String>, help: Option<String>) -> Failure {
-        Failure { text: plain(&message.into(), help), code: WRONG }
-    }
-
     /// Everything has been said already; only the exit code is left.
     pub(super) fn said(code: u8) -> Failure {
         Failure { text: String::new(), code }

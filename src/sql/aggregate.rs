@@ -114,6 +114,8 @@ impl AggregateFunction {
             return Ok(new_empty_array(&self.output.ty.arrow()));
         }
         let (values, filter, group_of_row) = inputs.evaluate(batch, group_of_row)?;
+        // Without a filter DataFusion takes it that every group has a row, and a sum of none would be 0 instead of NULL.
+        let filter = filter.or_else(|| Some(BooleanArray::from(vec![true; group_of_row.len()])));
         let mut accumulator = self.accumulator()?;
         accumulator.update_batch(&values, &group_of_row, filter.as_ref(), groups)?;
         let result = accumulator.evaluate(EmitTo::All)?;

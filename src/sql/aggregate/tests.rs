@@ -66,6 +66,8 @@ fn groups_without_rows_have_what_sql_gives_for_no_rows() {
     are("avg(price)", "decimal(14,6)", ["3.666666", "null", "1.000000"]);
     are("sum(quantity)", "int64", ["6", "null", "5"]);
     are("avg(quantity)", "float64", ["2.0", "null", "5.0"]);
+    // No value of the batch is NULL.
+    are("sum(1)", "int64", ["4", "null", "1"]);
 }
 
 #[test]
