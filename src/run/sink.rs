@@ -197,6 +197,7 @@ mod tests {
         let row = |text: &str| Some(Row::from_bytes(text.as_bytes()));
         let entry = |tick, key: &str, before: Option<Row>, after: Option<Row>| ChangeEntry {
             tick: Tick(tick),
+            ordinal: 0,
             key: Row::from_bytes(key.as_bytes()),
             before,
             after,
