@@ -1,30 +1,44 @@
-//! `tidemill generate`: the shop of the reference view, or sensor readings, at any size from a seed.
+//! `tidemill generate`: the shop of the reference view, or sensor readings, at any size from a seed; as files or straight into a
+//! server, and then changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
-use crate::shop::{Format, REFERENCE_ORDERS, Shop, TABLES, write_readings};
+use super::failure::Failure;
+use crate::shop::{ChangingShop, Format, REFERENCE_ORDERS, ServerError, Shop, ShopServer, TABLES, write_readings};
 
 /// Make the shop of the reference view at any size, always the same for the same seed
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("target").required(true).args(["out", "into"]))]
 pub struct Generate {
     /// What everything is drawn from; the same seed and size give the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The size: so many orders, the other tables in proportion
-    #[arg(long, default_value_t = REFERENCE_ORDERS, value_name = "N")]
+    #[arg(long, default_value_t = REFERENCE_ORDERS, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     orders: u64,
     /// How to write it
     #[arg(long, value_enum, default_value_t = FileFormat::Csv)]
     format: FileFormat,
     /// The folder to write to; made if missing, files of the same names are replaced
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    out: Option<PathBuf>,
+    /// The MySQL or MariaDB server to make it on; database ECommerceData if the URL names none
+    #[arg(long, value_name = "URL", conflicts_with_all = ["format", "readings"])]
+    into: Option<String>,
+    /// Drop the tables if they are there already
+    #[arg(long, requires = "into")]
+    replace: bool,
+    /// Then keep changing it: so many transactions a second, until Ctrl-C or `--changes`
+    #[arg(long, value_name = "N", requires = "into", value_parser = rate)]
+    change_rate: Option<f64>,
+    /// So many transactions of changes: into changes.jsonl or changes.sql, or made on the server
+    #[arg(long, value_name = "N")]
+    changes: Option<u64>,
     /// Make so many sensor readings (readings.csv) instead of the shop
-    #[arg(long, value_name = "N", conflicts_with_all = ["orders", "format"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["orders", "format", "changes"])]
     readings: Option<u64>,
 }
 
@@ -38,31 +52,76 @@ enum FileFormat {
     Jsonl,
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches("/s").parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("a rate is a number above 0, of transactions a second".into()),
+    }
+}
+
 impl Generate {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match (&self.into, &self.out) {
+            (Some(url), _) => super::runtime()?.block_on(self.into_server(url)),
+            (None, Some(folder)) => self.into_files(folder),
+            (None, None) => unreachable!("clap asks for one of them"),
+        }
+    }
+
+    fn into_files(&self, folder: &Path) -> Result<(), Failure> {
         let start = Instant::now();
-        let folder = &self.out;
-        let (what, files) = match self.readings {
-            Some(readings) => {
-                let file =
-                    write_readings(self.seed, readings, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
-                (format!("{readings} readings"), vec![file])
-            }
-            None => {
-                let shop = Shop::new(self.seed, self.orders);
-                let format = match self.format {
-                    FileFormat::Csv => Format::Csv,
-                    FileFormat::Sql => Format::Sql,
-                    FileFormat::Jsonl => Format::JsonLines,
-                };
-                let files = shop.write(folder, format).with_context(|| format!("cannot write into {}", folder.display()))?;
-                (counts(&shop), files)
-            }
-        };
+        let (what, files) = self.write(folder).map_err(|error| {
+            let message = format!("cannot write into {}: {error}", folder.display());
+            Failure::running(message, None)
+        })?;
         let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
-        println!("{what}");
-        println!("{} files, {bytes} bytes in {}, {:.1} s", files.len(), folder.display(), start.elapsed().as_secs_f64());
-        Ok(())
+        let seconds = start.elapsed().as_secs_f64();
+        super::print(&format!("{what}\n{} files, {bytes} bytes in {}, {seconds:.1} s\n", files.len(), folder.display()))
+    }
+
+    fn write(&self, folder: &Path) -> std::io::Result<(String, Vec<PathBuf>)> {
+        if let Some(readings) = self.readings {
+            return Ok((format!("{readings} readings"), vec![write_readings(self.seed, readings, folder)?]));
+        }
+        let shop = Shop::new(self.seed, self.orders);
+        let format = match self.format {
+            FileFormat::Csv => Format::Csv,
+            FileFormat::Sql => Format::Sql,
+            FileFormat::Jsonl => Format::JsonLines,
+        };
+        let mut what = counts(&shop);
+        let mut files = shop.write(folder, format)?;
+        if let Some(changes) = self.changes {
+            what += &format!("; {changes} transactions of changes");
+            files.push(ChangingShop::new(shop).write(changes, folder, format)?);
+        }
+        Ok((what, files))
+    }
+
+    async fn into_server(&self, url: &str) -> Result<(), Failure> {
+        let start = Instant::now();
+        let mut server = ShopServer::connect(url).await.map_err(failure)?;
+        let shop = Shop::new(self.seed, self.orders);
+        server.load(&shop, self.replace).await.map_err(failure)?;
+        let seconds = start.elapsed().as_secs_f64();
+        super::print(&format!("{}\ndatabase {}, {seconds:.1} s\n", counts(&shop), server.database))?;
+        if self.changes.is_some() || self.change_rate.is_some() {
+            let mut changing = ChangingShop::new(shop);
+            tokio::select! {
+                done = server.keep_changing(&mut changing, self.change_rate.unwrap_or(f64::INFINITY), self.changes) => done.map_err(failure)?,
+                // What the transaction under way did is undone by the server.
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+            }
+        }
+        server.disconnect().await.map_err(failure)
+    }
+}
+
+fn failure(error: ServerError) -> Failure {
+    match error {
+        ServerError::Url => Failure::wrong(format!("--into: {error}"), None),
+        ServerError::Exists { .. } => Failure::wrong(error.to_string(), Some("--replace drops them first".into())),
+        ServerError::Server(_) => Failure::running(error.to_string(), None),
     }
 }
 

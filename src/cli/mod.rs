@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
         Command::Tail(tail) => tail.run(),
         Command::Status(status) => status.run(),
         Command::Schema(schema) => schema.run(),
-        Command::Generate(generate) => generate.run().map_err(Failure::from),
+        Command::Generate(generate) => generate.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

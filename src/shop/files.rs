@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use super::changes::{ChangingShop, RowChange};
 use super::make::Shop;
 use super::random::Random;
 use super::rows::Cell;
 use super::tables::{DATABASE, TABLES, TableShape};
-use super::text::{create_table, csv_line, json_object, sql_tuple};
+use super::text::{create_table, csv_line, json_change, json_object, sql_change, sql_tuple};
 
 /// How a shop is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,47 @@ impl Shop {
         }
         Ok(())
     }
+}
+
+impl ChangingShop {
+    /// Writes the next so many transactions: statements (`changes.sql`), or lines as sources of kind `file` read them
+    /// (`changes.jsonl`), which go with CSV and JSON lines alike.
+    pub fn write(&mut self, transactions: u64, folder: &Path, format: Format) -> io::Result<PathBuf> {
+        let path = folder.join(if format == Format::Sql { "changes.sql" } else { "changes.jsonl" });
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(&path)?);
+        let mut text = Vec::new();
+        if format == Format::Sql {
+            writeln!(out, "USE `{DATABASE}`;\nSET NAMES utf8mb4;")?;
+        }
+        for _ in 0..transactions {
+            text.clear();
+            match format {
+                Format::Sql => transaction_as_sql(&self.next_transaction(), &mut text),
+                Format::Csv | Format::JsonLines => transaction_as_lines(&self.next_transaction(), &mut text),
+            }
+            out.write_all(&text)?;
+        }
+        out.flush()?;
+        Ok(path)
+    }
+}
+
+fn transaction_as_sql(changes: &[RowChange], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"BEGIN;\n");
+    for change in changes {
+        sql_change(change, out);
+        out.extend_from_slice(b";\n");
+    }
+    out.extend_from_slice(b"COMMIT;\n");
+}
+
+fn transaction_as_lines(changes: &[RowChange], out: &mut Vec<u8>) {
+    if let [change] = changes {
+        return json_change(change, out);
+    }
+    out.extend_from_slice(b"{\"begin\":true}\n");
+    changes.iter().for_each(|change| json_change(change, out));
+    out.extend_from_slice(b"{\"commit\":true}\n");
 }
 
 /// Writes so many readings, `sensor-<n>,<area>,<reading>`, of [`SENSORS`] sensors. A sensor stays in its area, and its readings

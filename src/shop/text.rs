@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::changes::RowChange;
 use super::rows::Cell;
 use super::tables::TableShape;
 
@@ -86,6 +87,63 @@ pub(super) fn json_object(table: &TableShape, cells: &[Cell], out: &mut Vec<u8>)
         }
     }
     out.push(b'}');
+}
+
+/// Appends the statement that makes this change, without its end.
+pub(super) fn sql_change(change: &RowChange, out: &mut Vec<u8>) {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    match change {
+        RowChange::Insert(row) => {
+            row.cells(&mut after);
+            let _ = write!(out, "INSERT INTO `{}` VALUES ", row.table().shape().sql_name());
+            sql_tuple(&after, out);
+        }
+        RowChange::Delete(row) => {
+            row.cells(&mut before);
+            let _ = write!(out, "DELETE FROM `{}`", row.table().shape().sql_name());
+            sql_where(row.table().shape(), &before, out);
+        }
+        RowChange::Update(old, new) => {
+            old.cells(&mut before);
+            new.cells(&mut after);
+            let table = new.table().shape();
+            let _ = write!(out, "UPDATE `{}`", table.sql_name());
+            let mut word = " SET";
+            for (i, column) in table.columns.iter().enumerate().filter(|(i, _)| before[*i] != after[*i]) {
+                let _ = write!(out, "{word} `{}` = ", column.name);
+                sql_literal(&after[i], out);
+                word = ",";
+            }
+            sql_where(table, &before, out);
+        }
+    }
+}
+
+fn sql_where(table: &TableShape, cells: &[Cell], out: &mut Vec<u8>) {
+    for (i, column) in table.key_columns().iter().enumerate() {
+        let _ = write!(out, " {} `{}` = ", if i == 0 { "WHERE" } else { "AND" }, column.name);
+        sql_literal(&cells[i], out);
+    }
+}
+
+/// Appends the change as a line of a changes file, as sources of kind `file` read it.
+pub(super) fn json_change(change: &RowChange, out: &mut Vec<u8>) {
+    let (op, before, after) = match change {
+        RowChange::Insert(row) => ("insert", None, Some(row)),
+        RowChange::Update(before, after) => ("update", Some(before), Some(after)),
+        RowChange::Delete(row) => ("delete", Some(row), None),
+    };
+    let table = before.or(after).expect("a change has a row").table().shape();
+    let _ = write!(out, "{{\"table\":\"{}\",\"op\":\"{op}\"", table.short);
+    let mut cells = Vec::new();
+    for (name, row) in [("before", before), ("after", after)] {
+        if let Some(row) = row {
+            row.cells(&mut cells);
+            let _ = write!(out, ",\"{name}\":");
+            json_object(table, &cells, out);
+        }
+    }
+    out.extend_from_slice(b"}\n");
 }
 
 /// Writes the statements that make a table.
