@@ -25,6 +25,11 @@ impl Failure {
         Failure { text: plain(&message.into(), help), code: RUNNING }
     }
 
+    /// The command is wrong.
+    pub(super) fn wrong(message: impl Into<String>, help: Option<String>) -> Failure {
+        Failure { text: plain(&message.into(), help), code: WRONG }
+    }
+
     /// Everything has been said already; only the exit code is left.
     pub(super) fn said(code: u8) -> Failure {
         Failure { text: String::new(), code }

@@ -13,7 +13,7 @@ use super::{runtime, show};
 use crate::run::{Engine, Setup, Status};
 use crate::serve::local;
 use crate::spec::Spec;
-use crate::store::Sync;
+use crate::store::{Retention, Sync};
 
 /// Maintain the views of a spec
 #[derive(Debug, Args)]
@@ -26,6 +26,9 @@ pub(super) struct Run {
     /// The state folder [default: beside the spec, named after it, ending in .state]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// How many hours of each view's changelog are kept for `tail` and sinks that come later
+    #[arg(long, default_value_t = 24, value_name = "HOURS")]
+    retain_hours: u32,
     /// End once everything that the sources have now is durable and in every sink
     #[arg(long)]
     until_caught_up: bool,
@@ -58,6 +61,7 @@ impl Run {
             sinks: connected.sinks,
             state: self.state.unwrap_or_else(|| default_state(&self.spec)),
             sync: Sync::EachCommit,
+            retention: Retention { ticks: None, age_ms: Some(u64::from(self.retain_hours) * 3_600_000) },
             workers: self.workers as usize,
             until_caught_up: self.until_caught_up,
         };

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use crate::plan::Plan;
 use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
-use crate::store::{Store, StoreError, Sync};
+use crate::store::{Retention, Store, StoreError, Sync};
 
 pub use status::{SinkStatus, SourcePhase, SourceStatus, Status, TableProgress, ViewStatus};
 
@@ -37,6 +37,8 @@ pub struct Setup {
     /// The state folder.
     pub state: PathBuf,
     pub sync: Sync,
+    /// How much of the changelogs is kept for readers that come later.
+    pub retention: Retention,
     pub workers: usize,
     /// End once everything that the sources have now is durable and in every sink.
     pub until_caught_up: bool,
@@ -108,6 +110,9 @@ impl RunError {
 /// What a part tells the run when it cannot go on.
 pub(crate) type Fatal = mpsc::Sender<RunError>;
 
+/// How often what nobody needs any more is dropped.
+const COMPACT_EVERY: Duration = Duration::from_secs(30);
+
 /// How long what is under way may take to end after the stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -162,7 +167,7 @@ impl Engine {
             let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
             sinks.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));
         }
-        drop(fatal);
+        tokio::spawn(compact(store.clone(), setup.retention, fatal, stopping));
 
         let result = tokio::select! {
             Some(error) = failures.recv() => Err(error),
@@ -186,6 +191,20 @@ impl Engine {
             (Ok(true), Ok(())) => failures.try_recv().map_or(Ok(()), Err),
             (Ok(false), Ok(())) => Err(RunError::Bug("a thread of the engine panicked".into())),
             (Err(_), Ok(())) => Err(RunError::Bug(format!("the engine did not stop within {} s", GRACE.as_secs()))),
+        }
+    }
+}
+
+/// Drops what of the changelogs neither a sink nor the retention needs, again and again.
+async fn compact(store: Store, retention: Retention, fatal: Fatal, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(COMPACT_EVERY) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        if let Err(error) = tokio::task::block_in_place(|| store.compact_all(&retention)) {
+            let _ = fatal.send(error.into()).await;
+            return;
         }
     }
 }
