@@ -1,4 +1,9 @@
 //! The MySQL and MariaDB source against real servers of both families.
 
+mod access;
+mod follow;
+mod refusals;
+mod second_decoder;
+mod snapshot;
 mod support;
 mod types;

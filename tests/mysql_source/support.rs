@@ -35,17 +35,36 @@ pub(crate) struct Db {
     pub(crate) family: Family,
     pub(crate) name: String,
     pub(crate) conn: Conn,
+    _turn: Turn,
 }
+
+/// Tests share a server and its log, except those that write there what stops everybody.
+#[allow(dead_code, reason = "held, not read")]
+enum Turn {
+    Together(tokio::sync::RwLockReadGuard<'static, ()>),
+    Alone(tokio::sync::RwLockWriteGuard<'static, ()>),
+}
+
+static TURNS: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 
 impl Db {
     pub(crate) async fn create(family: Family, name: &str) -> Db {
+        Db::make(family, name, Turn::Together(TURNS.read().await)).await
+    }
+
+    /// Nobody else reads a log while this one is there.
+    pub(crate) async fn create_alone(family: Family, name: &str) -> Db {
+        Db::make(family, name, Turn::Alone(TURNS.write().await)).await
+    }
+
+    async fn make(family: Family, name: &str, turn: Turn) -> Db {
         let name = format!("tm_{name}");
         let mut conn = admin(family, None).await;
         conn.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
         conn.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await.unwrap();
         conn.query_drop(format!("USE {name}")).await.unwrap();
         conn.query_drop("SET time_zone = '+00:00', sql_mode = ''").await.unwrap();
-        Db { family, name, conn }
+        Db { family, name, conn, _turn: turn }
     }
 
     pub(crate) async fn run(&mut self, statements: &[&str]) {

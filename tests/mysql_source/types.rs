@@ -24,7 +24,7 @@ const SHARED: &[(&str, &str, &[&str])] = &[
     ("dec_1", "DECIMAL(1,0)", &["-9", "9"]),
     ("dec_10_2", "DECIMAL(10,2)", &["-99999999.99", "0.01", "-0.05"]),
     ("dec_18_9", "DECIMAL(18,9)", &["123456789.987654321", "-999999999.999999999"]),
-    ("dec_38", "DECIMAL(38,38)", &["0.99999999999999999999999999999999999999", "-0.00000000000000000000000000000000000001"]),
+    ("dec_38", "DECIMAL(38,30)", &["99999999.999999999999999999999999999999", "-0.000000000000000000000000000001"]),
     ("dec_65", "DECIMAL(65,30)", &["-99999999999999999999999999999999999.999999999999999999999999999999", "1"]),
     ("dec_65_0", "DECIMAL(65,0)", &["99999999999999999999999999999999999999999999999999999999999999999"]),
     ("date_", "DATE", &["'1000-01-01'", "'9999-12-31'", "'2024-02-29'", "'0000-00-00'", "'2024-00-00'", "'1969-12-31'", "'0001-01-01'"]),
@@ -110,7 +110,7 @@ const MYSQL_ONLY: &[(&str, &str, &[&str])] = &[
             "JSON_ARRAY(CAST('-12.50' AS DECIMAL(10,2)), CAST('0.001' AS DECIMAL(5,3)), CAST(REPEAT('9', 65) AS DECIMAL(65,0)))",
             "JSON_ARRAY(18446744073709551615, -9223372036854775808, 65536, -32769, 4294967296, 1e100, 1.5e-7, 1e15, 123456789012345.6, 1.0, 0.1, 5e-324)",
             "JSON_OBJECT('bin', CAST(x'00FF' AS BINARY), 'bit', b'1', 'long', REPEAT('x', 70000))",
-            "JSON_OBJECT('c', CHAR(1), 'q', '\"', 'bs', '\\\\', 'n', '\\n', 'del', CHAR(127 USING utf8mb4))",
+            "JSON_OBJECT('c', CHAR(1 USING utf8mb4), 'q', '\"', 'bs', '\\\\', 'n', '\\n', 'del', CHAR(127 USING utf8mb4))",
         ],
     ),
 ];
@@ -140,8 +140,8 @@ fn statements(family: Family) -> (String, Vec<String>) {
     (definition, inserts)
 }
 
-async fn both_ways_give_the_same(family: Family, options: serde_json::Value) {
-    let mut db = Db::create(family, "types").await;
+async fn both_ways_give_the_same(family: Family, name: &str, options: serde_json::Value) {
+    let mut db = Db::create(family, name).await;
     let (definition, inserts) = statements(family);
     db.run(&[&definition, "CREATE TABLE marker (a INT)"]).await;
     let source = db.source_with(options);
@@ -173,5 +173,15 @@ async fn both_ways_give_the_same(family: Family, options: serde_json::Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_is_the_same_both_ways_on_mariadb() {
-    both_ways_give_the_same(Family::Mariadb, serde_json::json!({})).await;
+    both_ways_give_the_same(Family::Mariadb, "types", serde_json::json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_is_the_same_both_ways_on_mysql() {
+    both_ways_give_the_same(Family::Mysql, "types", serde_json::json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_as_text_and_booleans_are_the_same_both_ways() {
+    both_ways_give_the_same(Family::Mysql, "types_text", serde_json::json!({"zero_dates": "text", "tinyint1_as_bool": true})).await;
 }

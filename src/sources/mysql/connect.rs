@@ -1,9 +1,10 @@
 //! Connections: address, TLS, session settings, and what the driver's errors mean for the engine.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError, SslOpts, TlsError};
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError, SslOpts};
 
 use super::options::{MysqlOptions, Tls, TlsMode};
 use crate::sources::SourceError;
@@ -79,7 +80,9 @@ fn connect_error(options: &MysqlOptions, error: Error) -> SourceError {
             let database = options.database().unwrap_or_default();
             invalid(format!("{at} has no database `{database}`"), "check the end of `url`")
         }
-        Error::Io(IoError::Tls(tls)) => tls_error(&at, tls),
+        Error::Io(IoError::Tls(tls)) => tls_error(&at, &tls.to_string()),
+        // A handshake that fails comes as an input that makes no sense.
+        Error::Io(IoError::Io(io)) if options.tls.is_some() && io.kind() == ErrorKind::InvalidData => tls_error(&at, &io.to_string()),
         Error::Driver(DriverError::NoClientSslFlagFromServer) => {
             invalid(format!("{at} does not offer TLS"), "switch TLS on at the server, or set `tls: {mode: disable}`")
         }
@@ -90,7 +93,7 @@ fn connect_error(options: &MysqlOptions, error: Error) -> SourceError {
     }
 }
 
-fn tls_error(at: &str, error: &TlsError) -> SourceError {
+fn tls_error(at: &str, error: &str) -> SourceError {
     let help = "name the authority that signed the server's certificate as `tls.ca`, and connect by a name that stands in the \
                 certificate; `tls: {mode: require}` encrypts without looking";
     SourceError::Invalid { message: format!("TLS with {at} fails: {error}"), table: None, help: Some(help.into()) }

@@ -1,15 +1,17 @@
 //! Looks for what would make a run fail or lose data: settings, tables that the log does not follow, grants.
 
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use super::connect::{literal, query_error};
+use super::grants;
 use super::options::MysqlOptions;
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server};
 use crate::sources::{Finding, Severity, SourceError};
 
 const DOING: &str = "looking at the server's settings";
+const SHORT_EXPIRY_SECONDS: f64 = 86_400.0;
 
 /// Everything worth saying, errors first.
 pub(super) async fn findings(
@@ -19,7 +21,9 @@ pub(super) async fn findings(
     tables: &[MysqlTable],
 ) -> Result<Vec<Finding>, SourceError> {
     let mut findings = unsafe_settings(conn, server, options).await?;
+    findings.extend(filters(conn, server, tables).await?);
     findings.extend(cascades(conn, server, tables).await?);
+    findings.extend(grants::findings(conn, server).await?);
     findings.extend(warnings(conn, server).await?);
     Ok(findings)
 }
@@ -32,6 +36,7 @@ pub(super) async fn refuse_unsafe(
     tables: &[MysqlTable],
 ) -> Result<(), SourceError> {
     let mut findings = unsafe_settings(conn, server, options).await?;
+    findings.extend(filters(conn, server, tables).await?);
     findings.extend(cascades(conn, server, tables).await?);
     match findings.into_iter().next() {
         None => Ok(()),
@@ -65,6 +70,26 @@ async fn unsafe_settings(conn: &mut Conn, server: &Server, options: &MysqlOption
     let partial = setting(conn, "binlog_row_value_options").await?;
     require("binlog_row_value_options", partial, "", "so the log holds only parts of JSON documents");
     Ok(findings)
+}
+
+/// `binlog_do_db` and `binlog_ignore_db`, which keep whole databases out of the log. Only asked where the user may ask.
+async fn filters(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
+    let Ok(Some(status)) = conn.query_first::<Row, _>(server.log_status_statement()).await else { return Ok(Vec::new()) };
+    let list = |column: usize| -> Vec<String> {
+        let names: String = status.get_opt(column).and_then(Result::ok).unwrap_or_default();
+        names.split(',').filter(|name| !name.is_empty()).map(Into::into).collect()
+    };
+    let (only, ignored) = (list(2), list(3));
+    let is_left_out = |database: &String| !only.is_empty() && !only.contains(database) || ignored.contains(database);
+    let mut databases: Vec<&String> = tables.iter().map(|t| &t.database).filter(|database| is_left_out(database)).collect();
+    databases.dedup();
+    let finding = |database: &String| {
+        error(
+            format!("the server keeps the database `{database}` out of its log (binlog_do_db, binlog_ignore_db)"),
+            Some("take the filter out of the [mysqld] section of its configuration and restart it"),
+        )
+    };
+    Ok(databases.into_iter().map(finding).collect())
 }
 
 /// Foreign keys whose actions on captured tables the server does not log.
@@ -113,6 +138,14 @@ async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, Sour
             severity: Severity::Warning,
             message: format!("binlog_row_metadata is {value}, so a column that is renamed or changes its sign goes unseen in the log"),
             mend: Some("SET GLOBAL binlog_row_metadata = 'FULL';".into()),
+        });
+    }
+    let expiry = setting(conn, "binlog_expire_logs_seconds").await?.and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
+    if 0.0 < expiry && expiry < SHORT_EXPIRY_SECONDS {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            message: format!("binlog_expire_logs_seconds is {expiry}, so a longer stop than that needs a new snapshot"),
+            mend: Some("SET GLOBAL binlog_expire_logs_seconds = 604800;".into()),
         });
     }
     if !server.has_gtids {

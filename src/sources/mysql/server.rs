@@ -66,13 +66,17 @@ impl Server {
 
     /// The file and offset at which the log ends.
     pub(super) async fn file_status(&self, conn: &mut Conn) -> Result<FilePosition, mysql_async::Error> {
-        let statement = match self.flavour {
-            Flavour::Mysql if self.version >= (8, 2, 0) => "SHOW BINARY LOG STATUS",
-            _ => "SHOW MASTER STATUS",
-        };
-        let row: Option<mysql_async::Row> = conn.query_first(statement).await?;
+        let row: Option<mysql_async::Row> = conn.query_first(self.log_status_statement()).await?;
         let status = row.and_then(|row| Some(FilePosition { file: row.get(0)?, offset: row.get(1)? }));
         status.ok_or_else(|| mysql_async::Error::Other("the server writes no binary log".into()))
+    }
+
+    /// Answers file, offset, and the databases that are logged only and not at all.
+    pub(super) fn log_status_statement(&self) -> &'static str {
+        match self.flavour {
+            Flavour::Mysql if self.version >= (8, 2, 0) => "SHOW BINARY LOG STATUS",
+            _ => "SHOW MASTER STATUS",
+        }
     }
 
     pub(super) async fn mysql_gtids(&self, conn: &mut Conn) -> Result<MysqlGtids, SourceError> {

@@ -19,6 +19,7 @@ use super::transaction::Transaction;
 use crate::sources::SourceError;
 use crate::sources::mysql::position::{FilePosition, LogPosition};
 use crate::sources::mysql::schema::MysqlTable;
+use crate::sources::mysql::server::Flavour;
 use crate::sources::mysql::values::ZeroDates;
 
 /// What an event led to.
@@ -49,6 +50,8 @@ pub(crate) struct Assembler {
     harmless_xids: HashSet<Vec<u8>>,
     /// How many bytes of events of the present compressed transaction are still to come.
     payload_left: u64,
+    /// Of a recorded log that begins with empty tables: which of them have had rows. Until then no definition can lose any.
+    filled: Option<Vec<bool>>,
 }
 
 /// What a table id stands for, and the map's bytes: the same map is not read twice.
@@ -90,7 +93,28 @@ impl Assembler {
             open: None,
             harmless_xids: HashSet::new(),
             payload_left: 0,
+            filled: None,
         }
+    }
+
+    /// For a recorded log, whose files are told by [`Assembler::at`]; `from_start` where nothing of it was read before.
+    pub(crate) fn of_recorded(tables: Arc<Vec<MysqlTable>>, position: LogPosition, from_start: bool) -> Assembler {
+        let filled = vec![!from_start; tables.len()];
+        Assembler { filled: Some(filled), ..Assembler::new(tables, ZeroDates::default(), position) }
+    }
+
+    /// The next event ends at this place of a recorded file.
+    pub(crate) fn at(&mut self, flavour: Flavour, file: &str, offset: u64) {
+        self.position.flavour = flavour;
+        if self.file != file {
+            self.file = file.to_string();
+        }
+        self.offset = offset;
+    }
+
+    /// Whether a transaction has begun and not ended.
+    pub(crate) fn is_inside_transaction(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.in_block || !open.changes.is_empty())
     }
 
     pub(crate) fn position(&self) -> &LogPosition {
@@ -105,7 +129,7 @@ impl Assembler {
         }
         let raw = RawEvent::of(event);
         self.check_payload(&raw)?;
-        if !raw.is_inner {
+        if !raw.is_inner && self.filled.is_none() {
             self.advance(&raw);
         }
         self.dispatch(event, &raw)
@@ -224,6 +248,9 @@ impl Assembler {
             Ok(None) => return Ok(Step::Nothing),
             Err(e) => return Err(self.unreadable(&e)),
         };
+        if let Some(filled) = &mut self.filled {
+            filled[table] = true;
+        }
         let open = self.open.get_or_insert_with(Open::default);
         let mut spilling = Ok(());
         let decoded = decoder.decode(&rows, |row, diff| {
@@ -272,6 +299,10 @@ impl Assembler {
                 "a session changed data by a statement instead of rows (binlog_format STATEMENT or MIXED)",
                 Some("SET GLOBAL binlog_format = 'ROW'; and keep sessions from changing it; then start with a new state folder"),
             )),
+            Effect::Changes { table, .. } if self.filled.as_ref().is_some_and(|filled| !filled[table]) => match in_block {
+                true => Ok(Step::Nothing),
+                false => self.commit(),
+            },
             Effect::Changes { table, by } => {
                 let name = &self.tables[table].table.name;
                 Err(self.stop(&format!("{by} changed the table `{name}`"), Some(NEW_SNAPSHOT)))
@@ -284,7 +315,20 @@ impl Assembler {
     /// The end of the present transaction, whatever it was.
     fn commit(&mut self) -> Result<Step, SourceError> {
         let open = self.open.take().unwrap_or_default();
-        match (open.gtid, &mut self.position.gtid) {
+        self.count_gtid(open.gtid);
+        self.settle();
+        let committed_ms = open.committed_ms;
+        Ok(match open.changes.is_empty() {
+            true => Step::Moved { committed_ms },
+            false => Step::Committed { changes: open.changes, committed_ms },
+        })
+    }
+
+    fn count_gtid(&mut self, gtid: Option<Gtid>) {
+        if self.filled.is_some() {
+            return;
+        }
+        match (gtid, &mut self.position.gtid) {
             (Some(Gtid::Mysql(gtid)), here) if gtid.number > 0 => {
                 let here = here.get_or_insert_with(|| GtidPosition::Mysql(MysqlGtids::default()));
                 if let GtidPosition::Mysql(set) = here {
@@ -299,12 +343,6 @@ impl Assembler {
             }
             _ => {}
         }
-        self.settle();
-        let committed_ms = open.committed_ms;
-        Ok(match open.changes.is_empty() {
-            true => Step::Moved { committed_ms },
-            false => Step::Committed { changes: open.changes, committed_ms },
-        })
     }
 
     /// The first half of an XA transaction, or at MySQL the whole one where it has one phase only.
@@ -325,6 +363,9 @@ impl Assembler {
     }
 
     fn rotate(&mut self, event: &Event, raw: &RawEvent) -> Result<Step, SourceError> {
+        if self.filled.is_some() {
+            return Ok(Step::Nothing);
+        }
         let body = without_stray_checksum(event);
         let (file, offset) = event::rotate(body).map_err(|e| self.unreadable(&e))?;
         self.file = String::from_utf8_lossy(file).into_owned();

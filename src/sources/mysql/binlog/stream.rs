@@ -87,15 +87,20 @@ impl Outlet {
     pub(crate) async fn check_end(&mut self, position: &LogPosition) -> Result<(), Ended> {
         if self.end.as_ref().is_some_and(|end| position.reaches(end)) {
             self.end = None;
-            if self.untold {
-                self.tell(position, None).await?;
-            }
-            self.send(Event::CaughtUp).await?;
+            self.end_here(position).await?;
             if self.until_caught_up {
                 return Err(Ended::CaughtUp);
             }
         }
         Ok(())
+    }
+
+    /// Says that this is the end, whatever it was.
+    pub(crate) async fn end_here(&mut self, position: &LogPosition) -> Result<(), HungUp> {
+        if self.untold {
+            self.tell(position, None).await?;
+        }
+        self.send(Event::CaughtUp).await
     }
 
     async fn tell(&mut self, position: &LogPosition, committed_ms: Option<u64>) -> Result<(), HungUp> {

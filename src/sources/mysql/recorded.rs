@@ -1,0 +1,252 @@
+//! Log files of a MySQL or MariaDB server, recorded with `binlog_row_metadata = FULL`, read without the server.
+//!
+//! In: the files of one log, in their order. The tables are what the files' own table maps say. Out: an empty snapshot, because the log is
+//! taken to begin with empty tables, then every transaction, by the same decoder as a live server's. A position is a file's name and an
+//! offset. What the log does not tell: MariaDB's JSON is text, its UUID, INET4 and INET6 are binary.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::binlog::assemble::Assembler;
+use super::binlog::event::kind;
+use super::binlog::file::{FileError, LogFile, Logged};
+use super::binlog::stream::{Ended, Outlet};
+use super::binlog::table_map::{LogColumn, TableMap, ty};
+use super::charset::Charset;
+use super::column::ColumnKind;
+use super::position::{FilePosition, LogPosition};
+use super::schema::{MysqlColumn, MysqlTable};
+use super::server::Flavour;
+use super::values::ZeroDates;
+use crate::sources::{Capture, Event, EventSender, SourceError, Table};
+
+/// Events that are handed over together.
+const EVENTS_PER_BATCH: usize = 256;
+
+/// Every table that has rows in these files: `table`, or `database.table` where there are several databases.
+pub(in crate::sources) fn discover(paths: &[PathBuf]) -> Result<Vec<Table>, SourceError> {
+    Ok(tables(paths)?.into_iter().map(|t| t.table).collect())
+}
+
+/// Sends an empty snapshot and the transactions of the files, from `capture.from` on.
+pub(in crate::sources) async fn run(paths: &[PathBuf], capture: Capture, out: EventSender) -> Result<(), SourceError> {
+    let owned = paths.to_vec();
+    let found = tokio::task::spawn_blocking(move || tables(&owned)).await.expect("reading files does not panic")?;
+    let captured = Arc::new(choose(found, &capture.tables)?);
+    let start = start(paths, &capture)?;
+    if capture.from.is_none() && out.send(Event::SnapshotDone { position: start.to_position() }).await.is_err() {
+        return Ok(());
+    }
+    let from_start = start.file.as_ref().is_none_or(|f| f.offset == 0) && is_first(paths, &start);
+    let mut assembler = Assembler::of_recorded(captured, start.clone(), from_start);
+    let mut outlet = Outlet::new(out, None, false);
+    let mut batches = read_in_background(paths, &start);
+    while let Some(batch) = batches.recv().await {
+        for logged in batch? {
+            assembler.at(logged.flavour, &logged.file, logged.offset);
+            let step = assembler.next(&logged.event)?;
+            match outlet.step(step, assembler.position()).await {
+                Ok(()) => {}
+                Err(Ended::Failed(error)) => return Err(error),
+                Err(Ended::HungUp | Ended::CaughtUp) => return Ok(()),
+            }
+        }
+    }
+    if assembler.is_inside_transaction() {
+        let position = assembler.position();
+        return Err(SourceError::Stopped {
+            message: format!("the recorded log ends inside a transaction, after `{position}`"),
+            help: Some("copy the file again when the server has closed it (FLUSH BINARY LOGS)".into()),
+        });
+    }
+    if outlet.end_here(assembler.position()).await.is_ok() && !capture.until_caught_up {
+        outlet.out.closed().await;
+    }
+    Ok(())
+}
+
+fn read_in_background(paths: &[PathBuf], start: &LogPosition) -> mpsc::Receiver<Result<Vec<Logged>, SourceError>> {
+    let (batches_in, batches) = mpsc::channel(4);
+    let place = start.file.clone();
+    let from = place.as_ref().and_then(|place| paths.iter().position(|p| file_name(p) == place.file)).unwrap_or(0);
+    let paths = paths[from..].to_vec();
+    tokio::task::spawn_blocking(move || {
+        let mut offset = place.map_or(0, |place| place.offset);
+        for path in paths {
+            let read = read_file(&path, std::mem::take(&mut offset), |batch| batches_in.blocking_send(Ok(batch)).is_ok());
+            match read {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    let _ = batches_in.blocking_send(Err(unreadable(&path, &error)));
+                    return;
+                }
+            }
+        }
+    });
+    batches
+}
+
+/// Hands on the events of a file in batches; whether all were wanted.
+fn read_file(path: &Path, offset: u64, mut each: impl FnMut(Vec<Logged>) -> bool) -> Result<bool, FileError> {
+    let mut file = LogFile::open(path, offset)?;
+    loop {
+        let mut batch = Vec::with_capacity(EVENTS_PER_BATCH);
+        while batch.len() < EVENTS_PER_BATCH {
+            match file.next()? {
+                Some(logged) => batch.push(logged),
+                None => break,
+            }
+        }
+        let is_end = batch.is_empty();
+        if !is_end && !each(batch) {
+            return Ok(false);
+        }
+        if is_end {
+            return Ok(true);
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &FileError) -> SourceError {
+    SourceError::Invalid { message: format!("{}: {error}", path.display()), table: None, help: None }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Where to begin. The flavour is a guess until the first event is read.
+fn start(paths: &[PathBuf], capture: &Capture) -> Result<LogPosition, SourceError> {
+    let Some(from) = &capture.from else {
+        let file = paths.first().map(|path| FilePosition { file: file_name(path), offset: 0 });
+        return Ok(LogPosition { flavour: Flavour::Mysql, gtid: None, file, server: RECORDED.into() });
+    };
+    let position = LogPosition::try_from(from)?;
+    let is_known = position.file.as_ref().is_some_and(|place| paths.iter().any(|path| file_name(path) == place.file));
+    if position.server != RECORDED || !is_known {
+        return Err(SourceError::Stopped {
+            message: format!("the position `{from}` is in none of the recorded files"),
+            help: Some("name the file that it is in, or start with a new state folder".into()),
+        });
+    }
+    Ok(position)
+}
+
+/// Stands for the server in positions.
+const RECORDED: &str = "recorded";
+
+fn is_first(paths: &[PathBuf], position: &LogPosition) -> bool {
+    match (&position.file, paths.first()) {
+        (Some(place), Some(first)) => file_name(first) == place.file,
+        _ => true,
+    }
+}
+
+/// The found tables that are captured, in the order of the capture.
+fn choose(mut found: Vec<MysqlTable>, captured: &[Table]) -> Result<Vec<MysqlTable>, SourceError> {
+    let mut chosen = Vec::with_capacity(captured.len());
+    for table in captured {
+        let at = found.iter().position(|f| f.table == *table).ok_or_else(|| SourceError::Stopped {
+            message: format!("the table `{}` is not in the recorded files as it was", table.name),
+            help: Some("start with a new state folder".into()),
+        })?;
+        chosen.push(found.swap_remove(at));
+    }
+    Ok(chosen)
+}
+
+/// Every table with rows, from the table maps of all files.
+fn tables(paths: &[PathBuf]) -> Result<Vec<MysqlTable>, SourceError> {
+    let mut maps: BTreeMap<(String, String), (TableMap, Flavour)> = BTreeMap::new();
+    for path in paths {
+        let invalid = |message: String, help: Option<String>| SourceError::Invalid {
+            message: format!("{}: {message}", path.display()),
+            table: None,
+            help,
+        };
+        let mut file = LogFile::open(path, 0).map_err(|e| unreadable(path, &e))?;
+        while let Some(logged) = file.next().map_err(|e| unreadable(path, &e))? {
+            if logged.event.header().event_type_raw() != kind::TABLE_MAP {
+                continue;
+            }
+            let map = TableMap::read(logged.event.data(), logged.flavour).map_err(|e| invalid(e.to_string(), None))?;
+            let name = (map.database.clone(), map.name.clone());
+            let before = maps.insert(name, (map.clone(), logged.flavour));
+            if before.is_some_and(|(before, _)| before != map) {
+                return Err(invalid(format!("the table `{}` changes its columns in the log", map.name), None));
+            }
+        }
+    }
+    let mut databases: Vec<&String> = maps.keys().map(|(database, _)| database).collect();
+    databases.dedup();
+    let one_database = databases.len() == 1;
+    maps.values().map(|(map, flavour)| table(map, *flavour, one_database)).collect()
+}
+
+fn table(map: &TableMap, flavour: Flavour, one_database: bool) -> Result<MysqlTable, SourceError> {
+    let invalid = |message: String, help: &str| SourceError::Invalid { message, table: Some(map.name.clone()), help: Some(help.into()) };
+    let mut columns = Vec::with_capacity(map.columns.len());
+    for (i, column) in map.columns.iter().enumerate() {
+        let name = column.name.clone().ok_or_else(|| {
+            invalid(
+                format!("the log does not name the columns of `{}`", map.name),
+                "record it with `SET GLOBAL binlog_row_metadata = 'FULL'`",
+            )
+        })?;
+        let kind = kind_of(column, flavour).ok_or_else(|| {
+            invalid(format!("the column `{name}` (number {}) of `{}` has a type that is not known", i + 1, map.name), "leave the table out")
+        })?;
+        columns.push(MysqlColumn { name, kind, nullable: column.nullable, collation: None });
+    }
+    let spec_name = if one_database { map.name.clone() } else { format!("{}.{}", map.database, map.name) };
+    let key = map.key.clone().unwrap_or_default();
+    Ok(MysqlTable::new(map.database.clone(), map.name.clone(), &spec_name, columns, key, ZeroDates::default()))
+}
+
+fn kind_of(column: &LogColumn, flavour: Flavour) -> Option<ColumnKind> {
+    let LogColumn { ty, meta, .. } = *column;
+    let int = |bytes| Some(ColumnKind::Int { bytes, unsigned: column.unsigned? });
+    let fsp = u8::try_from(meta).ok();
+    Some(match ty {
+        ty::TINY => int(1)?,
+        ty::SHORT => int(2)?,
+        ty::INT24 => int(3)?,
+        ty::LONG => int(4)?,
+        ty::LONGLONG => int(8)?,
+        ty::FLOAT => ColumnKind::Float,
+        ty::DOUBLE => ColumnKind::Double,
+        ty::NEWDECIMAL => ColumnKind::Decimal { precision: meta as u8, scale: (meta >> 8) as u8 },
+        ty::YEAR => ColumnKind::Year,
+        ty::BIT => ColumnKind::Bit,
+        ty::DATE | ty::NEWDATE => ColumnKind::Date,
+        ty::DATETIME2 => ColumnKind::DateTime { fsp: fsp? },
+        ty::TIMESTAMP2 => ColumnKind::Timestamp { fsp: fsp? },
+        ty::TIME2 => ColumnKind::Time { fsp: fsp? },
+        ty::JSON => ColumnKind::Json,
+        ty::GEOMETRY => ColumnKind::Geometry,
+        ty::VECTOR if flavour == Flavour::Mysql => ColumnKind::Binary,
+        ty::ENUM => ColumnKind::Enum { labels: labels(column)?, charset: charset(column)? },
+        ty::SET => ColumnKind::Set { labels: labels(column)?, charset: charset(column)? },
+        ty::STRING if column.collation? == BINARY => ColumnKind::FixedBinary { length: meta as usize },
+        ty::VARCHAR | ty::VAR_STRING | ty::TINY_BLOB..=ty::BLOB if column.collation? == BINARY => ColumnKind::Binary,
+        ty::STRING | ty::VARCHAR | ty::VAR_STRING | ty::TINY_BLOB..=ty::BLOB => ColumnKind::Text(charset(column)?),
+        _ => return None,
+    })
+}
+
+/// The collation of bytes that are no text.
+const BINARY: u32 = 63;
+
+fn charset(column: &LogColumn) -> Option<Charset> {
+    Charset::name_of_collation(column.collation?)?.parse().ok()
+}
+
+fn labels(column: &LogColumn) -> Option<Vec<String>> {
+    let charset = charset(column)?;
+    let mut scratch = String::new();
+    Some(column.labels.as_ref()?.iter().map(|label| charset.decode(label, &mut scratch).to_string()).collect())
+}

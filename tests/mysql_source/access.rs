@@ -1,0 +1,137 @@
+//! Logging in: passwords, authentication plugins, TLS; and what each refusal says.
+
+use mysql_async::prelude::Queryable;
+use tidemill::sources::{self, SourceError};
+
+use super::support::*;
+
+fn with_login(db: &Db, user: &str, password: &str, more: serde_json::Value) -> Box<dyn sources::Source> {
+    let url = db.url();
+    let (_, at) = url.rsplit_once('@').unwrap();
+    db.source_with(merged(serde_json::json!({"url": format!("mysql://{user}:{password}@{at}")}), more))
+}
+
+fn merged(mut a: serde_json::Value, b: serde_json::Value) -> serde_json::Value {
+    for (name, value) in b.as_object().unwrap() {
+        a[name] = value.clone();
+    }
+    a
+}
+
+fn host_and_port(db: &Db) -> String {
+    let url = db.url();
+    url.rsplit_once('@').unwrap().1.split('/').next().unwrap().to_string()
+}
+
+/// The same server by the name that stands in its certificate.
+fn at_localhost(db: &Db, more: serde_json::Value) -> Box<dyn sources::Source> {
+    db.source_with(merged(serde_json::json!({"url": db.url().replace("127.0.0.1", "localhost")}), more))
+}
+
+fn ca() -> String {
+    std::env::var("TIDEMILL_TEST_CA").expect("TIDEMILL_TEST_CA is not set: run `./test`, which makes an authority and certificates")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_login_is_said_without_the_password() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let db = Db::create(family, "login").await;
+        let at = host_and_port(&db);
+        let error = with_login(&db, "root", "sesame", serde_json::json!({})).table_names().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{at} refuses the user `root` or its password"));
+        assert!(matches!(&error, SourceError::Invalid { help: Some(help), .. } if help == "check user and password of `url`"));
+        assert!(!format!("{error:?}").contains("sesame"));
+
+        let elsewhere = db.url().replace(&db.name, "tm_nowhere");
+        let error = db.source_with(serde_json::json!({"url": elsewhere})).table_names().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{at} has no database `tm_nowhere`"));
+        db.drop().await;
+    }
+    let closed = sources::open("mysql", &serde_json::json!({"url": "mysql://u:sesame@127.0.0.1:1/db"})).unwrap();
+    let error = closed.table_names().await.unwrap_err();
+    assert!(matches!(error, SourceError::Transient { .. }), "it may come up");
+    assert_eq!(error.to_string(), "cannot connect to 127.0.0.1:1: Connection refused (os error 111)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_authentication_works_with_and_without_tls() {
+    let plugins: [(Family, &str); 4] = [
+        (Family::Mysql, "IDENTIFIED WITH caching_sha2_password BY 'p/w@1'"),
+        (Family::Mariadb, "IDENTIFIED VIA mysql_native_password USING PASSWORD('p/w@1')"),
+        (Family::Mariadb, "IDENTIFIED VIA ed25519 USING PASSWORD('p/w@1')"),
+        (Family::Mysql, "IDENTIFIED WITH sha256_password BY 'p/w@1'"),
+    ];
+    for (number, (family, how)) in plugins.into_iter().enumerate() {
+        let mut db = Db::create(family, &format!("auth_{number}")).await;
+        let user = format!("tm_auth_{number}");
+        if how.contains("ed25519") {
+            let _ = db.conn.query_drop("INSTALL SONAME 'auth_ed25519'").await;
+        }
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY)", &format!("DROP USER IF EXISTS '{user}'@'%'")]).await;
+        // Only servers that have the plugin can be asked.
+        if let Err(error) = db.conn.query_drop(format!("CREATE USER '{user}'@'%' {how}")).await {
+            assert!(how.contains("sha256_password"), "{how}: {error}");
+            db.drop().await;
+            continue;
+        }
+        db.run(&[&format!("GRANT ALL ON {}.* TO '{user}'@'%'", db.name)]).await;
+        for tls in [serde_json::json!({}), serde_json::json!({"tls": {"ca": ca()}}), serde_json::json!({})] {
+            let source = with_login(&db, &user, "p%2Fw%401", tls);
+            if how.contains("sha256_password") {
+                let error = source.table_names().await.unwrap_err();
+                let expected = format!("{} wants the authentication `sha256_password`, which is not supported", host_and_port(&db));
+                assert_eq!(error.to_string(), expected);
+            } else {
+                assert_eq!(source.table_names().await.unwrap(), ["t"], "{how}");
+            }
+        }
+        db.run(&[&format!("DROP USER '{user}'@'%'")]).await;
+        db.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_verified_when_asked_for() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "tls").await;
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"]).await;
+        for verified in [
+            db.source_with(serde_json::json!({"tls": {"ca": ca()}})),
+            at_localhost(&db, serde_json::json!({"tls": {"mode": "verify-full", "ca": ca()}})),
+        ] {
+            let tables = discover(&*verified, &["t"]).await;
+            let seen = run(&*verified, &tables, None).await.unwrap();
+            assert_eq!(seen.snapshot.len(), 1);
+            assert!(run(&*verified, &tables, Some(seen.position())).await.unwrap().caught_up, "the log is read with TLS too");
+        }
+        let encrypted = db.source_with(serde_json::json!({"tls": {"mode": "require"}}));
+        assert!(encrypted.table_names().await.unwrap().contains(&"t".to_string()));
+
+        let unknown = db.source_with(serde_json::json!({"tls": {}})).table_names().await.unwrap_err();
+        assert_eq!(unknown.to_string(), format!("TLS with {} fails: invalid peer certificate: UnknownIssuer", host_and_port(&db)));
+        assert!(matches!(unknown, SourceError::Invalid { help: Some(help), .. } if help.starts_with("name the authority")));
+        db.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_grants_are_named() {
+    let mut db = Db::create(Family::Mariadb, "grants").await;
+    db.run(&[
+        "CREATE TABLE t (id INT PRIMARY KEY)",
+        "CREATE OR REPLACE USER 'tm_grants'@'%' IDENTIFIED BY 'p'",
+        "GRANT SELECT ON tm_grants.* TO 'tm_grants'@'%'",
+    ])
+    .await;
+    let source = with_login(&db, "tm_grants", "p", serde_json::json!({}));
+    let tables = discover(&*source, &["t"]).await;
+    let findings = source.preflight(&tables).await.unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].message, "the user may not read the server's log");
+    assert_eq!(findings[0].mend.as_deref(), Some("GRANT REPLICATION SLAVE ON *.* TO 'tm_grants'@'%';"));
+    db.run(&[findings[0].mend.as_deref().unwrap()]).await;
+    assert_eq!(source.preflight(&tables).await.unwrap(), []);
+    assert!(run(&*source, &tables, None).await.is_ok(), "these grants are enough");
+    db.run(&["DROP USER 'tm_grants'@'%'"]).await;
+    db.drop().await;
+}

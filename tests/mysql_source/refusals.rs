@@ -1,0 +1,236 @@
+//! What the source does not go on from: each with its whole message.
+
+use tidemill::sources::{Severity, SourceError};
+
+use super::support::*;
+
+/// Message and help of an error, the place in the log left out.
+fn told(error: SourceError) -> (String, String) {
+    let help = match &error {
+        SourceError::Invalid { help, .. } | SourceError::Stopped { help, .. } => help.clone().unwrap_or_default(),
+        other => panic!("it is not final: {other}"),
+    };
+    let message = error.to_string();
+    let message = match message.rsplit_once(" (before ") {
+        Some((what, place)) => {
+            assert!(place.ends_with(')') && place.contains(':'), "{place}");
+            what.to_string()
+        }
+        None => message,
+    };
+    (message, help)
+}
+
+const NEW_SNAPSHOT: &str = "start with a new state folder, which takes a new snapshot";
+
+/// What a run says to these statements after a snapshot of the table `t (id, v)`.
+async fn stop_of(family: Family, name: &str, statements: &[&str]) -> (String, String) {
+    let mut db = Db::create(family, name).await;
+    db.run(&[
+        "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20), j JSON)",
+        "CREATE TABLE other (id INT)",
+        "INSERT INTO t VALUES (1, 'a', '{}')",
+    ])
+    .await;
+    let source = db.source();
+    let tables = discover(&*source, &["t"]).await;
+    let before = run(&*source, &tables, None).await.unwrap();
+    db.run(statements).await;
+    let told = told(follow_error(&db, &tables, before.position()).await);
+    db.drop().await;
+    told
+}
+
+/// The table may be gone, so discovery is not asked again: what was discovered before is run with.
+async fn follow_error(db: &Db, tables: &[tidemill::sources::Table], from: tidemill::value::Position) -> SourceError {
+    run(&*db.source(), tables, Some(from)).await.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_as_a_statement_stops_the_source() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let (message, help) = stop_of(family, "stop_statement", &["SET binlog_format = 'STATEMENT'", "INSERT INTO other VALUES (1)"]).await;
+        assert_eq!(message, "a session changed data by a statement instead of rows (binlog_format STATEMENT or MIXED)");
+        assert_eq!(help, "SET GLOBAL binlog_format = 'ROW'; and keep sessions from changing it; then start with a new state folder");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn truncate_stops_the_source() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let told = stop_of(family, "stop_truncate", &["TRUNCATE TABLE other", "TRUNCATE TABLE t"]).await;
+        assert_eq!(told, ("TRUNCATE TABLE changed the table `t`".into(), NEW_SNAPSHOT.into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alter_table_stops_the_source() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        // Live, the changed columns are seen before the statement is.
+        let told = stop_of(family, "stop_alter", &["ALTER TABLE t ADD COLUMN more INT"]).await;
+        assert_eq!(told, ("the table `t` is not what it was: its columns or its key changed".into(), NEW_SNAPSHOT.into()));
+        // Back to the same columns, the statement itself is what stops.
+        let told = stop_of(family, "stop_alter", &["ALTER TABLE t ADD COLUMN more INT", "ALTER TABLE t DROP COLUMN more"]).await;
+        assert_eq!(told, ("ALTER TABLE changed the table `t`".into(), NEW_SNAPSHOT.into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_change_no_rows_are_followed() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "harmless").await;
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)"]).await;
+        let source = db.source();
+        let tables = discover(&*source, &["t"]).await;
+        let before = run(&*source, &tables, None).await.unwrap();
+        db.run(&[
+            "ALTER TABLE t ADD INDEX i (v), COMMENT 'truncate table t'",
+            "CREATE TABLE u LIKE t",
+            "CREATE TABLE w AS SELECT * FROM t",
+            "ALTER TABLE u ADD COLUMN more INT",
+            "DROP TABLE u, w",
+            "CREATE VIEW x AS SELECT * FROM t",
+            "INSERT INTO t VALUES (1, 1)",
+        ])
+        .await;
+        let seen = run(&*source, &tables, Some(before.position())).await.unwrap();
+        assert_eq!(seen.transactions.len(), 1);
+        db.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_images_stop_the_source() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let (message, _) = stop_of(family, "stop_image", &["SET binlog_row_image = 'MINIMAL'", "UPDATE t SET v = 'b'"]).await;
+        assert_eq!(message, "a row event of `t` does not have all columns (binlog_row_image is not FULL)");
+    }
+    let partial = ["SET binlog_row_value_options = 'PARTIAL_JSON'", "UPDATE t SET j = JSON_SET(j, '$.a', 1)"];
+    let (message, _) = stop_of(Family::Mysql, "stop_partial", &partial).await;
+    assert_eq!(message, "an update of `t` holds only parts of its JSON");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xa_transactions_with_two_phases_stop_the_source() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let xa = ["XA START 'x'", "INSERT INTO t VALUES (2, 'b', '1')", "XA END 'x'", "XA PREPARE 'x'", "XA COMMIT 'x'"];
+        let (message, _) = stop_of(family, "stop_xa", &xa).await;
+        assert_eq!(message, "an XA transaction with two phases changes a captured table, which is not supported yet");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xa_transactions_that_are_understood_are_followed() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "xa").await;
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE other (id INT)"]).await;
+        let source = db.source();
+        let tables = discover(&*source, &["t"]).await;
+        let before = run(&*source, &tables, None).await.unwrap();
+        db.run(&["XA START 'one'", "INSERT INTO t VALUES (1)", "XA END 'one'", "XA COMMIT 'one' ONE PHASE"]).await;
+        db.run(&["XA START 'two'", "INSERT INTO other VALUES (1)", "XA END 'two'", "XA PREPARE 'two'", "XA COMMIT 'two'"]).await;
+        db.run(&["INSERT INTO t VALUES (2)"]).await;
+        let seen = run(&*source, &tables, Some(before.position())).await.unwrap();
+        assert_eq!(seen.transactions.len(), 2, "{family:?}");
+        db.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_the_server_does_not_have_stops_the_source() {
+    let mut db = Db::create(Family::Mysql, "ahead").await;
+    db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
+    let source = db.source();
+    let tables = discover(&*source, &["t"]).await;
+    let uuid: String = mysql_async::prelude::Queryable::query_first(&mut db.conn, "SELECT @@server_uuid").await.unwrap().unwrap();
+    // Transactions that this server never had: it was reset, or restored from an older backup.
+    let ahead = tidemill::value::Position::new(format!("mysql:gtid={uuid}:1-999999999;server={uuid}"));
+    let error = run(&*source, &tables, Some(ahead.clone())).await.unwrap_err();
+    assert!(matches!(error, SourceError::Stopped { .. }), "{error}");
+    assert!(error.to_string().starts_with(&format!("the server cannot give its log from `{ahead}` on: ")), "{error}");
+    let uuid = "00000000-0000-0000-0000-000000000001";
+    let elsewhere = tidemill::value::Position::new(format!("mysql:file=ybin.000001:4;server={uuid}"));
+    let (message, help) = told(run(&*source, &tables, Some(elsewhere)).await.unwrap_err());
+    assert_eq!(
+        message,
+        format!(
+            "the position `mysql:file=ybin.000001:4;server={uuid}` means nothing at this server, which has no GTIDs for it and is not the one it is of"
+        )
+    );
+    assert_eq!(help, "connect to the server that it was written at, or start with a new state folder");
+    db.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_keys_whose_actions_are_not_logged_are_refused() {
+    let mut db = Db::create(Family::Mariadb, "cascade").await;
+    db.run(&[
+        "CREATE TABLE parent (id INT PRIMARY KEY)",
+        "CREATE TABLE child (id INT PRIMARY KEY, p INT, CONSTRAINT f FOREIGN KEY (p) REFERENCES parent (id) ON DELETE CASCADE)",
+        "CREATE TABLE fine (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id))",
+    ])
+    .await;
+    let source = db.source();
+    let tables = discover(&*source, &["parent", "child", "fine"]).await;
+    let expected = "the foreign key `f` of `child` has ON DELETE CASCADE, and this server does not log what that does";
+    let mend = "ALTER TABLE `tm_cascade`.`child` DROP FOREIGN KEY `f`; and add it again with ON DELETE RESTRICT";
+    let findings = source.preflight(&tables).await.unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!((findings[0].severity, findings[0].message.as_str(), findings[0].mend.as_deref()), (Severity::Error, expected, Some(mend)));
+    let told = told(run(&*source, &tables, None).await.unwrap_err());
+    assert_eq!(told, (expected.into(), mend.into()));
+    assert!(run(&*source, &discover(&*source, &["parent", "fine"]).await, None).await.is_ok());
+    db.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_cannot_be_captured_are_refused() {
+    let mut db = Db::create(Family::Mariadb, "refused").await;
+    db.run(&[
+        "CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING",
+        "CREATE TABLE packed (id INT PRIMARY KEY, v TEXT COMPRESSED)",
+        "CREATE TABLE swedish (id INT PRIMARY KEY, v VARCHAR(5) CHARACTER SET swe7)",
+        "CREATE VIEW looked_at AS SELECT 1",
+    ])
+    .await;
+    let source = db.source();
+    for (name, expected) in [
+        ("missing", "there is no table `missing` in the database `tm_refused`"),
+        ("elsewhere.t", "there is no table `t` in the database `elsewhere`"),
+        ("looked_at", "`looked_at` is not a table but a view"),
+        ("versioned", "`versioned` is system-versioned, and its log does not say what was deleted"),
+        ("packed", "the column `v` of `packed` is COMPRESSED, which the log does not carry in a readable form"),
+        ("swedish", "the column `v` of `swedish` has the charset swe7, which is not known"),
+    ] {
+        let error = source.discover(&[name.to_string()]).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(matches!(error, SourceError::Invalid { table: Some(table), .. } if table == name));
+    }
+    let names = source.table_names().await.unwrap();
+    assert!(names.contains(&"packed".to_string()) && !names.contains(&"looked_at".to_string()), "{names:?}");
+    db.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zero_date_stops_the_source_where_it_is_to() {
+    let mut db = Db::create(Family::Mariadb, "zero_date").await;
+    db.run(&["CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL)", "INSERT INTO t VALUES (1, '0000-00-00')"]).await;
+    let source = db.source_with(serde_json::json!({"zero_dates": "error"}));
+    let tables = discover(&*source, &["t"]).await;
+    let told = told(run(&*source, &tables, None).await.unwrap_err());
+    assert_eq!(told.0, "the column `d` of `t` holds a date that no calendar has");
+    assert_eq!(told.1, "the spec says `zero_dates: error`; correct the row, or choose `null` or `text`");
+    db.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_set_up_right_has_no_errors() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "preflight").await;
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
+        let source = db.source();
+        let tables = discover(&*source, &["t"]).await;
+        assert_eq!(source.preflight(&tables).await.unwrap(), []);
+        db.drop().await;
+    }
+}
