@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn opaque_values_are_printed() {
         let mut out = String::new();
-        write_opaque(opaque::NEWDECIMAL, &[5, 2, 0x80, 0x00, 0x7b - 0x76, 0x32], &mut out).unwrap();
+        write_opaque(opaque::NEWDECIMAL, &[5, 2, 0x80, 5, 50], &mut out).unwrap();
         assert_eq!(out, "5.50");
         out.clear();
         write_opaque(252, b"abc", &mut out).unwrap();

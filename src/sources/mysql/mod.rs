@@ -15,6 +15,7 @@ mod options;
 mod position;
 mod preflight;
 mod ranges;
+#[allow(dead_code, reason = "for the source of files, which reads recorded logs through it")]
 pub(in crate::sources) mod recorded;
 mod schema;
 mod select;

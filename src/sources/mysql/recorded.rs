@@ -250,3 +250,94 @@ fn labels(column: &LogColumn) -> Option<Vec<String>> {
     let mut scratch = String::new();
     Some(column.labels.as_ref()?.iter().map(|label| charset.decode(label, &mut scratch).to_string()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{Datum, Layout};
+
+    fn recorded(name: &str) -> Vec<PathBuf> {
+        vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mysql_source/recorded").join(name)]
+    }
+
+    async fn events(paths: &[PathBuf], from: Option<crate::value::Position>) -> Vec<Event> {
+        let tables = discover(paths).unwrap();
+        let (out, mut received) = mpsc::channel(1000);
+        run(paths, Capture { tables, from, until_caught_up: true }, out).await.unwrap();
+        let mut events = Vec::new();
+        received.recv_many(&mut events, 1000).await;
+        events
+    }
+
+    fn commits(events: &[Event]) -> Vec<crate::value::Position> {
+        let position = |e: &Event| if let Event::Commit { position, .. } = e { Some(position.clone()) } else { None };
+        events.iter().filter_map(position).collect()
+    }
+
+    #[tokio::test]
+    async fn a_recorded_log_is_read_from_its_tables_to_its_end() {
+        for name in ["mariadb.000001", "mysql.000001"] {
+            let paths = recorded(name);
+            let tables = discover(&paths).unwrap();
+            let described: Vec<String> =
+                tables.iter().map(|t| format!("{} {:?} {}", t.name, t.key, crate::value::Type::Struct(t.schema.clone()))).collect();
+            assert_eq!(
+                described,
+                [
+                    "items [0, 1] struct(order_id int32, line uint16, price decimal(8,2))",
+                    "orders [0] struct(id int32, customer text, total decimal(10,2), at datetime(3), state text, note text, big uint64)",
+                ]
+            );
+            let events = events(&paths, None).await;
+            assert!(matches!(events[0], Event::SnapshotDone { .. }) && matches!(events.last(), Some(Event::CaughtUp)));
+            let changes: Vec<Vec<(usize, i64)>> = events
+                .iter()
+                .filter_map(
+                    |e| if let Event::Changes(deltas) = e { Some(deltas.iter().map(|d| (d.table, d.diff)).collect()) } else { None },
+                )
+                .collect();
+            let expected: [&[(usize, i64)]; 4] = [&[(1, 1), (1, 1), (0, 1), (0, 1)], &[(1, -1), (1, 1)], &[(0, -1)], &[(1, 1)]];
+            assert_eq!(changes, expected);
+            let Some(Event::Changes(first)) = events.iter().find(|e| matches!(e, Event::Changes(_))) else { panic!("no changes") };
+            let layout = Layout::new(&tables[1].schema);
+            assert_eq!(layout.get(&first[0].row, 1), Datum::Text("Zoë"));
+            assert_eq!(layout.get(&first[0].row, 4), Datum::Text("new"));
+            assert_eq!(layout.get(&first[0].row, 6), Datum::UInt(u64::MAX));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_recorded_log_is_resumed_after_any_commit() {
+        let paths = recorded("mysql.000001");
+        let positions = commits(&events(&paths, None).await);
+        assert_eq!(positions.len(), 4);
+        for (i, position) in positions.iter().enumerate() {
+            assert!(position.as_str().starts_with("mysql:file=mysql.000001:"), "{position}");
+            assert_eq!(commits(&events(&paths, Some(position.clone())).await), positions[i + 1..]);
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_refused_where_they_are_damaged() {
+        let whole = std::fs::read(&recorded("mysql.000001")[0]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.000001");
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            discover(std::slice::from_ref(&path)).unwrap_err().to_string().replace(&format!("{}: ", path.display()), "")
+        };
+        assert_eq!(refused(b"id,name\n1,a\n"), "it is not a binary log of MySQL or MariaDB");
+        assert_eq!(refused(b""), "it is not a binary log of MySQL or MariaDB");
+        for cut in [6, 30, whole.len() - 1] {
+            assert!(refused(&whole[..cut]).starts_with("it is cut off at byte "), "{cut}");
+        }
+        for at in (4..whole.len()).step_by(61) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            let message = refused(&damaged);
+            assert!(message.starts_with("the event at byte ") || message.starts_with("it is cut off at byte "), "{at}: {message}");
+        }
+        let missing = discover(&[folder.path().join("none")]).unwrap_err().to_string();
+        assert!(missing.ends_with("none: it cannot be read: No such file or directory (os error 2)"), "{missing}");
+    }
+}

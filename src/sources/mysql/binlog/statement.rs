@@ -160,7 +160,10 @@ fn alter_statement(words: &mut Cursor) -> Effect {
     }
     let Some(table) = captured else {
         // Another table may take a captured one's name, or swap a partition with it.
-        return match words.renamed_to().or_else(|| words.exchanged_with()) {
+        let clauses = words.rest;
+        let renamed = words.renamed_to();
+        words.rest = clauses;
+        return match renamed.or_else(|| words.exchanged_with()) {
             Some(table) => Effect::Changes { table, by: "ALTER TABLE" },
             None => Effect::Harmless,
         };
