@@ -1,0 +1,133 @@
+//! The order document four ways, from the same CSVs in one run: Tidemill up to the documents in memory, Tidemill with its durable store, a
+//! differential program written by hand, and the floor that only parses and builds.
+//!
+//! `cargo bench --profile dev --bench order_view [-- --orders N --repeats N]`. Every measurement is a process of its own, which is this
+//! program again, so that peaks of memory are its own; the variants take turns. Where the folder goes is decided by `TMPDIR`.
+
+mod durable;
+mod floor;
+mod measure;
+mod plain;
+mod reference;
+mod report;
+mod tables;
+mod tidemill;
+mod updates;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use ::tidemill::shop::{Format, REFERENCE_ORDERS, Shop};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::measure::Measured;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The order document four ways
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Step>,
+    /// The size of the shop: so many orders
+    #[arg(long, default_value_t = REFERENCE_ORDERS, value_name = "N")]
+    orders: u64,
+    /// How often each variant is measured; medians are shown
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: u32,
+    /// Numbers of workers
+    #[arg(long, default_values_t = [1, 2], value_delimiter = ',', value_name = "N,N")]
+    workers: Vec<usize>,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Step {
+    /// Measure one variant in this process
+    #[command(hide = true)]
+    Measure(Measure),
+}
+
+#[derive(Debug, Args)]
+struct Measure {
+    variant: Variant,
+    workers: usize,
+    folder: PathBuf,
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Variant {
+    Tidemill,
+    Durable,
+    Plain,
+    Floor,
+}
+
+/// What is measured, with the outcome of each repeat.
+pub(crate) struct Series {
+    pub(crate) variant: Variant,
+    pub(crate) workers: usize,
+    pub(crate) measured: Vec<Measured>,
+}
+
+fn main() {
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Step::Measure(measure)) => println!("{}", serde_json::to_string(&measure.run()).expect("plain numbers")),
+        None => compare(&cli),
+    }
+}
+
+fn compare(cli: &Cli) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = Instant::now();
+    let files = Shop::new(1, cli.orders).write(folder.path(), Format::Csv).expect("the disk takes the shop");
+    let csv_bytes = files.iter().map(|file| file.metadata().expect("it was written").len()).sum();
+    reference::write_spec(folder.path()).expect("the disk takes the spec");
+    println!("a shop of {} orders: {:.1} MB of CSV, made in {:.1} s", cli.orders, csv_bytes as f64 / 1e6, start.elapsed().as_secs_f64());
+
+    let mut all = Vec::new();
+    for &workers in &cli.workers {
+        all.extend([Variant::Tidemill, Variant::Durable, Variant::Plain].map(|variant| Series { variant, workers, measured: Vec::new() }));
+    }
+    all.push(Series { variant: Variant::Floor, workers: 1, measured: Vec::new() });
+    for repeat in 1..=cli.repeats {
+        for series in &mut all {
+            eprintln!("{repeat} of {}: {:?}, {} workers", cli.repeats, series.variant, series.workers);
+            series.measured.push(in_a_process(series.variant, series.workers, folder.path()));
+        }
+    }
+    report::check(&all, cli.orders);
+    report::print(&all, csv_bytes);
+}
+
+fn in_a_process(variant: Variant, workers: usize, folder: &Path) -> Measured {
+    let program = std::env::current_exe().expect("this program has a file");
+    let name = variant.to_possible_value().expect("every variant has a name");
+    let mut command = Command::new(program);
+    command.args(["measure", name.get_name(), &workers.to_string()]).arg(folder).stderr(Stdio::inherit());
+    let output = command.output().expect("this program starts again");
+    assert!(output.status.success(), "{variant:?} failed");
+    serde_json::from_slice(&output.stdout).expect("one line of figures")
+}
+
+impl Measure {
+    fn run(&self) -> Measured {
+        let spec = self.folder.join("order_view.yaml");
+        match self.variant {
+            Variant::Tidemill => tidemill::run(&spec, self.workers),
+            Variant::Durable => {
+                let state = tempfile::tempdir_in(&self.folder).expect("a folder");
+                durable::run(&spec, &state.path().join("state"), self.workers)
+            }
+            Variant::Plain => plain::run(&self.folder, self.workers),
+            Variant::Floor => floor::run(&self.folder),
+        }
+    }
+}
