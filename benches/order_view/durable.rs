@@ -16,7 +16,16 @@ pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
     runtime.block_on(async {
         let Reference { plan, source, tables } = Reference::open(spec).await;
         let sources = vec![NamedSource { name: "shop".into(), source, tables }];
-        let setup = Setup { plan, sources, sinks: Vec::new(), state: state.into(), sync: Sync::EachCommit, workers, until_caught_up: true };
+        let setup = Setup {
+            plan,
+            sources,
+            sinks: Vec::new(),
+            state: state.into(),
+            sync: Sync::EachCommit,
+            retention: Default::default(),
+            workers,
+            until_caught_up: true,
+        };
         let engine = Engine::open(setup).expect("the folder is ours");
         let (store, status) = (engine.store().clone(), engine.status().clone());
         let (_stop, stopping) = watch::channel(false);
