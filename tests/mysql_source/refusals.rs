@@ -25,7 +25,8 @@ const NEW_SNAPSHOT: &str = "start with a new state folder, which takes a new sna
 
 /// What a run says to these statements after a snapshot of the table `t (id, v)`.
 async fn stop_of(family: Family, name: &str, statements: &[&str]) -> (String, String) {
-    let mut db = Db::create(family, name).await;
+    // A statement in the log stops every source of that server.
+    let mut db = Db::create_alone(family, name).await;
     db.run(&[
         "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20), j JSON)",
         "CREATE TABLE other (id INT)",
