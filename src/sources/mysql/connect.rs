@@ -14,18 +14,11 @@ const MAX_PACKET_BYTES: usize = 1 << 30;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A slow sink holds back reading; the server must not take that for a dead client.
 const NET_WRITE_TIMEOUT_SECONDS: u32 = 24 * 3600;
+const ACCESS_DENIED: u16 = 1045;
 
 /// Opens a connection. Text comes in the columns' own charsets (only so a snapshot decodes what the log decodes), times in UTC.
 pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError> {
-    let connecting = async {
-        let mut conn = Conn::new(opts(options)?).await?;
-        conn.query_drop(format!(
-            "SET SESSION time_zone='+00:00', sql_mode='', character_set_results=NULL, net_write_timeout={NET_WRITE_TIMEOUT_SECONDS}"
-        ))
-        .await?;
-        Ok::<_, Error>(conn)
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, log_in(options)).await {
         Ok(answer) => answer.map_err(|e| connect_error(options, e)),
         Err(_) => {
             Err(SourceError::Transient { message: format!("{} did not answer within {} s", address(options), CONNECT_TIMEOUT.as_secs()) })
@@ -33,12 +26,26 @@ pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError>
     }
 }
 
+async fn log_in(options: &MysqlOptions) -> Result<Conn, Error> {
+    let mut conn = match Conn::new(opts(options)).await {
+        // The driver cuts a zero byte off the end of the nonce of MariaDB's ed25519 (mysql_common 0.37.3, `AuthSwitchRequest::plugin_data`),
+        // so one login in 256 fails; the next nonce ends in something else.
+        Err(Error::Server(ServerError { code: ACCESS_DENIED, .. })) => Conn::new(opts(options)).await?,
+        answer => answer?,
+    };
+    conn.query_drop(format!(
+        "SET SESSION time_zone='+00:00', sql_mode='', character_set_results=NULL, net_write_timeout={NET_WRITE_TIMEOUT_SECONDS}"
+    ))
+    .await?;
+    Ok(conn)
+}
+
 /// `host:port`, for messages.
 pub(super) fn address(options: &MysqlOptions) -> String {
     format!("{}:{}", options.opts.ip_or_hostname(), options.opts.tcp_port())
 }
 
-fn opts(options: &MysqlOptions) -> Result<Opts, Error> {
+fn opts(options: &MysqlOptions) -> Opts {
     let mut builder = OptsBuilder::from_opts(options.opts.clone())
         .prefer_socket(false)
         .tcp_nodelay(true)
@@ -48,7 +55,7 @@ fn opts(options: &MysqlOptions) -> Result<Opts, Error> {
     if let Some(tls) = &options.tls {
         builder = builder.ssl_opts(ssl(tls));
     }
-    Ok(builder.into())
+    builder.into()
 }
 
 fn ssl(tls: &Tls) -> Option<SslOpts> {
@@ -70,7 +77,7 @@ fn connect_error(options: &MysqlOptions, error: Error) -> SourceError {
     let user = options.opts.user().unwrap_or_default();
     let invalid = |message: String, help: &str| SourceError::Invalid { message, table: None, help: Some(help.into()) };
     match &error {
-        Error::Server(ServerError { code: 1045, .. }) => {
+        Error::Server(ServerError { code: ACCESS_DENIED, .. }) => {
             invalid(format!("{at} refuses the user `{user}` or its password"), "check user and password of `url`")
         }
         Error::Server(ServerError { code: 1044 | 1698, message, .. }) => {
