@@ -3,7 +3,7 @@
 //! In: the tables that the views need, and the position to go on from. Out: the rows of a snapshot, then transactions, each with
 //! its [`Position`]. Elsewhere: engine time (`run::ingest`), retrying and backing off (`run`).
 
-pub mod file;
+mod file;
 mod mysql;
 
 use async_trait::async_trait;
@@ -117,7 +117,7 @@ pub const KINDS: &[Kind] = &[file::KIND, mysql::MYSQL, mysql::MARIADB];
 /// A source of this kind with these options (checked against [`KINDS`]; paths absolute).
 pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
     match kind {
-        "file" => Ok(Box::new(file::FileSource::new(options)?)),
+        "file" => file::open_source(options),
         "mysql" | "mariadb" => mysql::open(options),
         _ => unreachable!("`spec` lets only known kinds through, not `{kind}`"),
     }

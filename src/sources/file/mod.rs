@@ -4,6 +4,8 @@
 //! the changes file's transactions ([`changes`]), which is followed while it grows. A position is a place in the changes file; the
 //! files of rows are read once and never looked at again, so what changes in them later must come as a change.
 //!
+//! Recorded binary logs of a server are the other way in: rows and changes both come from them ([`recorded`]).
+//!
 //! A line that cannot be read stops the source and names file, line, column and what was expected, never the value. Nothing is
 //! passed over.
 
@@ -14,6 +16,7 @@ mod jsonl;
 mod lines;
 mod options;
 mod position;
+mod recorded;
 mod snapshot;
 mod tables;
 
@@ -21,16 +24,17 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use self::changes::{ChangesFile, Ended, Portion};
-use self::options::FileOptions;
 pub(crate) use self::options::KIND;
+use self::options::{FileOptions, TableOptions};
 use self::position::FilePosition;
+use self::recorded::RecordedSource;
 use crate::options::OptionError;
 use crate::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
 use crate::value::Row;
@@ -47,20 +51,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Takes a batch of rows; answers whether more are wanted.
 type Emit<'a> = &'a mut dyn FnMut(Vec<Row>) -> ControlFlow<()>;
 
-/// A source of kind `file`.
+/// A source of these options, which must have passed the check against [`KIND`].
+pub(super) fn open_source(options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
+    Ok(match FileOptions::read(options)? {
+        FileOptions::Tables { tables, changes } => Box::new(FileSource { tables, changes }),
+        FileOptions::Binlog(paths) => Box::new(RecordedSource { paths }),
+    })
+}
+
 #[derive(Debug)]
-pub struct FileSource {
-    options: FileOptions,
+struct FileSource {
+    tables: Vec<TableOptions>,
+    changes: Option<PathBuf>,
 }
 
 impl FileSource {
-    /// `options` must have passed the check against [`KIND`].
-    pub fn new(options: &serde_json::Value) -> Result<FileSource, OptionError> {
-        Ok(FileSource { options: FileOptions::read(options)? })
-    }
-
-    fn table(&self, name: &str) -> Option<&options::TableOptions> {
-        self.options.tables.iter().find(|table| table.name == name)
+    fn table(&self, name: &str) -> Option<&TableOptions> {
+        self.tables.iter().find(|table| table.name == name)
     }
 
     fn jobs(&self, tables: &[Table]) -> Vec<snapshot::Job> {
@@ -93,7 +100,7 @@ impl Source for FileSource {
     }
 
     async fn table_names(&self) -> Result<Vec<String>, SourceError> {
-        Ok(self.options.tables.iter().map(|table| table.name.clone()).collect())
+        Ok(self.tables.iter().map(|table| table.name.clone()).collect())
     }
 
     async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
@@ -109,7 +116,7 @@ impl Source for FileSource {
                 return Ok(());
             }
         }
-        match &self.options.changes {
+        match &self.changes {
             Some(path) => self.follow(path, capture, out).await,
             None => {
                 if out.send(Event::CaughtUp).await.is_ok() && !capture.until_caught_up {

@@ -9,7 +9,7 @@ use crate::value::Type;
 
 pub(crate) const KIND: Kind = Kind {
     name: "file",
-    help: "Tables from CSV or JSON-lines files, with their changes from a JSON-lines file",
+    help: "Tables from CSV or JSON-lines files and their changes from another, or both from recorded binary logs",
     options: &[
         OptionSpec {
             name: "tables",
@@ -24,6 +24,13 @@ pub(crate) const KIND: Kind = Kind {
             required: false,
             secret: false,
             help: "JSON lines of changes to the tables, followed while it grows",
+        },
+        OptionSpec {
+            name: "binlog",
+            value: OptionType::List(&OptionType::Path),
+            required: false,
+            secret: false,
+            help: "Instead of the others: binary logs of a MySQL or MariaDB server, in order, that begin with empty tables",
         },
     ],
 };
@@ -68,10 +75,14 @@ const TABLE: &[OptionSpec] = &[
 ];
 
 /// The checked options.
-#[derive(Debug, Default)]
-pub(super) struct FileOptions {
-    pub(super) tables: Vec<TableOptions>,
-    pub(super) changes: Option<PathBuf>,
+#[derive(Debug)]
+pub(super) enum FileOptions {
+    Tables {
+        tables: Vec<TableOptions>,
+        changes: Option<PathBuf>,
+    },
+    /// Recorded logs, which say themselves what the tables are.
+    Binlog(Vec<PathBuf>),
 }
 
 #[derive(Debug, Clone)]
@@ -103,6 +114,8 @@ struct Typed {
     #[serde(default)]
     tables: serde_json::Map<String, serde_json::Value>,
     changes: Option<PathBuf>,
+    #[serde(default)]
+    binlog: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -121,15 +134,19 @@ impl FileOptions {
     /// Reads options that fit [`KIND`].
     pub(super) fn read(options: &serde_json::Value) -> Result<FileOptions, OptionError> {
         let typed = Typed::deserialize(options).map_err(|e| refuse(&[], e.to_string(), None))?;
+        if !typed.binlog.is_empty() {
+            if !typed.tables.is_empty() || typed.changes.is_some() {
+                let help = Some("leave `tables` and `changes` out: the log says what the tables are and what happened to them");
+                return Err(refuse(&["binlog"], "it stands beside `tables` or `changes`".into(), help));
+            }
+            return Ok(FileOptions::Binlog(typed.binlog));
+        }
         if typed.tables.is_empty() {
-            return Err(refuse(
-                &["tables"],
-                "there is no table".into(),
-                Some("give `tables: {orders: {csv: orders.csv, key: [order_id]}}`"),
-            ));
+            let help = Some("give `tables: {orders: {csv: orders.csv, key: [order_id]}}` or `binlog: [shop.binlog]`");
+            return Err(refuse(&["tables"], "there is no table".into(), help));
         }
         let tables = typed.tables.iter().map(|(name, value)| table(name, value)).collect::<Result<_, _>>()?;
-        Ok(FileOptions { tables, changes: typed.changes })
+        Ok(FileOptions::Tables { tables, changes: typed.changes })
     }
 }
 

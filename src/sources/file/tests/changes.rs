@@ -6,7 +6,7 @@ use super::*;
 const ITEM: &str = r#"{"table": "items", "op": "insert", "after": {"id": 7, "order": 1}}"#;
 
 /// Two tables that start empty, and a changes file.
-fn with_changes(folder: &Path) -> FileSource {
+fn with_changes(folder: &Path) -> Box<dyn Source> {
     source(json!({
         "tables": {
             "items": {"columns": {"id": "int32", "order": "int32"}, "key": ["id"]},
@@ -22,7 +22,7 @@ fn append(folder: &Path, text: &str) {
 }
 
 /// The position of the last commit or progress of a whole run.
-async fn last_position(source: &FileSource, from: Option<Position>) -> Position {
+async fn last_position(source: &dyn Source, from: Option<Position>) -> Position {
     let (sender, mut events) = mpsc::channel(100);
     let tables = discovered(source).await.unwrap();
     source.run(Capture { tables, from, until_caught_up: true }, sender).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_transaction_is_what_stands_between_its_marks() {
 {"commit": true}
 "#,
     )]);
-    let (sent, ended) = run(&with_changes(folder.path()), None).await;
+    let (sent, ended) = run(&*with_changes(folder.path()), None).await;
     ended.unwrap();
     assert_eq!(
         sent,
@@ -76,16 +76,16 @@ async fn a_run_goes_on_behind_its_position_wherever_the_file_was_cut() {
     let folder = folder(&[("changes.jsonl", "")]);
     let source = with_changes(folder.path());
     append(folder.path(), &format!("{ITEM}\n"));
-    let mut from = last_position(&source, None).await;
+    let mut from = last_position(&*source, None).await;
     // Without a newline, with the newline alone, with an empty line, and with one in front.
     for more in [ITEM.to_string(), format!("\n{ITEM}\n"), format!("\n\n{ITEM}"), format!("\n  \n{ITEM}\n")] {
         append(folder.path(), &more);
-        let (sent, ended) = run(&source, Some(from.clone())).await;
+        let (sent, ended) = run(&*source, Some(from.clone())).await;
         ended.unwrap();
         assert_eq!(sent.len(), 3, "{sent:?}");
         assert_eq!(sent[0], r#"+1 items {"id":7,"order":1}"#);
-        from = last_position(&source, Some(from)).await;
-        let (sent, ended) = run(&source, Some(from.clone())).await;
+        from = last_position(&*source, Some(from)).await;
+        let (sent, ended) = run(&*source, Some(from.clone())).await;
         ended.unwrap();
         assert_eq!(sent, ["caught up"]);
     }
@@ -98,16 +98,16 @@ async fn what_is_not_whole_yet_is_waited_for() {
     let path = folder.path().join("changes.jsonl");
     let source = with_changes(folder.path());
     append(folder.path(), &format!("{ITEM}\n{{\"begin\": true}}\n{ITEM}\n"));
-    let (sent, _) = run(&source, None).await;
+    let (sent, _) = run(&*source, None).await;
     let open = format!("waiting: for the `commit` of the transaction that begins in line 2 of {}", path.display());
     assert_eq!(sent[3..], ["commit 1 None".to_string(), open, "caught up".into()]);
 
     append(folder.path(), "{\"commit\": tr");
-    let (sent, _) = run(&source, None).await;
+    let (sent, _) = run(&*source, None).await;
     assert_eq!(sent[4], format!("waiting: for the rest of line 4 of {}", path.display()));
 
     append(folder.path(), "ue}");
-    let (sent, _) = run(&source, None).await;
+    let (sent, _) = run(&*source, None).await;
     assert_eq!(sent[3..], ["commit 1 None", r#"+1 items {"id":7,"order":1}"#, "commit 4 None", "caught up"]);
 }
 
@@ -115,7 +115,7 @@ async fn what_is_not_whole_yet_is_waited_for() {
 async fn a_file_that_grows_is_followed() {
     let folder = folder(&[("changes.jsonl", "")]);
     let source = with_changes(folder.path());
-    let tables = discovered(&source).await.unwrap();
+    let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
     let from = Some(FilePosition::default().position());
     let running = tokio::spawn(async move { source.run(Capture { tables, from, until_caught_up: false }, sender).await });
@@ -139,7 +139,7 @@ async fn a_large_transaction_comes_in_parts_with_one_commit() {
     text += &format!("{{\"commit\": true}}\n{ITEM}\n");
     let folder = folder(&[("changes.jsonl", &text)]);
     let source = with_changes(folder.path());
-    let tables = discovered(&source).await.unwrap();
+    let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
     let from = Some(FilePosition::default().position());
     let running = tokio::spawn(async move { source.run(Capture { tables, from, until_caught_up: true }, sender).await });
@@ -194,7 +194,7 @@ async fn a_change_that_is_not_understood_stops_after_those_before_it() {
     ] {
         let folder = folder(&[("changes.jsonl", "")]);
         append(folder.path(), &format!("{ITEM}\n{line}\n{ITEM}\n"));
-        let (sent, ended) = run(&with_changes(folder.path()), None).await;
+        let (sent, ended) = run(&*with_changes(folder.path()), None).await;
         let separator = if expected.starts_with("column") { ", " } else { ": " };
         let path = folder.path().join("changes.jsonl");
         assert_eq!(ended.unwrap_err().to_string(), format!("{}, line 2{separator}{expected}", path.display()));
@@ -208,11 +208,11 @@ async fn another_file_in_its_place_is_noticed() {
     let path = folder.path().join("changes.jsonl");
     let source = with_changes(folder.path());
     append(folder.path(), &format!("{ITEM}\n{ITEM}\n"));
-    let from = last_position(&source, None).await;
+    let from = last_position(&*source, None).await;
     let other = ITEM.replace('7', "8");
     for text in [format!("{ITEM}\n"), format!("{ITEM}\n{other}\n"), format!("{other}\n{other}\n{other}\n{other}\n")] {
         std::fs::write(&path, text).unwrap();
-        let (sent, ended) = run(&source, Some(from.clone())).await;
+        let (sent, ended) = run(&*source, Some(from.clone())).await;
         let bytes = 2 * (ITEM.len() + 1);
         assert_eq!(ended.unwrap_err().to_string(), format!("{} is not the file that was read up to byte {bytes} before", path.display()));
         assert!(sent.is_empty());
@@ -225,7 +225,7 @@ async fn a_file_that_is_replaced_while_it_is_followed_is_noticed() {
     let path = folder.path().join("changes.jsonl");
     append(folder.path(), &format!("{ITEM}\n"));
     let source = with_changes(folder.path());
-    let tables = discovered(&source).await.unwrap();
+    let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(10);
     let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: false }, sender).await });
     while !matches!(events.recv().await, Some(Event::CaughtUp)) {}

@@ -1,4 +1,5 @@
 mod changes;
+mod recorded;
 mod rows;
 
 use serde_json::json;
@@ -16,16 +17,16 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn source(options: serde_json::Value) -> FileSource {
-    FileSource::new(&options).unwrap()
+fn source(options: serde_json::Value) -> Box<dyn Source> {
+    open_source(&options).unwrap()
 }
 
-async fn discovered(source: &FileSource) -> Result<Vec<Table>, SourceError> {
+async fn discovered(source: &dyn Source) -> Result<Vec<Table>, SourceError> {
     source.discover(&source.table_names().await.unwrap()).await
 }
 
 /// What a run up to the files' end sends, rows as `table {json}` sorted, and how it ends.
-async fn run(source: &FileSource, from: Option<Position>) -> (Vec<String>, Result<(), SourceError>) {
+async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Result<(), SourceError>) {
     let tables = discovered(source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
     let capture = Capture { tables: tables.clone(), from, until_caught_up: true };

@@ -8,7 +8,7 @@ async fn a_csv_is_a_snapshot_and_then_the_end() {
     let folder = folder(&[("a.csv", "id,name,price\n1,\"x, \"\"y\"\"\",1.50\n2,,\n")]);
     let table =
         json!({"csv": folder.path().join("a.csv"), "key": ["id"], "columns": {"id": "int32", "name": "text", "price": "decimal(10,2)"}});
-    let (sent, ended) = run(&source(json!({"tables": {"a": table}})), None).await;
+    let (sent, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
     ended.unwrap();
     assert_eq!(
         sent,
@@ -26,7 +26,7 @@ async fn a_csv_is_a_snapshot_and_then_the_end() {
 async fn a_run_from_a_position_takes_no_snapshot() {
     let folder = folder(&[("a.csv", "id\n1\n")]);
     let source = source(json!({"tables": {"a": {"csv": folder.path().join("a.csv")}}}));
-    let (sent, ended) = run(&source, Some(FilePosition::default().position())).await;
+    let (sent, ended) = run(&*source, Some(FilePosition::default().position())).await;
     ended.unwrap();
     assert_eq!(sent, ["caught up"]);
 }
@@ -40,10 +40,10 @@ async fn types_that_are_not_declared_come_from_the_whole_file() {
         "a": {"csv": folder.path().join("a.csv"), "key": ["id"], "columns": {"id": "uint64"}},
         "b": {"jsonl": folder.path().join("b.jsonl")},
     }}));
-    let tables = discovered(&source).await.unwrap();
+    let tables = discovered(&*source).await.unwrap();
     assert_eq!(types(&tables[0]), ["id uint64 not null", "zip text", "price decimal(18,2)", "at datetime", "city text", "none text"]);
     assert_eq!(types(&tables[1]), ["id int64", "tags json", "more float64", "at date"]);
-    let (sent, ended) = run(&source, None).await;
+    let (sent, ended) = run(&*source, None).await;
     ended.unwrap();
     assert_eq!(
         sent,
@@ -63,7 +63,7 @@ async fn types_that_are_not_declared_come_from_the_whole_file() {
 async fn null_and_delimiter_are_as_declared() {
     let folder = folder(&[("a.tsv", "id\tname\n1\t\\N\n2\t\n")]);
     let table = json!({"csv": folder.path().join("a.tsv"), "delimiter": "tab", "null": "\\N", "columns": {"id": "int8", "name": "text"}});
-    let (sent, _) = run(&source(json!({"tables": {"a": table}})), None).await;
+    let (sent, _) = run(&*source(json!({"tables": {"a": table}})), None).await;
     assert_eq!(sent[1..3], [r#"a {"id":1,"name":null}"#, r#"a {"id":2,"name":""}"#]);
 }
 
@@ -81,7 +81,7 @@ async fn the_shop_comes_through_whole_in_both_formats() {
             options[extension] = folder.path().join(table.file_name(extension)).to_str().into();
             tables.insert(table.short.into(), options);
         }
-        let (sent, ended) = run(&source(json!({"tables": tables})), None).await;
+        let (sent, ended) = run(&*source(json!({"tables": tables})), None).await;
         ended.unwrap();
         assert_eq!(sent.len(), shop.len() + 3);
         snapshots.push(sent);
@@ -118,7 +118,7 @@ async fn a_bad_line_stops_with_file_line_column_and_type_but_not_the_value() {
         let path = folder.path().join(name);
         let mut table = json!({"key": ["id"], "columns": {"id": "int32", "price": "decimal(10,2)"}});
         table[path.extension().unwrap().to_str().unwrap()] = path.to_str().into();
-        let (sent, ended) = run(&source(json!({"tables": {"a": table}})), None).await;
+        let (sent, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
         let SourceError::Stopped { message, .. } = ended.unwrap_err() else { panic!("a bad line is final") };
         assert_eq!(message, format!("{}, {expected}", path.display()));
         assert!(sent.iter().all(|event| !event.starts_with("snapshot")), "a snapshot with a bad line is not whole");
@@ -131,7 +131,7 @@ async fn bytes_that_are_not_utf8_are_named_by_their_field() {
     let path = folder.path().join("a.csv");
     std::fs::write(&path, b"id,name\n1,s\xe3o\n").unwrap();
     let table = json!({"csv": path, "columns": {"id": "int32", "name": "text"}});
-    let (_, ended) = run(&source(json!({"tables": {"a": table}})), None).await;
+    let (_, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
     assert_eq!(ended.unwrap_err().to_string(), format!("{}, line 2: field 2 is not UTF-8", path.display()));
 }
 
@@ -139,7 +139,7 @@ async fn bytes_that_are_not_utf8_are_named_by_their_field() {
 async fn what_is_not_there_is_said_before_anything_runs() {
     let folder = folder(&[("a.csv", "id,name\n1,x\n"), ("twice.csv", "id,id\n")]);
     let path = |name: &str| folder.path().join(name);
-    let refused = async |table: serde_json::Value| match discovered(&source(json!({"tables": {"a": table}}))).await.unwrap_err() {
+    let refused = async |table: serde_json::Value| match discovered(&*source(json!({"tables": {"a": table}}))).await.unwrap_err() {
         SourceError::Invalid { message, help, .. } => format!("{message} ({})", help.unwrap_or_default()),
         other => other.to_string(),
     };
@@ -166,13 +166,14 @@ async fn what_is_not_there_is_said_before_anything_runs() {
 fn options_that_make_no_sense_are_refused() {
     for (options, expected) in [
         (json!({}), "option `tables`: there is no table"),
+        (json!({"binlog": ["x"], "changes": "y"}), "option `binlog`: it stands beside `tables` or `changes`"),
         (json!({"tables": {"a": {}}}), "option `tables.a`: it has neither a file nor columns"),
         (json!({"tables": {"a": {"csv": "x", "jsonl": "y"}}}), "option `tables.a`: it has both `csv` and `jsonl`"),
         (json!({"tables": {"a": {"csv": "x", "delimiter": ";;"}}}), "option `tables.a.delimiter`: it must be one ASCII character"),
         (json!({"tables": {"a": {"jsonl": "x", "null": "-"}}}), "option `tables.a`: `null` and `delimiter` are for CSV"),
         (json!({"tables": {"a": {"csv": "x", "columns": {"b": "int9"}}}}), "option `tables.a.columns.b`: there is no type `int9`"),
     ] {
-        assert_eq!(FileSource::new(&options).unwrap_err().to_string(), expected);
+        assert_eq!(open_source(&options).err().unwrap().to_string(), expected);
     }
 }
 
@@ -181,7 +182,7 @@ async fn readers_end_when_nobody_listens() {
     let folder = tempfile::tempdir().unwrap();
     Shop::new(1, 20_000).write(folder.path(), Format::Csv).unwrap();
     let source = source(json!({"tables": {"orders": {"csv": folder.path().join("olist_orders_dataset.csv")}}}));
-    let tables = discovered(&source).await.unwrap();
+    let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
     let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: false }, sender).await });
     events.recv().await.unwrap();
