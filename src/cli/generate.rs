@@ -62,13 +62,13 @@ fn rate(text: &str) -> Result<f64, String> {
 impl Generate {
     pub(super) fn run(self) -> Result<(), Failure> {
         match (&self.into, &self.out) {
-            (Some(url), _) => super::runtime()?.block_on(self.into_server(url)),
-            (None, Some(folder)) => self.into_files(folder),
+            (Some(url), _) => super::runtime()?.block_on(self.fill_server(url)),
+            (None, Some(folder)) => self.write_files(folder),
             (None, None) => unreachable!("clap asks for one of them"),
         }
     }
 
-    fn into_files(&self, folder: &Path) -> Result<(), Failure> {
+    fn write_files(&self, folder: &Path) -> Result<(), Failure> {
         let start = Instant::now();
         let (what, files) = self.write(folder).map_err(|error| {
             let message = format!("cannot write into {}: {error}", folder.display());
@@ -98,7 +98,7 @@ impl Generate {
         Ok((what, files))
     }
 
-    async fn into_server(&self, url: &str) -> Result<(), Failure> {
+    async fn fill_server(&self, url: &str) -> Result<(), Failure> {
         let start = Instant::now();
         let mut server = ShopServer::connect(url).await.map_err(failure)?;
         let shop = Shop::new(self.seed, self.orders);

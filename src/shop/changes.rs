@@ -36,8 +36,10 @@ struct PresentOrder {
     payments: Vec<Payment>,
 }
 
+type Change = fn(&mut ChangingShop, &mut Vec<RowChange>);
+
 /// What a transaction does, and how many in a hundred do it.
-const KINDS: &[(fn(&mut ChangingShop, &mut Vec<RowChange>), u64)] = &[
+const KINDS: &[(Change, u64)] = &[
     (ChangingShop::place_order, 22),
     (ChangingShop::advance_status, 25),
     (ChangingShop::move_customer, 12),
