@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use tidemill::run::{Engine, NamedSource, Setup};
-use tidemill::store::Sync;
+use tidemill::store::{Retention, Sync};
 use tokio::sync::watch;
 
-use crate::measure::{Begin, Measured, Shape, peak_bytes};
+use crate::measure::{Begin, Measured, Shape, cpu_seconds, peak_bytes};
 use crate::reference::{Reference, VIEW};
 
 /// `state`: a folder that is not there yet.
@@ -22,7 +22,7 @@ pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
             sinks: Vec::new(),
             state: state.into(),
             sync: Sync::EachCommit,
-            retention: Default::default(),
+            retention: Retention::default(),
             workers,
             until_caught_up: true,
         };
@@ -31,7 +31,7 @@ pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
         let (_stop, stopping) = watch::channel(false);
         engine.run(stopping).await.expect("the run ends well");
         let seconds = begin.seconds();
-        let (held_bytes, peak_bytes) = (begin.grown(), peak_bytes());
+        let (held_bytes, peak_bytes, cpu_seconds) = (begin.grown(), peak_bytes(), cpu_seconds());
         let view = store.view(VIEW).expect("the view is there");
         let rows = status.sources().iter().flat_map(|s| &s.snapshot).map(|t| t.rows).sum();
         Measured {
@@ -40,6 +40,7 @@ pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
             shape: Shape { documents: view.len().expect("the store answers"), ..Shape::default() },
             held_bytes,
             peak_bytes,
+            cpu_seconds,
             disk_bytes: Some(store.disk_bytes().expect("the store answers")),
             ..Measured::default()
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 
-use crate::measure::{Begin, Measured, Shape, peak_bytes};
+use crate::measure::{Begin, Measured, Shape, cpu_seconds, peak_bytes};
 use crate::tables::{Item, Keyed, Payment, Tables};
 
 pub(crate) fn run(folder: &Path) -> Measured {
@@ -14,8 +14,8 @@ pub(crate) fn run(folder: &Path) -> Measured {
     let (documents, shape) = build(&tables);
     black_box(&documents);
     let seconds = begin.seconds();
-    let (held_bytes, peak_bytes) = (begin.grown(), peak_bytes());
-    Measured { seconds, read_seconds, rows: tables.rows(), shape, held_bytes, peak_bytes, ..Measured::default() }
+    let (held_bytes, peak_bytes, cpu_seconds) = (begin.grown(), peak_bytes(), cpu_seconds());
+    Measured { seconds, read_seconds, rows: tables.rows(), shape, held_bytes, peak_bytes, cpu_seconds, ..Measured::default() }
 }
 
 /// Each document as one string of fields.

@@ -40,6 +40,9 @@ struct Cli {
     /// Numbers of workers
     #[arg(long, default_values_t = [1, 2], value_delimiter = ',', value_name = "N,N")]
     workers: Vec<usize>,
+    /// Keep the CSVs and the spec here; for `perf record -g -- PROGRAM measure tidemill 1 DIR` [default: a temporary folder]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
     /// What `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -85,11 +88,12 @@ fn main() {
 }
 
 fn compare(cli: &Cli) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = cli.folder.as_deref().unwrap_or(temporary.path());
     let start = Instant::now();
-    let files = Shop::new(1, cli.orders).write(folder.path(), Format::Csv).expect("the disk takes the shop");
-    let csv_bytes = files.iter().map(|file| file.metadata().expect("it was written").len()).sum();
-    reference::write_spec(folder.path()).expect("the disk takes the spec");
+    let files = Shop::new(1, cli.orders).write(folder, Format::Csv).expect("the disk takes the shop");
+    let csv_bytes: u64 = files.iter().map(|file| file.metadata().expect("it was written").len()).sum();
+    reference::write_spec(folder).expect("the disk takes the spec");
     println!("a shop of {} orders: {:.1} MB of CSV, made in {:.1} s", cli.orders, csv_bytes as f64 / 1e6, start.elapsed().as_secs_f64());
 
     let mut all = Vec::new();
@@ -100,9 +104,11 @@ fn compare(cli: &Cli) {
     for repeat in 1..=cli.repeats {
         for series in &mut all {
             eprintln!("{repeat} of {}: {:?}, {} workers", cli.repeats, series.variant, series.workers);
-            series.measured.push(in_a_process(series.variant, series.workers, folder.path()));
+            series.measured.push(in_a_process(series.variant, series.workers, folder));
         }
     }
+    let load = std::fs::read_to_string("/proc/loadavg").expect("Linux tells its load");
+    println!("load average at the end: {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
     report::check(&all, cli.orders);
     report::print(&all, csv_bytes);
 }

@@ -11,7 +11,7 @@ use differential_dataflow::{ExchangeData, VecCollection};
 use timely::dataflow::operators::probe::Handle as Probe;
 use timely::worker::Worker;
 
-use crate::measure::{Begin, Measured, Shape, Updates, add_up, peak_bytes};
+use crate::measure::{Begin, Measured, Shape, Updates, add_up, cpu_seconds, peak_bytes};
 use crate::tables::{Keyed, Tables};
 use crate::updates;
 
@@ -53,6 +53,7 @@ fn work(worker: &mut Worker, tables: &Tables, begin: Begin, read: &Read) -> Meas
         rows: tables.rows(),
         held_bytes: begin.grown().saturating_sub(read.bytes),
         peak_bytes: peak_bytes(),
+        cpu_seconds: cpu_seconds(),
         shape: seen.shape.get(),
         ..Measured::default()
     };

@@ -32,8 +32,8 @@ pub(crate) fn print(all: &[Series], csv_bytes: u64) {
     let shape = of(all, Variant::Floor, 1).measured[0].shape;
     println!("{} rows; {} documents with {} items, {} cents", all[0].measured[0].rows, shape.documents, shape.items, shape.cents);
     println!(
-        "\n{:<22}{:>8}{:>10}{:>12}{:>9}{:>9}{:>9}{:>9}",
-        "medians", "read s", "result s", "rows/s", "held MB", "own MB", "peak MB", "disk MB"
+        "\n{:<22}{:>8}{:>10}{:>7}{:>12}{:>9}{:>9}{:>9}{:>9}",
+        "medians", "read s", "result s", "cpu s", "rows/s", "held MB", "own MB", "peak MB", "disk MB"
     );
     for series in all {
         let seconds = series.median(|m| m.seconds);
@@ -47,8 +47,9 @@ pub(crate) fn print(all: &[Series], csv_bytes: u64) {
         };
         let rows_per_s = series.measured[0].rows as f64 / seconds;
         let (held, peak) = (series.median(|m| m.held_bytes as f64) / 1e6, series.median(|m| m.peak_bytes as f64) / 1e6);
+        let cpu = series.median(|m| m.cpu_seconds);
         let (own, disk) = (optional(|m| m.own_bytes), optional(|m| m.disk_bytes));
-        println!("{:<22}{read:>8}{seconds:>10.2}{rows_per_s:>12.0}{held:>9.0}{own:>9}{peak:>9.0}{disk:>9}", series.name());
+        println!("{:<22}{read:>8}{seconds:>10.2}{cpu:>7.2}{rows_per_s:>12.0}{held:>9.0}{own:>9}{peak:>9.0}{disk:>9}", series.name());
     }
     println!("\n{:<22}{:>30}{:>34}", "updates, us", "customer p50 / p99 / max", "seller p50 / p99 / max");
     for series in all.iter().filter(|s| s.measured[0].customer.is_some()) {

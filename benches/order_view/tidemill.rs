@@ -12,7 +12,7 @@ use tidemill::sources::{Capture, Event, Source, Table};
 use tidemill::value::{Datum, Layout, Row, RowBuilder, Tick, list_items};
 use timely::worker::Worker;
 
-use crate::measure::{Begin, Measured, Shape, Updates, add_up, peak_bytes};
+use crate::measure::{Begin, Measured, Shape, Updates, add_up, cpu_seconds, peak_bytes};
 use crate::reference::Reference;
 use crate::updates;
 
@@ -127,6 +127,7 @@ impl<'p> Bench<'p> {
             own_bytes: Some(self.outputs.held_bytes().iter().map(|held| held.bytes as u64).sum()),
             held_bytes: begin.grown(),
             peak_bytes: peak_bytes(),
+            cpu_seconds: cpu_seconds(),
             ..Measured::default()
         }
     }

@@ -1,0 +1,27 @@
+//! The shop on MariaDB, in a database of its own.
+
+use std::time::Instant;
+
+use mysql_async::prelude::Queryable;
+use tidemill::shop::{Format, Shop};
+
+use crate::support::MysqlDatabase;
+
+pub(crate) async fn load(orders: u64) -> MysqlDatabase {
+    let start = Instant::now();
+    let database = MysqlDatabase::create("MARIADB").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = Shop::new(1, orders).write(folder.path(), Format::Sql).expect("the disk takes the shop");
+    let mut server = database.connect().await;
+    for file in files {
+        let sql = std::fs::read_to_string(&file).expect("it was written");
+        let statements = sql.split(";\n").map(str::trim).filter(|s| !s.is_empty());
+        // The database is the one that is chosen, not the one that the file makes.
+        for statement in statements.filter(|s| !s.starts_with("CREATE DATABASE") && !s.starts_with("USE ")) {
+            server.query_drop(statement).await.expect("MariaDB takes the shop");
+        }
+    }
+    server.disconnect().await.expect("MariaDB lets go");
+    println!("a shop of {orders} orders in MariaDB, loaded in {:.1} s", start.elapsed().as_secs_f64());
+    database
+}
