@@ -144,7 +144,10 @@ mod tests {
             Kind {
                 name: "file",
                 help: "",
-                options: &[option_of("tables", OptionType::Map(&OptionType::Record(&[option_of("csv", OptionType::Path)])))],
+                options: &[
+                    option_of("tables", OptionType::Map(&OptionType::Record(&[option_of("csv", OptionType::Path)]))),
+                    option_of("binlog", OptionType::List(&OptionType::Path)),
+                ],
             },
         ],
         sinks: &[Kind {
