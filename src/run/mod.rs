@@ -146,7 +146,8 @@ impl Engine {
     }
 
     /// Runs until `stop` becomes true, until caught up where that was asked for, or until something cannot go on. What was committed
-    /// stays in any case. Must be called on a tokio runtime of several threads.
+    /// stays in any case. Holds nothing of the store once it has returned: the state folder can be opened again. Must be called on a tokio
+    /// runtime of several threads.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
         let Engine { setup, store, status } = self;
         let (fatal, mut failures) = mpsc::channel(16);
@@ -167,7 +168,7 @@ impl Engine {
             let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
             sinks.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));
         }
-        tokio::spawn(compact(store.clone(), setup.retention, fatal, stopping));
+        let compaction = tokio::spawn(compact(store.clone(), setup.retention, fatal, stopping));
 
         let result = tokio::select! {
             Some(error) = failures.recv() => Err(error),
@@ -179,6 +180,7 @@ impl Engine {
             for sink in sinks {
                 let _ = sink.await;
             }
+            let _ = compaction.await;
             let joined = tokio::task::spawn_blocking(move || {
                 let ingest = ingest.join().is_ok();
                 let workers = workers.join();

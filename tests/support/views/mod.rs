@@ -1,0 +1,12 @@
+//! What shows that views are right: a case's folder, the engine run in several ways, and an independent recomputation.
+
+pub(crate) mod case;
+pub(crate) mod check;
+pub(crate) mod engine;
+pub(crate) mod expression;
+pub(crate) mod generate;
+pub(crate) mod oracle;
+pub(crate) mod order;
+pub(crate) mod random;
+pub(crate) mod recording;
+pub(crate) mod scattered;

@@ -1,0 +1,104 @@
+//! Document views are exact: case by case (`tests/views/<fact>/`) and at random, run in every way that must not make a difference,
+//! against recomputation after every transaction.
+//!
+//! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
+//! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed.
+
+#[path = "support/views/mod.rs"]
+mod support;
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process::Command;
+
+use futures::{FutureExt, StreamExt};
+use support::case::{Case, check_folder, scratch};
+use support::engine::Way;
+use support::generate::generate;
+use support::random::Random;
+
+/// How many cases run at a time: they mostly wait for each other's threads.
+const AT_A_TIME: usize = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_case_holds_in_every_way_of_running() {
+    let wanted = std::env::var("TIDEMILL_VIEWS").unwrap_or_default();
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(cases()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.retain(|case| case.is_dir() && case.to_string_lossy().contains(&wanted));
+    cases.sort();
+    assert!(!cases.is_empty(), "no case has `{wanted}` in its name");
+    all_hold(cases.iter().map(|case| {
+        let name = case.file_name().unwrap().to_string_lossy().into_owned();
+        (name, check_folder(case))
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_views_are_right_after_every_random_transaction() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("TIDEMILL_VIEW_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEMILL_VIEW_CASES").unwrap_or(200),
+    };
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(seed)))).await;
+}
+
+#[test]
+fn the_program_prints_what_the_case_expects() {
+    let case = cases().join("no_state_is_half_joined");
+    let state = scratch();
+    let tidemill = |arguments: &[&str]| {
+        let state = state.path().join("state");
+        let output = Command::new(env!("CARGO_BIN_EXE_tidemill")).args(arguments).arg("--state").arg(state).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = std::fs::read_to_string(case.join("expected.jsonl")).unwrap();
+    let spec = case.join("spec.yaml");
+    for _ in 0..2 {
+        tidemill(&["run", spec.to_str().unwrap(), "--workers", "2", "--until-caught-up"]);
+        assert_eq!(tidemill(&["get", "v"]), expected);
+    }
+    let changelog = std::fs::read_to_string(case.join("changelog.jsonl")).unwrap();
+    let snapshot = 3;
+    assert_eq!(tidemill(&["tail", "v", "--until-caught-up"]).lines().count(), snapshot + changelog.lines().count());
+}
+
+fn cases() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/views")
+}
+
+async fn random_case(seed: u64) -> Result<(), String> {
+    let generated = generate(seed);
+    let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
+    let tell = |wrong: String| format!("{wrong}\n{}", text());
+    let case = Case::new(&generated.files, &generated.changes).await.map_err(tell)?;
+    let mut random = Random::new(seed ^ 0x5eed);
+    let one = Way { workers: 1, scatter: None };
+    let more = Way { workers: 2 + random.below(3), scatter: Some(seed) };
+    let stop = random.below(case.transactions());
+    let stops = [stop, stop + random.below(case.transactions() - stop)];
+    let whole = case.run(more).await.map_err(tell)?;
+    let stopped = case.run_stopping(&stops, &[one, more]).await.map_err(tell)?;
+    match whole[0].rows == stopped[0].rows && whole[0].changes == stopped[0].changes {
+        true => Ok(()),
+        false => Err(tell("stopping made a difference".into())),
+    }
+}
+
+/// Runs them a few at a time, and fails with every one that does not hold.
+async fn all_hold<F: Future<Output = Result<(), String>>>(cases: impl Iterator<Item = (String, F)>) {
+    let run = |(name, case): (String, F)| async move {
+        let result = AssertUnwindSafe(case).catch_unwind().await;
+        let wrong = match result {
+            Ok(Ok(())) => return None,
+            Ok(Err(wrong)) => wrong,
+            Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic, told above".into()),
+        };
+        Some(format!("== {name}\n{wrong}"))
+    };
+    let wrong: Vec<String> =
+        futures::stream::iter(cases.map(run)).buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await;
+    assert!(wrong.is_empty(), "{} do not hold\n{}", wrong.len(), wrong.join("\n"));
+}
