@@ -27,7 +27,16 @@ const PROBE_BYTES: usize = 16 << 20;
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     /// Locked while open; holds our pid.
-    _lock: File,
+    lock: File,
+}
+
+/// Unlocks in so many words: closing would not do while a process that was forked in between still has a copy of the handle.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(dir = %self.path.display(), %error, "the state folder's lock stays until the program ends");
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +61,7 @@ impl Folder {
         if !create && !data.exists() {
             return Err(StoreError::NoState { dir: path.into() });
         }
-        Ok(Folder { path: path.into(), _lock: lock })
+        Ok(Folder { path: path.into(), lock })
     }
 
     /// Why writing may have failed, where the storage engine's background threads kept it to themselves: tries to write.
@@ -129,6 +138,15 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(refused.to_string(), format!("the state folder `{}` is in use by process {pid}", dir.path().display()));
         assert_eq!(refused.help().unwrap(), format!("stop process {pid} first, or give another folder with --state"));
+        drop(first);
+        Folder::take(dir.path(), true).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_lock_in_a_child_process_does_not_keep_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Folder::take(dir.path(), true).unwrap();
+        let _inherited = first.lock.try_clone().unwrap();
         drop(first);
         Folder::take(dir.path(), true).unwrap();
     }
