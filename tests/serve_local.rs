@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidemill::serve::local::{Access, AccessError, AccessErrorKind, From, Get, Server, Tail, serve};
-use tidemill::store::{Commit, InputDef, Store, Sync, TickMark, ViewBatch, ViewChange, ViewDef};
+use tidemill::store::{Commit, InputDef, Reached, Store, Sync, TickMark, ViewBatch, ViewChange, ViewDef};
 use tidemill::value::{Column, Datum, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key};
 use tokio::sync::mpsc;
 
@@ -36,7 +36,7 @@ fn commit(store: &Store, tick: u64, shop: i64, id: i64, cents: Option<i128>) {
         TickMark { tick: Tick(tick), source: "shop".into(), position: Position::new(format!("0-1-{tick}")), committed_ms: Some(tick) };
     let changes = vec![ViewChange { tick: Tick(tick), key, after }];
     let views = vec![ViewBatch { view: 0, changes, errors: vec![] }];
-    store.commit(Commit { up_to: Tick(tick), ticks: vec![mark], inputs: vec![], views }).unwrap();
+    store.commit(Commit { up_to: Tick(tick), ticks: vec![mark], reached: vec![], inputs: vec![], views }).unwrap();
 }
 
 fn fill(store: &Store) {
@@ -129,6 +129,26 @@ async fn an_engine_and_a_folder_at_rest_give_the_same_answers() {
     assert_eq!(running, at_rest);
     assert_eq!((at_rest.tick, at_rest.views[0].rows, at_rest.views[0].changes), (Tick(5), 2, 5));
     assert_eq!((at_rest.sources[0].position.as_str(), at_rest.sinks[0].position.as_deref()), ("0-1-5", Some("0-1-4")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_keeps_its_position_when_its_source_moves_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine_at(dir.path());
+    fill(&store);
+    for at in ["0-1-6", "0-1-7"] {
+        let reached = Reached { source: "shop".into(), position: Position::new(at.to_string()), committed_ms: None };
+        store.commit(Commit { up_to: Tick(5), reached: vec![reached], ..Commit::default() }).unwrap();
+    }
+    let last: String = HISTORY.split_inclusive('\n').skip(4).collect();
+    drop(store);
+    assert_eq!(tail(dir.path(), From::Start).await.unwrap(), (Tick(5), HISTORY.to_string()));
+    assert_eq!(tail(dir.path(), From::Position("0-1-4".into())).await.unwrap().1, last);
+    for known in ["0-1-5", "0-1-7"] {
+        assert_eq!(tail(dir.path(), From::Position(known.into())).await.unwrap(), (Tick(5), String::new()));
+    }
+    let status = Access::open(dir.path()).await.unwrap().status().await.unwrap();
+    assert_eq!((status.sources[0].position.as_str(), status.sources[0].tick), ("0-1-7", Tick(5)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

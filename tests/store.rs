@@ -54,7 +54,13 @@ fn change(tick: u64, id: i64, after: Option<&str>) -> ViewChange {
 }
 
 fn commit(up_to: u64, changes: Vec<ViewChange>) -> Commit {
-    Commit { up_to: Tick(up_to), ticks: vec![mark(up_to)], inputs: vec![], views: vec![ViewBatch { view: 0, changes, errors: vec![] }] }
+    Commit {
+        up_to: Tick(up_to),
+        ticks: vec![mark(up_to)],
+        reached: vec![],
+        inputs: vec![],
+        views: vec![ViewBatch { view: 0, changes, errors: vec![] }],
+    }
 }
 
 fn inputs(up_to: u64, input: usize, deltas: Vec<(Row, Diff)>) -> Commit {

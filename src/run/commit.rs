@@ -10,7 +10,7 @@ use super::status::Status;
 use super::{Fatal, RunError};
 use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
 use crate::plan::Plan;
-use crate::store::{BulkLoad, Commit, ErrorChange, Store, TickMark, ViewBatch, ViewChange};
+use crate::store::{BulkLoad, Commit, ErrorChange, Reached, Store, TickMark, ViewBatch, ViewChange};
 use crate::value::{Delta, Layout, Row, RowBuilder, Tick, json, row_of_key};
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) enum ToCommit {
         tick: Tick,
         held: Vec<HeldBytes>,
     },
-    /// A transaction or a mere position, in tick order.
+    /// In tick order.
     Ingested(Ingested),
     /// Everything up to the first tick was ingested.
     Loaded(Loaded),
@@ -38,10 +38,20 @@ pub(super) enum ToCommit {
 }
 
 #[derive(Debug)]
-pub(super) struct Ingested {
-    pub(super) mark: TickMark,
+pub(super) enum Ingested {
     /// Tables as in the plan.
-    pub(super) deltas: Vec<Delta>,
+    Transaction { mark: TickMark, deltas: Vec<Delta> },
+    /// A mere position, reached after this tick.
+    Reached { after: Tick, reached: Reached },
+}
+
+impl Ingested {
+    fn tick(&self) -> Tick {
+        match self {
+            Ingested::Transaction { mark, .. } => mark.tick,
+            Ingested::Reached { after, .. } => *after,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -191,20 +201,24 @@ impl Work {
         let mut commit = Commit { up_to: self.committed, ..Commit::default() };
         let mut inputs: BTreeMap<usize, Vec<(Tick, Row, i64)>> = BTreeMap::new();
         let mut rows = 0;
-        while self.ingested.front().is_some_and(|i| i.mark.tick <= complete) {
-            let Some(Ingested { mark, deltas }) = self.ingested.pop_front() else { break };
-            commit.up_to = commit.up_to.max(mark.tick);
-            rows += deltas.len() as u64;
-            for delta in deltas {
-                inputs.entry(delta.table).or_default().push((mark.tick, delta.row, delta.diff));
-            }
-            match commit.ticks.iter_mut().find(|m| m.tick == mark.tick && m.source == mark.source) {
-                Some(known) => *known = mark,
-                None => commit.ticks.push(mark),
+        while let Some(ingested) = self.ingested.pop_front_if(|i| i.tick() <= complete) {
+            commit.up_to = commit.up_to.max(ingested.tick());
+            match ingested {
+                Ingested::Transaction { mark, deltas } => {
+                    rows += deltas.len() as u64;
+                    for delta in deltas {
+                        inputs.entry(delta.table).or_default().push((mark.tick, delta.row, delta.diff));
+                    }
+                    commit.reached.retain(|r| r.source != mark.source);
+                    commit.ticks.push(mark);
+                }
+                Ingested::Reached { reached, .. } => {
+                    commit.reached.retain(|r| r.source != reached.source);
+                    commit.reached.push(reached);
+                }
             }
         }
-        commit.ticks.retain(|m| m.tick >= self.committed);
-        if !commit.ticks.is_empty() {
+        if !commit.ticks.is_empty() || !commit.reached.is_empty() {
             commit.inputs = inputs.into_iter().collect();
             let up_to = commit.up_to;
             commit.views = (0..self.views.len()).filter_map(|v| self.views[v].batch(&self.plan, v, up_to)).collect();

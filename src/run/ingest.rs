@@ -18,7 +18,7 @@ use super::worker::{Feed, FeedSender};
 use super::{Fatal, RunError};
 use crate::plan::Plan;
 use crate::sources::Event;
-use crate::store::{BulkLoad, Store, StoreError, TickMark};
+use crate::store::{BulkLoad, Reached, Store, StoreError, TickMark};
 use crate::value::{Delta, Position, Row, Tick};
 
 /// Rows of a held input that go to a worker at a time.
@@ -37,7 +37,7 @@ struct Ingest {
     status: Arc<Status>,
     /// The tick that the next transaction gets.
     next: Tick,
-    /// The last tick with anything in it: what a mere position belongs to.
+    /// The last tick with anything in it: what a mere position comes after.
     last: Tick,
     /// Sources that sent [`Event::CaughtUp`].
     caught_up: Vec<bool>,
@@ -216,14 +216,13 @@ impl Ingest {
             return Err(Gone);
         }
         self.status.uncommitted(deltas.len() as u64, mark.tick);
-        self.to_commit.send(ToCommit::Ingested(Ingested { mark, deltas })).map_err(|_| Gone)
+        self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas })).map_err(|_| Gone)
     }
 
-    /// A position without a change belongs to the last tick.
+    /// A position without a change makes no tick.
     fn progress(&mut self, source: usize, position: Position, committed_ms: Option<u64>) -> Result<(), Gone> {
-        let mut mark = self.mark(source, position, committed_ms);
-        mark.tick = self.last;
-        self.to_commit.send(ToCommit::Ingested(Ingested { mark, deltas: Vec::new() })).map_err(|_| Gone)
+        let reached = Reached { source: self.sources[source].name.clone(), position, committed_ms };
+        self.to_commit.send(ToCommit::Ingested(Ingested::Reached { after: self.last, reached })).map_err(|_| Gone)
     }
 
     fn mark(&self, source: usize, position: Position, committed_ms: Option<u64>) -> TickMark {

@@ -18,6 +18,8 @@ pub struct Commit {
     pub up_to: Tick,
     /// Where the ticks came from: at most one mark per tick and source. A source that is not named stays where it was.
     pub ticks: Vec<TickMark>,
+    /// How far sources got after their ticks, at most one of each source: the next start goes on there. A tick's mark stays as it is.
+    pub reached: Vec<Reached>,
     /// Changes of held inputs, in any order, by the input's index.
     pub inputs: Vec<InputDeltas>,
     pub views: Vec<ViewBatch>,
@@ -29,6 +31,16 @@ pub type InputDeltas = (usize, Vec<(Tick, Row, Diff)>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TickMark {
     pub tick: Tick,
+    /// The source's name.
+    pub source: String,
+    pub position: Position,
+    /// The source's commit time, in ms since 1970.
+    pub committed_ms: Option<u64>,
+}
+
+/// Where a source got without another change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
     /// The source's name.
     pub source: String,
     pub position: Position,
@@ -127,7 +139,7 @@ impl Store {
         for (id, counters) in counters {
             batch.insert(&self.0.meta, id_key(b'n', id), record::counters_value(&counters));
         }
-        let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks);
+        let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
         batch.commit().at(self.dir())?;
         self.now_at(writer, checkpoint);
         Ok(Committed { up_to: commit.up_to, views })
@@ -144,7 +156,14 @@ impl Store {
         batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(&catalog).expect("the catalog is JSON"));
     }
 
-    fn write_checkpoint(&self, batch: &mut OwnedWriteBatch, last: Checkpoint, up_to: Tick, ticks: Vec<TickMark>) -> Checkpoint {
+    fn write_checkpoint(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        last: Checkpoint,
+        up_to: Tick,
+        ticks: Vec<TickMark>,
+        reached: Vec<Reached>,
+    ) -> Checkpoint {
         let mut checkpoint = Checkpoint { tick: up_to, ..last };
         let stored_ms = now_ms();
         for TickMark { tick, source, position, committed_ms } in ticks {
@@ -154,6 +173,10 @@ impl Store {
             if newest {
                 checkpoint.sources.insert(source, SourcePosition { tick, position, committed_ms });
             }
+        }
+        for Reached { source, position, committed_ms } in reached {
+            let tick = checkpoint.sources.get(&source).map_or(up_to, |held| held.tick);
+            checkpoint.sources.insert(source, SourcePosition { tick, position, committed_ms });
         }
         batch.insert(&self.0.meta, CHECKPOINT, serde_json::to_vec(&checkpoint).expect("a checkpoint is JSON"));
         checkpoint
@@ -290,7 +313,7 @@ impl super::Spaces {
 }
 
 fn check_ticks(commit: &Commit, last: Tick) -> Result<(), StoreError> {
-    let Commit { up_to, ticks, inputs, views } = commit;
+    let Commit { up_to, ticks, inputs, views, reached: _ } = commit;
     let inputs = inputs.iter().flat_map(|(_, deltas)| deltas.iter().map(|(tick, _, _)| tick));
     let changes = views.iter().flat_map(|v| v.changes.iter().map(|c| &c.tick));
     let errors = views.iter().flat_map(|v| v.errors.iter().map(|e| &e.tick));

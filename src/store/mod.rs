@@ -68,7 +68,7 @@ use crate::value::{Position, Tick};
 pub use bulk::BulkLoad;
 pub use catalog::{InputDef, ViewDef};
 pub use changelog::{ChangeEntry, ChangeIter, Changes};
-pub use commit::{Commit, Committed, ErrorChange, InputDeltas, TickMark, ViewBatch, ViewChange, ViewCommitted};
+pub use commit::{Commit, Committed, ErrorChange, InputDeltas, Reached, TickMark, ViewBatch, ViewChange, ViewCommitted};
 pub use compact::{Compacted, Retention};
 pub use define::{Definition, InputState, ViewState};
 pub use error::StoreError;
@@ -105,7 +105,7 @@ pub struct Checkpoint {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcePosition {
-    /// The tick that brought the source there.
+    /// The source's last tick. Its position is this one or an earlier one.
     pub tick: Tick,
     pub position: Position,
     /// The source's own commit time, in ms since 1970.

@@ -56,23 +56,25 @@ impl Store {
         Ok(readers)
     }
 
-    /// What a tick was at its source; more than one where a commit moved several on at once. Empty where it is forgotten or only
-    /// said how far a source got.
+    /// What a tick was at its source; more than one at the first tick, which is every source's snapshot. Empty where it is forgotten.
     pub fn positions_of(&self, tick: Tick) -> Result<Vec<Mark>, StoreError> {
         let from = tick.0.to_be_bytes();
         let found = self.0.db.snapshot().prefix(&self.0.ticks, from);
         found.map(|guard| self.read_mark(guard)).collect()
     }
 
-    /// The tick that a source's transaction became, searched from the newest back; `None` where it is not known any more.
+    /// The tick that a source's transaction became, searched from the newest back, or after which the source is at this position;
+    /// `None` where it is not known any more.
     pub fn tick_of(&self, source: Option<&str>, position: &str) -> Result<Option<Tick>, StoreError> {
+        let wanted = |name: &str, at: &Position| at.as_str() == position && source.is_none_or(|source| source == name);
         for guard in self.0.db.snapshot().iter(&self.0.ticks).rev() {
             let mark = self.read_mark(guard)?;
-            if mark.position.as_str() == position && source.is_none_or(|source| source == mark.source) {
+            if wanted(&mark.source, &mark.position) {
                 return Ok(Some(mark.tick));
             }
         }
-        Ok(None)
+        let now = self.checkpoint().unwrap_or_default();
+        Ok(now.sources.iter().find(|(name, at)| wanted(name, &at.position)).map(|(_, at)| at.tick))
     }
 
     fn read_mark(&self, guard: fjall::Guard) -> Result<Mark, StoreError> {

@@ -18,9 +18,8 @@ pub(crate) type Contents = Vec<BTreeMap<String, Diff>>;
 #[derive(Debug)]
 pub(crate) struct Recording {
     pub(crate) tables: Vec<Table>,
-    /// First the snapshot, then one for each transaction that changed something: its position and those up to the next one, which are
-    /// the same state, and the contents then.
-    pub(crate) states: Vec<(Vec<String>, Contents)>,
+    /// First the snapshot, then one for each transaction that changed something: its position and the contents then.
+    pub(crate) states: Vec<(String, Contents)>,
     /// For each number of transactions of the changes file, how many of them changed a captured table: the state they lead to.
     pub(crate) state_after: Vec<usize>,
 }
@@ -31,21 +30,18 @@ pub(crate) async fn record(source: Arc<dyn Source>, tables: Vec<Table>) -> Recor
     let running = tokio::spawn(async move { source.run(capture, sender).await });
     let layouts: Vec<Layout> = tables.iter().map(|t| Layout::new(&t.schema)).collect();
     let mut now: Contents = tables.iter().map(|_| BTreeMap::new()).collect();
-    let (mut states, mut state_after): (Vec<(Vec<String>, Contents)>, _) = (Vec::new(), vec![0]);
+    let (mut states, mut state_after): (Vec<(String, Contents)>, _) = (Vec::new(), vec![0]);
     while let Some(event) = events.recv().await {
         match event {
             Event::Rows { table, rows } => rows.iter().for_each(|row| add(&mut now, &layouts, table, row, 1)),
-            Event::SnapshotDone { .. } => states.push((Vec::new(), now.clone())),
+            Event::SnapshotDone { position } => states.push((position.to_string(), now.clone())),
             Event::Changes(deltas) => deltas.iter().for_each(|d| add(&mut now, &layouts, d.table, &d.row, d.diff)),
             Event::Commit { position, .. } => {
                 assert!(now.iter().all(|t| t.values().all(|count| *count > 0)), "the changes delete what is not there");
-                states.push((vec![position.to_string()], now.clone()));
+                states.push((position.to_string(), now.clone()));
                 state_after.push(states.len() - 1);
             }
-            Event::Progress { position, .. } => {
-                state_after.push(states.len() - 1);
-                states.last_mut().expect("the snapshot comes first").0.push(position.to_string());
-            }
+            Event::Progress { .. } => state_after.push(states.len() - 1),
             Event::SnapshotPlan { .. } | Event::CaughtUp => {}
             Event::Waiting(reason) => panic!("the changes are not whole: waiting {reason}"),
         }
