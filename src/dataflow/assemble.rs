@@ -12,7 +12,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::document::Assembler;
 use super::fetch::Piece;
 use super::touch::Root;
-use super::{DocumentChange, Moment, tick_of};
+use super::{Clock, DocumentChange, Moment};
 
 #[derive(Default)]
 struct Portion {
@@ -26,6 +26,7 @@ pub(super) fn assemble<'s>(
     roots: Stream<'s, Moment, Vec<Root>>,
     pieces: Stream<'s, Moment, Vec<Piece>>,
     mut assembler: Assembler,
+    clock: Clock,
     done: Rc<RefCell<Vec<DocumentChange>>>,
 ) -> Stream<'s, Moment, Vec<()>> {
     let mut builder = OperatorBuilder::new(name.to_string(), roots.scope());
@@ -48,7 +49,7 @@ pub(super) fn assemble<'s>(
                     break;
                 }
                 let Some((_, (_capability, portion))) = waiting.pop_first() else { break };
-                let tick = tick_of(moment);
+                let tick = clock.tick_of(moment);
                 let mut done = done.borrow_mut();
                 assembler.assemble(portion.roots, portion.pieces, |key, outcome| done.push(DocumentChange { tick, key, outcome }));
             }

@@ -34,13 +34,29 @@ pub(crate) type Moment = u64;
 
 const PORTION_BITS: u32 = 20;
 
-/// The moment of portion 0 of a tick.
-pub(crate) fn moment_of(tick: Tick) -> Moment {
-    tick.0 << PORTION_BITS
+/// The first tick's moment. Data that is there from the very first moment goes into an arrangement's first batch; with an empty batch
+/// before it, the arrangement would go through a whole copy of itself.
+pub(crate) const START: Moment = 0;
+
+/// Counts moments from a run's first tick on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: Tick,
 }
 
-pub(crate) fn tick_of(moment: Moment) -> Tick {
-    Tick(moment >> PORTION_BITS)
+impl Clock {
+    pub(crate) fn starting_at(start: Tick) -> Clock {
+        Clock { start }
+    }
+
+    /// The moment of portion 0 of a tick of this run.
+    pub(crate) fn moment_of(self, tick: Tick) -> Moment {
+        START + ((tick.0 - self.start.0) << PORTION_BITS)
+    }
+
+    pub(crate) fn tick_of(self, moment: Moment) -> Tick {
+        Tick(self.start.0 + (moment >> PORTION_BITS))
+    }
 }
 
 /// Who owns a key: the one hash for every exchange.

@@ -25,7 +25,7 @@ use super::input::Inlet;
 use super::route::route;
 use super::touch::{Brake, touch};
 use super::updates::{Update, Updates};
-use super::{DocumentChange, FailureChange, Moment, hash, moment_of, tick_of};
+use super::{Clock, DocumentChange, FailureChange, Moment, START, hash};
 use crate::plan::{Arrangements, Input, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
 use crate::value::{Diff, Layout, Row, Tick};
 
@@ -42,6 +42,7 @@ pub struct Rendered {
 #[expect(missing_debug_implementations, reason = "operators have none")]
 pub struct Inputs {
     tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
+    clock: Clock,
     now: Moment,
 }
 
@@ -50,6 +51,7 @@ pub struct Inputs {
 pub struct Outputs {
     documents: Vec<Rc<RefCell<Vec<DocumentChange>>>>,
     failures: Vec<Rc<RefCell<Vec<FailureChange>>>>,
+    clock: Clock,
     probe: Probe<Moment>,
     held: Held,
     hold_back: Rc<Cell<bool>>,
@@ -73,7 +75,7 @@ impl Inputs {
 
     /// Nothing more comes before `tick`.
     pub fn advance_to(&mut self, tick: Tick) {
-        self.now = moment_of(tick);
+        self.now = self.clock.moment_of(tick);
         for input in &mut self.tables {
             input.advance_to(self.now);
             input.flush();
@@ -89,12 +91,12 @@ impl Inputs {
 impl Outputs {
     /// Whether everything up to and with `tick` has come out, at every worker.
     pub fn is_complete(&self, tick: Tick) -> bool {
-        !self.probe.less_than(&moment_of(tick.next()))
+        !self.probe.less_than(&self.clock.moment_of(tick.next()))
     }
 
     /// The first tick that is not complete; `None` when all inputs are closed and everything has come out.
     pub fn frontier(&self) -> Option<Tick> {
-        self.probe.with_frontier(|frontier| frontier.first().map(|m| tick_of(*m)))
+        self.probe.with_frontier(|frontier| frontier.first().map(|m| self.clock.tick_of(*m)))
     }
 
     /// Takes what has come out of a view so far. Changes of one tick may come in several takes, until the tick is complete.
@@ -129,7 +131,7 @@ struct Rendering<'s, 'p> {
     scope: Scope<'s, Moment>,
     plan: &'p Plan,
     arrangements: &'p Arrangements,
-    start: Moment,
+    clock: Clock,
     tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
     rows: Vec<Stream<'s, Moment, Updates>>,
     probe: Probe<Moment>,
@@ -161,7 +163,16 @@ impl<'s, 'p> Rendering<'s, 'p> {
             rows.push(handle.to_stream(scope));
             tables.push(handle);
         }
-        Rendering { scope, plan, arrangements, start: moment_of(start), tables, rows, probe: Probe::new(), hold_back: Rc::default() }
+        Rendering {
+            scope,
+            plan,
+            arrangements,
+            clock: Clock::starting_at(start),
+            tables,
+            rows,
+            probe: Probe::new(),
+            hold_back: Rc::default(),
+        }
     }
 
     fn views(self, hydrate: &[bool]) -> Rendered {
@@ -177,8 +188,9 @@ impl<'s, 'p> Rendering<'s, 'p> {
             Some((i, trace))
         });
         let held = Held(held.collect());
-        let inputs = Inputs { tables: self.tables, now: 0 };
-        Rendered { inputs, outputs: Outputs { documents, failures: sources.failures, probe: self.probe, held, hold_back: self.hold_back } }
+        let (clock, hold_back) = (self.clock, self.hold_back);
+        let inputs = Inputs { tables: self.tables, clock, now: START };
+        Rendered { inputs, outputs: Outputs { documents, failures: sources.failures, clock, probe: self.probe, held, hold_back } }
     }
 
     fn sources(&self) -> Sources<'s> {
@@ -189,7 +201,7 @@ impl<'s, 'p> Rendering<'s, 'p> {
             let inlet = Inlet::new(&wanted.input, &table.schema);
             let kinds = wanted.arrangements.iter().map(|&a| self.arrangements.list[a].kind.clone()).collect();
             let rows = self.rows[wanted.input.table].clone();
-            let routed = route(&format!("Route {}", table.name), rows, inlet, kinds, wanted.touched.clone(), self.start);
+            let routed = route(&format!("Route {}", table.name), rows, inlet, kinds, wanted.touched.clone());
             for (&index, stream) in wanted.arrangements.iter().zip(routed.arrangements) {
                 sources.arranged[index] = Some(arrange(&format!("Arrange {}", table.name), stream));
             }
@@ -197,13 +209,13 @@ impl<'s, 'p> Rendering<'s, 'p> {
                 sources.touched.push((wanted.input.clone(), columns, keys));
             }
             let heard: Vec<_> = wanted.views.iter().map(|&v| sources.failures[v].clone()).collect();
-            let table = wanted.input.table;
+            let (table, clock) = (wanted.input.table, self.clock);
             routed
                 .failures
                 .inspect_container(move |event| {
                     let Ok((_, failures)) = event else { return };
                     for (failure, moment, diff) in failures {
-                        let change = FailureChange { tick: tick_of(*moment), table, failure: failure.clone(), diff: *diff };
+                        let change = FailureChange { tick: clock.tick_of(*moment), table, failure: failure.clone(), diff: *diff };
                         heard.iter().for_each(|h| h.borrow_mut().push(change.clone()));
                     }
                 })
@@ -235,7 +247,7 @@ impl<'s, 'p> Rendering<'s, 'p> {
         let touched = self.scope.concatenate(touched);
         let roots = sources.arranged(indexes.root);
         let relations = relations(Layout::new(&view.root.schema), &view.lookups);
-        let hydrate_at = hydrate.then_some(self.start);
+        let hydrate_at = hydrate.then_some(START);
         let (roots, requests) = touch(
             &format!("Touch {}", view.name),
             touched,
@@ -252,7 +264,9 @@ impl<'s, 'p> Rendering<'s, 'p> {
         let pieces: Stream<'s, Moment, Vec<Piece>> = self.scope.concatenate(pieces);
         let done = Rc::new(RefCell::new(Vec::new()));
         let assembler = Assembler::new(view);
-        assemble(&format!("Assemble {}", view.name), roots, pieces, assembler, done.clone()).probe_with(&assembled).probe_with(&self.probe);
+        assemble(&format!("Assemble {}", view.name), roots, pieces, assembler, self.clock, done.clone())
+            .probe_with(&assembled)
+            .probe_with(&self.probe);
         done
     }
 }

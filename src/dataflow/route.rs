@@ -8,7 +8,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::input::Inlet;
 use super::updates::{Update, Updates};
-use super::{Failure, Moment};
+use super::{Failure, Moment, START};
 use crate::plan::ArrangementKind;
 use crate::value::{Diff, Layout, Row, key};
 
@@ -36,15 +36,14 @@ fn keyed(kind: &ArrangementKind, layout: &Layout, row: &[u8], key: &mut Vec<u8>,
     true
 }
 
-/// `touched`: the columns whose keys are to be told for each change. Changes at `quiet_until` or before are a hydration, which touches
-/// everything anyway, and are not told.
+/// `touched`: the columns whose keys are to be told for each change. Changes at [`START`] are a hydration, which touches everything
+/// anyway, and are not told.
 pub(super) fn route<'s>(
     name: &str,
     rows: Stream<'s, Moment, Updates>,
     mut inlet: Inlet,
     kinds: Vec<ArrangementKind>,
     touched: Vec<Vec<usize>>,
-    quiet_until: Moment,
 ) -> Routed<'s> {
     let mut builder = OperatorBuilder::new(name.to_string(), rows.scope());
     let mut rows_in = builder.new_input(rows, Pipeline);
@@ -75,7 +74,7 @@ pub(super) fn route<'s>(
                 let mut touched_sessions: Vec<_> = touched_handles.iter_mut().map(|h| h.session(&capability)).collect();
                 let layout = inlet.layout().clone();
                 let give = |row: &[u8], diff: Diff| {
-                    if moment > quiet_until {
+                    if moment > START {
                         for (columns, session) in touched.iter().zip(&mut touched_sessions) {
                             session.give(key::of(&layout, row, columns));
                         }

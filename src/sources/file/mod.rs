@@ -43,7 +43,7 @@ use crate::value::Row;
 mod tests;
 
 /// The rows of one [`Event::Rows`].
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 
 /// How often a file is looked at for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
