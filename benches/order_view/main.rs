@@ -1,16 +1,14 @@
 //! The order document four ways, from the same CSVs in one run: Tidemill up to the documents in memory, Tidemill with its durable store, a
 //! differential program written by hand, and the floor that only parses and builds.
 //!
-//! `cargo bench --profile dev --bench order_view [-- --orders N --repeats N]`. Every measurement is a process of its own, which is this
-//! program again, so that peaks of memory are its own; the variants take turns. Where the folder goes is decided by `TMPDIR`.
+//! `cargo bench --profile dev --bench 'order_view*' [-- --orders N --repeats N]`. Every measurement is a process of its own, this program
+//! again or `order_view_baselines`, so that peaks of memory are its own; the variants take turns. Where the folder goes is decided by
+//! `TMPDIR`.
 
 mod durable;
-mod floor;
 mod measure;
-mod plain;
 mod reference;
 mod report;
-mod tables;
 mod tidemill;
 mod updates;
 
@@ -22,9 +20,6 @@ use ::tidemill::shop::{Format, REFERENCE_ORDERS, Shop};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::measure::Measured;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The order document four ways
 #[derive(Debug, Parser)]
@@ -57,14 +52,21 @@ enum Step {
 
 #[derive(Debug, Args)]
 struct Measure {
-    variant: Variant,
+    variant: Ours,
     workers: usize,
     folder: PathBuf,
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// The variants that this program measures itself.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Ours {
+    Tidemill,
+    Durable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
     Tidemill,
     Durable,
@@ -114,26 +116,41 @@ fn compare(cli: &Cli) {
 }
 
 fn in_a_process(variant: Variant, workers: usize, folder: &Path) -> Measured {
-    let program = std::env::current_exe().expect("this program has a file");
-    let name = variant.to_possible_value().expect("every variant has a name");
+    let this = std::env::current_exe().expect("this program has a file");
+    let (program, arguments): (_, &[&str]) = match variant {
+        Variant::Tidemill => (this, &["measure", "tidemill"]),
+        Variant::Durable => (this, &["measure", "durable"]),
+        Variant::Plain => (baselines(&this), &["plain"]),
+        Variant::Floor => (baselines(&this), &["floor"]),
+    };
     let mut command = Command::new(program);
-    command.args(["measure", name.get_name(), &workers.to_string()]).arg(folder).stderr(Stdio::inherit());
-    let output = command.output().expect("this program starts again");
+    command.args(arguments).arg(workers.to_string()).arg(folder).stderr(Stdio::inherit());
+    let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{variant:?} failed");
     serde_json::from_slice(&output.stdout).expect("one line of figures")
+}
+
+/// The newest program of that name beside this one.
+fn baselines(this: &Path) -> PathBuf {
+    let beside = std::fs::read_dir(this.parent().expect("it is in a folder")).expect("the folder can be read");
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("order_view_baselines-") && path.extension().is_none()
+    };
+    let found = beside.map(|entry| entry.expect("the folder can be read").path()).filter(named);
+    let newest = found.max_by_key(|path| path.metadata().and_then(|m| m.modified()).expect("Linux tells when a file was written"));
+    newest.expect("the baselines are built as well: cargo bench --profile dev --bench 'order_view*'")
 }
 
 impl Measure {
     fn run(&self) -> Measured {
         let spec = self.folder.join("order_view.yaml");
         match self.variant {
-            Variant::Tidemill => tidemill::run(&spec, self.workers),
-            Variant::Durable => {
+            Ours::Tidemill => tidemill::run(&spec, self.workers),
+            Ours::Durable => {
                 let state = tempfile::tempdir_in(&self.folder).expect("a folder");
                 durable::run(&spec, &state.path().join("state"), self.workers)
             }
-            Variant::Plain => plain::run(&self.folder, self.workers),
-            Variant::Floor => floor::run(&self.folder),
         }
     }
 }
