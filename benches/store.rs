@@ -119,6 +119,7 @@ fn commits(store: &Store, (database, plain): &(fjall::Database, fjall::Keyspace)
                 ticks: vec![TickMark { tick: Tick(tick), source: "shop".into(), position, committed_ms: Some(tick) }],
                 inputs: vec![(0, vec![(Tick(tick), input.clone(), 1), (Tick(tick), input.clone(), -1)])],
                 views: vec![ViewBatch { view: 0, changes: vec![change], errors: vec![] }],
+                ..Commit::default()
             })
             .expect("commits");
     };

@@ -36,7 +36,7 @@ fn commit(store: &Store, tick: u64, shop: i64, id: i64, cents: Option<i128>) {
         TickMark { tick: Tick(tick), source: "shop".into(), position: Position::new(format!("0-1-{tick}")), committed_ms: Some(tick) };
     let changes = vec![ViewChange { tick: Tick(tick), key, after }];
     let views = vec![ViewBatch { view: 0, changes, errors: vec![] }];
-    store.commit(Commit { up_to: Tick(tick), ticks: vec![mark], reached: vec![], inputs: vec![], views }).unwrap();
+    store.commit(Commit { up_to: Tick(tick), ticks: vec![mark], views, ..Commit::default() }).unwrap();
 }
 
 fn fill(store: &Store) {

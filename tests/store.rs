@@ -57,9 +57,8 @@ fn commit(up_to: u64, changes: Vec<ViewChange>) -> Commit {
     Commit {
         up_to: Tick(up_to),
         ticks: vec![mark(up_to)],
-        reached: vec![],
-        inputs: vec![],
         views: vec![ViewBatch { view: 0, changes, errors: vec![] }],
+        ..Commit::default()
     }
 }
 

@@ -5,6 +5,7 @@
 mod check;
 mod connect;
 mod discover;
+mod errors;
 mod explain;
 mod failure;
 pub mod generate;
@@ -37,6 +38,7 @@ enum Command {
     Run(run::Run),
     Get(get::Get),
     Tail(tail::Tail),
+    Errors(errors::Errors),
     Status(status::Status),
     Schema(schema::PrintSchema),
     Generate(generate::Generate),
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Get(get) => get.run(),
         Command::Tail(tail) => tail.run(),
+        Command::Errors(errors) => errors.run(),
         Command::Status(status) => status.run(),
         Command::Schema(schema) => schema.run(),
         Command::Generate(generate) => generate.run(),

@@ -61,6 +61,12 @@ impl Shown {
                 self.say(&format!("source {}", source.name), format!("{}: {waiting}", source.name), 0, &event);
             }
         }
+        for source in status.sources().iter().filter(|s| s.rejected > 0) {
+            let (left_out, first) = (left_out(source.rejected), source.first_rejected.join("; "));
+            let line = format!("warning: {}: {left_out} (`tidemill errors`): {first}", source.name);
+            let event = json!({"event": "rejected", "source": source.name, "records": source.rejected, "first": source.first_rejected});
+            self.say(&format!("rejected {}", source.name), line, source.rejected, &event);
+        }
         let lag_ms = status.sources().iter().filter_map(|s| s.lag_ms).max();
         for view in status.views() {
             let name = format!("view {}", view.name);
@@ -86,8 +92,11 @@ impl Shown {
         if ended {
             self.clear_bars("");
             let seconds = self.began.elapsed().as_secs_f64();
-            let event = json!({"event": "end", "tick": status.tick(), "seconds": (seconds * 1000.0).round() / 1000.0});
-            let line = format!("ended at tick {} after {seconds:.1} s", status.tick());
+            let rejected: u64 = status.sources().iter().map(|s| s.rejected).sum();
+            let seconds_shown = (seconds * 1000.0).round() / 1000.0;
+            let event = json!({"event": "end", "tick": status.tick(), "seconds": seconds_shown, "rejected": rejected});
+            let left_out = if rejected > 0 { format!(", {}", left_out(rejected)) } else { String::new() };
+            let line = format!("ended at tick {} after {seconds:.1} s{left_out}", status.tick());
             self.print(line, &event);
         }
     }
@@ -154,4 +163,9 @@ impl Shown {
             false => writeln!(std::io::stderr(), "{line}"),
         };
     }
+}
+
+/// How many records sources left out, for people.
+pub(super) fn left_out(records: u64) -> String {
+    format!("{records} {} left out", if records == 1 { "record" } else { "records" })
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::runtime;
+use super::show::left_out;
 use crate::serve::local::Access;
 
 /// Show how far sources, views and sinks are
@@ -31,7 +32,8 @@ impl Status {
         for source in &status.sources {
             let lag = source.lag_ms.map_or(String::new(), |ms| format!(", lag {ms} ms"));
             let behind = source.lag.as_ref().map_or(String::new(), |lag| format!(", {lag}"));
-            println!("source {}: position {}{lag}{behind}", source.name, source.position);
+            let rejected = if source.rejected > 0 { format!(", {}", left_out(source.rejected)) } else { String::new() };
+            println!("source {}: position {}{lag}{behind}{rejected}", source.name, source.position);
             if let Some(waiting) = &source.waiting {
                 println!("  waiting: {waiting}");
             }

@@ -10,7 +10,7 @@ use super::status::Status;
 use super::{Fatal, RunError};
 use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
 use crate::plan::Plan;
-use crate::store::{BulkLoad, Commit, ErrorChange, Reached, Store, TickMark, ViewBatch, ViewChange};
+use crate::store::{BulkLoad, Commit, ErrorChange, Reached, Rejected, Rejections, Store, TickMark, ViewBatch, ViewChange};
 use crate::value::{Delta, Layout, Row, RowBuilder, Tick, json, row_of_key};
 
 #[derive(Debug)]
@@ -40,9 +40,9 @@ pub(super) enum ToCommit {
 #[derive(Debug)]
 pub(super) enum Ingested {
     /// Tables as in the plan.
-    Transaction { mark: TickMark, deltas: Vec<Delta> },
+    Transaction { mark: TickMark, deltas: Vec<Delta>, rejected: Rejections },
     /// A mere position, reached after this tick.
-    Reached { after: Tick, reached: Reached },
+    Reached { after: Tick, reached: Reached, rejected: Rejections },
 }
 
 impl Ingested {
@@ -59,6 +59,8 @@ pub(super) struct Loaded {
     pub(super) load: BulkLoad,
     pub(super) tick: Tick,
     pub(super) marks: Vec<TickMark>,
+    /// What each source left out of its snapshot.
+    pub(super) rejected: BTreeMap<String, Rejections>,
 }
 
 pub(super) struct Committer {
@@ -143,6 +145,7 @@ impl Work {
 
     fn run(mut self, received: &Receiver<ToCommit>) -> Result<(), RunError> {
         self.show()?;
+        self.show_rejected()?;
         while let Ok(message) = received.recv() {
             self.take(message)?;
             // Whatever else is there goes into the same commit.
@@ -203,19 +206,26 @@ impl Work {
         let mut rows = 0;
         while let Some(ingested) = self.ingested.pop_front_if(|i| i.tick() <= complete) {
             commit.up_to = commit.up_to.max(ingested.tick());
-            match ingested {
-                Ingested::Transaction { mark, deltas } => {
+            let (source, rejected) = match ingested {
+                Ingested::Transaction { mark, deltas, rejected } => {
                     rows += deltas.len() as u64;
                     for delta in deltas {
                         inputs.entry(delta.table).or_default().push((mark.tick, delta.row, delta.diff));
                     }
                     commit.reached.retain(|r| r.source != mark.source);
+                    let source = mark.source.clone();
                     commit.ticks.push(mark);
+                    (source, rejected)
                 }
-                Ingested::Reached { reached, .. } => {
+                Ingested::Reached { reached, rejected, .. } => {
                     commit.reached.retain(|r| r.source != reached.source);
+                    let source = reached.source.clone();
                     commit.reached.push(reached);
+                    (source, rejected)
                 }
+            };
+            if !rejected.is_empty() {
+                commit.rejected.entry(source).or_default().append(rejected);
             }
         }
         if !commit.ticks.is_empty() || !commit.reached.is_empty() {
@@ -233,7 +243,8 @@ impl Work {
 
     /// The first tick: what was loaded, and what is different in views that were there.
     fn commit_first(&mut self, mut loaded: Loaded) -> Result<(), RunError> {
-        let mut commit = Commit { up_to: loaded.tick, ticks: std::mem::take(&mut loaded.marks), ..Commit::default() };
+        let (ticks, rejected) = (std::mem::take(&mut loaded.marks), std::mem::take(&mut loaded.rejected));
+        let mut commit = Commit { up_to: loaded.tick, ticks, rejected, ..Commit::default() };
         for view in 0..self.views.len() {
             let pending = &mut self.views[view];
             match pending.hydration {
@@ -265,7 +276,11 @@ impl Work {
                 }
             }
         }
+        let rejects = !commit.rejected.is_empty();
         let committed = loaded.load.finish(commit)?;
+        if rejects {
+            self.show_rejected()?;
+        }
         self.committed = committed.up_to;
         self.loaded = true;
         self.show()?;
@@ -274,7 +289,11 @@ impl Work {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), RunError> {
+        let rejects = !commit.rejected.is_empty();
         let committed = self.store.commit(commit)?;
+        if rejects {
+            self.show_rejected()?;
+        }
         self.committed = committed.up_to;
         self.show()
     }
@@ -283,7 +302,19 @@ impl Work {
         self.status.show(self.store.checkpoint(), self.store.views()?);
         Ok(())
     }
+
+    fn show_rejected(&self) -> Result<(), RunError> {
+        for (source, tables) in self.store.rejected_counts()? {
+            let first: Result<Vec<_>, _> = self.store.rejected(&source)?.take(SHOWN_REJECTED).collect();
+            let first = first?.into_iter().map(|Rejected { place, reason, .. }| format!("{place}: {reason}")).collect();
+            self.status.show_rejected(&source, tables.values().sum(), first);
+        }
+        Ok(())
+    }
 }
+
+/// Of what a source left out, so many are shown while it runs.
+const SHOWN_REJECTED: usize = 3;
 
 impl PendingView {
     /// Takes what belongs to ticks up to and with `up_to`; `None` where there is nothing.

@@ -17,8 +17,8 @@ use super::supervise::Incoming;
 use super::worker::{Feed, FeedSender};
 use super::{Fatal, RunError};
 use crate::plan::Plan;
-use crate::sources::Event;
-use crate::store::{BulkLoad, Reached, Store, StoreError, TickMark};
+use crate::sources::{self, Event};
+use crate::store::{BulkLoad, Reached, Rejected, Rejections, Store, StoreError, TickMark};
 use crate::value::{Delta, Position, Row, Tick};
 
 /// Rows of a held input that go to a worker at a time.
@@ -39,6 +39,8 @@ struct Ingest {
     next: Tick,
     /// The last tick with anything in it: what a mere position comes after.
     last: Tick,
+    /// For each source, what it left out since the last position that came from it.
+    rejected: Vec<Rejections>,
     /// Sources that sent [`Event::CaughtUp`].
     caught_up: Vec<bool>,
     /// Which worker is next.
@@ -61,8 +63,9 @@ pub(super) fn start(
 ) -> JoinHandle<()> {
     let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
-    let caught_up = vec![false; sources.len()];
-    let ingest = Ingest { sources, tables, feeds, to_commit, status, next: start.tick, last: Tick(start.tick.0 - 1), caught_up, turn: 0 };
+    let (caught_up, rejected) = (vec![false; sources.len()], vec![Rejections::default(); sources.len()]);
+    let (next, last) = (start.tick, Tick(start.tick.0 - 1));
+    let ingest = Ingest { sources, tables, feeds, to_commit, status, next, last, rejected, caught_up, turn: 0 };
     let (start, inputs) = (start.clone(), plan.tables.len());
     let runtime = tokio::runtime::Handle::current();
     let body = move || {
@@ -110,7 +113,10 @@ impl Ingest {
         }
         let Some(load) = load else { return Ok(Ok(())) };
         self.last = start.tick;
-        let loaded = ToCommit::Loaded(Loaded { load, tick: start.tick, marks });
+        let rejected =
+            (0..self.sources.len()).map(|source| (self.sources[source].name.clone(), std::mem::take(&mut self.rejected[source])));
+        let rejected = rejected.filter(|(_, rejected)| !rejected.is_empty()).collect();
+        let loaded = ToCommit::Loaded(Loaded { load, tick: start.tick, marks, rejected });
         Ok(self.to_commit.send(loaded).map_err(|_| Gone))
     }
 
@@ -141,6 +147,7 @@ impl Ingest {
                 }
                 Some(Event::SnapshotDone { position }) => return Ok(Ok(position)),
                 Some(Event::CaughtUp) => self.caught_up(source),
+                Some(Event::Rejected(rejected)) => self.reject(source, rejected),
                 Some(Event::SnapshotPlan { .. } | Event::Waiting(_)) => {}
                 Some(Event::Changes(_) | Event::Commit { .. } | Event::Progress { .. }) => {
                     return Err(RunError::Bug(format!("source `{}` sent changes before its snapshot", self.sources[source].name)));
@@ -159,6 +166,7 @@ impl Ingest {
             let (event, source) = self.next_event(&open).await;
             match event {
                 Some(Event::Changes(deltas)) => self.transaction(source, deltas).await?,
+                Some(Event::Rejected(rejected)) => self.reject(source, rejected),
                 Some(Event::Commit { position, committed_ms }) => self.commit(source, position, committed_ms, Vec::new())?,
                 Some(Event::Progress { position, committed_ms }) => self.progress(source, position, committed_ms)?,
                 Some(Event::CaughtUp) => {
@@ -188,6 +196,7 @@ impl Ingest {
         loop {
             match self.sources[source].events.recv().await {
                 Some(Event::Changes(deltas)) => self.changes(source, deltas, &mut all)?,
+                Some(Event::Rejected(rejected)) => self.reject(source, rejected),
                 Some(Event::Commit { position, committed_ms }) => return self.commit(source, position, committed_ms, all),
                 Some(_) => {}
                 // Only where the run is being stopped: the tick is never finished, so nothing of it is kept.
@@ -216,13 +225,21 @@ impl Ingest {
             return Err(Gone);
         }
         self.status.uncommitted(deltas.len() as u64, mark.tick);
-        self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas })).map_err(|_| Gone)
+        let rejected = std::mem::take(&mut self.rejected[source]);
+        self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas, rejected })).map_err(|_| Gone)
     }
 
     /// A position without a change makes no tick.
     fn progress(&mut self, source: usize, position: Position, committed_ms: Option<u64>) -> Result<(), Gone> {
         let reached = Reached { source: self.sources[source].name.clone(), position, committed_ms };
-        self.to_commit.send(ToCommit::Ingested(Ingested::Reached { after: self.last, reached })).map_err(|_| Gone)
+        let rejected = std::mem::take(&mut self.rejected[source]);
+        self.to_commit.send(ToCommit::Ingested(Ingested::Reached { after: self.last, reached, rejected })).map_err(|_| Gone)
+    }
+
+    /// It is committed with the source's next position.
+    fn reject(&mut self, source: usize, rejected: sources::Rejected) {
+        let sources::Rejected { table, place, reason } = rejected;
+        self.rejected[source].add(Rejected { table: table.unwrap_or_default(), place, reason });
     }
 
     fn mark(&self, source: usize, position: Position, committed_ms: Option<u64>) -> TickMark {

@@ -36,6 +36,10 @@ pub struct SourceStatus {
     pub committed_ms: Option<u64>,
     /// How long after its commit at the source the last transaction was durable here.
     pub lag_ms: Option<u64>,
+    /// Records that were left out, as of the last commit.
+    pub rejected: u64,
+    /// Place and reason of the first few of them.
+    pub first_rejected: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -93,6 +97,8 @@ impl Status {
             position: None,
             committed_ms: None,
             lag_ms: None,
+            rejected: 0,
+            first_rejected: Vec::new(),
         });
         let sinks = setup.sinks.iter().map(|s| SinkStatus {
             name: s.name.clone(),
@@ -215,6 +221,13 @@ impl Status {
             views.into_iter().map(|v| ViewStatus { name: v.name, rows: v.rows, bytes: v.bytes, changes: v.changes, errors: v.errors });
         *locked(&self.views) = shown.collect();
         self.committed_tick.fetch_max(checkpoint.tick.0, Ordering::AcqRel);
+    }
+
+    /// What a source has left out: how many records, and the first few of them.
+    pub(super) fn show_rejected(&self, source: &str, count: u64, first: Vec<String>) {
+        if let Some(source) = locked(&self.sources).iter_mut().find(|s| s.name == source) {
+            (source.rejected, source.first_rejected) = (count, first);
+        }
     }
 
     pub(super) fn caught_up(&self, tick: Tick) {

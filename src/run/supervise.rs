@@ -127,7 +127,7 @@ impl Supervisor {
             Event::SnapshotPlan { rows } => self.status.snapshot_plan(self.index, rows),
             Event::Rows { table, rows } => self.status.snapshot_rows(self.index, *table, rows.len() as u64),
             Event::Waiting(what) => self.status.source_waits(self.index, what.clone()),
-            Event::Changes(_) | Event::CaughtUp => {}
+            Event::Changes(_) | Event::Rejected(_) | Event::CaughtUp => {}
         }
         match self.out.send(event).await {
             Ok(()) => Forwarded::Yes,

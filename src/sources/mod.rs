@@ -34,7 +34,8 @@ pub struct Capture {
 }
 
 /// What a source sends, in this order: if `from` is `None`, any number of `Rows` and one `SnapshotDone`; then any number of
-/// (`Changes`*, `Commit`) or `Progress`. `Waiting` and `CaughtUp` stand anywhere between them.
+/// (`Changes`*, `Commit`) or `Progress`. `Rejected` stands anywhere before the `SnapshotDone`, `Commit` or `Progress` whose position is
+/// behind its place, and is kept with that. `Waiting` and `CaughtUp` stand anywhere between them.
 #[derive(Debug)]
 pub enum Event {
     /// How many rows the snapshot of each table will have, as far as known.
@@ -46,6 +47,8 @@ pub enum Event {
     /// A part of a transaction. Once the first part is sent nothing can fail until its `Commit`: a source collects a transaction
     /// (on disk where it is large) before it sends it.
     Changes(Vec<Delta>),
+    /// Something is left out because it cannot be read.
+    Rejected(Rejected),
     /// The transaction is whole. `committed_ms` is its commit time at the source, in ms since 1970.
     Commit { position: Position, committed_ms: Option<u64> },
     /// The source moved on without a change of a captured table.
@@ -54,6 +57,16 @@ pub enum Event {
     CaughtUp,
     /// Nothing comes because of this: what is waited for, for people.
     Waiting(String),
+}
+
+/// A record that is left out, and why. No values of it are in here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The table's name, where it can be known.
+    pub table: Option<String>,
+    /// Where it stands, for people: `orders.csv, line 17`.
+    pub place: String,
+    pub reason: String,
 }
 
 /// The bounded channel on which a source sends. A send that waits is the engine's back-pressure; a closed one means to stop.

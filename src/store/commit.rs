@@ -8,6 +8,7 @@ use crate::value::{Diff, Position, Row, Tick};
 
 use super::error::{At, StoreError};
 use super::record::{self, Counters, TickRecord};
+use super::rejected::Rejections;
 use super::space::ViewSpace;
 use super::{CATALOG, CHECKPOINT, Checkpoint, MAX_KEY_BYTES, SourcePosition, Store, Writer, id_key, now_ms};
 
@@ -23,6 +24,8 @@ pub struct Commit {
     /// Changes of held inputs, in any order, by the input's index.
     pub inputs: Vec<InputDeltas>,
     pub views: Vec<ViewBatch>,
+    /// What sources left out on the way to the positions of `ticks`, by the source's name.
+    pub rejected: BTreeMap<String, Rejections>,
 }
 
 /// An input's index and its changes.
@@ -138,6 +141,9 @@ impl Store {
         }
         for (id, counters) in counters {
             batch.insert(&self.0.meta, id_key(b'n', id), record::counters_value(&counters));
+        }
+        for (source, rejections) in commit.rejected {
+            self.write_rejected(&mut batch, &source, rejections)?;
         }
         let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
         batch.commit().at(self.dir())?;
@@ -313,7 +319,7 @@ impl super::Spaces {
 }
 
 fn check_ticks(commit: &Commit, last: Tick) -> Result<(), StoreError> {
-    let Commit { up_to, ticks, inputs, views, reached: _ } = commit;
+    let Commit { up_to, ticks, inputs, views, reached: _, rejected: _ } = commit;
     let inputs = inputs.iter().flat_map(|(_, deltas)| deltas.iter().map(|(tick, _, _)| tick));
     let changes = views.iter().flat_map(|v| v.changes.iter().map(|c| &c.tick));
     let errors = views.iter().flat_map(|v| v.errors.iter().map(|e| &e.tick));

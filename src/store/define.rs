@@ -94,6 +94,9 @@ impl Store {
                 dropped.push(view.name.clone());
             }
         }
+        if !next.inputs.iter().any(|n| old.inputs.iter().any(|held| held.id == n.id)) {
+            self.remove_rejected(&mut batch)?;
+        }
         batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(next).expect("the catalog is JSON"));
         batch.commit().at(dir)?;
         Ok(dropped)

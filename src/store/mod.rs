@@ -23,6 +23,9 @@
 //!             'n' id:u32                   counters of an input or view: rows, bytes, changes, errors: i64 each
 //!             'f' id:u32                   floor: the last tick whose changelog entries are gone: u64
 //!             'e' id:u32 hash:u128         an error of a view: count:i64, first tick:u64, message
+//!             'k' source                   JSON: for each of its tables, how many records were rejected
+//!             'q' source 0 table 0 number:u64
+//!                                          JSON: a rejected record: table, place, reason
 //!             'r' name                     JSON: a named reader's view and tick
 //! ticks       tick:u64 source              committed_ms:u64 (all ones: unknown) stored_ms:u64 position
 //! rows-ID     (an input with a key)        key -> row
@@ -49,6 +52,7 @@ mod folder;
 mod input;
 mod reader;
 mod record;
+mod rejected;
 mod run;
 mod space;
 mod view;
@@ -74,6 +78,7 @@ pub use define::{Definition, InputState, ViewState};
 pub use error::StoreError;
 pub use input::InputIter;
 pub use reader::{Mark, ReaderInfo};
+pub use rejected::{KEPT_REJECTED, Rejected, Rejections};
 pub use view::{Scan, ViewError, ViewInfo, ViewReader};
 
 use catalog::Catalog;

@@ -136,6 +136,7 @@ impl Seen {
                 self.positions.push(position);
             }
             Event::CaughtUp => self.caught_up = true,
+            Event::Rejected(rejected) => panic!("this source leaves nothing out: {rejected:?}"),
             Event::Waiting(_) => {}
         }
     }

@@ -11,7 +11,8 @@ use crate::store::{Store, StoreError};
 use crate::value::Tick;
 
 use super::answer::{self, Ended};
-use super::{AccessError, From, Get, Out, Question, Status, Tail, socket};
+use super::errors;
+use super::{AccessError, Errors, From, Get, Out, Question, Status, Tail, socket};
 
 /// How long somebody else may have the folder without answering, such as an engine that starts or another reader.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,6 +53,14 @@ impl Access {
         match self {
             Access::AtRest(store) => said(answer::blocking(move || answer::get(&store, &get, &out)).await),
             Access::Running(stream) => ask(stream, Question::Get(get), &out).await,
+        }
+    }
+
+    /// Sends what is wrong as JSON lines; returns the tick that they are of.
+    pub async fn errors(self, errors: Errors, out: Out) -> Result<Tick, AccessError> {
+        match self {
+            Access::AtRest(store) => said(answer::blocking(move || errors::errors(&store, &errors, &out)).await),
+            Access::Running(stream) => ask(stream, Question::Errors(errors), &out).await,
         }
     }
 

@@ -114,7 +114,9 @@ fn send_changes(view: &ViewReader, after: Tick, out: &Out) -> Result<Tick, Ended
 /// Everything that the store itself knows.
 pub(super) fn status(store: &Store) -> Result<Status, AccessError> {
     let checkpoint = store.checkpoint().unwrap_or_default();
+    let rejected = store.rejected_counts()?;
     let sources = checkpoint.sources.into_iter().map(|(name, at)| SourceStatus {
+        rejected: rejected.get(&name).map_or(0, |tables| tables.values().sum()),
         name,
         tick: at.tick,
         position: at.position.to_string(),
@@ -225,7 +227,7 @@ fn key_prefix(view: &ViewReader, values: &[String]) -> Result<Vec<u8>, AccessErr
     Ok(key::of(&layout, &builder.finish(), &all).to_vec())
 }
 
-fn send_when_full(lines: &mut Lines, out: &Out) -> Result<(), Ended> {
+pub(super) fn send_when_full(lines: &mut Lines, out: &Out) -> Result<(), Ended> {
     if lines.len() >= CHUNK_BYTES {
         out.blocking_send(std::mem::take(lines))?;
     }

@@ -1,4 +1,4 @@
-//! `get`, `tail` and `status` from another process, whether an engine has the state folder open or not.
+//! `get`, `tail`, `errors` and `status` from another process, whether an engine has the state folder open or not.
 //!
 //! In: a state folder and a question. Out: lines of JSON, the same ones in both cases: [`Access::open`] asks the running engine
 //! over a Unix socket in the folder (`tidemill.sock`), and opens the folder itself where none runs. `run` starts the other side,
@@ -10,11 +10,13 @@
 //! {"get":{"view":"orders","key":["7"]}}       the rows whose key begins with these values, as text; [] for all
 //! {"tail":{"view":"orders","from":"start","until_caught_up":true}}
 //!                                             from: "start", "now", {"after":TICK} or {"position":TEXT}
+//! {"errors":{"of":["orders"]}}                what of these views and sources is wrong or was left out; [] for all
 //! {"status":{}}
 //! ```
 //! The engine answers with lines, each of which is one of
 //! ```text
-//! {"data":ANSWER}                             get: a row; tail: {"tick","position","key","before","after"}; status: a [`Status`]
+//! {"data":ANSWER}                             get: a row; tail: {"tick","position","key","before","after"};
+//!                                             errors: see [`Errors`]; status: a [`Status`]
 //! {"end":{"tick":TICK}}                       that was all; everything up to and with this tick was in it
 //! {"error":{"kind":KIND,"message":TEXT,"help":TEXT or null}}
 //! ```
@@ -26,6 +28,7 @@
 
 mod access;
 mod answer;
+mod errors;
 mod server;
 mod socket;
 
@@ -43,6 +46,16 @@ pub struct Get {
     pub view: String,
     /// Values of the first key columns, as text; with all of them it is one row, and an error if it is not there.
     pub key: Vec<String>,
+}
+
+/// Of which views and sources; none: of all.
+///
+/// The lines are `{"view","count","since","reason"}` for each reason why rows of a view are missing, with the tick since when they are;
+/// `{"source","table","place","reason"}` for each record that a source left out, in its order; and
+/// `{"source","table","more"}` behind a table's, where more were left out than are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errors {
+    pub of: Vec<String>,
 }
 
 /// Which part of a view's changelog.
@@ -91,6 +104,9 @@ pub struct SourceStatus {
     pub lag: Option<String>,
     /// Why nothing comes, where something should.
     pub waiting: Option<String>,
+    /// Records that were left out because they cannot be read.
+    #[serde(default)]
+    pub rejected: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -175,6 +191,7 @@ impl std::convert::From<StoreError> for AccessError {
 enum Question {
     Get(Get),
     Tail(Tail),
+    Errors(Errors),
     Status {},
 }
 

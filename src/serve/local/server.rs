@@ -12,6 +12,7 @@ use crate::store::{Store, StoreError};
 use crate::value::Tick;
 
 use super::answer::{self, Ended};
+use super::errors;
 use super::socket::{self, Place};
 use super::{AccessError, Lines, Question, Status, Tail};
 
@@ -103,6 +104,7 @@ async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut O
     let made = async move {
         match question {
             Question::Get(get) => answer::blocking(move || answer::get(&store, &get, &out)).await,
+            Question::Errors(errors) => answer::blocking(move || errors::errors(&store, &errors, &out)).await,
             Question::Tail(tail) => answer::tail(store, tail, &out).await,
             Question::Status {} => {
                 let mut status = answer::blocking(move || Ok(answer::status(&store)?)).await?;

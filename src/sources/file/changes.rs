@@ -11,18 +11,23 @@
 //! transaction; a line outside is one of its own and may carry `committed_ms` (ms since 1970) too. A transaction that has no
 //! `commit` yet is not seen.
 //!
+//! A row that cannot be read is not in its table: an update to it deletes `before`, an update from it inserts `after`, and
+//! a line of which nothing can be read changes nothing. The rest of its transaction goes in. A mark that is wrong stops the source, because
+//! what belongs together cannot be known any more; one that is no JSON is noticed by the next.
+//!
 //! In: the lines of the file from a position on. Out: events, whole transactions only, up to the file's end, and from there again when
 //! the file has grown. A transaction of many changes is not held: it is checked line by line, and read a second time once its `commit` was seen.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::bad_line::{BadLine, BadLines};
 use super::lines::{FollowedFile, Place};
 use super::position::FilePosition;
-use super::{BATCH, bad_line, jsonl};
-use crate::sources::{Event, SourceError, Table};
+use super::{BATCH, Object, jsonl};
+use crate::sources::{Event, Rejected, SourceError, Table};
 use crate::value::{Delta, Layout, RowBuilder};
 
 /// What one [`ChangesFile::read`] came to.
@@ -48,6 +53,7 @@ pub(super) struct ChangesFile {
     /// The captured tables, with `None` for those that are known and not captured.
     tables: HashMap<String, Option<(usize, RowBuilder)>>,
     open: Option<Transaction>,
+    bad_lines: BadLines,
 }
 
 /// A transaction whose `commit` was not seen yet.
@@ -55,26 +61,39 @@ pub(super) struct ChangesFile {
 struct Transaction {
     /// Behind the `begin` line.
     from: Place,
-    deltas: Vec<Delta>,
+    changes: Changes,
     /// There were too many to hold; they are checked only.
     large: bool,
+}
+
+/// What one line or several come to.
+#[derive(Debug, Default)]
+struct Changes {
+    deltas: Vec<Delta>,
+    rejected: Vec<Rejected>,
 }
 
 /// What a line says.
 enum Line {
     Begin,
     Commit { committed_ms: Option<u64> },
-    Change { committed_ms: Option<u64>, deltas: Vec<Delta> },
+    Change { committed_ms: Option<u64>, changes: Changes },
 }
 
 impl ChangesFile {
     /// `tables` are the captured ones, `known` the names of all that the file may speak of.
-    pub(super) fn open(path: &Path, from: &FilePosition, tables: &[Table], known: &[String]) -> Result<ChangesFile, SourceError> {
+    pub(super) fn open(
+        path: &Path,
+        from: &FilePosition,
+        tables: &[Table],
+        known: &[String],
+        bad_lines: BadLines,
+    ) -> Result<ChangesFile, SourceError> {
         let mut named: HashMap<_, _> = known.iter().map(|name| (name.clone(), None)).collect();
         for (index, table) in tables.iter().enumerate() {
             named.insert(table.name.clone(), Some((index, RowBuilder::new(&Layout::new(&table.schema)))));
         }
-        Ok(ChangesFile { file: FollowedFile::open(path, from)?, tables: named, open: None })
+        Ok(ChangesFile { file: FollowedFile::open(path, from)?, tables: named, open: None, bad_lines })
     }
 
     /// Reads on, up to the file's end or until about [`BATCH`] deltas of small transactions are together. A large transaction's parts
@@ -95,15 +114,17 @@ impl ChangesFile {
 
     /// Takes one line; false at the file's end.
     fn step(&mut self, events: &mut Vec<Event>, size: &mut usize, large: &mut dyn FnMut(Event) -> bool) -> Result<bool, SourceError> {
-        let Some(object) = self.file.next()? else { return Ok(false) };
+        let Some(line) = self.next()? else { return Ok(false) };
         *size += 1;
-        match self.line(&object)? {
-            Line::Begin if self.open.is_some() => return Err(self.bad("`begin` inside a transaction")),
-            Line::Begin => self.open = Some(Transaction { from: self.file.place().clone(), deltas: Vec::new(), large: false }),
+        match line {
+            Line::Begin if self.open.is_some() => return Err(self.bad("`begin` inside a transaction").stop()),
+            Line::Begin => {
+                self.open = Some(Transaction { from: self.file.place().clone(), changes: Changes::default(), large: false });
+            }
             Line::Commit { committed_ms } => {
-                let Some(open) = self.open.take() else { return Err(self.bad("`commit` without a `begin`")) };
+                let Some(open) = self.open.take() else { return Err(self.bad("`commit` without a `begin`").stop()) };
                 match open.large {
-                    false => self.transaction(open.deltas, committed_ms, events),
+                    false => self.transaction(open.changes, committed_ms, events),
                     true => {
                         events.drain(..).all(&mut *large);
                         self.replay(open.from, large)?;
@@ -111,16 +132,9 @@ impl ChangesFile {
                     }
                 }
             }
-            Line::Change { committed_ms, mut deltas } => match &mut self.open {
-                None => self.transaction(deltas, committed_ms, events),
-                Some(open) if open.large => {}
-                Some(open) => {
-                    open.deltas.append(&mut deltas);
-                    if open.deltas.len() > LARGE {
-                        open.deltas = Vec::new();
-                        open.large = true;
-                    }
-                }
+            Line::Change { committed_ms, changes } => match &mut self.open {
+                None => self.transaction(changes, committed_ms, events),
+                Some(open) => open.add(changes),
             },
         }
         Ok(true)
@@ -130,30 +144,24 @@ impl ChangesFile {
     fn replay(&mut self, from: Place, out: &mut dyn FnMut(Event) -> bool) -> Result<(), SourceError> {
         let commit = self.file.place().clone();
         self.file.seek(from)?;
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Changes::default();
         loop {
-            let Some(object) = self.file.next()? else { return Err(self.bad("the file changed while it was read")) };
-            if self.file.place() == &commit {
-                break;
+            let Some(line) = self.next()? else { return Err(self.bad("the file changed while it was read").stop()) };
+            let last = self.file.place() == &commit;
+            if let Line::Change { changes, .. } = line {
+                batch.append(changes);
             }
-            if let Line::Change { deltas, .. } = self.line(&object)? {
-                batch.extend(deltas);
-            }
-            if batch.len() >= BATCH && !out(Event::Changes(std::mem::take(&mut batch))) {
+            let full = last || batch.len() >= BATCH;
+            let wanted = !full || std::mem::take(&mut batch).events().all(&mut *out);
+            if last || !wanted {
                 return Ok(());
             }
         }
-        if !batch.is_empty() {
-            out(Event::Changes(batch));
-        }
-        Ok(())
     }
 
-    fn transaction(&self, deltas: Vec<Delta>, committed_ms: Option<u64>, events: &mut Vec<Event>) {
-        let changed = !deltas.is_empty();
-        if changed {
-            events.push(Event::Changes(deltas));
-        }
+    fn transaction(&self, changes: Changes, committed_ms: Option<u64>, events: &mut Vec<Event>) {
+        let changed = !changes.deltas.is_empty();
+        events.extend(changes.events());
         events.push(self.end(changed, committed_ms));
     }
 
@@ -165,48 +173,92 @@ impl ChangesFile {
         }
     }
 
-    fn line(&mut self, object: &Map<String, Value>) -> Result<Line, SourceError> {
-        if let Some(strange) = object.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(self.bad(&format!("`{strange}` is not a field of a change; those are {}", FIELDS.join(", "))));
+    /// What the next line says; one that is left out says that something was rejected and nothing else.
+    fn next(&mut self) -> Result<Option<Line>, SourceError> {
+        match self.file.next()? {
+            None => Ok(None),
+            Some(Err(bad)) => Ok(Some(Line::Change { committed_ms: None, changes: self.set_aside(bad, None)? })),
+            Some(Ok(object)) if MARKS.iter().any(|mark| object.contains_key(*mark)) => self.mark(&object).map(Some).map_err(BadLine::stop),
+            Some(Ok(object)) => {
+                let committed_ms = match self.fields(&object) {
+                    Ok(committed_ms) => committed_ms,
+                    Err(bad) => return Ok(Some(Line::Change { committed_ms: None, changes: self.set_aside(bad, None)? })),
+                };
+                Ok(Some(Line::Change { committed_ms, changes: self.change(&object)? }))
+            }
         }
-        let committed_ms = match object.get("committed_ms") {
-            None | Some(Value::Null) => None,
-            Some(ms) => Some(ms.as_u64().ok_or_else(|| self.bad("`committed_ms` is not a whole number of ms since 1970"))?),
-        };
+    }
+
+    fn mark(&self, object: &Object) -> Result<Line, BadLine> {
+        let committed_ms = self.fields(object)?;
         match (object.get("begin"), object.get("commit")) {
-            (None, None) => Ok(Line::Change { committed_ms, deltas: self.change(object)? }),
             (Some(Value::Bool(true)), None) if !object.contains_key("table") => Ok(Line::Begin),
             (None, Some(Value::Bool(true))) if !object.contains_key("table") => Ok(Line::Commit { committed_ms }),
             _ => Err(self.bad("a mark is `{\"begin\": true}` or `{\"commit\": true}`, alone on its line")),
         }
     }
 
-    /// The deltas of a change; none if its table is not captured.
-    fn change(&mut self, object: &Map<String, Value>) -> Result<Vec<Delta>, SourceError> {
+    /// Checks the names of the fields; the commit time, which any line may have.
+    fn fields(&self, object: &Object) -> Result<Option<u64>, BadLine> {
+        if let Some(strange) = object.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(self.bad(&format!("`{strange}` is not a field of a change; those are {}", FIELDS.join(", "))));
+        }
+        match object.get("committed_ms") {
+            None | Some(Value::Null) => Ok(None),
+            Some(ms) => match ms.as_u64() {
+                Some(ms) => Ok(Some(ms)),
+                None => Err(self.bad("`committed_ms` is not a whole number of ms since 1970")),
+            },
+        }
+    }
+
+    /// What a change comes to; nothing if its table is not captured.
+    fn change(&mut self, object: &Object) -> Result<Changes, SourceError> {
+        let table = object.get("table").and_then(Value::as_str);
+        let images = match self.images(object) {
+            Ok(images) => images,
+            Err(bad) => return self.set_aside(bad, table.filter(|name| self.tables.contains_key(*name))),
+        };
+        let (path, line) = (self.file.path().to_path_buf(), self.file.place().line);
+        let Some(Some((index, builder))) = table.and_then(|name| self.tables.get_mut(name)) else { return Ok(Changes::default()) };
+        let mut deltas = Vec::with_capacity(images.len());
+        let mut unreadable = None;
+        for (image, diff) in images {
+            match jsonl::row_of(&path, line, image, builder) {
+                Ok(row) => deltas.push(Delta { table: *index, row, diff }),
+                Err(bad) => unreadable = Some(bad),
+            }
+        }
+        let mut changes = match unreadable {
+            Some(bad) => self.set_aside(bad, table)?,
+            None => Changes::default(),
+        };
+        changes.deltas = deltas;
+        Ok(changes)
+    }
+
+    /// The rows that a change takes away and brings.
+    fn images<'a>(&self, object: &'a Object) -> Result<Vec<(&'a Object, i64)>, BadLine> {
         let text = |field: &str| object.get(field).and_then(Value::as_str);
         let Some(name) = text("table") else { return Err(self.bad("a change needs `table`, the name of a table")) };
-        let row = |field: &str| object.get(field).and_then(Value::as_object);
-        let rows: &[(&str, i64)] = match text("op") {
+        let fields: &[(&str, i64)] = match text("op") {
             Some("insert") => &[("after", 1)],
             Some("update") => &[("before", -1), ("after", 1)],
             Some("delete") => &[("before", -1)],
             _ => return Err(self.bad("a change needs `op`, one of \"insert\", \"update\", \"delete\"")),
         };
-        if let Some((field, _)) = rows.iter().find(|(field, _)| row(field).is_none()) {
-            return Err(self.bad(&format!("this change needs `{field}`, a whole row")));
+        if !self.tables.contains_key(name) {
+            return Err(self.bad(&format!("there is no table `{name}`")));
         }
-        let (path, line) = (self.file.path().to_path_buf(), self.file.place().line);
-        match self.tables.get_mut(name) {
-            None => Err(self.bad(&format!("there is no table `{name}`"))),
-            Some(None) => Ok(Vec::new()),
-            Some(Some((table, builder))) => {
-                let delta = |(field, diff): &(&str, i64)| {
-                    let object = row(field).expect("it was looked for above");
-                    Ok(Delta { table: *table, row: jsonl::row_of(&path, line, object, builder)?, diff: *diff })
-                };
-                rows.iter().map(delta).collect()
-            }
-        }
+        let image = |(field, diff): &(&str, i64)| match object.get(*field).and_then(Value::as_object) {
+            Some(image) => Ok((image, *diff)),
+            None => Err(self.bad(&format!("this change needs `{field}`, a whole row"))),
+        };
+        fields.iter().map(image).collect()
+    }
+
+    fn set_aside(&self, bad: BadLine, table: Option<&str>) -> Result<Changes, SourceError> {
+        Ok(Changes { deltas: Vec::new(), rejected: vec![self.bad_lines.set_aside(bad, table)?] })
     }
 
     /// What the file ends in the middle of.
@@ -218,12 +270,45 @@ impl ChangesFile {
         self.open.as_ref().map(|open| format!("for the `commit` of the transaction that begins in line {} of {path}", open.from.line))
     }
 
-    fn bad(&self, what: &str) -> SourceError {
-        bad_line(self.file.path(), self.file.place().line, what)
+    /// The line that was read last.
+    fn bad(&self, what: &str) -> BadLine {
+        BadLine::new(self.file.path(), self.file.place().line, what)
     }
 }
 
+impl Transaction {
+    fn add(&mut self, changes: Changes) {
+        if self.large {
+            return;
+        }
+        self.changes.append(changes);
+        if self.changes.len() > LARGE {
+            self.changes = Changes::default();
+            self.large = true;
+        }
+    }
+}
+
+impl Changes {
+    fn len(&self) -> usize {
+        self.deltas.len() + self.rejected.len()
+    }
+
+    fn append(&mut self, mut more: Changes) {
+        self.deltas.append(&mut more.deltas);
+        self.rejected.append(&mut more.rejected);
+    }
+
+    fn events(self) -> impl Iterator<Item = Event> {
+        let changed = !self.deltas.is_empty();
+        self.rejected.into_iter().map(Event::Rejected).chain(changed.then_some(Event::Changes(self.deltas)))
+    }
+}
+
+/// A line with any of these is a mark.
+const MARKS: &[&str] = &["begin", "commit"];
+
 const FIELDS: &[&str] = &["table", "op", "before", "after", "begin", "commit", "committed_ms"];
 
-/// More deltas than this are not held.
+/// More than this of a transaction is not held.
 pub(super) const LARGE: usize = 16 * BATCH;

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use ::csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 
+use super::bad_line::{BadLine, BadLines};
 use super::infer::Guess;
-use super::{BATCH, Emit, bad_column, bad_line};
+use super::snapshot::Taker;
 use crate::sources::{SourceError, Table};
-use crate::value::{Datum, Layout, Row, RowBuilder, Type, push_text};
+use crate::value::{Column, Datum, Layout, Row, RowBuilder, Type, push_text};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -17,17 +18,21 @@ pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, SourceEr
     let mut reader = reader(path, delimiter)?;
     let names: Vec<String> = header_of(path, &mut reader)?.iter().map(String::from).collect();
     match names.is_empty() {
-        true => Err(bad_line(path, 1, "there must be a line with the names of the columns")),
+        true => Err(BadLine::new(path, 1, "there must be a line with the names of the columns").stop()),
         false => Ok(names),
     }
 }
 
 /// Fills in the types that are `None` from all values of the file; `types` has one for each column of the header.
-pub(super) fn infer(path: &Path, delimiter: u8, null: &str, types: &mut [Option<Type>]) -> Result<(), SourceError> {
+pub(super) fn infer(path: &Path, delimiter: u8, null: &str, bad_lines: BadLines, types: &mut [Option<Type>]) -> Result<(), SourceError> {
     let mut guesses: Vec<Option<Guess>> = types.iter().map(|ty| ty.is_none().then(Guess::default)).collect();
     let mut reader = reader(path, delimiter)?;
     let mut record = StringRecord::new();
-    while next(path, &mut reader, &mut record)? {
+    while let Some(whole) = next(path, &mut reader, &mut record)? {
+        if let Err(bad) = whole {
+            bad_lines.set_aside(bad, None)?;
+            continue;
+        }
         for (guess, field) in guesses.iter_mut().zip(&record) {
             if let Some(guess) = guess
                 && field != null
@@ -44,39 +49,54 @@ pub(super) fn infer(path: &Path, delimiter: u8, null: &str, types: &mut [Option<
     Ok(())
 }
 
-/// Hands out all rows, in batches, in the file's order. The file's columns may stand in any order; `table` has some or all of them.
-pub(super) fn read(path: &Path, delimiter: u8, null: &str, table: &Table, emit: Emit) -> Result<(), SourceError> {
+/// Hands out all rows in the file's order. The file's columns may stand in any order; `table` has some or all of them.
+pub(super) fn read(path: &Path, delimiter: u8, null: &str, table: &Table, taker: &mut Taker) -> Result<(), SourceError> {
     let columns = table.schema.columns();
     let mut reader = reader(path, delimiter)?;
     let header = header_of(path, &mut reader)?.clone();
     let places = columns.iter().map(|column| header.iter().position(|name| *name == column.name));
     let Some(places) = places.collect::<Option<Vec<usize>>>() else {
-        return Err(bad_line(path, 1, "a column that was there at the start is gone"));
+        return Err(BadLine::new(path, 1, "a column that was there at the start is gone").stop());
     };
+    let fields = Fields { path, columns, places, null };
     let mut builder = RowBuilder::new(&Layout::new(&table.schema));
     let mut record = StringRecord::new();
-    let mut rows: Vec<Row> = Vec::with_capacity(BATCH);
-    while next(path, &mut reader, &mut record)? {
-        for (column, &place) in columns.iter().zip(&places) {
-            let field = &record[place];
-            let line = || record.position().map_or(0, |p| p.line());
-            if field != null {
-                push_text(&mut builder, field).map_err(|e| bad_column(path, line(), &column.name, &e))?;
-            } else if column.nullable {
-                builder.push(Datum::Null);
-            } else {
-                return Err(bad_column(path, line(), &column.name, &"a column of the key is NULL"));
-            }
-        }
-        rows.push(builder.finish());
-        if rows.len() == BATCH && emit(std::mem::replace(&mut rows, Vec::with_capacity(BATCH))).is_break() {
+    while let Some(whole) = next(path, &mut reader, &mut record)? {
+        if !taker.take(whole.and_then(|()| fields.row_of(&record, &mut builder)))? {
             return Ok(());
         }
     }
-    if !rows.is_empty() {
-        let _ = emit(rows);
-    }
+    taker.end();
     Ok(())
+}
+
+/// Where the columns of a table stand in a file.
+struct Fields<'a> {
+    path: &'a Path,
+    columns: &'a [Column],
+    places: Vec<usize>,
+    null: &'a str,
+}
+
+impl Fields<'_> {
+    fn row_of(&self, record: &StringRecord, builder: &mut RowBuilder) -> Result<Row, BadLine> {
+        for (column, &place) in self.columns.iter().zip(&self.places) {
+            if let Err(what) = self.push(&record[place], column, builder) {
+                builder.clear();
+                return Err(BadLine::of_column(self.path, record.position().map_or(0, |p| p.line()), &column.name, &what));
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    fn push(&self, field: &str, column: &Column, builder: &mut RowBuilder) -> Result<(), String> {
+        match field != self.null {
+            true => push_text(builder, field).map_err(|error| error.to_string())?,
+            false if column.nullable => builder.push(Datum::Null),
+            false => return Err("a column of the key is NULL".into()),
+        }
+        Ok(())
+    }
 }
 
 fn reader(path: &Path, delimiter: u8) -> Result<Reader<File>, SourceError> {
@@ -84,25 +104,38 @@ fn reader(path: &Path, delimiter: u8) -> Result<Reader<File>, SourceError> {
 }
 
 fn header_of<'a>(path: &Path, reader: &'a mut Reader<File>) -> Result<&'a StringRecord, SourceError> {
-    reader.headers().map_err(|e| bad_record(path, e))
+    reader.headers().map_err(|error| match bad_record(path, error, 0) {
+        Ok(bad) => bad.stop(),
+        Err(error) => error,
+    })
 }
 
-/// Reads the next line into `record`; false at the end.
-fn next(path: &Path, reader: &mut Reader<File>, record: &mut StringRecord) -> Result<bool, SourceError> {
-    reader.read_record(record).map_err(|e| bad_record(path, e))
+/// Reads the next record into `record`, or says what is wrong with it; `None` at the end.
+fn next(path: &Path, reader: &mut Reader<File>, record: &mut StringRecord) -> Result<Option<Result<(), BadLine>>, SourceError> {
+    match reader.read_record(record) {
+        Ok(true) => Ok(Some(Ok(()))),
+        Ok(false) => Ok(None),
+        Err(error) => bad_record(path, error, reader.position().line()).map(|bad| Some(Err(bad))),
+    }
 }
 
-fn bad_record(path: &Path, error: ::csv::Error) -> SourceError {
-    match error.into_kind() {
-        ErrorKind::Io(error) => super::unreadable(path, error),
-        ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.map_or(0, |p| p.line());
-            bad_line(path, line, &format!("{len} fields where the header has {expected_len}"))
+/// A bad record with more lines than this stops the source: a quote that is never closed takes the rest of the file with it.
+const LONGEST_BAD_RECORD: u64 = 100;
+
+/// `behind` is the line where reading goes on.
+fn bad_record(path: &Path, error: ::csv::Error, behind: u64) -> Result<BadLine, SourceError> {
+    let (pos, what) = match error.into_kind() {
+        ErrorKind::Io(error) => return Err(super::unreadable(path, error)),
+        ErrorKind::UnequalLengths { pos, expected_len, len } => (pos, format!("{len} fields where the header has {expected_len}")),
+        ErrorKind::Utf8 { pos, err } => (pos, format!("field {} is not UTF-8", err.field() + 1)),
+        _ => return Err(BadLine::new(path, 0, "it is not CSV").stop()),
+    };
+    let line = pos.map_or(0, |p| p.line());
+    match behind.saturating_sub(line) {
+        0 | 1 => Ok(BadLine::new(path, line, what)),
+        lines if lines > LONGEST_BAD_RECORD => {
+            Err(BadLine::new(path, line, format!("{what}, and it goes on to line {}: is a quote not closed?", behind - 1)).stop())
         }
-        ErrorKind::Utf8 { pos, err } => {
-            let line = pos.map_or(0, |p| p.line());
-            bad_line(path, line, &format!("field {} is not UTF-8", err.field() + 1))
-        }
-        _ => bad_line(path, 0, "it is not CSV"),
+        _ => Ok(BadLine::new(path, line, format!("{what}, and it goes on to line {}", behind - 1))),
     }
 }

@@ -4,18 +4,27 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::bad_line::{BadLine, BadLines};
 use super::infer::JsonGuess;
-use super::{BATCH, Emit, bad_column, bad_line, unreadable};
+use super::snapshot::Taker;
+use super::{Object, unreadable};
 use crate::sources::{SourceError, Table};
 use crate::value::{Layout, Row, RowBuilder, Type, json};
 
 /// The fields of all objects of the file, in the order in which they first come, with the types of all their values.
-pub(super) fn infer(path: &Path) -> Result<Vec<(String, Type)>, SourceError> {
+pub(super) fn infer(path: &Path, bad_lines: BadLines) -> Result<Vec<(String, Type)>, SourceError> {
     let mut guesses: Vec<(String, JsonGuess)> = Vec::new();
     let mut lines = Lines::open(path)?;
     while let Some(object) = lines.next()? {
+        let object = match object {
+            Ok(object) => object,
+            Err(bad) => {
+                bad_lines.set_aside(bad, None)?;
+                continue;
+            }
+        };
         for (i, (name, value)) in object.iter().enumerate() {
             // Most files have the same fields in the same order on every line.
             let at = match guesses.get(i) {
@@ -31,25 +40,21 @@ pub(super) fn infer(path: &Path) -> Result<Vec<(String, Type)>, SourceError> {
     Ok(guesses.into_iter().map(|(name, guess)| (name, guess.ty())).collect())
 }
 
-/// Hands out all rows, in batches, in the file's order. A field that is left out is NULL.
-pub(super) fn read(path: &Path, table: &Table, emit: Emit) -> Result<(), SourceError> {
+/// Hands out all rows in the file's order. A field that is left out is NULL.
+pub(super) fn read(path: &Path, table: &Table, taker: &mut Taker) -> Result<(), SourceError> {
     let mut builder = RowBuilder::new(&Layout::new(&table.schema));
-    let mut rows: Vec<Row> = Vec::with_capacity(BATCH);
     let mut lines = Lines::open(path)?;
     while let Some(object) = lines.next()? {
-        rows.push(row_of(path, lines.line, &object, &mut builder)?);
-        if rows.len() == BATCH && emit(std::mem::replace(&mut rows, Vec::with_capacity(BATCH))).is_break() {
+        if !taker.take(object.and_then(|object| row_of(path, lines.line, &object, &mut builder)))? {
             return Ok(());
         }
     }
-    if !rows.is_empty() {
-        let _ = emit(rows);
-    }
+    taker.end();
     Ok(())
 }
 
-/// The row of an object that stands on this line. A field that is no column is an error, so that nothing goes unseen.
-pub(super) fn row_of(path: &Path, line: u64, object: &Map<String, Value>, builder: &mut RowBuilder) -> Result<Row, SourceError> {
+/// The row of an object that stands on this line. A field that is no column makes a bad line, so that nothing goes unseen.
+pub(super) fn row_of(path: &Path, line: u64, object: &Object, builder: &mut RowBuilder) -> Result<Row, BadLine> {
     let layout = builder.layout().clone();
     let mut found = 0;
     for column in layout.schema().columns() {
@@ -57,13 +62,13 @@ pub(super) fn row_of(path: &Path, line: u64, object: &Map<String, Value>, builde
         found += value.is_some() as usize;
         if let Err(error) = json::push_json(builder, value.unwrap_or(&Value::Null)) {
             builder.clear();
-            return Err(bad_column(path, line, &column.name, &error));
+            return Err(BadLine::of_column(path, line, &column.name, &error));
         }
     }
     if found < object.len() {
         builder.clear();
         let strange = object.keys().find(|name| layout.schema().index_of(name).is_none()).expect("more fields than columns");
-        return Err(bad_line(path, line, &format!("`{strange}` is not a column")));
+        return Err(BadLine::new(path, line, format!("`{strange}` is not a column")));
     }
     Ok(builder.finish())
 }
@@ -83,7 +88,7 @@ impl Lines {
         Ok(Lines { path: path.into(), reader, text: Vec::new(), line: 0 })
     }
 
-    fn next(&mut self) -> Result<Option<Map<String, Value>>, SourceError> {
+    fn next(&mut self) -> Result<Option<Result<Object, BadLine>>, SourceError> {
         loop {
             self.text.clear();
             self.line += 1;
@@ -92,7 +97,7 @@ impl Lines {
             }
             if !self.text.trim_ascii().is_empty() {
                 let object = serde_json::from_slice(&self.text);
-                return object.map(Some).map_err(|_| bad_line(&self.path, self.line, "it is not a JSON object"));
+                return Ok(Some(object.map_err(|_| BadLine::new(&self.path, self.line, "it is not a JSON object"))));
             }
         }
     }

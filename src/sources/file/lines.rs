@@ -6,10 +6,9 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
+use super::bad_line::BadLine;
 use super::position::{CHECKED_BYTES, FilePosition, check};
-use super::{bad_line, unreadable};
+use super::{Object, unreadable};
 use crate::sources::SourceError;
 use crate::value::Position;
 
@@ -48,7 +47,7 @@ impl FollowedFile {
         &self.path
     }
 
-    /// Behind the object that [`next`](FollowedFile::next) answered last.
+    /// Behind the line that [`next`](FollowedFile::next) answered last.
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
@@ -71,8 +70,8 @@ impl FollowedFile {
         Ok(())
     }
 
-    /// The next line's object; `None` at the file's end, from where a later call goes on.
-    pub(super) fn next(&mut self) -> Result<Option<Map<String, Value>>, SourceError> {
+    /// The next line's object, or that it is none; `None` at the file's end, from where a later call goes on.
+    pub(super) fn next(&mut self) -> Result<Option<Result<Object, BadLine>>, SourceError> {
         loop {
             let read = self.reader.read_until(b'\n', &mut self.text).map_err(|e| unreadable(&self.path, e))?;
             if read == 0 {
@@ -89,10 +88,13 @@ impl FollowedFile {
             match serde_json::from_slice(&self.text) {
                 Ok(object) => {
                     self.pass();
-                    return Ok(Some(object));
+                    return Ok(Some(Ok(object)));
                 }
                 Err(_) if !whole => {}
-                Err(_) => return Err(bad_line(&self.path, self.place.line + 1, "it is not a JSON object")),
+                Err(_) => {
+                    self.pass();
+                    return Ok(Some(Err(BadLine::new(&self.path, self.place.line, "it is not a JSON object"))));
+                }
             }
         }
     }

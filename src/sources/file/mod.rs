@@ -6,9 +6,10 @@
 //!
 //! Recorded binary logs of a server are the other way in: rows and changes both come from them ([`recorded`]).
 //!
-//! A line that cannot be read stops the source and names file, line, column and what was expected, never the value. Nothing is
-//! passed over.
+//! A line that cannot be read is left out and told of ([`bad_line`]): it names file, line, column and what was expected, never the value. The
+//! tables are then what the lines that can be read say. Nothing is passed over untold, and a file that is wholly wrong stops the source.
 
+mod bad_line;
 mod changes;
 mod csv;
 mod infer;
@@ -20,16 +21,15 @@ mod recorded;
 mod snapshot;
 mod tables;
 
-use std::fmt::Display;
 use std::fs::File;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use self::bad_line::BadLines;
 use self::changes::{ChangesFile, Ended, Portion};
 pub(crate) use self::options::KIND;
 use self::options::{FileOptions, TableOptions};
@@ -37,10 +37,12 @@ use self::position::FilePosition;
 use self::recorded::RecordedSource;
 use crate::options::OptionError;
 use crate::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
-use crate::value::Row;
 
 #[cfg(test)]
 mod tests;
+
+/// What a line of a JSON-lines file holds.
+type Object = serde_json::Map<String, serde_json::Value>;
 
 /// The rows of one [`Event::Rows`].
 const BATCH: usize = 1024;
@@ -48,13 +50,10 @@ const BATCH: usize = 1024;
 /// How often a file is looked at for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Takes a batch of rows; answers whether more are wanted.
-type Emit<'a> = &'a mut dyn FnMut(Vec<Row>) -> ControlFlow<()>;
-
 /// A source of these options, which must have passed the check against [`KIND`].
 pub(super) fn open_source(options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
     Ok(match FileOptions::read(options)? {
-        FileOptions::Tables { tables, changes } => Box::new(FileSource { tables, changes }),
+        FileOptions::Tables { tables, changes, bad_lines } => Box::new(FileSource { tables, changes, bad_lines }),
         FileOptions::Binlog(paths) => Box::new(RecordedSource { paths }),
     })
 }
@@ -63,6 +62,7 @@ pub(super) fn open_source(options: &serde_json::Value) -> Result<Box<dyn Source>
 struct FileSource {
     tables: Vec<TableOptions>,
     changes: Option<PathBuf>,
+    bad_lines: BadLines,
 }
 
 impl FileSource {
@@ -73,7 +73,7 @@ impl FileSource {
     fn jobs(&self, tables: &[Table]) -> Vec<snapshot::Job> {
         let job = |(index, table): (usize, &Table)| {
             let options = self.table(&table.name).expect("`discover` gave this table").clone();
-            snapshot::Job { index, table: table.clone(), options }
+            snapshot::Job { index, table: table.clone(), options, bad_lines: self.bad_lines }
         };
         tables.iter().enumerate().map(job).collect()
     }
@@ -89,8 +89,8 @@ impl Source for FileSource {
                 table: Some(name.clone()),
                 help: None,
             })?;
-            let options = options.clone();
-            found.push(tokio::task::spawn_blocking(move || tables::discover(&options)));
+            let (options, bad_lines) = (options.clone(), self.bad_lines);
+            found.push(tokio::task::spawn_blocking(move || tables::discover(&options, bad_lines)));
         }
         let mut tables = Vec::new();
         for table in found {
@@ -133,7 +133,7 @@ impl FileSource {
     async fn follow(&self, path: &Path, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let from = capture.from.as_ref().map(FilePosition::read).transpose()?.unwrap_or_default();
         let names = self.table_names().await?;
-        let mut changes = ChangesFile::open(path, &from, &capture.tables, &names)?;
+        let mut changes = ChangesFile::open(path, &from, &capture.tables, &names, self.bad_lines)?;
         let mut caught_up = false;
         let mut waiting = None;
         loop {
@@ -191,12 +191,4 @@ fn open(path: &Path) -> Result<File, SourceError> {
 
 fn unreadable(path: &Path, error: io::Error) -> SourceError {
     SourceError::Stopped { message: format!("cannot read {}: {error}", path.display()), help: None }
-}
-
-fn bad_line(path: &Path, line: u64, what: &str) -> SourceError {
-    SourceError::Stopped { message: format!("{}, line {line}: {what}", path.display()), help: None }
-}
-
-fn bad_column(path: &Path, line: u64, column: &str, what: &dyn Display) -> SourceError {
-    SourceError::Stopped { message: format!("{}, line {line}, column `{column}`: {what}", path.display()), help: None }
 }

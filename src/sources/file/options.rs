@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::bad_line::BadLines;
 use crate::options::{Kind, OptionError, OptionSpec, OptionType};
 use crate::value::Type;
 
@@ -24,6 +25,14 @@ pub(crate) const KIND: Kind = Kind {
             required: false,
             secret: false,
             help: "JSON lines of changes to the tables, followed while it grows",
+        },
+        OptionSpec {
+            name: "bad_lines",
+            value: OptionType::OneOf(&["quarantine", "stop"]),
+            required: false,
+            secret: false,
+            help: "What becomes of a line that cannot be read: `quarantine` (it is left out, counted and listed by `tidemill errors`) or \
+                   `stop` (the source stops at it). Default: quarantine.",
         },
         OptionSpec {
             name: "binlog",
@@ -80,6 +89,7 @@ pub(super) enum FileOptions {
     Tables {
         tables: Vec<TableOptions>,
         changes: Option<PathBuf>,
+        bad_lines: BadLines,
     },
     /// Recorded logs, which say themselves what the tables are.
     Binlog(Vec<PathBuf>),
@@ -114,6 +124,7 @@ struct Typed {
     #[serde(default)]
     tables: serde_json::Map<String, serde_json::Value>,
     changes: Option<PathBuf>,
+    bad_lines: Option<BadLines>,
     #[serde(default)]
     binlog: Vec<PathBuf>,
 }
@@ -139,6 +150,10 @@ impl FileOptions {
                 let help = Some("leave `tables` and `changes` out: the log says what the tables are and what happened to them");
                 return Err(refuse(&["binlog"], "it stands beside `tables` or `changes`".into(), help));
             }
+            if typed.bad_lines.is_some() {
+                let help = Some("leave it out: a damaged log always stops the source");
+                return Err(refuse(&["bad_lines"], "it stands beside `binlog`, which has no lines".into(), help));
+            }
             return Ok(FileOptions::Binlog(typed.binlog));
         }
         if typed.tables.is_empty() {
@@ -146,7 +161,7 @@ impl FileOptions {
             return Err(refuse(&["tables"], "there is no table".into(), help));
         }
         let tables = typed.tables.iter().map(|(name, value)| table(name, value)).collect::<Result<_, _>>()?;
-        Ok(FileOptions::Tables { tables, changes: typed.changes })
+        Ok(FileOptions::Tables { tables, changes: typed.changes, bad_lines: typed.bad_lines.unwrap_or_default() })
     }
 }
 

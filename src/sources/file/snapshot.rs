@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
+use super::bad_line::{BadLine, BadLines};
 use super::options::{RowsFile, TableOptions};
-use super::{csv, jsonl};
+use super::{BATCH, csv, jsonl};
 use crate::sources::{Event, EventSender, SourceError, Table};
+use crate::value::Row;
 
 /// Batches that wait between the readers and the engine. With a batch's some hundred KiB this bounds what is held.
 const WAITING_BATCHES: usize = 4;
@@ -23,6 +24,7 @@ pub(super) struct Job {
     pub(super) index: usize,
     pub(super) table: Table,
     pub(super) options: TableOptions,
+    pub(super) bad_lines: BadLines,
 }
 
 /// Sends the plan, and then the rows of every table. Answers false if nobody listens any more.
@@ -79,14 +81,63 @@ fn take(jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
 }
 
 fn read(job: &Job, out: &EventSender) -> Result<(), SourceError> {
-    let mut emit = |rows| match out.blocking_send(Event::Rows { table: job.index, rows }) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(_) => ControlFlow::Break(()),
-    };
+    let mut taker = Taker { job, out, rows: Vec::with_capacity(BATCH), any_row: false, bad: 0 };
     match &job.options.rows {
-        RowsFile::Csv { path, null, delimiter } => csv::read(path, *delimiter, null, &job.table, &mut emit),
-        RowsFile::JsonLines { path } => jsonl::read(path, &job.table, &mut emit),
+        RowsFile::Csv { path, null, delimiter } => csv::read(path, *delimiter, null, &job.table, &mut taker),
+        RowsFile::JsonLines { path } => jsonl::read(path, &job.table, &mut taker),
         RowsFile::None => Ok(()),
+    }
+}
+
+/// A file whose first lines are bad, as many as this, and none of them good, is wholly wrong.
+const ALL_BAD: u64 = 100;
+
+/// Takes the rows of one file and hands them on, in batches; sets bad lines aside.
+pub(super) struct Taker<'a> {
+    job: &'a Job,
+    out: &'a EventSender,
+    rows: Vec<Row>,
+    any_row: bool,
+    bad: u64,
+}
+
+impl Taker<'_> {
+    /// Whether more is wanted. Fails where the source is to stop at a bad line, or the file is wholly wrong.
+    pub(super) fn take(&mut self, read: Result<Row, BadLine>) -> Result<bool, SourceError> {
+        match read {
+            Ok(row) => {
+                self.any_row = true;
+                self.rows.push(row);
+                match self.rows.len() {
+                    BATCH => Ok(self.hand_on(Vec::with_capacity(BATCH))),
+                    _ => Ok(true),
+                }
+            }
+            Err(bad) => self.set_aside(bad),
+        }
+    }
+
+    /// There is no more.
+    pub(super) fn end(&mut self) {
+        if !self.rows.is_empty() {
+            self.hand_on(Vec::new());
+        }
+    }
+
+    fn hand_on(&mut self, next: Vec<Row>) -> bool {
+        let rows = std::mem::replace(&mut self.rows, next);
+        self.out.blocking_send(Event::Rows { table: self.job.index, rows }).is_ok()
+    }
+
+    fn set_aside(&mut self, bad: BadLine) -> Result<bool, SourceError> {
+        self.bad += 1;
+        if self.job.bad_lines == BadLines::Quarantine && !self.any_row && self.bad == ALL_BAD {
+            let message = format!("none of the first {ALL_BAD} rows can be read; {bad}");
+            let help = "are these the columns, the delimiter and the types of this file?".to_string();
+            return Err(SourceError::Stopped { message, help: Some(help) });
+        }
+        let rejected = self.job.bad_lines.set_aside(bad, Some(&self.job.table.name))?;
+        Ok(self.out.blocking_send(Event::Rejected(rejected)).is_ok())
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::bad_line::BadLines;
 use super::options::{RowsFile, TableOptions};
 use super::{csv, jsonl};
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Schema, Type};
 
 /// Looks at a table's file, reads it whole where a column's type is not declared, and answers what the table is.
-pub(super) fn discover(options: &TableOptions) -> Result<Table, SourceError> {
+pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Table, SourceError> {
     let columns = match &options.rows {
         RowsFile::Csv { path, null, delimiter } => {
             let names = csv::header(path, *delimiter)?;
@@ -17,11 +18,11 @@ pub(super) fn discover(options: &TableOptions) -> Result<Table, SourceError> {
             let declared = |name: &String| options.columns.iter().find(|c| c.0 == *name).map(|c| c.1.clone());
             let mut types: Vec<Option<Type>> = names.iter().map(declared).collect();
             if types.contains(&None) {
-                csv::infer(path, *delimiter, null, &mut types)?;
+                csv::infer(path, *delimiter, null, bad_lines, &mut types)?;
             }
             names.into_iter().zip(types.into_iter().map(|ty| ty.expect("declared or inferred"))).collect()
         }
-        RowsFile::JsonLines { path } if options.columns.is_empty() => jsonl::infer(path)?,
+        RowsFile::JsonLines { path } if options.columns.is_empty() => jsonl::infer(path, bad_lines)?,
         RowsFile::JsonLines { path } => {
             super::open(path)?;
             options.columns.clone()

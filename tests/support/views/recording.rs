@@ -43,6 +43,7 @@ pub(crate) async fn record(source: Arc<dyn Source>, tables: Vec<Table>) -> Recor
             }
             Event::Progress { .. } => state_after.push(states.len() - 1),
             Event::SnapshotPlan { .. } | Event::CaughtUp => {}
+            Event::Rejected(rejected) => panic!("the case has a line that cannot be read: {rejected:?}"),
             Event::Waiting(reason) => panic!("the changes are not whole: waiting {reason}"),
         }
     }

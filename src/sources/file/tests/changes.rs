@@ -7,13 +7,19 @@ const ITEM: &str = r#"{"table": "items", "op": "insert", "after": {"id": 7, "ord
 
 /// Two tables that start empty, and a changes file.
 fn with_changes(folder: &Path) -> Box<dyn Source> {
-    source(json!({
+    with_changes_and(folder, json!({}))
+}
+
+fn with_changes_and(folder: &Path, more: serde_json::Value) -> Box<dyn Source> {
+    let mut options = json!({
         "tables": {
             "items": {"columns": {"id": "int32", "order": "int32"}, "key": ["id"]},
             "orders": {"columns": {"id": "int32", "city": "text"}, "key": ["id"]},
         },
         "changes": folder.join("changes.jsonl"),
-    }))
+    });
+    options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    source(options)
 }
 
 fn append(folder: &Path, text: &str) {
@@ -134,6 +140,9 @@ async fn a_large_transaction_comes_in_parts_with_one_commit() {
     let rows = 3 * super::super::changes::LARGE;
     let mut text = format!("{ITEM}\n{{\"begin\": true}}\n");
     for id in 0..rows {
+        if id == rows / 2 {
+            text += "nothing\n";
+        }
         text += &format!("{{\"table\": \"items\", \"op\": \"insert\", \"after\": {{\"id\": {id}}}}}\n");
     }
     text += &format!("{{\"commit\": true}}\n{ITEM}\n");
@@ -143,7 +152,7 @@ async fn a_large_transaction_comes_in_parts_with_one_commit() {
     let (sender, mut events) = mpsc::channel(1);
     let from = Some(FilePosition::default().position());
     let running = tokio::spawn(async move { source.run(Capture { tables, from, until_caught_up: true }, sender).await });
-    let (mut parts, mut deltas, mut commits) = (0, Vec::new(), Vec::new());
+    let (mut parts, mut deltas, mut commits, mut rejected) = (0, Vec::new(), Vec::new(), Vec::new());
     while let Some(event) = events.recv().await {
         match event {
             Event::Changes(part) => {
@@ -152,13 +161,16 @@ async fn a_large_transaction_comes_in_parts_with_one_commit() {
                 deltas.extend(part);
             }
             Event::Commit { position, .. } => commits.push((lines_of(&position), deltas.len())),
+            Event::Rejected(record) => rejected.push(record.place),
             Event::CaughtUp => {}
             other => panic!("{other:?}"),
         }
     }
     running.await.unwrap().unwrap();
     assert!(parts > 3);
-    let last = rows as u64 + 4;
+    let last = rows as u64 + 5;
+    let bad = rows / 2 + 3;
+    assert_eq!(rejected, [format!("{}, line {bad}", folder.path().join("changes.jsonl").display())]);
     assert_eq!(commits, [(1, 1), (last - 1, rows + 1), (last, rows + 2)]);
     let distinct: std::collections::HashSet<_> = deltas.iter().map(|delta| &delta.row).collect();
     assert_eq!(distinct.len(), rows + 1);
@@ -176,30 +188,108 @@ async fn a_table_that_is_not_captured_only_moves_the_position() {
     assert!(matches!(events.recv().await, Some(Event::Progress { position, .. }) if lines_of(&position) == 1));
 }
 
+/// Changes that cannot be read, and why.
+const BAD_CHANGES: &[(&str, &str, &str)] = &[
+    ("{\"table\"", "?", "it is not a JSON object"),
+    ("[]", "?", "it is not a JSON object"),
+    (r#"{"table": "itms", "op": "insert", "after": {}}"#, "?", "there is no table `itms`"),
+    (r#"{"op": "insert", "after": {}}"#, "?", "a change needs `table`, the name of a table"),
+    (r#"{"table": "items", "op": "upsert", "after": {}}"#, "items", "a change needs `op`, one of \"insert\", \"update\", \"delete\""),
+    (r#"{"table": "items", "op": "update", "after": {"id": 7}}"#, "items", "this change needs `before`, a whole row"),
+    (r#"{"table": "items", "op": "insert", "after": {"id": 7, "odrer": 1}}"#, "items", "`odrer` is not a column"),
+    (
+        r#"{"table": "items", "op": "insert", "after": {"id": "secret"}}"#,
+        "items",
+        "column `id`: expected int32, but it is not a whole number",
+    ),
+    (r#"{"tabel": "items"}"#, "?", "`tabel` is not a field of a change; those are table, op, before, after, begin, commit, committed_ms"),
+    (
+        r#"{"table": "items", "op": "insert", "after": {"id": 7}, "committed_ms": "now"}"#,
+        "?",
+        "`committed_ms` is not a whole number of ms since 1970",
+    ),
+];
+
+/// Marks that are wrong, and why.
+const BAD_MARKS: &[(&str, &str)] = &[
+    (r#"{"commit": true}"#, "`commit` without a `begin`"),
+    (r#"{"begin": true, "commit": true}"#, "a mark is `{\"begin\": true}` or `{\"commit\": true}`, alone on its line"),
+    (r#"{"begin": true, "committed_ms": "now"}"#, "`committed_ms` is not a whole number of ms since 1970"),
+    ("{\"begin\": true}\n{\"begin\": true}", "`begin` inside a transaction"),
+];
+
 #[tokio::test]
-async fn a_change_that_is_not_understood_stops_after_those_before_it() {
-    for (line, expected) in [
-        ("{\"table\"", "it is not a JSON object"),
-        ("[]", "it is not a JSON object"),
-        (r#"{"table": "itms", "op": "insert", "after": {}}"#, "there is no table `itms`"),
-        (r#"{"op": "insert", "after": {}}"#, "a change needs `table`, the name of a table"),
-        (r#"{"table": "items", "op": "upsert", "after": {}}"#, "a change needs `op`, one of \"insert\", \"update\", \"delete\""),
-        (r#"{"table": "items", "op": "update", "after": {"id": 7}}"#, "this change needs `before`, a whole row"),
-        (r#"{"table": "items", "op": "insert", "after": {"id": 7, "odrer": 1}}"#, "`odrer` is not a column"),
-        (r#"{"table": "items", "op": "insert", "after": {"id": "secret"}}"#, "column `id`: expected int32, but it is not a whole number"),
-        (r#"{"tabel": "items"}"#, "`tabel` is not a field of a change; those are table, op, before, after, begin, commit, committed_ms"),
-        (r#"{"commit": true}"#, "`commit` without a `begin`"),
-        (r#"{"begin": true, "commit": true}"#, "a mark is `{\"begin\": true}` or `{\"commit\": true}`, alone on its line"),
-        (r#"{"begin": true, "committed_ms": "now"}"#, "`committed_ms` is not a whole number of ms since 1970"),
-    ] {
+async fn a_change_that_cannot_be_read_is_left_out_and_the_others_go_on() {
+    for (line, table, reason) in BAD_CHANGES {
+        let folder = folder(&[("changes.jsonl", "")]);
+        append(folder.path(), &format!("{ITEM}\n{line}\n{}\n", ITEM.replace('7', "8")));
+        let source = with_changes(folder.path());
+        let (sent, ended) = run(&*source, None).await;
+        ended.unwrap();
+        let rejected = format!("rejected {table}: changes.jsonl, line 2: {reason}");
+        let (first, last) = (r#"+1 items {"id":7,"order":1}"#, r#"+1 items {"id":8,"order":1}"#);
+        assert_eq!(sent[2..], [first, "commit 1 None", &rejected, "progress 2", last, "commit 3 None", "caught up"]);
+    }
+}
+
+#[tokio::test]
+async fn a_strict_source_stops_at_a_bad_change_after_those_before_it() {
+    for (line, _, reason) in BAD_CHANGES {
         let folder = folder(&[("changes.jsonl", "")]);
         append(folder.path(), &format!("{ITEM}\n{line}\n{ITEM}\n"));
-        let (sent, ended) = run(&*with_changes(folder.path()), None).await;
-        let separator = if expected.starts_with("column") { ", " } else { ": " };
+        let (sent, ended) = run(&*with_changes_and(folder.path(), json!({"bad_lines": "stop"})), None).await;
+        let separator = if reason.starts_with("column") { ", " } else { ": " };
         let path = folder.path().join("changes.jsonl");
-        assert_eq!(ended.unwrap_err().to_string(), format!("{}, line 2{separator}{expected}", path.display()));
+        assert_eq!(ended.unwrap_err().to_string(), format!("{}, line 2{separator}{reason}", path.display()));
         assert_eq!(sent[2..], [r#"+1 items {"id":7,"order":1}"#, "commit 1 None"]);
     }
+}
+
+#[tokio::test]
+async fn a_mark_that_is_wrong_stops_the_source_after_what_was_before_it() {
+    for (lines, reason) in BAD_MARKS {
+        let folder = folder(&[("changes.jsonl", "")]);
+        append(folder.path(), &format!("{ITEM}\n{lines}\n{ITEM}\n"));
+        let (sent, ended) = run(&*with_changes(folder.path()), None).await;
+        let (path, line) = (folder.path().join("changes.jsonl"), 1 + lines.lines().count());
+        assert_eq!(ended.unwrap_err().to_string(), format!("{}, line {line}: {reason}", path.display()));
+        assert_eq!(sent[2..], [r#"+1 items {"id":7,"order":1}"#, "commit 1 None"]);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_line_does_not_tear_its_transaction() {
+    let bad = r#"{"table": "items", "op": "insert", "after": {"id": "secret"}}"#;
+    let folder = folder(&[("changes.jsonl", "")]);
+    append(folder.path(), &format!("{{\"begin\": true}}\n{bad}\n{ITEM}\nnothing\n"));
+    let (sent, _) = run(&*with_changes(folder.path()), None).await;
+    assert!(sent[2].starts_with("waiting: "), "what is not committed yet is not told of yet: {sent:?}");
+    append(folder.path(), "{\"commit\": true}\n");
+    let (sent, ended) = run(&*with_changes(folder.path()), None).await;
+    ended.unwrap();
+    assert_eq!(
+        sent[2..],
+        [
+            "rejected items: changes.jsonl, line 2: column `id`: expected int32, but it is not a whole number",
+            "rejected ?: changes.jsonl, line 4: it is not a JSON object",
+            r#"+1 items {"id":7,"order":1}"#,
+            "commit 5 None",
+            "caught up"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_not_in_its_table_until_it_is_corrected() {
+    let update = |before: &str, after: &str| {
+        format!("{{\"table\": \"items\", \"op\": \"update\", \"before\": {{\"id\": {before}}}, \"after\": {{\"id\": {after}}}}}\n")
+    };
+    let folder = folder(&[("changes.jsonl", &(update("1", "\"x\"") + &update("\"x\"", "2")))]);
+    let (sent, ended) = run(&*with_changes(folder.path()), None).await;
+    ended.unwrap();
+    let rejected = |line| format!("rejected items: changes.jsonl, line {line}: column `id`: expected int32, but it is not a whole number");
+    let (gone, back) = (r#"-1 items {"id":1,"order":null}"#, r#"+1 items {"id":2,"order":null}"#);
+    assert_eq!(sent[2..], [&rejected(1), gone, "commit 1 None", &rejected(2), back, "commit 2 None", "caught up"]);
 }
 
 #[tokio::test]

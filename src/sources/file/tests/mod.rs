@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::value::{Layout, Position, json as value_json};
+use crate::sources::Rejected;
+use crate::value::{Layout, Position, Row, json as value_json};
 
 /// A folder with one file for each of these names and contents.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -46,6 +47,9 @@ async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Resul
                 }
                 Event::Commit { position, committed_ms } => sent.push(format!("commit {} {committed_ms:?}", lines_of(&position))),
                 Event::Progress { position, .. } => sent.push(format!("progress {}", lines_of(&position))),
+                Event::Rejected(Rejected { table, place, reason }) => {
+                    sent.push(format!("rejected {}: {}: {reason}", table.as_deref().unwrap_or("?"), place.rsplit('/').next().unwrap()));
+                }
                 Event::CaughtUp => sent.push("caught up".into()),
                 Event::Waiting(reason) => sent.push(format!("waiting: {reason}")),
             }

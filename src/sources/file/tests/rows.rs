@@ -89,36 +89,73 @@ async fn the_shop_comes_through_whole_in_both_formats() {
     assert_eq!(snapshots[0], snapshots[1]);
 }
 
+/// A file, what is wrong with it, and the rows that are left without the bad line.
+const BAD_LINES: &[(&str, &str, &str, &[&str])] = &[
+    (
+        "a.csv",
+        "id,price\n1,1.5\n2,1.555\n3,2\n",
+        "line 3, column `price`: expected decimal(10,2), but it has more digits behind the point than the type",
+        &[r#"a {"id":1,"price":1.50}"#, r#"a {"id":3,"price":2.00}"#],
+    ),
+    (
+        "a.csv",
+        "id,price\n1,1.5\nsecret,1\n",
+        "line 3, column `id`: expected int32, but it is not a whole number",
+        &[r#"a {"id":1,"price":1.50}"#],
+    ),
+    ("a.csv", "id,price\n,1.5\n", "line 2, column `id`: a column of the key is NULL", &[]),
+    ("a.csv", "id,price\n1,1.5,secret\n2,2\n", "line 2: 3 fields where the header has 2", &[r#"a {"id":2,"price":2.00}"#]),
+    (
+        "a.csv",
+        "id,price\n1,1.5,\"a\nb\"\n2,2\n",
+        "line 2: 3 fields where the header has 2, and it goes on to line 3",
+        &[r#"a {"id":2,"price":2.00}"#],
+    ),
+    (
+        "a.jsonl",
+        "{\"id\": 1, \"price\": \"secret\"}\n{\"id\": 2}\n",
+        "line 1, column `price`: expected decimal(10,2), but it is not a decimal number",
+        &[r#"a {"id":2,"price":null}"#],
+    ),
+    (
+        "a.jsonl",
+        "{\"id\": 1}\n{\"id\": null}\n",
+        "line 2, column `id`: expected int32, but it is NULL, which the column does not allow",
+        &[r#"a {"id":1,"price":null}"#],
+    ),
+    ("a.jsonl", "{\"id\": 1}\n\n{\"id\": 2, \"prize\": 3}\n", "line 3: `prize` is not a column", &[r#"a {"id":1,"price":null}"#]),
+    ("a.jsonl", "{\"id\": 1}\n[\"secret\"]\n", "line 2: it is not a JSON object", &[r#"a {"id":1,"price":null}"#]),
+];
+
+fn table_with_a_bad_line(path: &Path) -> serde_json::Value {
+    let mut table = json!({"key": ["id"], "columns": {"id": "int32", "price": "decimal(10,2)"}});
+    table[path.extension().unwrap().to_str().unwrap()] = path.to_str().into();
+    table
+}
+
 #[tokio::test]
-async fn a_bad_line_stops_with_file_line_column_and_type_but_not_the_value() {
-    for (name, text, expected) in [
-        (
-            "a.csv",
-            "id,price\n1,1.5\n2,1.555\n",
-            "line 3, column `price`: expected decimal(10,2), but it has more digits behind the point than the type",
-        ),
-        ("a.csv", "id,price\n1,1.5\nsecret,1\n", "line 3, column `id`: expected int32, but it is not a whole number"),
-        ("a.csv", "id,price\n,1.5\n", "line 2, column `id`: a column of the key is NULL"),
-        ("a.csv", "id,price,note\n1,1.5,\"two\nlines\"\nx,3,\n", "line 4, column `id`: expected int32, but it is not a whole number"),
-        ("a.csv", "id,price\n1,1.5,secret\n", "line 2: 3 fields where the header has 2"),
-        (
-            "a.jsonl",
-            "{\"id\": 1, \"price\": \"secret\"}\n",
-            "line 1, column `price`: expected decimal(10,2), but it is not a decimal number",
-        ),
-        (
-            "a.jsonl",
-            "{\"id\": 1}\n{\"id\": null}\n",
-            "line 2, column `id`: expected int32, but it is NULL, which the column does not allow",
-        ),
-        ("a.jsonl", "{\"id\": 1}\n\n{\"id\": 2, \"prize\": 3}\n", "line 3: `prize` is not a column"),
-        ("a.jsonl", "{\"id\": 1}\n[\"secret\"]\n", "line 2: it is not a JSON object"),
-    ] {
+async fn a_bad_line_is_left_out_with_file_line_column_and_type_but_not_the_value() {
+    for (name, text, expected, rows) in BAD_LINES {
+        let folder = folder(&[(name, text)]);
+        let table = table_with_a_bad_line(&folder.path().join(name));
+        let (sent, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
+        ended.unwrap();
+        let separator = if expected.contains("column `") { ": " } else { "" };
+        let (place, reason) = expected.split_at(expected.find([',', ':']).unwrap());
+        let rejected = format!("rejected a: {name}, {place}{separator}{}", reason.strip_prefix(", ").unwrap_or(reason));
+        assert_eq!(sent[1], rejected);
+        assert_eq!(sent[2..sent.len() - 2], **rows, "{name}: {expected}");
+        assert_eq!(sent[sent.len() - 2..], ["snapshot {}", "caught up"]);
+    }
+}
+
+#[tokio::test]
+async fn a_strict_source_stops_at_a_bad_line() {
+    for (name, text, expected, _) in BAD_LINES {
         let folder = folder(&[(name, text)]);
         let path = folder.path().join(name);
-        let mut table = json!({"key": ["id"], "columns": {"id": "int32", "price": "decimal(10,2)"}});
-        table[path.extension().unwrap().to_str().unwrap()] = path.to_str().into();
-        let (sent, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
+        let options = json!({"tables": {"a": table_with_a_bad_line(&path)}, "bad_lines": "stop"});
+        let (sent, ended) = run(&*source(options), None).await;
         let SourceError::Stopped { message, .. } = ended.unwrap_err() else { panic!("a bad line is final") };
         assert_eq!(message, format!("{}, {expected}", path.display()));
         assert!(sent.iter().all(|event| !event.starts_with("snapshot")), "a snapshot with a bad line is not whole");
@@ -129,10 +166,44 @@ async fn a_bad_line_stops_with_file_line_column_and_type_but_not_the_value() {
 async fn bytes_that_are_not_utf8_are_named_by_their_field() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
-    std::fs::write(&path, b"id,name\n1,s\xe3o\n").unwrap();
+    std::fs::write(&path, b"id,name\n1,s\xe3o\n2,rio\n").unwrap();
     let table = json!({"csv": path, "columns": {"id": "int32", "name": "text"}});
-    let (_, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
-    assert_eq!(ended.unwrap_err().to_string(), format!("{}, line 2: field 2 is not UTF-8", path.display()));
+    let (sent, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
+    ended.unwrap();
+    assert_eq!(sent[1..3], ["rejected a: a.csv, line 2: field 2 is not UTF-8", r#"a {"id":2,"name":"rio"}"#]);
+}
+
+#[tokio::test]
+async fn types_are_inferred_from_the_lines_that_can_be_read() {
+    let folder = folder(&[("a.csv", "id,price\n1,1.5\n2\n3,2\n"), ("b.jsonl", "{\"id\": 1}\nid\n{\"id\": 2}\n")]);
+    let tables = json!({"a": {"csv": folder.path().join("a.csv")}, "b": {"jsonl": folder.path().join("b.jsonl")}});
+    let lenient = discovered(&*source(json!({"tables": tables.clone()}))).await.unwrap();
+    assert_eq!(lenient.iter().map(types).collect::<Vec<_>>(), [vec!["id int64", "price decimal(18,1)"], vec!["id int64"]]);
+    let strict = discovered(&*source(json!({"tables": tables, "bad_lines": "stop"}))).await.unwrap_err();
+    assert_eq!(strict.to_string(), format!("{}, line 3: 1 fields where the header has 2", folder.path().join("a.csv").display()));
+}
+
+#[tokio::test]
+async fn a_file_that_is_wholly_wrong_stops_the_source() {
+    let folder =
+        folder(&[("a.csv", &format!("id,price\n{}", "1;2\n".repeat(1000))), ("b.csv", &format!("id,price\n1,\"{}", "2,3\n".repeat(200)))]);
+    let columns = json!({"id": "int32", "price": "text"});
+    let stopped = async |name: &str| {
+        let path = folder.path().join(name);
+        let table = json!({"csv": path, "key": ["id"], "columns": columns});
+        let (sent, ended) = run(&*source(json!({"tables": {"a": table}})), None).await;
+        assert!(sent.len() <= 100, "{}", sent.len());
+        ended.map_err(|error| error.to_string().replace(&format!("{}/", folder.path().display()), ""))
+    };
+    assert_eq!(
+        stopped("a.csv").await.unwrap_err(),
+        "none of the first 100 rows can be read; a.csv, line 101: 1 fields where the header has 2"
+    );
+    std::fs::write(folder.path().join("b.csv"), format!("id,price\n1,2\n2,3,\"{}", "2,3\n".repeat(200))).unwrap();
+    assert_eq!(
+        stopped("b.csv").await.unwrap_err(),
+        "b.csv, line 3: 3 fields where the header has 2, and it goes on to line 202: is a quote not closed?"
+    );
 }
 
 #[tokio::test]
@@ -167,6 +238,7 @@ fn options_that_make_no_sense_are_refused() {
     for (options, expected) in [
         (json!({}), "option `tables`: there is no table"),
         (json!({"binlog": ["x"], "changes": "y"}), "option `binlog`: it stands beside `tables` or `changes`"),
+        (json!({"binlog": ["x"], "bad_lines": "stop"}), "option `bad_lines`: it stands beside `binlog`, which has no lines"),
         (json!({"tables": {"a": {}}}), "option `tables.a`: it has neither a file nor columns"),
         (json!({"tables": {"a": {"csv": "x", "jsonl": "y"}}}), "option `tables.a`: it has both `csv` and `jsonl`"),
         (json!({"tables": {"a": {"csv": "x", "delimiter": ";;"}}}), "option `tables.a.delimiter`: it must be one ASCII character"),

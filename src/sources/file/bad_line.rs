@@ -1,0 +1,73 @@
+//! A line that cannot be taken, and what becomes of it: it is left out and told of, or the source stops at it.
+
+use std::fmt::{self, Display, Formatter};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::sources::{Rejected, SourceError};
+
+/// What becomes of bad lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BadLines {
+    #[default]
+    Quarantine,
+    Stop,
+}
+
+impl BadLines {
+    /// What is to be told of a line that is left out; fails where the source is to stop at it.
+    pub(super) fn set_aside(self, bad: BadLine, table: Option<&str>) -> Result<Rejected, SourceError> {
+        match self {
+            BadLines::Quarantine => Ok(bad.rejected(table)),
+            BadLines::Stop => Err(bad.stop()),
+        }
+    }
+}
+
+/// Names file, line, column and what was expected, never the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadLine {
+    path: PathBuf,
+    line: u64,
+    column: Option<String>,
+    what: String,
+}
+
+impl BadLine {
+    pub(super) fn new(path: &Path, line: u64, what: impl Into<String>) -> BadLine {
+        BadLine { path: path.into(), line, column: None, what: what.into() }
+    }
+
+    pub(super) fn of_column(path: &Path, line: u64, column: &str, what: &dyn Display) -> BadLine {
+        BadLine { path: path.into(), line, column: Some(column.into()), what: what.to_string() }
+    }
+
+    /// As an error that ends the source.
+    pub(super) fn stop(self) -> SourceError {
+        SourceError::Stopped { message: self.to_string(), help: None }
+    }
+
+    fn rejected(&self, table: Option<&str>) -> Rejected {
+        Rejected { table: table.map(String::from), place: self.place(), reason: self.reason() }
+    }
+
+    fn place(&self) -> String {
+        format!("{}, line {}", self.path.display(), self.line)
+    }
+
+    fn reason(&self) -> String {
+        match &self.column {
+            Some(column) => format!("column `{column}`: {}", self.what),
+            None => self.what.clone(),
+        }
+    }
+}
+
+impl Display for BadLine {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let separator = if self.column.is_some() { "," } else { ":" };
+        write!(f, "{}{separator} {}", self.place(), self.reason())
+    }
+}
