@@ -22,12 +22,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("shop", &[]),
     ("cli", &["value", "sql", "plan", "spec", "dataflow", "store", "sources", "sinks", "serve", "cluster", "run", "shop"]),
     ("options", &[]),
+    ("finding", &[]),
     ("metrics", &[]),
     ("fault", &[]),
 ];
 
 /// Modules that name nobody and that anybody may name.
-const LEAVES: &[&str] = &["options", "metrics", "fault"];
+const LEAVES: &[&str] = &["options", "finding", "metrics", "fault"];
 
 /// Example data, which any module's own tests (`tests.rs` or a file under `tests/`) may name too.
 const TEST_DATA: &str = "shop";
@@ -110,7 +111,10 @@ fn what_is_refused_says_what_is_allowed() {
     assert_eq!(import("store").problem("store"), None);
     assert_eq!(import("options").problem("store"), None);
     assert_eq!(import("timely").problem("run"), None);
-    assert_eq!(import("plan").problem("store").unwrap(), "`store` may not import `plan`; it may import: value, options, metrics, fault");
+    assert_eq!(
+        import("plan").problem("store").unwrap(),
+        "`store` may not import `plan`; it may import: value, options, finding, metrics, fault"
+    );
     assert_eq!(import("timely").problem("store").unwrap(), "`store` may not name the crate `timely`; only these may: dataflow, run");
     assert_eq!(import("value").problem("metrics").unwrap(), "`metrics` may not import `value`; it is a leaf and may import nothing");
 }

@@ -12,7 +12,8 @@ use super::discover::{Discovered, OpenSource, REACH, Unreachable, discover};
 use super::failure::{Failure, RUNNING, WRONG};
 use super::{print, runtime};
 use crate::plan::{Catalog, Plan};
-use crate::sinks;
+use crate::run::shape_of;
+use crate::sinks::{self, SinkError};
 use crate::sources::{Finding, Severity};
 use crate::spec::{Draft, Problem};
 
@@ -23,7 +24,7 @@ use crate::spec::{Draft, Problem};
 pub(super) struct Check {
     /// The spec file
     spec: PathBuf,
-    /// Connect to nothing: tables, columns and servers are not checked
+    /// Connect to nothing: tables, columns, targets and servers are not checked
     #[arg(long)]
     offline: bool,
 }
@@ -36,11 +37,13 @@ impl Check {
         }
         let runtime = runtime()?;
         let discovered = runtime.block_on(discover(&draft.spec, &draft.broken_sources, Some(REACH)));
-        let findings = runtime.block_on(preflight(&discovered));
-        runtime.shutdown_background();
+        let mut findings = runtime.block_on(preflight(&discovered));
         let (plan, mut problems) = draft.spec.examine(&discovered.catalog);
+        let sinks = runtime.block_on(check_sinks(&draft, plan.as_ref()));
+        runtime.shutdown_background();
         problems.extend(draft.problems.iter().cloned().chain(discovered.problems.iter().cloned()));
-        problems.extend(wrong_sinks(&draft));
+        problems.extend(sinks.problems);
+        findings.extend(sinks.findings);
         let wrong = !problems.is_empty();
         if wrong {
             eprintln!("{}", draft.spec.problems(problems));
@@ -50,9 +53,14 @@ impl Check {
             help.iter().for_each(|help| eprintln!("   = help: {help}"));
             eprintln!("   = its tables, columns and settings were not checked\n");
         }
+        for (sink, reason, help) in &sinks.unusable {
+            eprintln!("error: sink `{sink}`: {reason}");
+            help.iter().for_each(|help| eprintln!("   = help: {help}"));
+            eprintln!("   = the target was not looked at further\n");
+        }
         let stops = say_findings(&findings);
-        print(&summary(&discovered, plan.as_ref()))?;
-        match (wrong, stops || !discovered.unreachable.is_empty()) {
+        print(&summary(&discovered, plan.as_ref(), &sinks.sound))?;
+        match (wrong, stops || !discovered.unreachable.is_empty() || !sinks.unusable.is_empty()) {
             (true, _) => Err(Failure::said(WRONG)),
             (false, true) => Err(Failure::said(RUNNING)),
             (false, false) => print("ok\n"),
@@ -82,24 +90,56 @@ async fn preflight(discovered: &Discovered) -> Vec<(String, Finding)> {
     let mut findings = Vec::new();
     for OpenSource { name, source, tables, .. } in &discovered.sources {
         match source.preflight(tables).await {
-            Ok(found) => findings.extend(found.into_iter().map(|finding| (name.clone(), finding))),
+            Ok(found) => findings.extend(found.into_iter().map(|finding| (format!("source `{name}`"), finding))),
             Err(error) => {
                 let message = format!("the settings could not be looked at: {error}");
-                findings.push((name.clone(), Finding { severity: Severity::Error, message, mend: None }));
+                findings.push((format!("source `{name}`"), Finding { severity: Severity::Error, message, mend: None }));
             }
         }
     }
     findings
 }
 
-/// Whether one of them keeps a source from running.
+/// What came of looking at the sinks.
+#[derive(Default)]
+struct CheckedSinks {
+    problems: Vec<Problem>,
+    findings: Vec<(String, Finding)>,
+    /// Name, reason and the way out.
+    unusable: Vec<(String, String, Option<String>)>,
+    /// Those that answered: name, kind and view.
+    sound: Vec<(String, String, String)>,
+}
+
+async fn check_sinks(draft: &Draft, plan: Option<&Plan>) -> CheckedSinks {
+    let mut checked = CheckedSinks::default();
+    for spec in draft.spec.sinks.iter().filter(|s| !draft.broken_sinks.contains(&s.name)) {
+        let view = plan.and_then(|plan| plan.views.iter().find(|view| view.name == spec.view)).map(shape_of);
+        let found = match sinks::open(&spec.kind, &spec.options) {
+            Ok(sink) => sink.preflight(view.as_ref()).await,
+            Err(error) => Err(error.into()),
+        };
+        match found {
+            Ok(found) => {
+                checked.findings.extend(found.into_iter().map(|finding| (format!("sink `{}`", spec.name), finding)));
+                checked.sound.push((spec.name.clone(), spec.kind.clone(), spec.view.clone()));
+            }
+            Err(SinkError::Option(error)) => checked.problems.push(draft.spec.sink_option(&spec.name, &error)),
+            Err(SinkError::Stopped { message, help }) => checked.unusable.push((spec.name.clone(), message, help)),
+            Err(SinkError::Transient { message }) => checked.unusable.push((spec.name.clone(), message, None)),
+        }
+    }
+    checked
+}
+
+/// Whether one of them keeps a source or a sink from running.
 fn say_findings(findings: &[(String, Finding)]) -> bool {
-    for (source, finding) in findings {
+    for (of, finding) in findings {
         let severity = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        eprintln!("{severity}: source `{source}`: {}", finding.message);
+        eprintln!("{severity}: {of}: {}", finding.message);
         if let Some(mend) = &finding.mend {
             eprintln!("   = mend it with:");
             mend.lines().for_each(|line| eprintln!("     {line}"));
@@ -109,8 +149,8 @@ fn say_findings(findings: &[(String, Finding)]) -> bool {
     findings.iter().any(|(_, finding)| finding.severity == Severity::Error)
 }
 
-/// The tables as their sources describe them, and the views.
-fn summary(discovered: &Discovered, plan: Option<&Plan>) -> String {
+/// The tables as their sources describe them, the views, and the sinks that answered.
+fn summary(discovered: &Discovered, plan: Option<&Plan>, sinks: &[(String, String, String)]) -> String {
     let mut out = String::new();
     for OpenSource { name, kind, tables, .. } in &discovered.sources {
         let _ = writeln!(out, "source {name}: {kind}");
@@ -126,6 +166,9 @@ fn summary(discovered: &Discovered, plan: Option<&Plan>) -> String {
         let key: Vec<&str> = view.key.iter().map(|&k| view.root.schema.columns()[k].name.as_str()).collect();
         let fields: Vec<&str> = view.schema.columns().iter().map(|c| c.name.as_str()).collect();
         let _ = writeln!(out, "view {} (key {}): {}", view.name, key.join(", "), fields.join(", "));
+    }
+    for (name, kind, view) in sinks {
+        let _ = writeln!(out, "sink {name}: {kind} of view {view}");
     }
     out
 }

@@ -27,6 +27,7 @@ use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
 use crate::store::{Retention, Store, StoreError, Sync};
 
+pub use sink::shape_of;
 pub use status::{SinkStatus, SourcePhase, SourceStatus, Status, TableProgress, ViewStatus};
 
 /// Everything that a run needs, opened and checked.

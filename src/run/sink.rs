@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 
 use super::status::Status;
 use super::{Fatal, NamedSink, RunError};
-use crate::plan::Plan;
+use crate::plan::{Plan, View};
 use crate::sinks::{Change, Sink, SinkError, SinkPosition, ViewShape};
 use crate::store::{ChangeEntry, Store, StoreError, ViewReader};
 use crate::value::{Row, Tick};
@@ -50,8 +50,7 @@ impl From<StoreError> for Interruption {
 
 impl Follower {
     pub(super) fn new(index: usize, named: NamedSink, plan: &Plan, store: Store, status: Arc<Status>) -> Follower {
-        let view = &plan.views[named.view];
-        let shape = ViewShape { name: view.name.clone(), schema: view.schema.clone(), key: view.key.clone(), indexes: view.indexes() };
+        let shape = shape_of(&plan.views[named.view]);
         Follower { index, name: named.name, sink: named.sink, shape, store, status }
     }
 
@@ -186,6 +185,11 @@ fn net(entries: Vec<ChangeEntry>) -> Vec<Change> {
         by_key.entry(key).and_modify(|net| net.1.clone_from(&after)).or_insert((before, after));
     }
     by_key.into_iter().map(|(key, (before, after))| Change { key, before, after }).collect()
+}
+
+/// What a sink must know of a view.
+pub fn shape_of(view: &View) -> ViewShape {
+    ViewShape { name: view.name.clone(), schema: view.schema.clone(), key: view.key.clone(), indexes: view.indexes() }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod mongodb;
 
 use async_trait::async_trait;
 
+use crate::finding::Finding;
 use crate::options::{Kind, OptionError};
 use crate::value::{Row, Schema, Tick};
 
@@ -52,6 +53,8 @@ pub enum SinkError {
 
 /// A target that holds a view.
 ///
+/// `check` calls `preflight` and nothing else.
+///
 /// `run` owns each sink in a task of its own; calls never overlap. First `open`. Then, if the answer is not a position of this
 /// store that the changelog still reaches, one full copy (`copy`*, `finish_copy`); then `apply` for ever. After a `Transient` error
 /// the same call is made again, also after a restart of either side, so every call must be idempotent: the target may already
@@ -59,6 +62,10 @@ pub enum SinkError {
 /// the target and may be compacted away here.
 #[async_trait]
 pub trait Sink: Send {
+    /// Connects and looks for whatever would make a run fail; writes nothing. `view` is `None` where it is not known, because its source did
+    /// not answer or the spec is wrong.
+    async fn preflight(&self, view: Option<&ViewShape>) -> Result<Vec<Finding>, SinkError>;
+
     /// Connects, prepares the target (collections, indexes) and answers how far it is. May be repeated.
     async fn open(&mut self, view: &ViewShape) -> Result<Option<SinkPosition>, SinkError>;
 

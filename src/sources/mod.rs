@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use crate::options::{Kind, OptionError};
 use crate::value::{Delta, Position, Row, Schema};
 
+pub use crate::finding::{Finding, Severity};
+
 /// A table as its source describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -71,22 +73,6 @@ pub struct Rejected {
 
 /// The bounded channel on which a source sends. A send that waits is the engine's back-pressure; a closed one means to stop.
 pub type EventSender = mpsc::Sender<Event>;
-
-/// Something to say of a source before it runs (`tidemill check`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    pub severity: Severity,
-    pub message: String,
-    /// SQL or a command that mends it.
-    pub mend: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// The source cannot run so.
-    Error,
-    Warning,
-}
 
 /// Why a source stopped.
 #[derive(Debug, thiserror::Error)]

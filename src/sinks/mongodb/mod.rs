@@ -14,6 +14,7 @@ mod document;
 mod errors;
 mod options;
 mod patch;
+mod preflight;
 mod target;
 
 use async_trait::async_trait;
@@ -25,6 +26,7 @@ use self::document::DocumentShape;
 pub(crate) use self::options::KIND;
 use self::options::MongoOptions;
 use self::target::{POSITIONS, Target};
+use crate::finding::Finding;
 use crate::options::OptionError;
 use crate::sinks::{Change, Sink, SinkError, SinkPosition, ViewShape};
 use crate::value::Row;
@@ -59,6 +61,13 @@ impl MongoSink {
 
 #[async_trait]
 impl Sink for MongoSink {
+    async fn preflight(&self, view: Option<&ViewShape>) -> Result<Vec<Finding>, SinkError> {
+        let target = Target::connect(&self.options).await?;
+        let findings = preflight::findings(&target, view).await;
+        target.disconnect().await;
+        findings
+    }
+
     async fn open(&mut self, view: &ViewShape) -> Result<Option<SinkPosition>, SinkError> {
         self.open = None;
         let shape = DocumentShape::new(view)?;
@@ -108,8 +117,7 @@ impl Sink for MongoSink {
 
     async fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            // Without this the driver ends its sessions in the background, and is surprised when the runtime ends first.
-            open.target.database.client().clone().shutdown().immediate(true).await;
+            open.target.disconnect().await;
         }
     }
 }

@@ -102,6 +102,16 @@ impl Target {
         Ok(())
     }
 
+    pub(super) async fn holds_documents(&self) -> Result<bool, SinkError> {
+        let found = self.documents().find_one(doc! {}).projection(doc! {"_id": 1}).await;
+        Ok(found.map_err(|e| self.place.error(e))?.is_some())
+    }
+
+    /// Without this the driver ends its sessions in the background, and is surprised when the runtime ends first.
+    pub(super) async fn disconnect(&self) {
+        self.database.client().clone().shutdown().immediate(true).await;
+    }
+
     /// The stored position of this view.
     pub(super) async fn position(&self, view: &str) -> Result<Option<SinkPosition>, SinkError> {
         let positions: Collection<Document> = self.database.collection(POSITIONS);

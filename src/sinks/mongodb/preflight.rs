@@ -1,0 +1,137 @@
+//! Looks for whatever would make the sink fail or surprise: rights, and documents that are not the view's. Writes nothing.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use super::document::DocumentShape;
+use super::target::{POSITIONS, Target};
+use crate::finding::{Finding, Severity};
+use crate::sinks::{SinkError, ViewShape};
+
+/// Everything worth saying, errors first. `view` where it is known.
+pub(super) async fn findings(target: &Target, view: Option<&ViewShape>) -> Result<Vec<Finding>, SinkError> {
+    let mut findings = Vec::new();
+    if let Some(Err(SinkError::Stopped { message, help })) = view.map(DocumentShape::new) {
+        findings.push(Finding { severity: Severity::Error, message, mend: help });
+    }
+    let indexes = view.is_none_or(|view| !view.indexes.is_empty());
+    let missing = match target.command(doc! {"connectionStatus": 1, "showPrivileges": true}).await {
+        Ok(rights) => missing_rights(&rights, target, indexes),
+        // A compatible server that does not know the command: what the user may do is seen when it is done.
+        Err(SinkError::Stopped { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    if missing.is_some() {
+        findings.extend(missing);
+        return Ok(findings);
+    }
+    if let Some(view) = view
+        && target.position(&view.name).await?.is_none()
+        && target.holds_documents().await?
+    {
+        findings.push(Finding { severity: Severity::Warning, message: strangers(target, view), mend: None });
+    }
+    Ok(findings)
+}
+
+fn strangers(target: &Target, view: &ViewShape) -> String {
+    let (collection, hosts, view) = (&target.place.collection, &target.place.hosts, &view.name);
+    format!("{collection} at {hosts} holds documents already; the first run makes it the view `{view}`, and deletes whatever else is in it")
+}
+
+const DATA: &[&str] = &["find", "insert", "update", "remove"];
+const INDEX: &str = "createIndex";
+
+/// What the user may not do and must, by the server's answer to `connectionStatus`. Nothing where nobody is logged in, or where the
+/// server does not say what they may.
+fn missing_rights(answer: &Document, target: &Target, indexes: bool) -> Option<Finding> {
+    let info = answer.get_document("authInfo").ok()?;
+    let user = info.get_array("authenticatedUsers").ok()?.first()?.as_document()?;
+    let privileges = info.get_array("authenticatedUserPrivileges").ok()?;
+    let database = target.database.name();
+    let mut missing = Vec::new();
+    for (collection, actions) in
+        [(target.collection.as_str(), DATA.iter().chain(indexes.then_some(&INDEX))), (POSITIONS, DATA.iter().chain(None))]
+    {
+        let denied: Vec<&str> = actions.copied().filter(|action| !allows(privileges, database, collection, action)).collect();
+        if !denied.is_empty() {
+            missing.push(format!("{} in {database}.{collection}", denied.join(", ")));
+        }
+    }
+    let (name, of) = (user.get_str("user").unwrap_or_default(), user.get_str("db").unwrap_or("admin"));
+    let grant = format!("db.getSiblingDB(\"{of}\").grantRolesToUser(\"{name}\", [{{role: \"readWrite\", db: \"{database}\"}}])");
+    (!missing.is_empty()).then(|| Finding {
+        severity: Severity::Error,
+        message: format!("MongoDB at {} does not let the user `{name}` {}", target.place.hosts, missing.join(" and ")),
+        mend: Some(grant),
+    })
+}
+
+/// An empty name in a resource means any; see <https://www.mongodb.com/docs/manual/reference/resource-document/>.
+fn allows(privileges: &[Bson], database: &str, collection: &str, action: &str) -> bool {
+    privileges.iter().filter_map(Bson::as_document).any(|privilege| {
+        let Ok(resource) = privilege.get_document("resource") else { return false };
+        let of = |name: &str, wanted: &str| resource.get_str(name).is_ok_and(|value| value.is_empty() || value == wanted);
+        let covered = resource.get_bool("anyResource").unwrap_or(false) || of("db", database) && of("collection", collection);
+        let actions = privilege.get_array("actions").map(Vec::as_slice).unwrap_or_default();
+        covered && actions.iter().any(|allowed| matches!(allowed.as_str(), Some("anyAction")) || allowed.as_str() == Some(action))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sinks::mongodb::errors::Place;
+    use crate::sinks::mongodb::target::Limits;
+
+    fn target() -> Target {
+        let client = mongodb::Client::with_options(mongodb::options::ClientOptions::default()).unwrap();
+        let place = Place { hosts: "h:1".into(), collection: "views.orders".into() };
+        let limits = Limits { documents: 1, document_bytes: 1, command_bytes: 1 };
+        Target { database: client.database("views"), collection: "orders".into(), place, limits }
+    }
+
+    /// What a server answers of a user with these privileges.
+    fn answer(privileges: Vec<Document>) -> Document {
+        let users = vec![doc! {"user": "tide", "db": "admin"}];
+        doc! {"authInfo": {"authenticatedUsers": users, "authenticatedUserRoles": [], "authenticatedUserPrivileges": privileges}, "ok": 1}
+    }
+
+    fn message(answer: &Document) -> Option<String> {
+        missing_rights(answer, &target(), true).map(|finding| finding.message)
+    }
+
+    #[tokio::test]
+    async fn rights_are_enough_however_they_were_granted() {
+        let all = ["find", "insert", "update", "remove", "createIndex", "collStats"].map(Bson::from).to_vec();
+        let on = |resource: Document| doc! {"resource": resource, "actions": all.clone()};
+        for privileges in [
+            vec![on(doc! {"db": "views", "collection": ""})],
+            vec![on(doc! {"db": "", "collection": ""})],
+            vec![doc! {"resource": {"anyResource": true}, "actions": ["anyAction"]}],
+            vec![on(doc! {"db": "views", "collection": "orders"}), on(doc! {"db": "views", "collection": "tidemill_positions"})],
+        ] {
+            assert_eq!(message(&answer(privileges)), None);
+        }
+        assert_eq!(message(&doc! {"authInfo": {"authenticatedUsers": []}}), None, "nobody is logged in");
+        assert_eq!(message(&doc! {"authInfo": {"authenticatedUsers": [{"user": "tide"}]}}), None, "the server does not say");
+    }
+
+    #[tokio::test]
+    async fn what_the_user_may_not_do_is_named_with_the_grant_that_mends_it() {
+        let read = doc! {"resource": {"db": "views", "collection": ""}, "actions": ["find"]};
+        let elsewhere = doc! {"resource": {"db": "other", "collection": ""}, "actions": ["find", "insert", "update", "remove"]};
+        let finding = missing_rights(&answer(vec![read, elsewhere]), &target(), true).unwrap();
+        assert_eq!(
+            finding.message,
+            "MongoDB at h:1 does not let the user `tide` insert, update, remove, createIndex in views.orders and insert, update, remove in \
+             views.tidemill_positions"
+        );
+        assert_eq!(finding.mend.unwrap(), r#"db.getSiblingDB("admin").grantRolesToUser("tide", [{role: "readWrite", db: "views"}])"#);
+        let no_index = doc! {"resource": {"db": "views", "collection": ""}, "actions": ["find", "insert", "update", "remove"]};
+        assert_eq!(
+            message(&answer(vec![no_index.clone()])).unwrap(),
+            "MongoDB at h:1 does not let the user `tide` createIndex in views.orders"
+        );
+        assert!(missing_rights(&answer(vec![no_index]), &target(), false).is_none());
+    }
+}

@@ -1,0 +1,92 @@
+//! `tidemill check` of a spec with a MongoDB target: what it says where the target answers, refuses, or is not there.
+
+mod support;
+
+use mongodb::bson::doc;
+use support::{Finished, MongoDatabase, Program, server_url};
+
+/// The host and port of the test server.
+fn host() -> String {
+    server_url("MONGODB").trim_start_matches("mongodb://").trim_end_matches('/').to_string()
+}
+
+fn check(uri: &str, collection: &str) -> Finished {
+    let program = Program::new().env("TARGET", uri).env("COLLECTION", collection);
+    program.write("orders.csv", "id,customer\n1,ann\n");
+    let spec = "\
+sources: {shop: {kind: file, options: {tables: {orders: {csv: orders.csv, key: [id]}}}}}
+views: {orders: {from: shop.orders}}
+sinks: {mongo: {kind: mongodb, view: orders, options: {uri: \"${TARGET}\", collection: \"${COLLECTION}\"}}}
+";
+    program.write("shop.yaml", spec);
+    program.run(&["check", "shop.yaml"])
+}
+
+const SOURCE: &str = "\
+source shop: file
+  orders (key id): id int64 not null, customer text
+view orders (key id): id, customer
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_can_be_written_is_ok_and_stays_as_it_was() {
+    let database = MongoDatabase::create().await;
+    let done = check(&database.uri, &format!("{}.orders", database.name));
+    let expected = format!("{SOURCE}sink mongo: mongodb of view orders\nok\n");
+    assert_eq!((done.stdout, done.stderr.as_str(), done.code), (expected, "", Some(0)));
+    assert_eq!(database.database().list_collection_names().await.unwrap(), Vec::<String>::new(), "check writes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_that_a_first_run_would_replace_are_warned_of() {
+    let database = MongoDatabase::create().await;
+    database.collection("orders").insert_one(doc! {"_id": 1}).await.unwrap();
+    let name = &database.name;
+    let done = check(&database.uri, &format!("{name}.orders"));
+    let expected = format!(
+        "warning: sink `mongo`: {name}.orders at {} holds documents already; the first run makes it the view `orders`, and deletes whatever \
+         else is in it\n\n",
+        host()
+    );
+    assert_eq!((done.stderr, done.code), (expected, Some(0)));
+    assert!(done.stdout.ends_with("ok\n"));
+}
+
+#[test]
+fn a_wrong_password_is_said_with_the_way_out() {
+    let host = host();
+    let done = check(&format!("mongodb://tide:secret@{host}/"), "views.orders");
+    let expected = format!(
+        "error: sink `mongo`: MongoDB at {host} refuses the user or the password
+   = help: check user, password and `authSource` of the sink's `uri`
+   = the target was not looked at further
+
+"
+    );
+    assert_eq!((done.stdout.as_str(), done.stderr, done.code), (SOURCE, expected, Some(1)));
+}
+
+#[test]
+fn a_target_that_does_not_answer_is_said() {
+    let done = check("mongodb://tide:secret@127.0.0.1:1/?serverSelectionTimeoutMS=1000", "views.orders");
+    let expected = "\
+error: sink `mongo`: no MongoDB server answers at 127.0.0.1:1: Connection refused
+   = the target was not looked at further
+
+";
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str(), done.code), (SOURCE, expected, Some(1)));
+}
+
+#[test]
+fn a_connection_string_that_is_none_is_a_problem_of_the_spec() {
+    let done = check("postgres://tide:secret@h/", "views.orders");
+    let expected = "\
+error: option `uri`: it is not a connection string of MongoDB
+  --> shop.yaml:3:61
+   | sinks: {mongo: {kind: mongodb, view: orders, options: {uri: \"${TARGET}\", collection: \"${COLLECTION}\"}}}
+   |                                                             ^^^^^^^^^^^
+   = help: mongodb://USER:PASSWORD@HOST:PORT/?OPTIONS; special characters in user and password are written %XX
+
+";
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str(), done.code), (SOURCE, expected, Some(2)));
+}
