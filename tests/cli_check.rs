@@ -71,14 +71,121 @@ error: `items` has no column `order`
 }
 
 #[test]
-fn check_of_a_file_that_cannot_be_read_says_so_and_what_else_can_be_known() {
+fn a_file_that_cannot_be_read_is_said_with_what_else_can_be_known() {
     let program = shop();
     std::fs::remove_file(program.folder().join("items.csv")).unwrap();
+    let reason = format!(
+        "error: source `shop`: cannot read {}: No such file or directory (os error 2)\n",
+        program.folder().join("items.csv").display()
+    );
+    let rest = "   = its tables, columns and settings were not checked\n\n";
+    let check = program.run(&["check", "shop.yaml"]);
+    assert_eq!((check.stdout.as_str(), check.stderr, check.code), ("", format!("{reason}{rest}"), Some(1)));
+    let run = program.run(&["run", "shop.yaml"]);
+    assert_eq!((run.stdout.as_str(), run.stderr, run.code), ("", reason.clone(), Some(1)));
+
     program.write("shop.yaml", &SHOP.replace("from: shop.items, path: items", "from: shop.items, path: other.items"));
-    let done = program.run(&["check", "shop.yaml"]);
-    assert!(done.stderr.contains("items.csv"), "{}", done.stderr);
-    assert!(done.stderr.contains("error: no lookup has the path `other`"), "{}", done.stderr);
-    assert_eq!(done.code, Some(2));
+    let check = program.run(&["check", "shop.yaml"]);
+    let expected = format!(
+        "\
+error: no lookup has the path `other`
+  --> shop.yaml:12:34
+   |       - {{from: shop.items, path: other.items, type: array, on: {{id: order_id}}, exclude: order_id, aggregates: {{total: sum(price)}}}}
+   |                                  ^^^^^^^^^^^
+   = help: add a lookup with the path `other`, or use the path `items`
+
+{reason}{rest}"
+    );
+    assert_eq!((check.stderr, check.code), (expected, Some(2)));
+}
+
+#[test]
+fn a_binary_file_or_a_folder_in_the_place_of_rows_is_said() {
+    let program = shop();
+    let path = program.folder().join("items.csv");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let done = program.run(&["run", "shop.yaml"]);
+    assert_eq!(
+        (done.stderr, done.code),
+        (format!("error: source `shop`: cannot read {}: Is a directory (os error 21)\n", path.display()), Some(1))
+    );
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::write(&path, b"\x7fELF\xff\xfe\n").unwrap();
+    let done = program.run(&["run", "shop.yaml"]);
+    assert_eq!((done.stderr, done.code), (format!("error: source `shop`: {}, line 1: field 1 is not UTF-8\n", path.display()), Some(1)));
+}
+
+/// What is wrong with a spec, and all that is said of it.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        r#"kind: file"#,
+        r#"kind: fil"#,
+        r#"error: there is no kind of source `fil`
+  --> shop.yaml:3:11
+   |     kind: fil
+   |           ^^^ kinds: file, mysql, mariadb
+   = help: did you mean `file`?
+"#,
+    ),
+    (
+        r#"{id: order_id}"#,
+        r#"{customer: order_id}"#,
+        r#"error: `customer` is text, but `order_id` of `items` is int64
+  --> shop.yaml:12:69
+   |       - {from: shop.items, path: items, type: array, on: {customer: order_id}, exclude: order_id, aggregates: {total: sum(price)}}
+   |                                                                     ^^^^^^^^ types must be the same
+   = help: to `items` add `compute: {order_id_as_text: "cast(order_id as varchar)"}, exclude: [order_id_as_text]` and relate `order_id_as_text`
+"#,
+    ),
+    (
+        r#"sum(price)}}
+"#,
+        r#"sum(price)}}
+      - {from: shop.orders, path: items.order, type: object, on: {id: id}}
+"#,
+        r#"error: `id` could be `items.id` or the root's `id`
+  --> shop.yaml:13:67
+   |       - {from: shop.orders, path: items.order, type: object, on: {id: id}}
+   |                                                                   ^^ which one?
+   = help: write `items.id`
+"#,
+    ),
+    (
+        r#"shop.items"#,
+        r#"shop.itms"#,
+        r#"error: `shop` has no table `itms`
+  --> shop.yaml:12:16
+   |       - {from: shop.itms, path: items, type: array, on: {id: order_id}, exclude: order_id, aggregates: {total: sum(price)}}
+   |                ^^^^^^^^^ tables: orders, items
+   = help: did you mean `items`?
+"#,
+    ),
+    (
+        r#"sum(price)"#,
+        r#"sum(prise)"#,
+        r#"error: there is no column `prise`
+  --> shop.yaml:12:117
+   |       - {from: shop.items, path: items, type: array, on: {id: order_id}, exclude: order_id, aggregates: {total: sum(prise)}}
+   |                                                                                                                     ^^^^^
+   = help: did you mean `price`?
+"#,
+    ),
+];
+
+#[test]
+fn a_wrong_spec_is_refused_by_every_command_before_anything_is_made() {
+    for (right, wrong, expected) in WRONG {
+        let program = shop();
+        program.write("shop.yaml", &SHOP.replace(right, wrong));
+        for command in ["check", "explain", "run"] {
+            let done = program.run(&[command, "shop.yaml"]);
+            // `check` has more to say behind it, after an empty line.
+            let behind = if command == "check" { "\n" } else { "" };
+            assert_eq!((done.stderr, done.code), (format!("{expected}{behind}"), Some(2)), "{command}");
+        }
+        assert!(!program.folder().join("shop.state").exists());
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! `tidemill check` of a spec with a MongoDB target: what it says where the target answers, refuses, or is not there.
+//! `tidemill check` and `run` with real servers: what they say where a source or a target answers, refuses, or is not there.
 
 mod support;
 
 use mongodb::bson::doc;
-use support::{Finished, MongoDatabase, Program, server_url};
+use support::{Finished, MongoDatabase, MysqlDatabase, Program, server_url};
 
 /// The host and port of the test server.
 fn host() -> String {
@@ -89,4 +89,47 @@ error: option `uri`: it is not a connection string of MongoDB
 
 ";
     assert_eq!((done.stdout.as_str(), done.stderr.as_str(), done.code), (SOURCE, expected, Some(2)));
+}
+
+/// `check` and `run` of a view of a table at a MySQL or MariaDB server.
+fn check_and_run(url: &str) -> [Finished; 2] {
+    let program = Program::new().env("SOURCE", url);
+    let spec = "\
+sources: {shop: {kind: mysql, options: {url: \"${SOURCE}\"}}}
+views: {orders: {from: shop.orders}}
+";
+    program.write("shop.yaml", spec);
+    let done = [program.run(&["check", "shop.yaml"]), program.run(&["run", "shop.yaml", "--until-caught-up"])];
+    assert!(!program.folder().join("shop.state").exists(), "a run that cannot begin makes no state");
+    done
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_of_a_source_is_a_problem_of_the_spec() {
+    for kind in ["MARIADB", "MYSQL"] {
+        let database = MysqlDatabase::create(kind).await;
+        let (user, at) = (&database.user, format!("{}:{}", database.host, database.port));
+        let expected = format!(
+            "\
+error: {at} refuses the user `{user}` or its password
+  --> shop.yaml:1:11
+   | sources: {{shop: {{kind: mysql, options: {{url: \"${{SOURCE}}\"}}}}}}
+   |           ^^^^
+   = help: check user and password of `url`
+"
+        );
+        for done in check_and_run(&format!("mysql://{user}:sesame@{at}/{}", database.name)) {
+            let said = format!("{}\n", done.stderr.trim_end());
+            assert_eq!((done.stdout.as_str(), said.as_str(), done.code), ("", expected.as_str(), Some(2)), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_does_not_answer_is_said() {
+    let [check, run] = check_and_run("mysql://tide:sesame@127.0.0.1:1/shop");
+    let reason = "error: source `shop`: cannot connect to 127.0.0.1:1: Connection refused (os error 111)\n";
+    let expected = format!("{reason}   = its tables, columns and settings were not checked\n\n");
+    assert_eq!((check.stdout.as_str(), check.stderr, check.code), ("", expected, Some(1)));
+    assert_eq!((run.stderr.as_str(), run.code), (reason, Some(1)));
 }
