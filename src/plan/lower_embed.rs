@@ -138,12 +138,11 @@ impl Builder<'_, '_> {
 
 fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut Findings) -> Vec<(Aggregate, Place)> {
     let (schema, nameable) = (draft.schema(), draft.nameable());
+    let place = |column: usize| draft.place(&nameable.columns()[column].name).expect("what aggregates name was taken before");
     let mut out = Vec::new();
     for (field, sql) in &written.aggregates {
-        // The error of a name that is not there is better where all names are.
-        let compiled = AggregateFunction::compile(&sql.value, &nameable).and_then(|_| AggregateFunction::compile(&sql.value, &schema));
-        if let Some(function) = found.sql(sql, compiled) {
-            out.push((Aggregate { field: field.value.clone(), function }, field.at));
+        if let Some(function) = found.sql(sql, AggregateFunction::compile(&sql.value, &nameable)) {
+            out.push((Aggregate { field: field.value.clone(), function: function.over(&schema, place) }, field.at));
         }
     }
     out

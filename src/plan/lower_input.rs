@@ -116,18 +116,27 @@ impl<'a> InputDraft<'a> {
     /// The column of this name: as shown, computed, or else of the table under its own name; it joins the input where it is not
     /// in it yet.
     pub(super) fn find(&mut self, name: &str) -> Option<usize> {
-        if let Some(shown) = self.columns[..self.visible].iter().position(|c| c.name == name) {
-            return Some(shown);
+        if let Some(there) = self.place(name) {
+            return Some(there);
         }
         if let Some(spare) = self.spare.iter().find(|c| c.name == name) {
-            let at = self.columns.iter().position(|c| c.what == spare.what);
-            return Some(at.unwrap_or_else(|| {
-                self.columns.push(spare.clone());
-                self.columns.len() - 1
-            }));
+            self.columns.push(spare.clone());
+            return Some(self.columns.len() - 1);
         }
         let column = self.table.schema.index_of(name)?;
         Some(self.table_column(column))
+    }
+
+    /// As [`find`](InputDraft::find), where it is in the input already.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        if let Some(shown) = self.columns[..self.visible].iter().position(|c| c.name == name) {
+            return Some(shown);
+        }
+        let what = match self.spare.iter().find(|c| c.name == name) {
+            Some(spare) => spare.what.clone(),
+            None => InputColumn::Column(self.table.schema.index_of(name)?),
+        };
+        self.columns.iter().position(|c| c.what == what)
     }
 
     /// Whether [`find`](InputDraft::find) would find it.

@@ -1,5 +1,6 @@
 //! Aggregates over groups of rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array, new_empty_array};
@@ -19,13 +20,14 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::checked::checked;
 use super::error::bytes_of;
-use super::expression::{carried, columns_of, fold, narrowed, planner_schema};
+use super::expression::{carried, columns_of, fold, moved, narrowed, planner_schema};
 use super::names::{self, Place};
 use super::session::{coerce, state};
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, arrow};
 
-/// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text and schema are.
+/// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text, their schema and what they
+/// read of it are.
 #[derive(Debug, Clone)]
 pub struct AggregateFunction {
     text: String,
@@ -48,7 +50,7 @@ struct Inputs {
 
 impl PartialEq for AggregateFunction {
     fn eq(&self, other: &AggregateFunction) -> bool {
-        self.text == other.text && self.input == other.input
+        self.text == other.text && self.input == other.input && self.columns == other.columns
     }
 }
 
@@ -70,6 +72,16 @@ impl AggregateFunction {
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
         Ok(AggregateFunction { text: text.to_string(), input: input.clone(), function, whole, narrow, columns, output })
+    }
+
+    /// The same over rows of `input`, where the columns that it reads have other places and perhaps other names: column `i` is at
+    /// `place(i)`, and of the same type.
+    pub fn over(self, input: &Schema, place: impl Fn(usize) -> usize) -> AggregateFunction {
+        let places: HashMap<usize, usize> = self.columns.iter().map(|&column| (column, place(column))).collect();
+        let whole = self.whole.map(|expr| moved(expr, &places));
+        let columns = columns_of(whole.exprs());
+        let narrow = whole.narrowed(&columns);
+        AggregateFunction { input: input.clone(), whole, narrow, columns, ..self }
     }
 
     pub fn text(&self) -> &str {
@@ -186,11 +198,15 @@ impl Inputs {
     }
 
     fn narrowed(&self, columns: &[usize]) -> Inputs {
-        let narrow = |expr: &Arc<dyn PhysicalExpr>| narrowed(Arc::clone(expr), columns);
+        self.map(|expr| narrowed(expr, columns))
+    }
+
+    fn map(&self, change: impl Fn(Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr>) -> Inputs {
+        let changed = |expr: &Arc<dyn PhysicalExpr>| change(Arc::clone(expr));
         Inputs {
-            arguments: self.arguments.iter().map(narrow).collect(),
-            filter: self.filter.as_ref().map(narrow),
-            order_by: self.order_by.iter().map(|sort| PhysicalSortExpr { expr: narrow(&sort.expr), options: sort.options }).collect(),
+            arguments: self.arguments.iter().map(changed).collect(),
+            filter: self.filter.as_ref().map(changed),
+            order_by: self.order_by.iter().map(|sort| PhysicalSortExpr { expr: changed(&sort.expr), options: sort.options }).collect(),
         }
     }
 

@@ -128,10 +128,17 @@ pub(super) fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Arc<dyn Physica
 
 /// The expression over a batch that has only `columns`.
 pub(super) fn narrowed(expr: Arc<dyn PhysicalExpr>, columns: &[usize]) -> Arc<dyn PhysicalExpr> {
-    let place: HashMap<usize, usize> = columns.iter().enumerate().map(|(place, &column)| (column, place)).collect();
+    let places: HashMap<usize, usize> = columns.iter().enumerate().map(|(place, &column)| (column, place)).collect();
+    moved(expr, &places)
+}
+
+/// The expression over a batch that has each of its columns at another place.
+pub(super) fn moved(expr: Arc<dyn PhysicalExpr>, places: &HashMap<usize, usize>) -> Arc<dyn PhysicalExpr> {
     let moved = expr.transform_up(|expr| {
         Ok(match expr.downcast_ref::<PhysicalColumn>() {
-            Some(column) => Transformed::yes(Arc::new(PhysicalColumn::new(column.name(), place[&column.index()])) as Arc<dyn PhysicalExpr>),
+            Some(column) => {
+                Transformed::yes(Arc::new(PhysicalColumn::new(column.name(), places[&column.index()])) as Arc<dyn PhysicalExpr>)
+            }
             None => Transformed::no(expr),
         })
     });

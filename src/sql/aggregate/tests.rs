@@ -22,7 +22,12 @@ const ROWS: [(usize, [&str; 5]); 5] = [
 ];
 
 fn evaluate(text: &str) -> Result<(String, Vec<String>), EvaluationError> {
-    let function = AggregateFunction::compile(text, &items()).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    evaluate_over(AggregateFunction::compile(text, &items()).unwrap_or_else(|error| panic!("{text}: {error:?}")))
+}
+
+/// The result's type and its value for each of the groups.
+fn evaluate_over(function: AggregateFunction) -> Result<(String, Vec<String>), EvaluationError> {
+    let text = function.text().to_string();
     let layout = Layout::new(&items());
     let mut builder = RowBuilder::new(&layout);
     let mut row = |texts: &[&str]| -> Row {
@@ -55,6 +60,26 @@ fn evaluate(text: &str) -> Result<(String, Vec<String>), EvaluationError> {
 fn are(text: &str, ty: &str, values: [&str; 3]) {
     let (found_ty, found) = evaluate(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!((found_ty.as_str(), found), (ty, values.map(String::from).to_vec()), "{text}");
+}
+
+#[test]
+fn columns_may_have_other_names_and_places_than_in_the_rows() {
+    let columns = items().columns().to_vec();
+    // Two names for the price, and the others the other way round.
+    let named = [("title", 3), ("cost", 0), ("n", 1), ("price", 0)];
+    let nameable = Schema::new(named.iter().map(|(name, at)| Column { name: name.to_string(), ..columns[*at].clone() }).collect());
+    for (text, plain) in [
+        ("sum(cost)", "sum(price)"),
+        ("sum(price) filter (where cost > 0.3)", "sum(price) filter (where price > 0.3)"),
+        ("max(title)", "max(name)"),
+        ("last_value(title order by n)", "last_value(name order by quantity)"),
+        ("sum(cost * n)", "sum(price * quantity)"),
+        ("count()", "count()"),
+    ] {
+        let function = AggregateFunction::compile(text, &nameable).unwrap().over(&items(), |column| named[column].1);
+        assert_eq!(function.input(), &items());
+        assert_eq!(evaluate_over(function).unwrap(), evaluate(plain).unwrap(), "{text}");
+    }
 }
 
 #[test]
