@@ -3,6 +3,8 @@
 //! In: the roots of a portion and, in any order, the rows that the lookups found for them. Out: each root's document as one packed row
 //! of the view's schema. Pure: what comes out depends on the rows alone, not on the order or the workers they came from.
 
+use std::ops::Range;
+
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 
 use super::Outcome;
@@ -120,38 +122,30 @@ impl Assembler {
             return Ok(());
         }
         let mut payload = self.buffers.pop().unwrap_or_default();
-        let result = match self.nodes[node].extends {
-            true => self.extended(pieces, node, slot, id, row, &mut payload, out),
-            false => self.rebuilt(pieces, node, slot, id, row, &mut payload, out),
-        };
+        let result = self.fields(pieces, node, slot, id, &mut payload).and_then(|fields| {
+            let fields = fields.iter().map(|field| field.clone().map(|range| &payload[range]));
+            match self.nodes[node].extends {
+                true => {
+                    self.nodes[node].rows.extend(row, fields, out);
+                    Ok(())
+                }
+                false => self.rebuild(pieces, node, (slot, id), row, fields, out),
+            }
+        });
         payload.clear();
         self.buffers.push(payload);
         result
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the recursion's state")]
-    fn extended(
-        &mut self,
-        pieces: &Pieces,
-        node: usize,
-        slot: u32,
-        id: u64,
-        row: &[u8],
-        payload: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-    ) -> Built<()> {
-        let children = self.nodes[node].children.len();
-        let mut fields: Vec<Option<(usize, usize)>> = Vec::with_capacity(children);
-        for i in 0..children {
-            let child = self.nodes[node].children[i];
-            let start = payload.len();
-            let there = self.field(pieces, child, slot, id, payload)?;
-            fields.push(there.then_some((start, payload.len())));
+    /// Appends the bytes of the fields that the children make, where they make one; where each stands.
+    fn fields(&mut self, pieces: &Pieces, node: usize, slot: u32, id: u64, out: &mut Vec<u8>) -> Built<Vec<Option<Range<usize>>>> {
+        let mut fields = Vec::with_capacity(self.nodes[node].children.len());
+        for i in 0..self.nodes[node].children.len() {
+            let start = out.len();
+            let there = self.field(pieces, self.nodes[node].children[i], slot, id, out)?;
+            fields.push(there.then_some(start..out.len()));
         }
-        let payload = &payload[..];
-        let fields = fields.iter().map(|f| f.map(|(start, end)| &payload[start..end]));
-        self.nodes[node].rows.extend(row, fields, out);
-        Ok(())
+        Ok(fields)
     }
 
     /// Appends the bytes of an object or array field; whether there is one.
@@ -159,6 +153,7 @@ impl Assembler {
         let range = pieces.range(child, slot, parent);
         let found = &pieces.of_node[child][range];
         match self.nodes[child].embed.as_ref() {
+            Some(Embed::Array { field: None, .. }) => Ok(false),
             Some(Embed::Array { limit, missing, .. }) => {
                 if found.is_empty() && *missing != Missing::Empty {
                     return Ok(false);
@@ -188,38 +183,31 @@ impl Assembler {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the recursion's state")]
-    fn rebuilt(
-        &mut self,
+    /// Appends the row anew: its visible columns, then what the children make, whose fields are given.
+    fn rebuild<'f>(
+        &self,
         pieces: &Pieces,
         node: usize,
-        slot: u32,
-        id: u64,
+        (slot, id): (u32, u64),
         row: &[u8],
-        payload: &mut Vec<u8>,
+        fields: impl Iterator<Item = Option<&'f [u8]>>,
         out: &mut Vec<u8>,
     ) -> Built<()> {
-        let mut builder = RowBuilder::new(&self.nodes[node].element);
-        for column in 0..self.nodes[node].visible {
-            builder.push(self.nodes[node].rows.get(row, column));
-        }
-        for i in 0..self.nodes[node].children.len() {
-            let child = self.nodes[node].children[i];
-            payload.clear();
-            let wanted = !matches!(&self.nodes[child].embed, Some(Embed::Array { field: None, .. }));
-            let there = wanted && self.field(pieces, child, slot, id, payload)?;
+        let node = &self.nodes[node];
+        let mut builder = RowBuilder::new(&node.element);
+        (0..node.visible).for_each(|column| builder.push(node.rows.get(row, column)));
+        for (&child, bytes) in node.children.iter().zip(fields) {
             match self.nodes[child].embed.as_ref() {
-                Some(Embed::Object { .. }) if there => builder.push(Datum::Struct(payload)),
-                Some(Embed::Object { .. }) => builder.push(Datum::Null),
+                Some(Embed::Object { .. }) => builder.push(bytes.map_or(Datum::Null, Datum::Struct)),
                 Some(Embed::Flatten { .. }) => {
                     let element = &self.nodes[child].element;
                     for column in 0..element.schema().len() {
-                        builder.push(if there { element.get(payload, column) } else { Datum::Null });
+                        builder.push(bytes.map_or(Datum::Null, |bytes| element.get(bytes, column)));
                     }
                 }
                 Some(Embed::Array { field, .. }) => {
                     if field.is_some() {
-                        builder.push(if there { Datum::List(payload) } else { Datum::Null });
+                        builder.push(bytes.map_or(Datum::Null, Datum::List));
                     }
                     if let Some(groups) = &pieces.groups[child] {
                         let group = groups.of(pieces.range(child, slot, id));
@@ -329,7 +317,7 @@ impl Results {
 }
 
 impl Pieces {
-    fn range(&self, node: usize, slot: u32, parent: u64) -> std::ops::Range<usize> {
+    fn range(&self, node: usize, slot: u32, parent: u64) -> Range<usize> {
         let pieces = &self.of_node[node];
         let start = pieces.partition_point(|p| (p.slot, p.parent) < (slot, parent));
         let length = pieces[start..].iter().take_while(|p| (p.slot, p.parent) == (slot, parent)).count();
@@ -339,7 +327,7 @@ impl Pieces {
 
 impl Groups {
     /// The group of these pieces; the last one, of no rows, for none.
-    fn of(&self, pieces: std::ops::Range<usize>) -> usize {
+    fn of(&self, pieces: Range<usize>) -> usize {
         match pieces.is_empty() {
             true => self.starts.len(),
             false => self.starts.partition_point(|&s| s <= pieces.start) - 1,
