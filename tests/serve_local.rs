@@ -137,7 +137,7 @@ async fn a_tick_keeps_its_position_when_its_source_moves_on() {
     let store = engine_at(dir.path());
     fill(&store);
     for at in ["0-1-6", "0-1-7"] {
-        let reached = Reached { source: "shop".into(), position: Position::new(at.to_string()), committed_ms: None };
+        let reached = Reached { source: "shop".into(), position: Position::new(at), committed_ms: None };
         store.commit(Commit { up_to: Tick(5), reached: vec![reached], ..Commit::default() }).unwrap();
     }
     let last: String = HISTORY.split_inclusive('\n').skip(4).collect();
