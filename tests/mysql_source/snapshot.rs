@@ -117,6 +117,37 @@ async fn ranges_cover_a_table_on_mysql() {
     ranges_cover_a_table(Family::Mysql).await;
 }
 
+/// The limit is over all connections and tables, however small. Only that it is not faster is of interest here.
+async fn a_snapshot_is_not_read_faster_than_its_limit(family: Family) {
+    let mut db = Db::create(family, "limit").await;
+    let numbers = "WITH RECURSIVE s AS (SELECT 0 n UNION ALL SELECT n + 1 FROM s WHERE n < 999)";
+    db.run(&[
+        "CREATE TABLE a (id INT PRIMARY KEY, v INT)",
+        "CREATE TABLE b (id INT PRIMARY KEY, v INT)",
+        &format!("INSERT INTO a {numbers} SELECT x.n * 1000 + y.n, x.n FROM s x, s y WHERE x.n < 5"),
+        "INSERT INTO b SELECT * FROM a WHERE id < 1000",
+    ])
+    .await;
+    let tables = discover(&*db.source(), &["a", "b"]).await;
+    let limited = db.source_with(serde_json::json!({"snapshot_rows_per_second": 3_000}));
+    let start = std::time::Instant::now();
+    let seen = run(&*limited, &tables, None).await.unwrap();
+    assert!(start.elapsed().as_secs_f64() >= 2.0, "6,000 rows at 3,000 rows/s after {:?}", start.elapsed());
+    assert_eq!(seen.snapshot.len(), 6_000);
+    assert!(seen.state(State::new()) == run(&*db.source(), &tables, None).await.unwrap().state(State::new()));
+    db.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_not_read_faster_than_its_limit_on_mariadb() {
+    a_snapshot_is_not_read_faster_than_its_limit(Family::Mariadb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_not_read_faster_than_its_limit_on_mysql() {
+    a_snapshot_is_not_read_faster_than_its_limit(Family::Mysql).await;
+}
+
 /// Not a test of speed but a measure: `cargo test --release --test mysql_source throughput -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measure, not a test"]

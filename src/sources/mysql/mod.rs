@@ -12,6 +12,7 @@ mod connect;
 mod grants;
 mod jsonb;
 mod options;
+mod pace;
 mod position;
 mod preflight;
 mod ranges;

@@ -3,8 +3,6 @@
 //! In: connections inside one consistent read (`snapshot_lock`). Out: batches of packed rows, in any order. One connection looks for
 //! the ranges while the others read those it has found; rows are sent as they come, so memory does not grow with a table.
 
-use std::time::{Duration, Instant};
-
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row as MysqlRow};
 use tokio::sync::{Mutex, mpsc};
@@ -12,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::connect::{query_error, transient};
 use super::options::MysqlOptions;
+use super::pace::Pace;
 use super::ranges;
 use super::schema::MysqlTable;
 use super::select::{RowReader, select_list};
@@ -19,7 +18,7 @@ use super::values::ValueWriter;
 use crate::sources::{Event, EventSender, SourceError};
 use crate::value::Row;
 
-const ROWS_PER_EVENT: usize = 2048;
+pub(super) const ROWS_PER_EVENT: usize = 2048;
 /// Rows of more bytes than this are sent in smaller batches.
 const BYTES_PER_EVENT: usize = 1 << 20;
 const DOING: &str = "reading the snapshot";
@@ -41,15 +40,15 @@ pub(super) async fn read(
 ) -> Result<(), SourceError> {
     let (parts_in, parts) = mpsc::channel(2 * connections.len().max(1));
     let parts = std::sync::Arc::new(Mutex::new(parts));
-    let pace = options.snapshot_rows_per_second.map(|rate| Pace { rows_per_second: rate.div_ceil(connections.len() as u64) });
+    let pace = options.snapshot_rows_per_second.map(|rate| std::sync::Arc::new(Pace::new(rate)));
     let mut readers = JoinSet::new();
     let mut planner = Some(parts_in);
     for mut conn in connections {
-        let (tables, parts, out) = (tables.clone(), parts.clone(), out.clone());
+        let (tables, parts, out, pace) = (tables.clone(), parts.clone(), out.clone(), pace.clone());
         let writer = ValueWriter::new(options.zero_dates);
         let planner = planner.take();
         readers.spawn(async move {
-            let mut reader = PartReader { tables: &tables, out: &out, writer, pace };
+            let mut reader = PartReader { tables: &tables, out: &out, writer, pace: pace.as_deref() };
             // The first connection plans; what the channel cannot hold it reads itself.
             if let Some(parts_in) = planner {
                 reader.plan(&mut conn, parts_in).await?;
@@ -84,25 +83,11 @@ pub(super) async fn estimate(conn: &mut Conn, tables: &[MysqlTable]) -> Result<V
     Ok(estimates)
 }
 
-/// The most rows per second of one connection.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    rows_per_second: u64,
-}
-
-impl Pace {
-    /// Waits until this many rows since `start` are due.
-    async fn wait(self, start: Instant, rows: u64) {
-        let due = Duration::from_secs_f64(rows as f64 / self.rows_per_second as f64);
-        tokio::time::sleep(due.saturating_sub(start.elapsed())).await;
-    }
-}
-
 struct PartReader<'a> {
     tables: &'a [MysqlTable],
     out: &'a EventSender,
     writer: ValueWriter,
-    pace: Option<Pace>,
+    pace: Option<&'a Pace>,
 }
 
 impl PartReader<'_> {
@@ -138,28 +123,24 @@ impl PartReader<'_> {
         let query = format!("SELECT {} FROM {}{condition}", select_list(table), table.quoted());
         let mut reader = RowReader::new(table, &mut self.writer);
         let mut result = conn.exec_iter(query, ()).await.map_err(|e| query_error(DOING, e))?;
-        let (start, mut read) = (Instant::now(), 0u64);
-        let (mut rows, mut bytes) = (Vec::with_capacity(ROWS_PER_EVENT), 0usize);
+        let most = self.pace.map_or(ROWS_PER_EVENT, Pace::rows_at_once);
+        let (mut rows, mut bytes) = (Vec::with_capacity(most), 0usize);
         while let Some(row) = result.next().await.map_err(|e| transient(DOING, e))? {
             let packed = reader.read(&row)?;
             bytes += packed.len();
             rows.push(packed);
-            if rows.len() == ROWS_PER_EVENT || bytes >= BYTES_PER_EVENT {
-                read += rows.len() as u64;
-                send(self.out, part.table, std::mem::replace(&mut rows, Vec::with_capacity(ROWS_PER_EVENT))).await?;
+            if rows.len() == most || bytes >= BYTES_PER_EVENT {
+                send(self.out, self.pace, part.table, std::mem::replace(&mut rows, Vec::with_capacity(most))).await?;
                 bytes = 0;
-                if let Some(pace) = self.pace {
-                    pace.wait(start, read).await;
-                }
             }
         }
-        if !rows.is_empty() {
-            send(self.out, part.table, rows).await?;
-        }
-        Ok(())
+        if rows.is_empty() { Ok(()) } else { send(self.out, self.pace, part.table, rows).await }
     }
 }
 
-async fn send(out: &EventSender, table: usize, rows: Vec<Row>) -> Result<(), SourceError> {
+async fn send(out: &EventSender, pace: Option<&Pace>, table: usize, rows: Vec<Row>) -> Result<(), SourceError> {
+    if let Some(pace) = pace {
+        pace.wait_for(rows.len()).await;
+    }
     out.send(Event::Rows { table, rows }).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })
 }
