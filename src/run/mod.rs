@@ -8,6 +8,7 @@
 //! finished it, with its positions and input rows, in one batch. Elsewhere: what a spec means (`spec`), how a view is maintained
 //! (`dataflow`), what a commit makes durable (`store`).
 
+mod attempt;
 mod commit;
 mod ingest;
 mod sink;
@@ -21,7 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
+use self::attempt::Attempt;
+use self::supervise::CutOff;
 use crate::plan::Plan;
 use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
@@ -45,6 +49,7 @@ pub struct Setup {
     pub until_caught_up: bool,
 }
 
+#[derive(Clone)]
 pub struct NamedSource {
     pub name: String,
     pub source: Arc<dyn Source>,
@@ -86,8 +91,6 @@ pub enum RunError {
     Source { source_name: String, error: SourceError },
     #[error("sink `{sink_name}`: {error}")]
     Sink { sink_name: String, error: SinkError },
-    #[error("the snapshot of source `{source_name}` was cut off: {message}")]
-    SnapshotCutOff { source_name: String, message: String },
     #[error("bug: {0}")]
     Bug(String),
 }
@@ -102,7 +105,6 @@ impl RunError {
                 error.help.clone()
             }
             RunError::Sink { error: SinkError::Stopped { help, .. }, .. } => help.clone(),
-            RunError::SnapshotCutOff { .. } => Some("start again: nothing of the snapshot was kept".into()),
             RunError::Source { .. } | RunError::Sink { .. } | RunError::Bug(_) => None,
         }
     }
@@ -113,6 +115,10 @@ pub(crate) type Fatal = mpsc::Sender<RunError>;
 
 /// How often what nobody needs any more is dropped.
 const COMPACT_EVERY: Duration = Duration::from_secs(30);
+
+/// How long after a snapshot was cut off everything starts over: at first, and at most, since each time the whole of it is read again.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// How long what is under way may take to end after the stop was asked for.
 const GRACE: Duration = Duration::from_secs(20);
@@ -150,52 +156,61 @@ impl Engine {
     /// stays in any case. Holds nothing of the store once it has returned: the state folder can be opened again. Must be called on a tokio
     /// runtime of several threads.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
-        let Engine { setup, store, status } = self;
+        let Engine { mut setup, store, status } = self;
         let (fatal, mut failures) = mpsc::channel(16);
-        let start = start::prepare(&store, &setup.plan)?;
-        let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers, fatal.clone())?;
-        let feeds = workers.feeds();
-        let to_commit = workers.to_commit();
-        let committer = committer.run(store.clone(), &setup.plan, &start, status.clone(), fatal.clone());
-
-        let (stop_parts, stopping) = watch::channel(false);
-        let mut sources = Vec::new();
-        for (index, source) in setup.sources.into_iter().enumerate() {
-            sources.push(supervise::start(index, source, &start, setup.until_caught_up, status.clone(), fatal.clone(), stopping.clone()));
-        }
-        let ingest = ingest::start(store.clone(), &setup.plan, &start, sources, feeds, to_commit, status.clone(), fatal.clone());
-        let mut sinks = Vec::new();
-        for (index, named) in setup.sinks.into_iter().enumerate() {
-            let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
-            sinks.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));
-        }
-        let compaction = tokio::spawn(compact(store.clone(), setup.retention, fatal, stopping));
-
-        let result = tokio::select! {
-            Some(error) = failures.recv() => Err(error),
-            _ = stop.wait_for(|stop| *stop) => Ok(()),
-            () = status.wait_until_caught_up(setup.until_caught_up) => Ok(()),
-        };
-        stop_parts.send_replace(true);
-        let left = tokio::time::timeout(GRACE, async {
-            for sink in sinks {
-                let _ = sink.await;
+        let mut attempt = Some(Attempt::start(&setup, &store, &status, &fatal)?);
+        let (stop_followers, stopping) = watch::channel(false);
+        let followers = follow(&mut setup, &store, &status, &fatal, &stopping);
+        let mut wait = FIRST_WAIT;
+        let result = loop {
+            let cut_off = tokio::select! {
+                Some(error) = failures.recv() => break Err(error),
+                _ = stop.wait_for(|stop| *stop) => break Ok(()),
+                () = status.wait_until_caught_up(setup.until_caught_up) => break Ok(()),
+                cut_off = attempt::cut_off(&mut attempt) => cut_off,
+            };
+            if !attempt::abandon(attempt.take()).await {
+                break Err(panicked());
             }
-            let _ = compaction.await;
-            let joined = tokio::task::spawn_blocking(move || {
-                let ingest = ingest.join().is_ok();
-                let workers = workers.join();
-                committer.join().is_ok() && ingest && workers
-            });
-            joined.await.unwrap_or(false)
-        });
-        match (left.await, result) {
+            say_cut_off(&cut_off, wait, &status);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+            match Attempt::start(&setup, &store, &status, &fatal) {
+                Ok(next) => attempt = Some(next),
+                Err(error) => break Err(error),
+            }
+        };
+        stop_followers.send_replace(true);
+        let left = async { tokio::join!(attempt::finish(attempt), futures::future::join_all(followers)).0 };
+        match (tokio::time::timeout(GRACE, left).await, result) {
             (_, Err(error)) => Err(error),
             (Ok(true), Ok(())) => failures.try_recv().map_or(Ok(()), Err),
-            (Ok(false), Ok(())) => Err(RunError::Bug("a thread of the engine panicked".into())),
+            (Ok(false), Ok(())) => Err(panicked()),
             (Err(_), Ok(())) => Err(RunError::Bug(format!("the engine did not stop within {} s", GRACE.as_secs()))),
         }
     }
+}
+
+fn panicked() -> RunError {
+    RunError::Bug("a thread of the engine panicked".into())
+}
+
+/// Starts what follows the store: the sinks, and the compaction.
+fn follow(setup: &mut Setup, store: &Store, status: &Arc<Status>, fatal: &Fatal, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    let mut followers = vec![tokio::spawn(compact(store.clone(), setup.retention, fatal.clone(), stopping.clone()))];
+    for (index, named) in std::mem::take(&mut setup.sinks).into_iter().enumerate() {
+        let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
+        followers.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));
+    }
+    followers
+}
+
+fn say_cut_off(CutOff { source, name, message }: &CutOff, wait: Duration, status: &Status) {
+    tracing::warn!(source = name, reason = message, wait_ms = wait.as_millis() as u64, "snapshot cut off");
+    status.start_over(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {:.1} s", wait.as_secs_f64()));
 }
 
 /// Drops what of the changelogs neither a sink nor the retention needs, again and again.

@@ -162,6 +162,7 @@ impl Status {
     pub(super) fn snapshot_plan(&self, source: usize, rows: &[Option<u64>]) {
         let mut sources = locked(&self.sources);
         sources[source].phase = SourcePhase::Snapshot;
+        sources[source].waiting = None;
         for (table, expected) in sources[source].snapshot.iter_mut().zip(rows) {
             table.expected = *expected;
         }
@@ -176,6 +177,17 @@ impl Status {
     /// Whether rows of a snapshot have been sent.
     pub(super) fn snapshot_began(&self, source: usize) -> bool {
         locked(&self.sources)[source].snapshot.iter().any(|t| t.rows > 0)
+    }
+
+    /// Forgets how far this run got, none of which was committed, because of a source that says what happened.
+    pub(super) fn start_over(&self, because_of: usize, what: String) {
+        for source in locked(&self.sources).iter_mut() {
+            source.phase = SourcePhase::Starting;
+            source.waiting = None;
+            source.snapshot.iter_mut().for_each(|table| (table.rows, table.expected) = (0, None));
+        }
+        locked(&self.held).iter_mut().for_each(Vec::clear);
+        self.source_waits(because_of, what);
     }
 
     pub(super) fn rows_received(&self, source: usize, rows: u64) {

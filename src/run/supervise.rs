@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::start::Start;
 use super::status::{SourcePhase, Status};
@@ -22,19 +23,29 @@ pub(super) struct Incoming {
     pub(super) snapshots: bool,
 }
 
+/// A snapshot of which a part was sent cannot go on: the attempt is over.
+#[derive(Debug)]
+pub(super) struct CutOff {
+    pub(super) source: usize,
+    pub(super) name: String,
+    pub(super) message: String,
+}
+
+/// What every source of an attempt is run with.
+#[derive(Debug, Clone)]
+pub(super) struct Surroundings {
+    pub(super) until_caught_up: bool,
+    pub(super) status: Arc<Status>,
+    pub(super) fatal: Fatal,
+    pub(super) cut_off: mpsc::Sender<CutOff>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
 const EVENTS: usize = 16;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-pub(super) fn start(
-    index: usize,
-    source: NamedSource,
-    start: &Start,
-    until_caught_up: bool,
-    status: Arc<Status>,
-    fatal: Fatal,
-    stopping: watch::Receiver<bool>,
-) -> Incoming {
+pub(super) fn start(index: usize, source: NamedSource, start: &Start, around: &Surroundings) -> (Incoming, JoinHandle<()>) {
     let from = start.position_of(&source.name);
     let (out, events) = mpsc::channel(EVENTS);
     let incoming = Incoming {
@@ -43,9 +54,10 @@ pub(super) fn start(
         tables: source.tables.iter().map(|t| format!("{}.{}", source.name, t.name)).collect(),
         snapshots: from.is_none(),
     };
-    let supervisor = Supervisor { index, from, until_caught_up, status, out, fatal };
-    tokio::spawn(async move { supervisor.run(source, stopping).await });
-    incoming
+    let Surroundings { until_caught_up, status, fatal, cut_off, stopping } = around.clone();
+    let supervisor = Supervisor { index, from, until_caught_up, status, out, fatal, cut_off };
+    let task = tokio::spawn(async move { supervisor.run(source, stopping).await });
+    (incoming, task)
 }
 
 struct Supervisor {
@@ -56,6 +68,7 @@ struct Supervisor {
     status: Arc<Status>,
     out: mpsc::Sender<Event>,
     fatal: Fatal,
+    cut_off: mpsc::Sender<CutOff>,
 }
 
 enum Forwarded {
@@ -79,7 +92,7 @@ impl Supervisor {
                 return;
             };
             if self.from.is_none() && self.status.snapshot_began(self.index) {
-                let _ = self.fatal.send(RunError::SnapshotCutOff { source_name: source.name, message }).await;
+                let _ = self.cut_off.send(CutOff { source: self.index, name: source.name, message }).await;
                 return;
             }
             if self.from != before {

@@ -1,6 +1,7 @@
 //! The timely workers: they take rows and ticks in, and give documents and finished ticks out.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
@@ -64,9 +65,16 @@ pub(super) struct Workers {
     guards: WorkerGuards<()>,
     feeds: Vec<FeedSender>,
     to_commit: SyncSender<ToCommit>,
+    abandoned: Arc<AtomicBool>,
 }
 
 impl Workers {
+    /// Lets the workers drop what they have and end, instead of finishing what they were fed.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.feeds.iter().for_each(|f| f.thread.unpark());
+    }
+
     pub(super) fn feeds(&self) -> Vec<FeedSender> {
         self.feeds.clone()
     }
@@ -77,7 +85,7 @@ impl Workers {
 
     /// Waits for the workers to end, which they do once every feed is gone. False where one panicked.
     pub(super) fn join(self) -> bool {
-        let Workers { guards, feeds, to_commit } = self;
+        let Workers { guards, feeds, to_commit, .. } = self;
         feeds.iter().for_each(|f| f.thread.unpark());
         let threads: Vec<Thread> = feeds.iter().map(|f| f.thread.clone()).collect();
         drop((feeds, to_commit));
@@ -92,16 +100,20 @@ pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize, fatal: Fatal) ->
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Feed>(FEED_DEPTH)).unzip();
     let receivers: Vec<Mutex<Option<Receiver<Feed>>>> = receivers.into_iter().map(|r| Mutex::new(Some(r))).collect();
     let (plan, start, out) = (Arc::new(plan.clone()), Arc::new(start.clone()), to_commit.clone());
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let is_abandoned = abandoned.clone();
     let config = timely::Config { communication: timely::CommunicationConfig::Process(workers), worker: WorkerConfig::default() };
     let guards = timely::execute(config, move |worker| {
         let feed = receivers[worker.index()].lock().ok().and_then(|mut r| r.take()).expect("each worker takes its feed once");
         let _alarm = Alarm(fatal.clone());
-        work(worker, &plan, &start, &feed, &out);
+        work(worker, &plan, &start, &feed, &out, &is_abandoned);
+        // What is not finished by now never will be.
+        worker.installed_dataflows().into_iter().for_each(|dataflow| worker.drop_dataflow(dataflow));
     });
     let guards = guards.map_err(|error| RunError::Bug(format!("the workers did not start: {error}")))?;
     let threads = guards.guards().iter().map(|g| g.thread().clone());
     let feeds = senders.into_iter().zip(threads).map(|(feed, thread)| FeedSender { feed, thread }).collect();
-    Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit }))
+    Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit, abandoned }))
 }
 
 /// Tells the run when its worker panics, so that nobody waits for it.
@@ -115,7 +127,7 @@ impl Drop for Alarm {
     }
 }
 
-fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, out: &SyncSender<ToCommit>) {
+fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, out: &SyncSender<ToCommit>, abandoned: &AtomicBool) {
     let hydrate: Vec<bool> = start.views.iter().map(|v| *v != Hydration::Stored).collect();
     let Rendered { inputs, outputs } = dataflow::render(worker, plan, &start.arrangements, start.tick, &hydrate);
     let mut inputs = Some(inputs);
@@ -124,7 +136,7 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
     }
     let mut waiting: VecDeque<ToCommit> = VecDeque::new();
     let mut complete = Tick(start.tick.0 - 1);
-    loop {
+    while !abandoned.load(Ordering::Acquire) {
         let fed = take_feed(&mut inputs, feed);
         let pause = if waiting.is_empty() { IDLE } else { BUSY };
         match fed {

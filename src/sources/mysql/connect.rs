@@ -116,6 +116,8 @@ pub(super) fn reason(error: &Error) -> String {
     match error {
         Error::Server(e) => format!("{} (error {})", e.message, e.code),
         Error::Driver(DriverError::ConnectionClosed) => "the connection was closed".into(),
+        // How the driver says that the connection ended inside of a packet.
+        Error::Io(IoError::Io(e)) if e.to_string() == "bytes remaining on stream" => "the connection was closed".into(),
         Error::Io(IoError::Io(e)) => e.to_string(),
         // These would print values.
         Error::Driver(DriverError::FromRow { .. } | DriverError::FromValue { .. }) => "an unexpected answer".into(),
