@@ -63,12 +63,11 @@ impl Attempt {
 
 /// Returns once a snapshot was cut off: the attempt can only be abandoned then.
 pub(super) async fn cut_off(attempt: &mut Option<Attempt>) -> CutOff {
-    if let Some(cut_off) = attempt.as_mut().map(|a| a.cut_off.recv()) {
-        if let Some(cut_off) = cut_off.await {
-            return cut_off;
-        }
+    let Some(attempt) = attempt else { return std::future::pending().await };
+    match attempt.cut_off.recv().await {
+        Some(cut_off) => cut_off,
+        None => std::future::pending().await,
     }
-    std::future::pending().await
 }
 
 /// Ends the sources and commits whatever they sent. False where a thread panicked.

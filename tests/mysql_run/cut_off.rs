@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::support::{MysqlDatabase, Program, Running};
+use super::kit::{at_the_server, spec, stored};
+use super::support::{MysqlDatabase, OwnServer, Program, Running};
 
 /// Rows that are too large to wait in the buffers of a connection: one that dies takes some of them along.
 async fn fill(database: &MysqlDatabase, table: &str) {
@@ -22,12 +23,8 @@ async fn fill(database: &MysqlDatabase, table: &str) {
         .await;
 }
 
-fn spec(database: &MysqlDatabase) -> String {
-    format!(
-        "sources:\n  shop:\n    kind: mysql\n    options:\n      url: \"{}\"\n      snapshot_rows_per_second: 2000\n\
-         views:\n  v:\n    from: shop.t\n    columns: [id, v]\n",
-        database.url()
-    )
+fn slow_spec(database: &MysqlDatabase) -> String {
+    spec(database, "snapshot_rows_per_second: 2000")
 }
 
 /// Kills the connections of the capture's user again and again, until this is dropped.
@@ -65,23 +62,11 @@ fn wait_for_rows(running: &Running, table: &str) {
     });
 }
 
-/// What the state folder says of the view, by `id`.
-fn stored(program: &Program) -> BTreeMap<i64, i64> {
-    let got = program.run(&["get", "v", "--state", "shop.state"]);
-    assert_eq!(got.code, Some(0), "{}", got.stderr);
-    let rows = got.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    rows.map(|row| (row["id"].as_i64().unwrap(), row["v"].as_i64().unwrap())).collect()
-}
-
-async fn at_the_server(database: &MysqlDatabase, query: &str) -> BTreeMap<i64, i64> {
-    database.connect().await.query::<(i64, i64), _>(query).await.unwrap().into_iter().collect()
-}
-
 async fn a_snapshot_that_is_cut_off_starts_over(kind: &str) {
     let shop = MysqlDatabase::create(kind).await;
     fill(&shop, "t").await;
     let program = Program::new();
-    program.write("shop.yaml", &spec(&shop));
+    program.write("shop.yaml", &slow_spec(&shop));
     let running = program.start(&["run", "shop.yaml", "--until-caught-up", "--json"]);
     wait_for_rows(&running, "shop.t");
     let killer = Killer::of(&shop);
@@ -149,4 +134,20 @@ async fn the_snapshots_of_all_sources_start_over_together() {
         got.stdout.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_i64().unwrap()).collect();
     let expected = at_the_server(&items, "SELECT v, COUNT(*) FROM t WHERE v IN (1, 4) GROUP BY v").await;
     assert_eq!(counts, expected.into_values().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_starts_over_when_the_server_is_back() {
+    let server = OwnServer::start("MARIADB", "");
+    let shop = MysqlDatabase::create_at("MARIADB", &server.url).await;
+    fill(&shop, "t").await;
+    let program = Program::new();
+    program.write("shop.yaml", &slow_spec(&shop));
+    let running = program.start(&["run", "shop.yaml", "--until-caught-up", "--json"]);
+    wait_for_rows(&running, "shop.t");
+    server.restart();
+    running.wait_for_stderr("the cut-off", |line| line.contains("snapshot cut off"));
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(stored(&program) == at_the_server(&shop, "SELECT id, v FROM t").await);
 }

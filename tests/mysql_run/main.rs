@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alter;
 mod cut_off;
+mod kit;
+mod refused;

@@ -6,11 +6,13 @@
 
 mod mongodb;
 mod mysql;
+mod own_server;
 mod program;
 mod wait;
 
 pub(crate) use self::mongodb::MongoDatabase;
 pub(crate) use self::mysql::MysqlDatabase;
+pub(crate) use self::own_server::OwnServer;
 pub(crate) use self::program::{Finished, Program, Running};
 pub(crate) use self::wait::{eventually, eventually_async};
 

@@ -22,7 +22,12 @@ pub(crate) struct MysqlDatabase {
 impl MysqlDatabase {
     /// On the server of `kind`: `"MARIADB"` or `"MYSQL"`.
     pub(crate) async fn create(kind: &str) -> MysqlDatabase {
-        let root = Opts::from_url(&server_url(kind)).expect("a mysql:// URL");
+        MysqlDatabase::create_at(kind, &server_url(kind)).await
+    }
+
+    /// On a server of `kind` that root reaches by this URL.
+    pub(crate) async fn create_at(kind: &str, url: &str) -> MysqlDatabase {
+        let root = Opts::from_url(url).expect("a mysql:// URL");
         let name = unique_name();
         let database = MysqlDatabase {
             user: name.clone(),

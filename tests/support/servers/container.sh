@@ -22,7 +22,7 @@ launch_container() {
   shift 2
   while [ "$1" != -- ]; do options+=("$1"); shift; done
   shift
-  id=$("$ENGINE" run -d -p "127.0.0.1::$port" "${options[@]}" "$@" 2>>"$RUN/$name.log") || return 1
+  id=$("$ENGINE" run -d -p "127.0.0.1:$(free_port):$port" "${options[@]}" "$@" 2>>"$RUN/$name.log") || return 1
   echo "$ENGINE $id" >"$RUN/$name.container"
   LAUNCHED=$RUN/$name.container
   still_starting() { container_lives "$LAUNCHED"; }
@@ -42,6 +42,12 @@ container_lives() {
   local engine id
   read -r engine id <"$1" || return 1
   [ "$("$engine" inspect -f '{{.State.Running}}' "$id" 2>/dev/null)" = true ]
+}
+
+restart_container() {
+  local engine id
+  read -r engine id <"$1"
+  "$engine" restart "$id" >/dev/null
 }
 
 stop_container() {

@@ -2,7 +2,7 @@
 
 MARIADB_OPTIONS=(--log-bin=mbin --binlog-format=ROW --binlog-row-image=FULL --binlog-row-metadata=FULL --server-id=1
   --max-allowed-packet=256M --skip-name-resolve --innodb-flush-log-at-trx-commit=2 --sync-binlog=0
-  --innodb-buffer-pool-size=256M --innodb-log-file-size=64M)
+  --innodb-buffer-pool-size=256M --innodb-log-file-size=64M ${TIDEMILL_TEST_MARIADB_OPTIONS:-})
 MARIADB_TEMPLATE=$CACHE/templates/mariadb
 
 mariadb_installed() { [ "$(mariadbd --version 2>/dev/null)" = "$(cat "$MARIADB_TEMPLATE/made" 2>/dev/null || echo none)" ]; }

@@ -2,7 +2,7 @@
 
 MYSQL_OPTIONS=(--log-bin=ybin --server-id=2 --gtid-mode=ON --enforce-gtid-consistency=ON --binlog-row-metadata=FULL
   --max-allowed-packet=256M --skip-name-resolve --mysqlx=OFF --innodb-flush-log-at-trx-commit=2 --sync-binlog=0
-  --innodb-buffer-pool-size=256M)
+  --innodb-buffer-pool-size=256M ${TIDEMILL_TEST_MYSQL_OPTIONS:-})
 MYSQL_INITIAL=(--no-defaults --secure-file-priv=NULL --mysqlx=OFF)
 
 mysql_installed() { [ -f "$PRIVATE/templates/mysql.made" ] && [ -f "$SID/unpacked" ]; }

@@ -22,6 +22,7 @@ identity_lives() {
 launch() {
   local name=$1
   shift
+  printf '%q ' "$@" >"$RUN/$name.command"
   setsid "$@" </dev/null >>"$RUN/$name.log" 2>&1 9>&- &
   identity $! >"$RUN/$name.process" || true
   LAUNCHED=$RUN/$name.process
@@ -41,6 +42,20 @@ is_running() {
   if [ -f "$RUN/$1.container" ]; then container_lives "$RUN/$1.container"; else identity_lives "$RUN/$1.process"; fi
 }
 
+# `restart KIND...` ends servers and starts them again on their data, at the same port. It does not wait until they answer.
+restart() {
+  local kind
+  for kind in $(chosen "$@"); do
+    is_running "$kind" || die "$kind is not running"
+    if [ -f "$RUN/$kind.container" ]; then
+      restart_container "$RUN/$kind.container"
+    else
+      stop_process "$RUN/$kind.process"
+      eval "launch $kind $(cat "$RUN/$kind.command")"
+    fi
+  done
+}
+
 stop_run() {
   local run=$1 kind
   [ -d "$run" ] || return 0
@@ -55,7 +70,7 @@ stop_kind() {
   for file in "$1/$2.process" "$1/$2."*.process; do [ ! -f "$file" ] || stop_process "$file"; done
   for file in "$1/$2.container" "$1/$2."*.container; do [ ! -f "$file" ] || stop_container "$file"; done
   for file in "$1/$2.data" "$1/$2."*.data; do [ ! -f "$file" ] || { xargs -r -d '\n' rm -rf <"$file"; rm -f "$file"; }; done
-  rm -f "$1/$2.url" "$1/$2.log" "$1/$2."*.log
+  rm -f "$1/$2.url" "$1/$2.log" "$1/$2."*.log "$1/$2.command" "$1/$2."*.command
 }
 
 # Asks for a quick clean end (PostgreSQL's word for it is INT), then insists.
