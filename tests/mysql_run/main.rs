@@ -7,3 +7,4 @@ mod alter;
 mod cut_off;
 mod kit;
 mod refused;
+mod restarts;

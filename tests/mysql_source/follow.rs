@@ -243,3 +243,48 @@ async fn a_position_moves_while_only_others_write() {
         db.drop().await;
     }
 }
+
+/// The file and offset of a position.
+fn place(position: &tidemill::value::Position) -> (String, u64) {
+    let file = position.as_str().split(';').find_map(|part| part.strip_prefix("file=")).unwrap();
+    let (file, offset) = file.rsplit_once(':').unwrap();
+    (file.to_owned(), offset.parse().unwrap())
+}
+
+/// Asked for a place by GTID, a server begins with what stands at the start of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_does_not_go_back_in_its_file() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create_alone(family, "forward").await;
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY, v TEXT)", "INSERT INTO t VALUES (1, REPEAT('x', 10000))"]).await;
+        // A heartbeat would say where the log ends before anybody looks.
+        let source = db.source_with(serde_json::json!({"heartbeat_ms": 10_000}));
+        let tables = discover(&*source, &["t"]).await;
+        let before = run(&*source, &tables, None).await.unwrap().position();
+        assert!(before.as_str().contains("gtid=") && place(&before).1 > 10_000, "{before}");
+        let (out, mut events) = mpsc::channel(16);
+        let capture = Capture { tables, from: Some(before.clone()), until_caught_up: false };
+        let running = tokio::spawn(async move { source.run(capture, out).await });
+        let (mut last, mut written, mut seen) = (before, false, 0);
+        while seen < 2 {
+            let position = match events.recv().await.unwrap() {
+                Event::Progress { position, .. } | Event::Commit { position, .. } => position,
+                _ => continue,
+            };
+            let (here, there) = (place(&last), place(&position));
+            assert!(here.0 != there.0 || here.1 <= there.1, "{family:?} went from {last} to {position}");
+            seen += u32::from(written && there.1 > here.1);
+            last = position;
+            if !written {
+                db.run(&["INSERT INTO t VALUES (2, 'x')", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (3, 'x')"]).await;
+                written = true;
+            }
+            if place(&last).0 != here.0 {
+                seen = 2;
+            }
+        }
+        drop(events);
+        running.await.unwrap().unwrap();
+        db.drop().await;
+    }
+}

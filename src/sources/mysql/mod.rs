@@ -83,7 +83,7 @@ impl Source for MysqlSource {
         preflight::refuse_unsafe(&mut conn, &server, &self.options, &tables).await?;
         let end = server.end_of_log(&mut conn).await?;
         let from = match &capture.from {
-            Some(position) => LogPosition::try_from(position)?,
+            Some(position) => LogPosition::try_from(position)?.at_server(&server),
             None => match self.snapshot(conn, &server, &tables, &out).await? {
                 Some(position) => position,
                 None => return Ok(()),

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::binlog::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
-use super::server::Flavour;
+use super::server::{Flavour, Server};
 use crate::sources::SourceError;
 use crate::value::Position;
 
@@ -52,6 +52,14 @@ impl LogPosition {
         match (&self.file, &end.file) {
             (Some(here), Some(there)) => self.server == end.server && here.reaches(there),
             _ => false,
+        }
+    }
+
+    /// The same place as it is asked for at this server: another one's files have other names and offsets, and only GTIDs lead on.
+    pub(super) fn at_server(self, server: &Server) -> LogPosition {
+        match self.gtid {
+            Some(_) if self.server != server.identity => LogPosition { file: None, server: server.identity.clone(), ..self },
+            _ => self,
         }
     }
 
@@ -140,6 +148,23 @@ mod tests {
         for text in ["", "mysql:", "mysql:server=1", "postgres:lsn=0/1", "mysql:gtid=0-1-2;server=1", "mysql:file=a;server=1"] {
             assert_eq!(text.parse::<LogPosition>(), Err(NotAPosition), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_of_another_server_is_forgotten_where_gtids_lead_on() {
+        let server = |identity: &str| Server {
+            flavour: Flavour::Mariadb,
+            version: (10, 11, 0),
+            identity: identity.into(),
+            log_bin: true,
+            has_gtids: true,
+        };
+        let at = |text: &str, identity| text.parse::<LogPosition>().unwrap().at_server(&server(identity)).to_string();
+        let both = "mariadb:gtid=0-1-178;file=mbin.000001:900;server=1";
+        assert_eq!(at(both, "1"), both);
+        assert_eq!(at(both, "2"), "mariadb:gtid=0-1-178;server=2");
+        let file = "mariadb:file=mbin.000001:900;server=1";
+        assert_eq!(at(file, "2"), file, "which is refused there");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mysql_common::proto::MySerialize;
 
 use super::decode::{DecodeError, RowDecoder};
 use super::event::{self, EventError, FLAG_IGNORABLE, MariadbGtid, MysqlGtid, RawEvent, kind};
-use super::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
+use super::gtid::GtidPosition;
 use super::statement::{self, Effect};
 use super::table_map::{self, TableMap};
 use super::transaction::Transaction;
@@ -329,18 +329,10 @@ impl Assembler {
             return;
         }
         match (gtid, &mut self.position.gtid) {
-            (Some(Gtid::Mysql(gtid)), here) if gtid.number > 0 => {
-                let here = here.get_or_insert_with(|| GtidPosition::Mysql(MysqlGtids::default()));
-                if let GtidPosition::Mysql(set) = here {
-                    set.add(gtid.uuid, &gtid.tag, gtid.number);
-                }
-            }
-            (Some(Gtid::Mariadb { gtid, server }), here) => {
-                let here = here.get_or_insert_with(|| GtidPosition::Mariadb(MariadbGtids::default()));
-                if let GtidPosition::Mariadb(set) = here {
-                    set.set(gtid.domain, server, gtid.sequence);
-                }
-            }
+            (Some(Gtid::Mysql(gtid)), Some(GtidPosition::Mysql(set))) if gtid.number > 0 => set.add(gtid.uuid, &gtid.tag, gtid.number),
+            // An anonymous transaction: from here on no set of GTIDs says where we are, also not one that begins later.
+            (Some(Gtid::Mysql(gtid)), here) if gtid.number == 0 => *here = None,
+            (Some(Gtid::Mariadb { gtid, server }), Some(GtidPosition::Mariadb(set))) => set.set(gtid.domain, server, gtid.sequence),
             _ => {}
         }
     }
@@ -368,8 +360,12 @@ impl Assembler {
         }
         let body = without_stray_checksum(event);
         let (file, offset) = event::rotate(body).map_err(|e| self.unreadable(&e))?;
-        self.file = String::from_utf8_lossy(file).into_owned();
-        self.offset = offset;
+        // A server that is asked by GTID names the file, and its start, before it goes to the place.
+        let goes_back = self.file.as_bytes() == file && offset < self.offset;
+        if !goes_back {
+            self.file = String::from_utf8_lossy(file).into_owned();
+            self.offset = offset;
+        }
         if !raw.is_artificial() {
             self.maps.clear();
         }
@@ -402,9 +398,12 @@ impl Assembler {
         Step::Moved { committed_ms: None }
     }
 
+    /// The position never goes back in a file, though what stands at its start comes again each time that it is asked for by GTID.
     fn settle(&mut self) {
-        if !self.file.is_empty() {
-            self.position.file = Some(FilePosition { file: self.file.clone(), offset: self.offset });
+        match &mut self.position.file {
+            _ if self.file.is_empty() => {}
+            Some(place) if place.file == self.file => place.offset = place.offset.max(self.offset),
+            place => *place = Some(FilePosition { file: self.file.clone(), offset: self.offset }),
         }
     }
 

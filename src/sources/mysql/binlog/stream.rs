@@ -234,10 +234,13 @@ fn stream_error(from: &LogPosition, error: Error) -> SourceError {
         Error::Server(ServerError { code: FATAL_READING_LOG, message, .. }) if message.contains("same server") => {
             SourceError::Transient { message: format!("{DOING}: {message}; another reader has the same `server_id`") }
         }
-        Error::Server(ServerError { code: FATAL_READING_LOG, message, .. }) => SourceError::Stopped {
-            message: format!("the server cannot give its log from `{from}` on: {message}"),
-            help: Some("if it was purged, start with a new state folder, and keep the log longer (binlog_expire_logs_seconds)".into()),
-        },
+        Error::Server(ServerError { code: FATAL_READING_LOG, message, .. }) => {
+            let help = match message.contains("anonymous transaction") {
+                true => "SET GLOBAL gtid_mode = ON_PERMISSIVE; and ON again once a run has caught up",
+                false => "if it was purged, start with a new state folder, and keep the log longer (binlog_expire_logs_seconds)",
+            };
+            SourceError::Stopped { message: format!("the server cannot give its log from `{from}` on: {message}"), help: Some(help.into()) }
+        }
         _ => transient(DOING, error),
     }
 }
