@@ -5,7 +5,7 @@ use tidemill::sources::{self, SourceError};
 
 use super::support::*;
 
-fn with_login(db: &Db, user: &str, password: &str, more: serde_json::Value) -> Box<dyn sources::Source> {
+pub(crate) fn with_login(db: &Db, user: &str, password: &str, more: serde_json::Value) -> Box<dyn sources::Source> {
     let url = db.url();
     let (_, at) = url.rsplit_once('@').unwrap();
     db.source_with(merged(serde_json::json!({"url": format!("mysql://{user}:{password}@{at}")}), more))

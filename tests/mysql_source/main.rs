@@ -2,6 +2,7 @@
 
 mod access;
 mod follow;
+mod locks;
 mod refusals;
 mod second_decoder;
 mod snapshot;

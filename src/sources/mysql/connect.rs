@@ -15,6 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A slow sink holds back reading; the server must not take that for a dead client.
 const NET_WRITE_TIMEOUT_SECONDS: u32 = 24 * 3600;
 const ACCESS_DENIED: u16 = 1045;
+/// The codes by which a server says that the user may not do this.
+pub(super) const ACCESS_ERRORS: [u16; 7] = [1044, ACCESS_DENIED, 1142, 1143, 1227, 1370, 4042];
 
 /// Opens a connection. Text comes in the columns' own charsets (only so a snapshot decodes what the log decodes), times in UTC.
 pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError> {
@@ -129,7 +131,7 @@ pub(super) fn reason(error: &Error) -> String {
 /// What an error of a query means while reading: an access error is the spec's, everything else may go away.
 pub(super) fn query_error(doing: &str, error: Error) -> SourceError {
     match &error {
-        Error::Server(ServerError { code: 1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 4042, message, .. }) => SourceError::Invalid {
+        Error::Server(ServerError { code, message, .. }) if ACCESS_ERRORS.contains(code) => SourceError::Invalid {
             message: format!("{doing}: {message}"),
             table: None,
             help: Some("`tidemill check` prints the grants that are missing".into()),

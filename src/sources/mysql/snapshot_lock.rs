@@ -5,10 +5,10 @@
 //! too busy for that, a read lock is held for a moment, on the tables or on everything.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::{Conn, Row, ServerError};
 
 use super::binlog::gtid::{GtidPosition, MysqlGtids};
-use super::connect::{connect, query_error, transient};
+use super::connect::{ACCESS_ERRORS, connect, query_error, transient};
 use super::options::MysqlOptions;
 use super::position::{FilePosition, LogPosition};
 use super::schema::MysqlTable;
@@ -104,7 +104,9 @@ async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], conne
                 run(control, "UNLOCK TABLES").await?;
                 return taken;
             }
-            Err(error) => last = Some(error),
+            // A lock that somebody else's transaction holds up may be had later; one that is not allowed may not.
+            Err(error) if last.is_none() || !is_denied(&error) => last = Some(error),
+            Err(_) => {}
         }
     }
     let error = last.unwrap_or_else(|| mysql_async::Error::Other("no lock".into()));
@@ -118,6 +120,10 @@ async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], conne
         },
         other => other,
     })
+}
+
+fn is_denied(error: &mysql_async::Error) -> bool {
+    matches!(error, mysql_async::Error::Server(ServerError { code, .. }) if ACCESS_ERRORS.contains(code))
 }
 
 /// Without a lock: right when the log did not move while the snapshots were opened. `None` where it never stood still or the user may
