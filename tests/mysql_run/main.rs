@@ -8,3 +8,4 @@ mod cut_off;
 mod kit;
 mod refused;
 mod restarts;
+mod server_id;

@@ -21,6 +21,7 @@ pub(in crate::sources) mod recorded;
 mod schema;
 mod select;
 mod server;
+mod server_id;
 mod snapshot;
 mod snapshot_lock;
 mod values;

@@ -3,11 +3,13 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+use super::column::ColumnKind;
 use super::connect::{literal, query_error};
 use super::grants;
 use super::options::MysqlOptions;
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server};
+use super::server_id;
 use crate::sources::{Finding, Severity, SourceError};
 
 const DOING: &str = "looking at the server's settings";
@@ -24,7 +26,9 @@ pub(super) async fn findings(
     findings.extend(filters(conn, server, tables).await?);
     findings.extend(cascades(conn, server, tables).await?);
     findings.extend(grants::findings(conn, server).await?);
+    findings.extend(time_zone(conn, tables).await?);
     findings.extend(warnings(conn, server).await?);
+    findings.extend(server_id::findings(conn, server, options).await?);
     Ok(findings)
 }
 
@@ -130,6 +134,26 @@ fn is_action(rule: &str) -> bool {
     matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT")
 }
 
+/// Every connection asks for UTC, so the server's zone is of no consequence, unless something on the way drops that.
+async fn time_zone(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
+    let is_timestamp = |c: &super::schema::MysqlColumn| matches!(c.kind, ColumnKind::Timestamp { .. });
+    if !tables.iter().flat_map(|t| &t.columns).any(is_timestamp) {
+        return Ok(Vec::new());
+    }
+    let zone: String = super::server::one(conn, "SELECT @@session.time_zone", DOING).await?;
+    Ok(not_utc(&zone).into_iter().collect())
+}
+
+fn not_utc(zone: &str) -> Option<Finding> {
+    let finding = || {
+        error(
+            format!("the connection is in the time zone {zone} although UTC was asked for, so a snapshot would read TIMESTAMP wrongly"),
+            Some("connect to the server itself, or let the proxy between pass `SET SESSION time_zone` on"),
+        )
+    };
+    (zone != "+00:00").then(finding)
+}
+
 async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, SourceError> {
     let mut findings = Vec::new();
     let metadata = setting(conn, "binlog_row_metadata").await?;
@@ -163,4 +187,17 @@ async fn setting(conn: &mut Conn, name: &str) -> Result<Option<String>, SourceEr
     let row: Option<(String, String)> =
         conn.query_first(format!("SHOW GLOBAL VARIABLES LIKE {}", literal(name))).await.map_err(|e| query_error(DOING, e))?;
     Ok(row.map(|(_, value)| value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_not_in_utc_is_told() {
+        assert_eq!(not_utc("+00:00"), None);
+        let told = not_utc("SYSTEM").unwrap();
+        let expected = "the connection is in the time zone SYSTEM although UTC was asked for, so a snapshot would read TIMESTAMP wrongly";
+        assert_eq!((told.message.as_str(), told.severity), (expected, Severity::Error));
+    }
 }
