@@ -70,17 +70,9 @@ pub(super) async fn cut_off(attempt: &mut Option<Attempt>) -> CutOff {
     }
 }
 
-/// Ends the sources and commits whatever they sent. False where a thread panicked.
+/// Ends the sources and commits whatever they sent, unless a snapshot is not whole: of that nothing is kept. False where a thread panicked.
 pub(super) async fn finish(attempt: Option<Attempt>) -> bool {
     let Some(attempt) = attempt else { return true };
     attempt.stop.send_replace(true);
-    attempt.join().await
-}
-
-/// Ends everything as it stands; nothing that was not committed is any more. False where a thread panicked.
-pub(super) async fn abandon(attempt: Option<Attempt>) -> bool {
-    let Some(attempt) = attempt else { return true };
-    attempt.stop.send_replace(true);
-    attempt.workers.abandon();
     attempt.join().await
 }

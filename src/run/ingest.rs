@@ -79,7 +79,11 @@ pub(super) fn start(
 impl Ingest {
     async fn run(mut self, store: Store, start: Start, inputs: usize) -> Result<(), RunError> {
         match self.fill(&store, &start, inputs).await? {
-            Err(Gone) => Ok(()),
+            // Nothing of what the workers were fed will ever be committed.
+            Err(Gone) => {
+                self.feeds.iter().for_each(FeedSender::abandon);
+                Ok(())
+            }
             Ok(()) => {
                 let (Ok(()) | Err(Gone)) = self.follow().await;
                 Ok(())

@@ -169,7 +169,7 @@ impl Engine {
                 () = status.wait_until_caught_up(setup.until_caught_up) => break Ok(()),
                 cut_off = attempt::cut_off(&mut attempt) => cut_off,
             };
-            if !attempt::abandon(attempt.take()).await {
+            if !attempt::finish(attempt.take()).await {
                 break Err(panicked());
             }
             say_cut_off(&cut_off, wait, &status);

@@ -43,9 +43,16 @@ const BUSY: Duration = Duration::from_millis(1);
 pub(super) struct FeedSender {
     feed: SyncSender<Feed>,
     thread: Thread,
+    abandoned: Arc<AtomicBool>,
 }
 
 impl FeedSender {
+    /// Lets the worker drop what it has and end, instead of finishing what it was fed.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+
     /// Waits while the worker has enough to do. False once it is gone.
     pub(super) fn send(&self, message: Feed) -> bool {
         let sent = match self.feed.try_send(message) {
@@ -65,16 +72,9 @@ pub(super) struct Workers {
     guards: WorkerGuards<()>,
     feeds: Vec<FeedSender>,
     to_commit: SyncSender<ToCommit>,
-    abandoned: Arc<AtomicBool>,
 }
 
 impl Workers {
-    /// Lets the workers drop what they have and end, instead of finishing what they were fed.
-    pub(super) fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Release);
-        self.feeds.iter().for_each(|f| f.thread.unpark());
-    }
-
     pub(super) fn feeds(&self) -> Vec<FeedSender> {
         self.feeds.clone()
     }
@@ -85,7 +85,7 @@ impl Workers {
 
     /// Waits for the workers to end, which they do once every feed is gone. False where one panicked.
     pub(super) fn join(self) -> bool {
-        let Workers { guards, feeds, to_commit, .. } = self;
+        let Workers { guards, feeds, to_commit } = self;
         feeds.iter().for_each(|f| f.thread.unpark());
         let threads: Vec<Thread> = feeds.iter().map(|f| f.thread.clone()).collect();
         drop((feeds, to_commit));
@@ -112,8 +112,8 @@ pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize, fatal: Fatal) ->
     });
     let guards = guards.map_err(|error| RunError::Bug(format!("the workers did not start: {error}")))?;
     let threads = guards.guards().iter().map(|g| g.thread().clone());
-    let feeds = senders.into_iter().zip(threads).map(|(feed, thread)| FeedSender { feed, thread }).collect();
-    Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit, abandoned }))
+    let feeds = senders.into_iter().zip(threads).map(|(feed, thread)| FeedSender { feed, thread, abandoned: abandoned.clone() }).collect();
+    Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit }))
 }
 
 /// Tells the run when its worker panics, so that nobody waits for it.

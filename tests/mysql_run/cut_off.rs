@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::kit::{at_the_server, spec, stored};
+use super::kit::{at_the_server, catch_up, spec, stored};
 use super::support::{MysqlDatabase, OwnServer, Program, Running};
 
 /// Rows that are too large to wait in the buffers of a connection: one that dies takes some of them along.
@@ -134,6 +134,22 @@ async fn the_snapshots_of_all_sources_start_over_together() {
         got.stdout.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["n"].as_i64().unwrap()).collect();
     let expected = at_the_server(&items, "SELECT v, COUNT(*) FROM t WHERE v IN (1, 4) GROUP BY v").await;
     assert_eq!(counts, expected.into_values().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_snapshot_keeps_nothing_of_it() {
+    let shop = MysqlDatabase::create("MARIADB").await;
+    fill(&shop, "t").await;
+    let program = Program::new();
+    program.write("shop.yaml", &slow_spec(&shop));
+    let running = program.start(&["run", "shop.yaml", "--json"]);
+    wait_for_rows(&running, "shop.t");
+    running.signal("TERM");
+    assert_eq!(running.finish().code, Some(0));
+    assert_eq!(program.run(&["get", "v", "--state", "shop.state"]).code, Some(3), "no such view yet");
+    shop.execute(&["DELETE FROM t WHERE id % 2 = 0"]).await;
+    catch_up(&program);
+    assert!(stored(&program) == at_the_server(&shop, "SELECT id, v FROM t").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
