@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fjall::{Database, OwnedWriteBatch};
+use fjall::{Database, Keyspace, OwnedWriteBatch};
 
 use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
 use super::error::{At, StoreError};
@@ -73,7 +73,7 @@ impl Store {
         let dir = self.dir();
         let opened = Spaces::open(&self.0.db, &next, dir)?;
         *self.0.spaces.write().expect("nothing panics while it holds this") = opened;
-        drop_orphans(&self.0.db, &next, dir)?;
+        drop_orphans(&self.0.db, &self.0.meta, &next, dir)?;
         Ok(Definition { inputs, views, dropped })
     }
 
@@ -155,19 +155,31 @@ impl Catalog {
 }
 
 /// Drops every key space that the catalog does not name.
-pub(super) fn drop_orphans(db: &Database, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
+pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
     let inputs = catalog.inputs.iter().map(|i| rows_name(i.id));
     let views = catalog.views.iter().flat_map(|v| [rows_name(v.id), log_name(v.id)]);
     let named: Vec<String> = inputs.chain(views).collect();
+    let mut dropped = false;
     for name in db.list_keyspace_names() {
         let ours = name.starts_with("rows-") || name.starts_with("log-");
         if ours && !named.iter().any(|n| **n == *name) {
             let space = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).at(dir)?;
             db.delete_keyspace(space).at(dir)?;
+            dropped = true;
         }
+    }
+    if dropped {
+        // Without a later write of ours, keyspaces that are made in the next opening were gone in the one after. As it seems the storage
+        // engine (fjall 3.1.13) notes keyspaces under sequence numbers that it does not count when it opens a folder, so the note of a
+        // new keyspace was older than that of the one dropped here.
+        meta.insert(DROPPED, b"").at(dir)?;
+        db.persist(fjall::PersistMode::SyncAll).at(dir)?;
     }
     Ok(())
 }
+
+/// Only there to be written after keyspaces were dropped.
+const DROPPED: &str = "dropped";
 
 fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), StoreError> {
     let mut seen = std::collections::HashSet::new();

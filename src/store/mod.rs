@@ -193,7 +193,7 @@ impl Store {
         let catalog = read_json::<Catalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
         let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
         let spaces = Spaces::open(&db, &catalog, dir)?;
-        define::drop_orphans(&db, &catalog, dir)?;
+        define::drop_orphans(&db, &meta, &catalog, dir)?;
         let committed = watch::Sender::new(checkpoint.as_ref().map_or(Tick(0), |c| c.tick));
         let writer = Mutex::new(Writer { catalog, unready: false, checkpoint, failed: false, load_given_up: false });
         Ok(Store(Arc::new(Inner {

@@ -37,3 +37,22 @@ async fn alter_table_ends_a_run_and_loses_nothing_on_mariadb() {
 async fn alter_table_ends_a_run_and_loses_nothing_on_mysql() {
     alter_table_ends_a_run_and_loses_nothing("MYSQL").await;
 }
+
+/// What is dropped from the state folder takes nothing along that is made later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_comes_back_into_the_spec_has_its_rows() {
+    let shop = MysqlDatabase::create("MARIADB").await;
+    shop.execute(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 1), (2, 2)"]).await;
+    let program = Program::new();
+    let without = spec(&shop, "heartbeat_ms: 200");
+    let with = format!("{without}  w:\n    from: shop.t\n");
+    for text in [&with, &without, &with] {
+        program.write("shop.yaml", text);
+        catch_up(&program);
+    }
+    for _ in 0..2 {
+        let got = program.run(&["get", "w", "--state", "shop.state"]);
+        assert_eq!(got.stdout.lines().count(), 2, "{got:?}");
+        assert_eq!(stored(&program), [(1, 1), (2, 2)].into());
+    }
+}
