@@ -105,11 +105,16 @@ fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
 fn amend(status: Arc<Status>) -> local::Amend {
     Arc::new(move |shown| {
         for source in status.sources() {
-            if let Some(place) = shown.sources.iter_mut().find(|s| s.name == source.name) {
-                place.waiting = source.waiting;
-                place.lag_ms = source.lag_ms;
-                place.lag = Some(format!("{} transactions", status.behind()));
-            }
+            let known = shown.sources.iter().position(|s| s.name == source.name);
+            let known = known.unwrap_or_else(|| {
+                // Nothing of it is stored yet.
+                shown.sources.push(local::SourceStatus { name: source.name, ..local::SourceStatus::default() });
+                shown.sources.len() - 1
+            });
+            let place = &mut shown.sources[known];
+            place.waiting = source.waiting;
+            place.lag_ms = source.lag_ms;
+            place.lag = Some(format!("{} transactions", status.behind()));
         }
         for sink in status.sinks() {
             if let Some(place) = shown.sinks.iter_mut().find(|s| s.name == sink.name) {

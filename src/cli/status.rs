@@ -33,7 +33,8 @@ impl Status {
             let lag = source.lag_ms.map_or(String::new(), |ms| format!(", lag {ms} ms"));
             let behind = source.lag.as_ref().map_or(String::new(), |lag| format!(", {lag}"));
             let rejected = if source.rejected > 0 { format!(", {}", left_out(source.rejected)) } else { String::new() };
-            println!("source {}: position {}{lag}{behind}{rejected}", source.name, source.position);
+            let position = if source.position.is_empty() { "no position yet".into() } else { format!("position {}", source.position) };
+            println!("source {}: {position}{lag}{behind}{rejected}", source.name);
             if let Some(waiting) = &source.waiting {
                 println!("  waiting: {waiting}");
             }

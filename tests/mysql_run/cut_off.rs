@@ -8,7 +8,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 
 use super::kit::{at_the_server, catch_up, spec, stored};
-use super::support::{MysqlDatabase, OwnServer, Program, Running};
+use super::support::{MysqlDatabase, OwnServer, Program, Running, eventually};
 
 /// Rows that are too large to wait in the buffers of a connection: one that dies takes some of them along.
 async fn fill(database: &MysqlDatabase, table: &str) {
@@ -117,6 +117,11 @@ async fn the_snapshots_of_all_sources_start_over_together() {
     let killer = Killer::of(&items);
     running.wait_for_stderr("the first cut-off", |line| line.contains("snapshot cut off"));
     orders.execute(&["UPDATE o SET v = 4 WHERE id = 2", "DELETE FROM o WHERE id = 3"]).await;
+    let told = "source items: no position yet, 0 transactions\n  waiting: snapshot of `items` was cut off: reading the snapshot: the connection was closed; \
+                starts over in ";
+    eventually("the status to say what is waited for", Duration::from_secs(60), || {
+        program.run(&["status", "--state", "shop.state"]).stdout.contains(told).then_some(())
+    });
     running.wait_for_stdout("what is waited for", |line| line.contains("starts over in 2.0 s"));
     drop(killer);
     let stopping = std::time::Instant::now();

@@ -95,6 +95,7 @@ pub struct Status {
 pub struct SourceStatus {
     pub name: String,
     pub tick: Tick,
+    /// Empty before the first snapshot is whole.
     pub position: String,
     /// When the source committed it, in ms since 1970.
     pub committed_ms: Option<u64>,
