@@ -36,8 +36,10 @@ pub(super) struct ViewSpace {
     pub(super) log: Keyspace,
 }
 
+/// One background thread: of several, the first only passes compactions on (fjall 3.1.13, `worker_pool.rs`), in a loop that takes a core
+/// while the second is compacting.
 pub(super) fn open_database(path: &Path, dir: &Path) -> Result<Database, StoreError> {
-    Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(2).open().at(dir)
+    Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(1).open().at(dir)
 }
 
 pub(super) fn meta(db: &Database, name: &str, dir: &Path) -> Result<Keyspace, StoreError> {
