@@ -77,7 +77,8 @@ struct Entry {
     offset: u32,
 }
 
-fn prefix_of(key: &[u8]) -> u64 {
+/// The first bytes of a key as a number of the same order.
+pub(super) fn prefix_of(key: &[u8]) -> u64 {
     let mut first = [0u8; 8];
     let n = key.len().min(8);
     first[..n].copy_from_slice(&key[..n]);

@@ -17,22 +17,57 @@ pub(super) type RowSpine = Spine<RowBatch>;
 
 /// Byte strings end to end.
 pub(super) struct ByteList {
-    /// Where each string ends in `bytes`, after a leading 0.
-    offsets: OffsetList,
+    ends: Ends,
     bytes: Vec<u8>,
+}
+
+/// Where each string ends. Looked up for every step of every search.
+#[derive(Default)]
+struct Ends {
+    /// As far as four bytes take them.
+    narrow: Vec<u32>,
+    wide: Vec<u64>,
+}
+
+impl Ends {
+    #[inline]
+    fn push(&mut self, end: usize) {
+        match u32::try_from(end) {
+            Ok(end) if self.wide.is_empty() => self.narrow.push(end),
+            _ => self.wide.push(end as u64),
+        }
+    }
+
+    /// Where the string of this index begins and ends.
+    #[inline]
+    fn range(&self, index: usize) -> std::ops::Range<usize> {
+        let start = if index == 0 { 0 } else { self.of(index - 1) };
+        start..self.of(index)
+    }
+
+    #[inline]
+    fn of(&self, index: usize) -> usize {
+        match self.narrow.get(index) {
+            Some(end) => *end as usize,
+            None => self.wide[index - self.narrow.len()] as usize,
+        }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.narrow.len() + self.wide.len()
+    }
 }
 
 impl ByteList {
     pub(super) fn with_bytes(strings: usize, bytes: usize) -> ByteList {
-        let mut offsets = OffsetList::with_capacity(strings + 1);
-        offsets.push(0);
-        ByteList { offsets, bytes: Vec::with_capacity(bytes) }
+        ByteList { ends: Ends { narrow: Vec::with_capacity(strings), wide: Vec::new() }, bytes: Vec::with_capacity(bytes) }
     }
 
     #[inline]
     pub(super) fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);
-        self.offsets.push(self.bytes.len());
+        self.ends.push(self.bytes.len());
     }
 
     /// Gives back what was reserved and not used, where it is worth a copy.
@@ -40,11 +75,11 @@ impl ByteList {
         if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 + 64 {
             self.bytes.shrink_to_fit();
         }
-        self.offsets.smol.shrink_to_fit();
+        self.ends.narrow.shrink_to_fit();
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + offsets_bytes(&self.offsets)
+        self.bytes.capacity() + self.ends.narrow.capacity() * 4 + self.ends.wide.capacity() * 8
     }
 }
 
@@ -86,11 +121,11 @@ impl BatchContainer for ByteList {
 
     #[inline]
     fn index(&self, index: usize) -> &[u8] {
-        &self.bytes[self.offsets.index(index)..self.offsets.index(index + 1)]
+        &self.bytes[self.ends.range(index)]
     }
 
     #[inline]
     fn len(&self) -> usize {
-        self.offsets.len() - 1
+        self.ends.len()
     }
 }

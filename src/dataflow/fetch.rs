@@ -12,6 +12,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::batcher::prefix_of;
 use super::climb::release;
 use super::render::RowTrace;
 use super::{Moment, hash};
@@ -57,6 +58,13 @@ impl Relations {
         let key = key::of_relation(&self.layout, row, &self.columns[child])?;
         Some(Request { key, owner, slot, parent })
     }
+}
+
+/// By their first bytes, which lie together, and only where these are equal by the keys themselves.
+fn in_key_order(requests: &[Request]) -> impl Iterator<Item = &Request> {
+    let mut order: Vec<(u64, &Request)> = requests.iter().map(|request| (prefix_of(&request.key), request)).collect();
+    order.sort_unstable_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.key.cmp(&other.key)));
+    order.into_iter().map(|(_, request)| request)
 }
 
 struct Waiting {
@@ -108,12 +116,11 @@ pub(super) fn fetch<'s>(
                 if frontiers[1].less_equal(&moment) {
                     break;
                 }
-                let Some((_, Waiting { capabilities, mut requests })) = waiting.pop_first() else { break };
-                requests.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                let Some((_, Waiting { capabilities, requests })) = waiting.pop_first() else { break };
                 let (mut cursor, storage) = reader.cursor();
                 let mut piece_session = pieces_handle.session(&capabilities[0]);
                 let mut ask_sessions: Vec<_> = ask_handles.iter_mut().zip(&capabilities[1..]).map(|(h, c)| h.session(c)).collect();
-                for request in &requests {
+                for request in in_key_order(&requests) {
                     // Several requests may have one key: the cursor then stands on it already.
                     cursor.seek_key(&storage, &request.key);
                     if cursor.get_key(&storage) != Some(&*request.key) {
