@@ -12,7 +12,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{EmitTo, Expr, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregate, LoweredAggregateBuilder};
-use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, Literal};
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
 use datafusion::sql::sqlparser::ast::{
     Expr as Syntax, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Spanned,
@@ -38,6 +38,15 @@ pub struct AggregateFunction {
     narrow: Inputs,
     columns: Vec<usize>,
     output: Column,
+}
+
+/// A call of one column, or of none: then it is about rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Simple<'a> {
+    /// The function's name, in small letters.
+    pub name: &'a str,
+    pub argument: Option<usize>,
+    pub distinct: bool,
 }
 
 /// What is computed of each row before it is aggregated.
@@ -82,6 +91,44 @@ impl AggregateFunction {
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
         AggregateFunction { input: input.clone(), whole, narrow, columns, ..self }
+    }
+
+    /// What the call is where it is no more than a function of one column, or of rows.
+    pub fn simple(&self) -> Option<Simple<'_>> {
+        let [argument] = self.whole.arguments.as_slice() else { return None };
+        if self.whole.filter.is_some() || !self.whole.order_by.is_empty() {
+            return None;
+        }
+        let (name, distinct) = (self.function.fun().name(), self.function.is_distinct());
+        if let Some(literal) = argument.downcast_ref::<Literal>() {
+            return (!literal.value().is_null()).then_some(Simple { name, argument: None, distinct });
+        }
+        let ty = |column: &PhysicalColumn| self.input.columns()[column.index()].ty.arrow();
+        let column = match argument.downcast_ref::<CastExpr>() {
+            // A wider integer, or an average's double, is the same number.
+            Some(cast) => cast.expr().downcast_ref::<PhysicalColumn>().filter(|column| {
+                let wider = matches!((cast.cast_type(), name), (DataType::Int64 | DataType::UInt64, "sum") | (DataType::Float64, "avg"));
+                let kept = ty(column).is_signed_integer() == cast.cast_type().is_signed_integer() || *cast.cast_type() == DataType::Float64;
+                ty(column).is_integer() && wider && kept
+            })?,
+            None => argument.downcast_ref::<PhysicalColumn>()?,
+        };
+        Some(Simple { name, argument: Some(column.index()), distinct })
+    }
+
+    /// Compiles an aggregate of a query's plan. `names` is what its columns are named by; `input` has the same columns by place.
+    pub fn of_plan(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<AggregateFunction, SqlError> {
+        let arrow = input.arrow();
+        let described = |error: DataFusionError| SqlError::of_definition(&error);
+        let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+        let lowered = LoweredAggregateBuilder::new(expr, names, &arrow, &props, &context).build().map_err(described)?;
+        let text = expr.to_string();
+        let function = Arc::clone(&lowered.aggregate);
+        let output = output_of(&text, &function, input)?;
+        let whole = Inputs::of(lowered, &arrow).map_err(described)?;
+        let columns = columns_of(whole.exprs());
+        let narrow = whole.narrowed(&columns);
+        Ok(AggregateFunction { text, input: input.clone(), function, whole, narrow, columns, output })
     }
 
     pub fn text(&self) -> &str {

@@ -26,20 +26,20 @@ pub struct EvaluationError {
 }
 
 impl SqlError {
-    pub(super) fn new(message: impl Into<String>) -> SqlError {
+    pub(crate) fn new(message: impl Into<String>) -> SqlError {
         SqlError { message: message.into(), span: None, help: None }
     }
 
-    pub(super) fn at(self, span: Option<Range<usize>>) -> SqlError {
+    pub(crate) fn at(self, span: Option<Range<usize>>) -> SqlError {
         SqlError { span, ..self }
     }
 
-    pub(super) fn help(self, help: impl Into<String>) -> SqlError {
+    pub(crate) fn help(self, help: impl Into<String>) -> SqlError {
         SqlError { help: Some(help.into()), ..self }
     }
 
     /// What DataFusion says of a definition, in one line. Definitions hold no row values.
-    pub(super) fn of_definition(error: &DataFusionError) -> SqlError {
+    pub(crate) fn of_definition(error: &DataFusionError) -> SqlError {
         let message = match error.find_root() {
             DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) | DataFusionError::Execution(message) => {
                 message.clone()
@@ -50,6 +50,7 @@ impl SqlError {
             }
             other => other.strip_backtrace(),
         };
+        let message = message.strip_prefix("Schema error: ").unwrap_or(&message);
         SqlError::new(message.lines().next().unwrap_or_default().trim())
     }
 }

@@ -60,6 +60,23 @@ impl Expression {
         Ok(expression)
     }
 
+    /// Compiles an expression of a query's plan. `names` is what its columns are named by; `input` has the same columns by place.
+    pub fn of_plan(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<Expression, SqlError> {
+        let described = |error: DataFusionError| SqlError::of_definition(&error);
+        let physical = state().create_physical_expr(expr.clone(), names).map_err(described)?;
+        let physical = checked(physical, &input.arrow()).map_err(described)?;
+        let text = expr.to_string();
+        let output = output_of(&text, physical.as_ref(), input)?;
+        let columns = columns_of([&physical]);
+        let narrow = narrowed(Arc::clone(&physical), &columns);
+        Ok(Expression { text, input: input.clone(), physical, narrow, columns, output })
+    }
+
+    /// The column that this is and nothing more.
+    pub fn as_column(&self) -> Option<usize> {
+        self.physical.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

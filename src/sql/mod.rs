@@ -4,7 +4,7 @@
 //! points into the text. An [`AggregateFunction`] does the same for `count()`, `sum(price)` and the like over groups of rows.
 //!
 //! What always holds: a value depends on nothing but the row (no clock, no chance, no other row), so an expression gives the same
-//! answer when the row is taken away as when it was added. Column names are taken exactly as written, with or without quotes (`"a b"`
+//! answer when the row is taken away as when it was added. A whole query becomes DataFusion's optimized plan ([`plan_query`]). Column names are taken exactly as written, with or without quotes (`"a b"`
 //! or `` `a b` ``); a number with a point is a decimal, not a double; integers that overflow are an error and never wrap.
 
 mod aggregate;
@@ -12,8 +12,10 @@ mod checked;
 mod error;
 mod expression;
 mod names;
+mod query;
 mod session;
 
-pub use aggregate::AggregateFunction;
+pub use aggregate::{AggregateFunction, Simple};
 pub use error::{EvaluationError, SqlError};
 pub use expression::Expression;
+pub use query::{Relation, has_subquery, name_of, plan_query, relations_of};

@@ -55,7 +55,7 @@ pub(super) fn culprit(text: &str, expr: &Expr, input: &Schema) -> Option<Range<u
     }
 }
 
-fn syntax_error(text: &str, error: &DataFusionError) -> SqlError {
+pub(super) fn syntax_error(text: &str, error: &DataFusionError) -> SqlError {
     let described = SqlError::of_definition(error);
     let DataFusionError::SQL(parser, _) = error.find_root() else { return described };
     if let ParserError::RecursionLimitExceeded = parser.as_ref() {

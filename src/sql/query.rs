@@ -1,0 +1,172 @@
+//! Whole queries: from text to DataFusion's optimized logical plan.
+//!
+//! In: the text and the relations it may name. Out: the plan, in which every name is resolved and every type known, or a [`SqlError`] that
+//! points into the text. What depends on more than the rows (`now()`, `random()`) is refused.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::config::Dialect;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
+
+use super::SqlError;
+use super::error::{bytes_of, nearest};
+use super::names::syntax_error;
+use super::session::state;
+use crate::value::Schema;
+
+/// Something that a query can read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Relation {
+    /// The source's name for a table, `None` for a view.
+    pub source: Option<String>,
+    pub name: String,
+    pub schema: Schema,
+}
+
+/// The relations that a query names, each once, in the order of the text: source (`None` for a bare name) and name.
+pub fn relations_of(text: &str) -> Result<Vec<(Option<String>, String)>, SqlError> {
+    let statement = parse(text)?;
+    let named = state().resolve_table_references(&statement).map_err(|error| SqlError::of_definition(&error))?;
+    let mut relations = Vec::new();
+    for reference in named {
+        let relation = name_of(&reference);
+        if !relations.contains(&relation) {
+            relations.push(relation);
+        }
+    }
+    Ok(relations)
+}
+
+/// The source and the name that a reference means.
+pub fn name_of(reference: &TableReference) -> (Option<String>, String) {
+    (reference.schema().map(str::to_string), reference.table().to_string())
+}
+
+/// The optimized plan of a query over these relations.
+pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, SqlError> {
+    let statement = parse(text)?;
+    refuse_what_changes_by_itself(text, &statement)?;
+    let session = session(relations);
+    let described = |error: DataFusionError| planned_wrong(text, &error);
+    // Nothing is waited for: all tables are in memory, and empty.
+    let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
+    session.optimize(&plan).map_err(described)
+}
+
+fn parse(text: &str) -> Result<Statement, SqlError> {
+    let statement = state().sql_to_statement(text, &Dialect::Generic).map_err(|error| syntax_error(text, &error))?;
+    match &statement {
+        Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(statement),
+        _ => Err(SqlError::new("a view is a query")
+            .at(Some(0..text.len()))
+            .help("write SELECT ...; where its rows go is said under `sinks:`")),
+    }
+}
+
+fn session(relations: &[Relation]) -> SessionState {
+    let mut schemas: BTreeMap<&str, Arc<MemorySchemaProvider>> = BTreeMap::new();
+    for relation in relations {
+        let schema = schemas.entry(relation.source.as_deref().unwrap_or(VIEWS)).or_default();
+        let table = Arc::new(EmptyTable::new(Arc::new(relation.schema.arrow())));
+        schema.register_table(relation.name.clone(), table).expect("a name is registered once");
+    }
+    schemas.entry(VIEWS).or_default();
+    let catalog = MemoryCatalogProvider::new();
+    for (name, schema) in schemas {
+        catalog.register_schema(name, schema).expect("a catalog in memory takes schemas");
+    }
+    let mut config = state().config().clone().with_create_default_catalog_and_schema(false).with_default_catalog_and_schema(CATALOG, VIEWS);
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    // A scalar subquery becomes a join, which can be maintained.
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let catalogs = MemoryCatalogProviderList::new();
+    datafusion::catalog::CatalogProviderList::register_catalog(&catalogs, CATALOG.to_string(), Arc::new(catalog));
+    SessionStateBuilder::new().with_config(config).with_default_features().with_catalog_list(Arc::new(catalogs)).build()
+}
+
+const CATALOG: &str = "tidemill";
+/// Where bare names are looked up.
+const VIEWS: &str = "public";
+
+fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| {
+        let place = |at: datafusion::common::Location| datafusion::sql::sqlparser::tokenizer::Location { line: at.line, column: at.column };
+        bytes_of(text, datafusion::sql::sqlparser::tokenizer::Span { start: place(span.start), end: place(span.end) })
+    });
+    let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
+    let described = SqlError::of_definition(error);
+    SqlError { span: span.or(Some(0..text.len())), help: help.or(described.help), message: described.message }
+}
+
+fn refuse_what_changes_by_itself(text: &str, statement: &Statement) -> Result<(), SqlError> {
+    struct Calls<'a>(&'a str);
+    impl Visitor for Calls<'_> {
+        type Break = SqlError;
+        fn pre_visit_expr(&mut self, expr: &datafusion::sql::sqlparser::ast::Expr) -> ControlFlow<SqlError> {
+            match expr {
+                datafusion::sql::sqlparser::ast::Expr::Function(function) => changes_by_itself(self.0, function),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    let Statement::Statement(inner) = statement else { return Ok(()) };
+    match inner.visit(&mut Calls(text)) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn changes_by_itself(text: &str, function: &Function) -> ControlFlow<SqlError> {
+    use datafusion::sql::sqlparser::ast::Spanned;
+    let name = function.name.to_string().to_lowercase();
+    let error = |message: String| SqlError::new(message).at(bytes_of(text, function.name.span()));
+    let known = |name: &str| {
+        state().scalar_functions().contains_key(name)
+            || state().aggregate_functions().contains_key(name)
+            || state().window_functions().contains_key(name)
+    };
+    let Some(found) = state().scalar_functions().get(&name) else {
+        if known(&name) {
+            return ControlFlow::Continue(());
+        }
+        let names = state().scalar_functions().keys().chain(state().aggregate_functions().keys()).chain(state().window_functions().keys());
+        let error = error(format!("there is no function `{name}`"));
+        return ControlFlow::Break(match nearest(&name, names.map(String::as_str)) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error,
+        });
+    };
+    match found.signature().volatility {
+        Volatility::Immutable => ControlFlow::Continue(()),
+        Volatility::Stable => ControlFlow::Break(
+            error(format!("`{name}` depends on when it is called"))
+                .help("a view's rows depend on their sources only: compare with a fixed time, or filter when reading the view"),
+        ),
+        Volatility::Volatile => ControlFlow::Break(
+            error(format!("`{name}` gives another value at every call"))
+                .help("a view's rows depend on their sources only: use a column of the row"),
+        ),
+    }
+}
+
+/// Whether the expression has a subquery that the optimizer did not make a join of.
+pub fn has_subquery(expr: &Expr) -> bool {
+    let mut found = false;
+    let visited = expr.apply(|part| {
+        found |= matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(_, _));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    visited.expect("nothing here fails");
+    found
+}
