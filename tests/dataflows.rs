@@ -36,3 +36,32 @@ fn the_recorded_shop_fills_the_order_view() {
 fn four_workers_give_the_same_bytes() {
     assert_eq!(run_example("shop_fixture", "1").1, run_example("shop_fixture", "4").1);
 }
+
+#[test]
+fn the_recorded_shop_adds_up_to_its_revenue() {
+    let program = Program::new();
+    let spec = format!("{}/dataflows/shop_revenue.yaml", env!("CARGO_MANIFEST_DIR"));
+    let run = program.run(&["run", &spec, "--state", "state", "--until-caught-up", "--workers", "2"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let rows = |view: &str| -> Vec<serde_json::Value> {
+        let got = program.run(&["get", view, "--state", "state"]);
+        got.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let cents = |row: &serde_json::Value, column: &str| (row[column].as_f64().unwrap() * 100.0).round() as i64;
+    let mut of_state = std::collections::BTreeMap::new();
+    for row in rows("revenue") {
+        let (revenue, best): &mut (i64, i64) = of_state.entry(row["state"].to_string()).or_default();
+        *revenue += cents(&row, "revenue");
+        *best = cents(&row, "revenue").max(*best);
+    }
+    let by_state = rows("revenue_by_state");
+    assert!(by_state.len() > 5, "{} states", by_state.len());
+    let told = by_state.iter().map(|row| (row["state"].to_string(), (cents(row, "revenue"), cents(row, "best"))));
+    assert_eq!(told.collect::<std::collections::BTreeMap<_, _>>(), of_state);
+    // The same items, as the order documents have them.
+    let items: i64 = rows("revenue").iter().map(|row| row["items"].as_i64().unwrap()).sum();
+    let documents = run_example("shop_fixture", "1").1;
+    let documents = documents.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let known = documents.filter(|d| d["customer_info"].is_object());
+    assert_eq!(items, known.map(|d| d["order_items"].as_array().unwrap().len() as i64).sum::<i64>());
+}

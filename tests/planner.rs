@@ -7,7 +7,7 @@ mod shop_tables;
 use std::path::{Path, PathBuf};
 
 use shop_tables::{KINDS, shop};
-use tidemill::plan::Plan;
+use tidemill::plan::{Body, Plan};
 use tidemill::spec::Draft;
 
 fn plan(path: &Path) -> Plan {
@@ -72,7 +72,8 @@ fn documents_have_the_fields_of_their_lookups_behind_their_own() {
         "last_seen int64?",
     ];
     assert_eq!(orders, expected);
-    let item = &plan.views[0].lookups[1];
+    let Body::Document(document) = &plan.views[0].body else { panic!("a view of documents") };
+    let item = &document.lookups[1];
     assert_eq!(columns(&item.element)[2].chars().rev().take(1).collect::<String>(), "?", "`missing: null` is a NULL that is shown");
     assert!(columns(&item.children[0].element)[9].ends_with("?-"), "`missing: absent` is left out");
     let order = &columns(&plan.views[1].schema)[8];

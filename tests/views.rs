@@ -13,8 +13,9 @@ use std::process::Command;
 
 use futures::{FutureExt, StreamExt};
 use support::case::{Case, check_folder, scratch};
-use support::engine::Way;
-use support::generate::generate;
+use support::engine::{Way, prepare};
+use support::generate::{generate, generate_queries};
+use support::query_case;
 use support::random::Random;
 
 /// How many cases run at a time: they mostly wait for each other's threads.
@@ -42,6 +43,66 @@ async fn random_views_are_right_after_every_random_transaction() {
         None => 0..number("TIDEMILL_VIEW_CASES").unwrap_or(200),
     };
     all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(seed)))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_queries_are_right_after_every_random_transaction() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("TIDEMILL_QUERY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEMILL_QUERY_CASES").unwrap_or(100),
+    };
+    let run = |seed: u64| async move {
+        let generated = generate_queries(seed);
+        let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
+        query_case::check(&generated, &mut Random::new(seed ^ 0x5eed)).await.map_err(|wrong| format!("{wrong}\n{}", text()))
+    };
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), run(seed)))).await;
+}
+
+/// The rows of a query over `t (id, v)` after its changes, and how many errors there are.
+async fn rows_after(sql: &str, rows: &str, changes: &str) -> (Vec<String>, u64) {
+    let folder = scratch();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let spec = serde_json::json!({
+        "sources": {"s": {"kind": "file", "options": {"changes": "changes.jsonl", "tables": {
+            "t": {"jsonl": "t.jsonl", "key": ["id"], "columns": {"id": "int64", "v": "int64"}}}}}},
+        "views": {"q": {"sql": sql}},
+    });
+    write("spec.yaml", &spec.to_string());
+    write("t.jsonl", rows);
+    write("changes.jsonl", changes);
+    let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
+    let mut observed = prepared.run(&folder.path().join("state"), Way { workers: 2, scatter: None }).await;
+    let observed = observed.remove(0);
+    (observed.rows, observed.errors)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
+    let rows = "{\"id\": 1, \"v\": 0}\n{\"id\": 2, \"v\": 4}\n";
+    let update = |before: i64, after: i64| {
+        format!(
+            "{{\"table\": \"t\", \"op\": \"update\", \"before\": {{\"id\": 1, \"v\": {before}}}, \"after\": {{\"id\": 1, \"v\": {after}}}}}\n"
+        )
+    };
+    let quotient = "SELECT id, 8 / v AS q FROM s.t";
+    assert_eq!(rows_after(quotient, rows, "").await, (vec![r#"{"id":2,"q":2}"#.into()], 1));
+    assert_eq!(rows_after(quotient, rows, &update(0, 2)).await, (vec![r#"{"id":1,"q":4}"#.into(), r#"{"id":2,"q":2}"#.into()], 0));
+    let most = i64::MAX;
+    let sum = "SELECT sum(v) AS total, count(*) AS n FROM s.t";
+    assert_eq!(rows_after(sum, rows, &update(0, most)).await, (vec![], 1));
+    let corrected = update(0, most) + &update(most, 5);
+    assert_eq!(rows_after(sum, rows, &corrected).await, (vec![r#"{"total":9,"n":2}"#.into()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_rows_of_a_query_without_a_key_are_rows_of_their_own() {
+    let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 4}\n{\"id\": 3, \"v\": null}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
+    let (four, null) = (r#"{"v":4}"#.to_string(), r#"{"v":null}"#.to_string());
+    assert_eq!(rows_after("SELECT v FROM s.t", rows, "").await.0, [null.clone(), four.clone(), four.clone()]);
+    assert_eq!(rows_after("SELECT v FROM s.t", rows, gone).await.0, [null, four]);
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn summary(discovered: &Discovered, plan: Option<&Plan>, sinks: &[(String, Strin
         }
     }
     for view in plan.iter().flat_map(|plan| &plan.views) {
-        let key: Vec<&str> = view.key.iter().map(|&k| view.root.schema.columns()[k].name.as_str()).collect();
+        let key: Vec<&str> = view.key.iter().map(|&k| view.schema.columns()[k].name.as_str()).collect();
         let fields: Vec<&str> = view.schema.columns().iter().map(|c| c.name.as_str()).collect();
         let _ = writeln!(out, "view {} (key {}): {}", view.name, key.join(", "), fields.join(", "));
     }

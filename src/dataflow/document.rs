@@ -10,8 +10,8 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use super::Outcome;
 use super::fetch::Piece;
 use super::touch::{Root, RootRow};
-use crate::plan::{AggregateFunction, Embed, Lookup, Missing, OnMany, OrderBy, View};
-use crate::value::{Datum, Layout, Row, RowBuilder, arrow, key};
+use crate::plan::{AggregateFunction, Document, Embed, Lookup, Missing, OnMany, OrderBy};
+use crate::value::{Datum, Layout, Row, RowBuilder, Schema, arrow, key};
 
 /// The documents of one view.
 pub(super) struct Assembler {
@@ -59,18 +59,18 @@ enum Results {
 type Built<T> = Result<T, String>;
 
 impl Assembler {
-    pub(super) fn new(view: &View) -> Assembler {
+    pub(super) fn new(document: &Document, schema: &Schema) -> Assembler {
         let mut nodes = vec![Node {
             path: String::new(),
-            rows: Layout::new(&view.root.schema),
-            visible: view.root.visible,
-            element: Layout::new(&view.schema),
+            rows: Layout::new(&document.root.schema),
+            visible: document.root.visible,
+            element: Layout::new(schema),
             children: Vec::new(),
             embed: None,
             order_by: Vec::new(),
             extends: false,
         }];
-        add_children(&mut nodes, 0, &view.lookups);
+        add_children(&mut nodes, 0, &document.lookups);
         for i in 0..nodes.len() {
             nodes[i].extends = nodes[i].visible == nodes[i].rows.schema().len()
                 && nodes[i].children.iter().all(|&c| match &nodes[c].embed {

@@ -1,4 +1,4 @@
-//! A table's rows as one place of a view sees them: filtered, computed, columns chosen.
+//! Rows as one place of a view sees them: filtered, computed, columns chosen.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 
@@ -9,7 +9,8 @@ use crate::value::{Diff, Layout, Row, RowBuilder, Schema, arrow};
 
 /// Turns table rows into input rows, a batch at a time.
 pub(super) struct Inlet {
-    input: Input,
+    filter: Option<Expression>,
+    columns: Vec<InputColumn>,
     table: Layout,
     builder: RowBuilder,
     identity: bool,
@@ -17,9 +18,20 @@ pub(super) struct Inlet {
 
 impl Inlet {
     pub(super) fn new(input: &Input, table: &Schema) -> Inlet {
+        Inlet::of(input.filter.as_ref(), &input.columns, &input.schema, table)
+    }
+
+    /// Rows of `from` for which the filter is true, made into these columns.
+    pub(super) fn of(filter: Option<&Expression>, columns: &[InputColumn], to: &Schema, from: &Schema) -> Inlet {
         let as_is = |(i, c): (usize, &InputColumn)| matches!(c, InputColumn::Column(k) if *k == i);
-        let identity = input.filter.is_none() && input.columns.len() == table.len() && input.columns.iter().enumerate().all(as_is);
-        Inlet { input: input.clone(), table: Layout::new(table), builder: RowBuilder::new(&Layout::new(&input.schema)), identity }
+        let alike = columns.len() == from.len() && columns.iter().enumerate().all(as_is);
+        Inlet {
+            filter: filter.cloned(),
+            columns: columns.to_vec(),
+            table: Layout::new(from),
+            builder: RowBuilder::new(&Layout::new(to)),
+            identity: filter.is_none() && alike,
+        }
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -66,12 +78,12 @@ impl Inlet {
     }
 
     fn computes(&self) -> bool {
-        self.input.filter.is_some() || self.input.columns.iter().any(|c| matches!(c, InputColumn::Computed(_)))
+        self.filter.is_some() || self.columns.iter().any(|c| matches!(c, InputColumn::Computed(_)))
     }
 
     fn evaluate<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Results, EvaluationError> {
         let batch = arrow::to_batch(&self.table, rows);
-        let Some(filter) = &self.input.filter else {
+        let Some(filter) = &self.filter else {
             return Ok(Results { keep: None, kept_at: Vec::new(), columns: self.compute(&batch)? });
         };
         // Columns are computed only for the rows that the filter keeps: `where price <> 0` guards `1 / price`.
@@ -88,7 +100,7 @@ impl Inlet {
     }
 
     fn compute(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, EvaluationError> {
-        let expressions = self.input.columns.iter().filter_map(|c| match c {
+        let expressions = self.columns.iter().filter_map(|c| match c {
             InputColumn::Computed(expression) => Some(expression),
             InputColumn::Column(_) => None,
         });
@@ -100,7 +112,7 @@ impl Inlet {
         self.builder.clear();
         out.clear();
         let mut computed = computed.iter();
-        for column in &self.input.columns {
+        for column in &self.columns {
             match column {
                 InputColumn::Column(c) => self.builder.push(self.table.get(row, *c)),
                 InputColumn::Computed(_) => {

@@ -13,10 +13,15 @@ mod bytes;
 mod climb;
 mod document;
 mod fetch;
+mod group;
 mod held;
 mod input;
+mod join;
+mod present;
+mod query;
 mod render;
 mod route;
+mod select;
 mod touch;
 mod updates;
 
@@ -82,7 +87,7 @@ pub struct DocumentChange {
     pub outcome: Outcome,
 }
 
-/// A table row that an expression failed on.
+/// A row that an expression failed on, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Failure {
     pub row: Row,
@@ -93,7 +98,8 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureChange {
     pub tick: Tick,
-    pub table: usize,
+    /// The table that the row is of; `None` for a row that a query made, of which nothing but the reason is told.
+    pub table: Option<usize>,
     pub failure: Failure,
     pub diff: Diff,
 }

@@ -22,11 +22,14 @@ use super::document::Assembler;
 use super::fetch::{Piece, Relations, Requests, fetch};
 use super::held::{Held, HeldBytes};
 use super::input::Inlet;
+use super::query::Queries;
 use super::route::route;
 use super::touch::{Brake, touch};
 use super::updates::{Update, Updates};
 use super::{Clock, DocumentChange, FailureChange, Moment, START, hash};
-use crate::plan::{Arrangements, Input, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
+use crate::plan::{
+    Arrangements, Body, Document, DocumentArrangements, Input, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements,
+};
 use crate::value::{Diff, Layout, Row, Tick};
 
 pub(super) type RowTrace = TraceAgent<RowSpine>;
@@ -148,7 +151,7 @@ struct Wanted {
 }
 
 /// What [`Wanted`] became.
-struct Sources<'s> {
+pub(super) struct Sources<'s> {
     arranged: Vec<Option<Arranged<'s, RowTrace>>>,
     /// As in [`Wanted`].
     touched: Vec<(Input, Vec<usize>, Keys<'s>)>,
@@ -177,9 +180,31 @@ impl<'s, 'p> Rendering<'s, 'p> {
 
     fn views(self, hydrate: &[bool]) -> Rendered {
         let sources = self.sources();
+        let mut queries = Queries {
+            scope: self.scope,
+            plan: self.plan,
+            arrangements: self.arrangements,
+            rows: &self.rows,
+            sources: &sources,
+            clock: self.clock,
+            rendered: Vec::new(),
+            held: Vec::new(),
+        };
         let mut documents = Vec::new();
         for ((view, indexes), hydrate) in self.plan.views.iter().zip(&self.arrangements.views).zip(hydrate) {
-            documents.push(self.view(view, indexes, &sources, *hydrate));
+            documents.push(match (&view.body, indexes) {
+                (Body::Document(document), ViewArrangements::Document(indexes)) => {
+                    self.document(view, document, indexes, &sources, *hydrate)
+                }
+                (Body::Query(query), _) => {
+                    let done = Rc::new(RefCell::new(Vec::new()));
+                    for told in queries.view(view, query, *hydrate, done.clone()) {
+                        told.probe_with(&self.probe);
+                    }
+                    done
+                }
+                (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
+            });
         }
         let held = sources.arranged.iter().enumerate().filter_map(|(i, a)| {
             let mut trace = a.as_ref()?.trace.clone();
@@ -215,7 +240,8 @@ impl<'s, 'p> Rendering<'s, 'p> {
                 .inspect_container(move |event| {
                     let Ok((_, failures)) = event else { return };
                     for (failure, moment, diff) in failures {
-                        let change = FailureChange { tick: clock.tick_of(*moment), table, failure: failure.clone(), diff: *diff };
+                        let change =
+                            FailureChange { tick: clock.tick_of(*moment), table: Some(table), failure: failure.clone(), diff: *diff };
                         heard.iter().for_each(|h| h.borrow_mut().push(change.clone()));
                     }
                 })
@@ -229,24 +255,39 @@ impl<'s, 'p> Rendering<'s, 'p> {
         for (index, arrangement) in self.arrangements.list.iter().enumerate() {
             wanted_of(&mut all, &arrangement.input).arrangements.push(index);
         }
-        for (index, view) in self.plan.views.iter().enumerate() {
-            wanted_of(&mut all, &view.root).touch(&view.key, index);
-            for lookup in all_lookups(&view.lookups) {
-                wanted_of(&mut all, &lookup.input).touch(&lookup.child_columns, index);
+        for (index, (view, used)) in self.plan.views.iter().zip(&self.arrangements.views).enumerate() {
+            match (&view.body, used) {
+                (Body::Document(document), _) => {
+                    wanted_of(&mut all, &document.root).touch(&view.key, index);
+                    for lookup in all_lookups(&document.lookups) {
+                        wanted_of(&mut all, &lookup.input).touch(&lookup.child_columns, index);
+                    }
+                }
+                (Body::Query(_), ViewArrangements::Query(used)) => {
+                    used.iter().for_each(|&a| wanted_of(&mut all, &self.arrangements.list[a].input).heard_by(index));
+                }
+                (Body::Query(_), ViewArrangements::Document(_)) => unreachable!("arrangements are of the view"),
             }
         }
         all
     }
 
-    fn view(&self, view: &View, indexes: &ViewArrangements, sources: &Sources<'s>, hydrate: bool) -> Rc<RefCell<Vec<DocumentChange>>> {
+    fn document(
+        &self,
+        view: &View,
+        document: &Document,
+        indexes: &DocumentArrangements,
+        sources: &Sources<'s>,
+        hydrate: bool,
+    ) -> Rc<RefCell<Vec<DocumentChange>>> {
         let assembled = Probe::new();
-        let mut touched = vec![sources.touched(&view.root, &view.key)];
-        for (lookup, indexes) in view.lookups.iter().zip(&indexes.lookups) {
+        let mut touched = vec![sources.touched(&document.root, &view.key)];
+        for (lookup, indexes) in document.lookups.iter().zip(&indexes.lookups) {
             touched.push(climb_to(&view.name, lookup, indexes, sources, self.scope));
         }
         let touched = self.scope.concatenate(touched);
         let roots = sources.arranged(indexes.root);
-        let relations = relations(Layout::new(&view.root.schema), &view.lookups);
+        let relations = relations(Layout::new(&document.root.schema), &document.lookups);
         let hydrate_at = hydrate.then_some(START);
         let (roots, requests) = touch(
             &format!("Touch {}", view.name),
@@ -258,12 +299,12 @@ impl<'s, 'p> Rendering<'s, 'p> {
         );
         let mut pieces = Vec::new();
         let mut node = 1;
-        for ((lookup, indexes), requests) in view.lookups.iter().zip(&indexes.lookups).zip(requests) {
+        for ((lookup, indexes), requests) in document.lookups.iter().zip(&indexes.lookups).zip(requests) {
             fetch_all(&mut pieces, &mut node, lookup, indexes, requests, sources);
         }
         let pieces: Stream<'s, Moment, Vec<Piece>> = self.scope.concatenate(pieces);
         let done = Rc::new(RefCell::new(Vec::new()));
-        let assembler = Assembler::new(view);
+        let assembler = Assembler::new(document, &view.schema);
         assemble(&format!("Assemble {}", view.name), roots, pieces, assembler, self.clock, done.clone())
             .probe_with(&assembled)
             .probe_with(&self.probe);
@@ -276,6 +317,10 @@ impl Wanted {
         if !self.touched.iter().any(|t| t == columns) {
             self.touched.push(columns.to_vec());
         }
+        self.heard_by(view);
+    }
+
+    fn heard_by(&mut self, view: usize) {
         if !self.views.contains(&view) {
             self.views.push(view);
         }
@@ -283,8 +328,13 @@ impl Wanted {
 }
 
 impl<'s> Sources<'s> {
-    fn arranged(&self, index: usize) -> &Arranged<'s, RowTrace> {
+    pub(super) fn arranged(&self, index: usize) -> &Arranged<'s, RowTrace> {
         self.arranged[index].as_ref().expect("every arrangement of the plan is rendered")
+    }
+
+    /// Where failing rows of a view are told.
+    pub(super) fn failures(&self, view: usize) -> Rc<RefCell<Vec<FailureChange>>> {
+        self.failures[view].clone()
     }
 
     fn touched(&self, input: &Input, columns: &[usize]) -> Keys<'s> {
@@ -305,7 +355,7 @@ fn all_lookups(lookups: &[Lookup]) -> Vec<&Lookup> {
     lookups.iter().flat_map(|l| std::iter::once(l).chain(all_lookups(&l.children))).collect()
 }
 
-fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Updates>) -> Arranged<'s, RowTrace> {
+pub(super) fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Updates>) -> Arranged<'s, RowTrace> {
     let by_key = ExchangeCore::<CapacityContainerBuilder<Updates>, _>::new(|u: &Update<'_>| hash(u.key));
     arrange_core::<_, _, PassOn, RowBatcher, RowBatchBuilder, RowSpine>(updates, by_key, name)
 }

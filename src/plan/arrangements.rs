@@ -4,7 +4,7 @@
 //! key: where the child's key is not itself the key by which its parent is reached, a slim reverse index leads there. Arrangements of
 //! equal inputs by equal keys are one, within a view and across views.
 
-use super::{Input, Lookup, Plan, View};
+use super::{Body, Document, Input, Lookup, Node, Plan, View};
 
 /// Something held in memory: an input's rows by key, or a slim index of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +31,17 @@ pub struct Arrangements {
 
 /// Indexes into [`Arrangements::list`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ViewArrangements {
+pub enum ViewArrangements {
+    Document(DocumentArrangements),
+    /// The tables that the query joins; [`Arrangements::of_side`] says which is whose.
+    Query(Vec<usize>),
+}
+
+/// Indexes into [`Arrangements::list`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentArrangements {
     pub root: usize,
-    /// As [`View::lookups`].
+    /// As [`Document::lookups`].
     pub lookups: Vec<LookupArrangements>,
 }
 
@@ -62,10 +70,38 @@ impl Plan {
     }
 }
 
+impl Arrangements {
+    /// The arrangement of a table as a side of a join; `None` for a side that is not a table, which is arranged for itself.
+    pub fn of_side(&self, node: &Node, key: &[usize]) -> Option<usize> {
+        let Node::Table(input) = node else { return None };
+        self.list.iter().position(|a| a.input == *input && matches!(&a.kind, ArrangementKind::Rows { key: k } if k == key))
+    }
+}
+
 fn view_arrangements(list: &mut Vec<Arrangement>, view: &View) -> ViewArrangements {
-    let root = shared(list, &view.root, ArrangementKind::Rows { key: view.key.clone() });
-    let lookups = view.lookups.iter().map(|l| lookup_arrangements(list, &view.root, &view.key, l)).collect();
-    ViewArrangements { root, lookups }
+    match &view.body {
+        Body::Document(Document { root, lookups }) => {
+            let rows = shared(list, root, ArrangementKind::Rows { key: view.key.clone() });
+            let lookups = lookups.iter().map(|l| lookup_arrangements(list, root, &view.key, l)).collect();
+            ViewArrangements::Document(DocumentArrangements { root: rows, lookups })
+        }
+        Body::Query(query) => {
+            let mut used = Vec::new();
+            joined_tables(list, &query.node, &mut used);
+            ViewArrangements::Query(used)
+        }
+    }
+}
+
+fn joined_tables(list: &mut Vec<Arrangement>, node: &Node, used: &mut Vec<usize>) {
+    if let Node::Join(join) = node {
+        for side in [&join.left, &join.right] {
+            if let Node::Table(input) = &side.node {
+                used.push(shared(list, input, ArrangementKind::Rows { key: side.key.clone() }));
+            }
+        }
+    }
+    node.inputs().into_iter().for_each(|input| joined_tables(list, input, used));
 }
 
 /// `reached_by`: the columns of the parent by whose key it is reached: the view's key at the root, else its `child_columns`.

@@ -2,16 +2,56 @@
 
 use std::fmt::Write;
 
-use super::{Embed, Input, InputColumn, Lookup, Plan, View};
+use super::{Body, Embed, Input, InputColumn, Lookup, Node, Plan, View};
 
 impl Plan {
     pub fn definition_of(&self, view: &View) -> String {
         let mut out = String::new();
-        write_input(&mut out, self, &view.root);
-        let _ = writeln!(out, "key {:?} schema {:?}", view.key, view.schema);
-        write_lookups(&mut out, self, &view.lookups);
+        match &view.body {
+            Body::Document(document) => {
+                write_input(&mut out, self, &document.root);
+                let _ = writeln!(out, "key {:?} schema {:?}", view.key, view.schema);
+                write_lookups(&mut out, self, &document.lookups);
+            }
+            Body::Query(query) => {
+                let _ = writeln!(out, "key {:?} unique {} schema {:?}", view.key, query.unique, view.schema);
+                write_node(&mut out, self, &query.node);
+            }
+        }
         out
     }
+}
+
+fn write_node(out: &mut String, plan: &Plan, node: &Node) {
+    let _ = match node {
+        Node::Table(input) => {
+            write_input(out, plan, input);
+            return;
+        }
+        Node::Select(select) => {
+            let _ = writeln!(out, "select {:?}", select.filter.as_ref().map(|f| f.text()));
+            for column in &select.columns {
+                let _ = match column {
+                    InputColumn::Column(c) => write!(out, "column {c} "),
+                    InputColumn::Computed(expression) => write!(out, "computed {:?} ", expression.text()),
+                };
+            }
+            writeln!(out, "as {:?} {{", select.schema)
+        }
+        Node::Join(join) => {
+            let condition = join.condition.as_ref().map(|c| c.text());
+            let (left, right) = (&join.left.key, &join.right.key);
+            writeln!(out, "{:?} join on {left:?} = {right:?} nulls {} if {condition:?} {{", join.kind, join.null_equals_null)
+        }
+        Node::Group(group) => {
+            let calls: Vec<_> = group.calls.iter().map(|call| call.function.text()).collect();
+            writeln!(out, "group by {:?} {calls:?} as {:?} {{", group.key, group.schema)
+        }
+        Node::Union(_) => writeln!(out, "union {{"),
+        Node::Nothing(_) => writeln!(out, "nothing {{"),
+    };
+    node.inputs().into_iter().for_each(|input| write_node(out, plan, input));
+    out.push_str("}\n");
 }
 
 fn write_lookups(out: &mut String, plan: &Plan, lookups: &[Lookup]) {

@@ -3,9 +3,10 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    Arrangement, ArrangementKind, Arrangements, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing, OnMany, OrderBy, Plan, Up,
-    View,
+    Arrangement, ArrangementKind, Arrangements, Body, Document, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing, Node,
+    OnMany, OrderBy, Plan, Select, Up, View, ViewArrangements,
 };
+use crate::value::{Column, Schema};
 
 /// See [`Plan::explain`].
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +23,18 @@ impl Display for Explanation<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let arrangements = self.0.arrangements();
         for (view, used) in self.0.views.iter().zip(&arrangements.views) {
-            write!(f, "view {} key {}\n  ", view.name, names(&view.root, &view.key))?;
-            self.input(f, &view.root, None)?;
-            writeln!(f, " {}", number(used.root))?;
-            self.lookups(f, &view.root, &view.lookups, &used.lookups, "  ")?;
+            write!(f, "view {} key {}\n  ", view.name, names(&view.schema, &view.key))?;
+            match (&view.body, used) {
+                (Body::Document(Document { root, lookups }), ViewArrangements::Document(used)) => {
+                    self.input(f, root, None)?;
+                    writeln!(f, " {}", number(used.root))?;
+                    self.lookups(f, root, lookups, &used.lookups, "  ")?;
+                }
+                (Body::Query(query), _) => {
+                    self.node(f, &query.node, &arrangements, "  ", true)?;
+                }
+                (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
+            }
             writeln!(f)?;
         }
         self.arrangements(f, &arrangements)?;
@@ -34,13 +43,63 @@ impl Display for Explanation<'_> {
 }
 
 impl Explanation<'_> {
+    /// A node in the line that stands, what it reads in lines below.
+    fn node(&self, f: &mut Formatter<'_>, node: &Node, arrangements: &Arrangements, indent: &str, root: bool) -> Result {
+        let same = |view: &&View| matches!(&view.body, Body::Query(query) if query.node == *node);
+        if let Some(view) = self.0.views.iter().find(same).filter(|_| !root && !matches!(node, Node::Table(_))) {
+            return writeln!(f, "view {}", view.name);
+        }
+        match node {
+            Node::Table(input) => {
+                self.input(f, input, None)?;
+                write!(f, ": {}", all_names(&input.schema))?;
+            }
+            Node::Select(select) => {
+                write!(f, "select {}", columns_text(select))?;
+                if let Some(filter) = &select.filter {
+                    write!(f, " where {}", filter.text())?;
+                }
+            }
+            Node::Join(join) => {
+                let kind = format!("{:?}", join.kind).to_lowercase();
+                let (left, right) = (names(join.left.node.schema(), &join.left.key), names(join.right.node.schema(), &join.right.key));
+                write!(f, "{kind} join on {left} = {right}")?;
+                if let Some(condition) = &join.condition {
+                    write!(f, " and {}", condition.text())?;
+                }
+            }
+            Node::Group(group) => {
+                let calls: Vec<&str> = group.calls.iter().map(|call| call.function.text()).collect();
+                write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
+            }
+            Node::Union(_) => write!(f, "union all")?,
+            Node::Nothing(_) => write!(f, "nothing")?,
+        }
+        writeln!(f)?;
+        let inputs = node.inputs();
+        for (i, input) in inputs.iter().enumerate() {
+            let (branch, below) = if i + 1 == inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            write!(f, "{indent}{branch}")?;
+            if let Node::Join(join) = node {
+                let side = if i == 0 { &join.left } else { &join.right };
+                let by = names(side.node.schema(), &side.key);
+                match arrangements.of_side(&side.node, &side.key) {
+                    Some(shared) => write!(f, "{} ", number(shared))?,
+                    None => write!(f, "held by {by}: ")?,
+                }
+            }
+            self.node(f, input, arrangements, &format!("{indent}{below}"), false)?;
+        }
+        Ok(())
+    }
+
     fn lookups(&self, f: &mut Formatter<'_>, parent: &Input, lookups: &[Lookup], used: &[LookupArrangements], indent: &str) -> Result {
         for (i, (lookup, used)) in lookups.iter().zip(used).enumerate() {
             let last = i + 1 == lookups.len();
             let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             write!(f, "{indent}{branch}{} ", embed(lookup))?;
             self.input(f, &lookup.input, Some(&lookup.order_by))?;
-            let (from, to) = (names(parent, &lookup.parent_columns), names(&lookup.input, &lookup.child_columns));
+            let (from, to) = (names(&parent.schema, &lookup.parent_columns), names(&lookup.input.schema, &lookup.child_columns));
             write!(f, " on {from} = {to} {}", number(used.rows))?;
             if let Up::Index(index) = used.up {
                 write!(f, ", up by {}", number(index))?;
@@ -83,9 +142,11 @@ impl Explanation<'_> {
                 let columns: Vec<&str> = input.schema.columns().iter().map(|c| c.name.as_str()).collect();
                 let (shown, hidden) = columns.split_at(input.visible);
                 let hidden = if hidden.is_empty() { String::new() } else { format!(" (not shown: {})", hidden.join(", ")) };
-                format!("{name}{filter} rows by {}: {}{hidden};", names(input, key), shown.join(", "))
+                format!("{name}{filter} rows by {}: {}{hidden};", names(&input.schema, key), shown.join(", "))
             }
-            ArrangementKind::Reverse { from, to } => format!("{name} index {} -> {};", names(input, from), names(input, to)),
+            ArrangementKind::Reverse { from, to } => {
+                format!("{name} index {} -> {};", names(&input.schema, from), names(&input.schema, to))
+            }
         }
     }
 
@@ -95,9 +156,12 @@ impl Explanation<'_> {
         let mut any = false;
         for (i, table) in self.0.tables.iter().enumerate() {
             let mut used = vec![false; table.schema.len()];
-            self.0.views.iter().for_each(|view| {
-                mark(&view.root, i, &mut used);
-                view.lookups.iter().for_each(|l| mark_lookup(l, i, &mut used));
+            self.0.views.iter().for_each(|view| match &view.body {
+                Body::Document(document) => {
+                    mark(&document.root, i, &mut used);
+                    document.lookups.iter().for_each(|l| mark_lookup(l, i, &mut used));
+                }
+                Body::Query(query) => query.node.tables().into_iter().for_each(|input| mark(input, i, &mut used)),
             });
             let pruned: Vec<&str> =
                 table.schema.columns().iter().zip(&used).filter(|(_, used)| !**used).map(|(c, _)| c.name.as_str()).collect();
@@ -144,8 +208,14 @@ fn embed(lookup: &Lookup) -> String {
 fn users(views: &[View], arrangements: &Arrangements) -> Vec<Vec<String>> {
     let mut users = vec![Vec::new(); arrangements.list.len()];
     for (view, used) in views.iter().zip(&arrangements.views) {
-        add(&mut users, used.root, &view.name);
-        add_lookups(&mut users, &view.name, &view.lookups, &used.lookups);
+        match (&view.body, used) {
+            (Body::Document(document), ViewArrangements::Document(used)) => {
+                add(&mut users, used.root, &view.name);
+                add_lookups(&mut users, &view.name, &document.lookups, &used.lookups);
+            }
+            (_, ViewArrangements::Query(used)) => used.iter().for_each(|&u| add(&mut users, u, &view.name)),
+            (Body::Query(_), ViewArrangements::Document(_)) => unreachable!("arrangements are of the view"),
+        }
     }
     users
 }
@@ -185,8 +255,21 @@ fn mark(input: &Input, table: usize, used: &mut [bool]) {
     }
 }
 
-fn names(input: &Input, columns: &[usize]) -> String {
-    let names: Vec<&str> = columns.iter().map(|&c| input.schema.columns()[c].name.as_str()).collect();
+fn all_names(schema: &Schema) -> String {
+    schema.columns().iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn columns_text(select: &Select) -> String {
+    let text = |(column, out): (&InputColumn, &Column)| match column {
+        InputColumn::Column(_) => out.name.clone(),
+        InputColumn::Computed(expression) if expression.text() == out.name => out.name.clone(),
+        InputColumn::Computed(expression) => format!("{} as {}", expression.text(), out.name),
+    };
+    select.columns.iter().zip(select.schema.columns()).map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn names(schema: &Schema, columns: &[usize]) -> String {
+    let names: Vec<&str> = columns.iter().map(|&c| schema.columns()[c].name.as_str()).collect();
     match names.as_slice() {
         [one] => one.to_string(),
         several => format!("({})", several.join(", ")),

@@ -1,13 +1,18 @@
 //! Which fields of a document are worth an index in a target: those that keys and relations go by.
 
-use super::{Embed, Input, Lookup, View};
+use super::{Body, Embed, Input, Lookup, View};
 
 impl View {
     /// Each an index of one or more fields, as paths from the document down.
     pub fn indexes(&self) -> Vec<Vec<String>> {
         let mut out = Vec::new();
-        add(&mut out, "", &self.root, &self.key);
-        add_lookups(&mut out, "", &self.root, &self.lookups);
+        match &self.body {
+            Body::Document(document) => {
+                add(&mut out, "", &document.root, &self.key);
+                add_lookups(&mut out, "", &document.root, &document.lookups);
+            }
+            Body::Query(_) => out.push(self.key.iter().map(|&k| self.schema.columns()[k].name.clone()).collect()),
+        }
         out
     }
 }

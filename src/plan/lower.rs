@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lower_embed;
 use super::lower_input::InputDraft;
+use super::lower_query::Readable;
 use super::parents::{self, Parent};
 use super::problem::{Problem, did_you_mean, listed};
 use super::relation::{self, Drafts};
-use super::written::{Place, TableName, Written, WrittenInput, WrittenView};
-use super::{Plan, PlanTable, View};
+use super::written::{Place, TableName, Written, WrittenInput, WrittenQuery, WrittenView};
+use super::{Body, Document, Node, Plan, PlanTable, Query, View};
+use crate::sql::{Relation, plan_query};
 
 /// The tables that views may name.
 #[derive(Debug, Default)]
@@ -51,12 +53,14 @@ pub fn examine(views: &[WrittenView], catalog: &Catalog) -> (Option<Plan>, Vec<P
 fn lower_all(views: &[WrittenView], catalog: &Catalog) -> (Option<Plan>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut lowered = Vec::new();
-    for view in views {
+    for view in views.iter().filter(|v| v.query.is_none()) {
         let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
-        lowered.push(lower_view(view, catalog, &mut found));
+        lowered.push((&view.name.value, lower_view(view, catalog, &mut found)));
         problems.append(&mut found.list);
     }
-    let views: Option<Vec<View>> = lowered.into_iter().collect();
+    lowered.extend(lower_queries(views, catalog, &mut problems));
+    lowered.sort_by_key(|(name, _)| views.iter().position(|v| v.name.value == **name));
+    let views: Option<Vec<View>> = lowered.into_iter().map(|(_, view)| view).collect();
     (views.map(|views| Plan { tables: catalog.tables.clone(), views }), problems)
 }
 
@@ -91,7 +95,100 @@ fn lower_view(view: &WrittenView, catalog: &Catalog, found: &mut Findings) -> Op
     let built = lower_embed::Builder { view, parents: &parents, drafts: &drafts, relations: &relations, orders: &orders };
     let (lookups, schema) = built.root(found);
     let root = drafts.root.as_ref()?;
-    known.then(|| View { name: view.name.value.clone(), root: root.finish(), key, lookups, schema })
+    known.then(|| View { name: view.name.value.clone(), key, schema, body: Body::Document(Document { root: root.finish(), lookups }) })
+}
+
+/// Views of queries, those that others read first; a view that nobody can begin with is in a circle.
+fn lower_queries<'a>(views: &'a [WrittenView], catalog: &Catalog, problems: &mut Vec<Problem>) -> Vec<(&'a String, Option<View>)> {
+    let mut waiting: Vec<(&WrittenView, &WrittenQuery)> = views.iter().filter_map(|v| Some((v, v.query.as_ref()?))).collect();
+    let (mut lowered, mut nodes) = (Vec::new(), BTreeMap::new());
+    while !waiting.is_empty() {
+        let undone: Vec<&str> = waiting.iter().map(|(view, _)| view.name.value.as_str()).collect();
+        let ready = waiting.iter().position(|(_, query)| query.views.iter().all(|name| !undone.contains(&name.as_str())));
+        let (view, query) = waiting.remove(ready.unwrap_or(0));
+        let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
+        let result = match ready {
+            None => {
+                let help = "WITH RECURSIVE is for rows that depend on each other".to_string();
+                found.say(query.sql.at, "the view reads itself, through others or directly", None, Some(help));
+                None
+            }
+            Some(_) => lower_query_view(view, query, views, catalog, &mut nodes, &mut found),
+        };
+        problems.append(&mut found.list);
+        lowered.push((&view.name.value, result));
+    }
+    lowered
+}
+
+fn lower_query_view(
+    view: &WrittenView,
+    query: &WrittenQuery,
+    views: &[WrittenView],
+    catalog: &Catalog,
+    nodes: &mut BTreeMap<String, Node>,
+    found: &mut Findings,
+) -> Option<View> {
+    let at = query.sql.at;
+    let mut relations = Vec::new();
+    for TableName { source, table } in &query.tables {
+        match catalog.tables.iter().find(|t| t.source == *source && t.name == *table) {
+            Some(known) => {
+                relations.push(Relation { source: Some(source.clone()), name: table.clone(), schema: known.schema.clone() });
+            }
+            None if catalog.unknown.contains(source) => return None,
+            None if catalog.unknown_tables.contains(&TableName { source: source.clone(), table: table.clone() }) => return None,
+            None => {
+                refuse_unknown_table(at, source, table, catalog, found);
+                return None;
+            }
+        }
+    }
+    for name in &query.views {
+        let Some(node) = nodes.get(name) else {
+            refuse_unreadable_view(at, name, views, found);
+            return None;
+        };
+        relations.push(Relation { source: None, name: name.clone(), schema: node.schema().clone() });
+    }
+    let readable = Readable { tables: &catalog.tables, views: nodes };
+    let lowered = plan_query(&query.sql.value, &relations).and_then(|plan| readable.node(&plan));
+    let node = match lowered {
+        Ok(node) => node,
+        Err(error) => {
+            found.list.push(Problem {
+                view: found.view.clone(),
+                at,
+                within: error.span.filter(|span| *span != (0..query.sql.value.len())),
+                message: error.message,
+                label: None,
+                help: error.help,
+            });
+            return None;
+        }
+    };
+    let key = readable.key(&node);
+    let unique = key.is_some();
+    let key = key.unwrap_or_else(|| (0..node.schema().len()).collect());
+    let schema = node.schema().clone();
+    nodes.insert(view.name.value.clone(), node.clone());
+    Some(View { name: view.name.value.clone(), key, schema, body: Body::Query(Query { node, unique }) })
+}
+
+/// Says why a name that a query reads cannot be read; nothing where that view's own problem has been said.
+fn refuse_unreadable_view(at: Place, name: &str, views: &[WrittenView], found: &mut Findings) {
+    match views.iter().find(|v| v.name.value == name) {
+        Some(view) if view.query.is_some() => {}
+        Some(_) => {
+            let help = "read the tables that it is made of".to_string();
+            found.say(at, format!("`{name}` is a view of documents, which a query cannot read"), None, Some(help));
+        }
+        None => {
+            let names = || views.iter().filter(|v| v.query.is_some()).map(|v| v.name.value.as_str());
+            let help = did_you_mean(name, names()).or(Some("a table is written `source.table`".to_string()));
+            found.say(at, format!("there is no view `{name}`"), None, help);
+        }
+    }
 }
 
 fn draft<'a>(written: &WrittenInput, at: Place, catalog: &'a Catalog, found: &mut Findings) -> Option<InputDraft<'a>> {

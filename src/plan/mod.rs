@@ -10,18 +10,21 @@ mod indexes;
 mod lower;
 mod lower_embed;
 mod lower_input;
+mod lower_query;
+mod node;
 mod parents;
 mod problem;
 mod relation;
 mod written;
 
-pub use arrangements::{Arrangement, ArrangementKind, Arrangements, LookupArrangements, Up, ViewArrangements};
+pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use lower::{Catalog, examine, lower};
+pub use node::{Call, Group, Join, JoinKind, Node, Select, Side};
 pub use problem::{Problem, did_you_mean, listed, nearest};
-pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView};
+pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 
 /// What a plan's nodes compute, for whoever renders them.
-pub use crate::sql::{AggregateFunction, EvaluationError, Expression};
+pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Simple};
 
 use crate::value::Schema;
 
@@ -50,16 +53,37 @@ impl PlanTable {
     }
 }
 
-/// A document view: root rows with their lookups embedded, to any depth.
+/// Rows under a key.
 #[derive(Debug, Clone)]
 pub struct View {
     pub name: String,
-    pub root: Input,
-    /// The view's key: columns of `root`.
+    /// Columns of `schema`. Where they do not make a row unique (a query without a key) equal rows are told apart by a number.
     pub key: Vec<usize>,
-    pub lookups: Vec<Lookup>,
-    /// The document: the root's visible columns, then what the lookups add, in order.
     pub schema: Schema,
+    pub body: Body,
+}
+
+/// What a view's rows are.
+#[derive(Debug, Clone)]
+pub enum Body {
+    Document(Document),
+    Query(Query),
+}
+
+/// Root rows with their lookups embedded, to any depth. The view's schema is the root's visible columns, then what the lookups add, in
+/// order; its key are visible columns of the root.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub root: Input,
+    pub lookups: Vec<Lookup>,
+}
+
+/// What a SQL query gives.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub node: Node,
+    /// Whether the view's key makes a row unique.
+    pub unique: bool,
 }
 
 /// A table as one place of one view sees it: filtered, computed, its columns chosen. Two places that see a table alike have equal

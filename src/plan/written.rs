@@ -23,6 +23,27 @@ pub struct WrittenView {
     /// Empty: the primary key of the root's table.
     pub key: Vec<Written<String>>,
     pub lookups: Vec<WrittenLookup>,
+    /// Instead of all that: a query.
+    pub query: Option<WrittenQuery>,
+}
+
+/// A view's SQL, which could be parsed.
+#[derive(Debug, Clone)]
+pub struct WrittenQuery {
+    pub sql: Written<String>,
+    /// The tables that it names.
+    pub tables: Vec<TableName>,
+    /// The views that it names.
+    pub views: Vec<String>,
+}
+
+impl WrittenView {
+    /// Every table that the view names.
+    pub fn tables(&self) -> Vec<&TableName> {
+        let inputs = std::iter::once(&self.root).chain(self.lookups.iter().map(|l| &l.input));
+        let of_query = self.query.iter().flat_map(|q| &q.tables);
+        inputs.filter_map(|input| input.table.as_ref().map(|t| &t.value)).chain(of_query).collect()
+    }
 }
 
 /// A table of a source.

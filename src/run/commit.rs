@@ -370,7 +370,8 @@ impl PendingView {
 
 /// The row's key and what failed, never its other values.
 fn failure_message(plan: &Plan, failure: &FailureChange) -> String {
-    let table = &plan.tables[failure.table];
+    let Some(table) = failure.table else { return format!("a row of the query: {}", failure.failure.reason) };
+    let table = &plan.tables[table];
     let layout = Layout::new(&table.schema);
     let key_layout = Layout::new(&table.schema.project(&table.key));
     let mut builder = RowBuilder::new(&key_layout);

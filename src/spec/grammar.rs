@@ -70,7 +70,8 @@ const RENAME: Key = key("rename", Map(&Text), "Columns by their old name, each w
 const COMPUTE: Key = key("compute", Map(&Text), "Computed columns by name, each with SQL over the table's columns");
 
 pub(super) const VIEW: &[Key] = &[
-    FROM,
+    Key { required: false, ..FROM },
+    key("sql", Text, "Instead of all else: the query whose rows the view has, over tables (`source.table`) and other views of queries"),
     key("key", OneOrMany(&Text), "The columns that make a row of the view unique; default: the table's primary key"),
     WHERE,
     COLUMNS,

@@ -5,7 +5,7 @@ use super::text::{Span, within};
 use super::yaml::{Node, NodeKind};
 use super::{SinkSpec, SourceSpec, Spec};
 use crate::options::OptionError;
-use crate::plan;
+use crate::plan::{self, TableName};
 
 /// The options as they stand in the file.
 #[derive(Clone, Default)]
@@ -40,9 +40,12 @@ impl Spec {
 
     /// Something wrong with a table of a source, at the first place that names it; with a source as a whole, at its name.
     pub fn table_problem(&self, source: &str, table: Option<&str>, message: impl Into<String>, help: Option<String>) -> Problem {
+        let wanted = |name: &TableName| name.source == source && Some(name.table.as_str()) == table;
         let inputs = self.views.iter().flat_map(|v| std::iter::once(&v.root).chain(v.lookups.iter().map(|l| &l.input)));
-        let mut named = inputs.filter_map(|input| input.table.as_ref());
-        let place = named.find(|n| n.value.source == source && Some(n.value.table.as_str()) == table).map(|n| self.spots[n.at.0].span);
+        let named = inputs.filter_map(|input| input.table.as_ref()).find(|n| wanted(&n.value)).map(|n| n.at);
+        let queries = || self.views.iter().filter_map(|v| v.query.as_ref());
+        let at = named.or_else(|| queries().find(|q| q.tables.iter().any(wanted)).map(|q| q.sql.at));
+        let place = at.map(|at| self.spots[at.0].span);
         let at = place.or_else(|| self.sources.iter().find(|s| s.name == source).map(|s| s.written.name));
         Problem { at, message: message.into(), label: None, help }
     }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::options::Kind;
-use crate::plan::{self, Catalog, Plan, PlanTable, WrittenView};
+use crate::plan::{self, Body, Catalog, Plan, PlanTable, WrittenView};
 
 /// A checked spec file.
 #[derive(Debug, Clone)]
@@ -90,11 +90,10 @@ impl Spec {
     /// which the views name them.
     pub fn tables(&self) -> Vec<(String, Vec<String>)> {
         let mut tables: Vec<(String, Vec<String>)> = self.sources.iter().map(|s| (s.name.clone(), Vec::new())).collect();
-        let named = self.views.iter().flat_map(|v| std::iter::once(&v.root).chain(v.lookups.iter().map(|l| &l.input)));
-        for name in named.filter_map(|input| input.table.as_ref()) {
-            let of_source = tables.iter_mut().find(|(source, _)| *source == name.value.source);
-            if let Some((_, tables)) = of_source.filter(|(_, tables)| !tables.contains(&name.value.table)) {
-                tables.push(name.value.table.clone());
+        for name in self.views.iter().flat_map(|view| view.tables()) {
+            let of_source = tables.iter_mut().find(|(source, _)| *source == name.source);
+            if let Some((_, tables)) = of_source.filter(|(_, tables)| !tables.contains(&name.table)) {
+                tables.push(name.table.clone());
             }
         }
         tables.retain(|(_, tables)| !tables.is_empty());
@@ -103,13 +102,28 @@ impl Spec {
 
     /// The plan of all views over these tables ([`Spec::tables`]).
     pub fn lower(&self, tables: &[PlanTable]) -> Result<Plan, Problems> {
-        plan::lower(&self.views, tables).map_err(|found| self.problems(found.into_iter().map(|p| self.located(p)).collect()))
+        let plan = plan::lower(&self.views, tables);
+        let plan = plan.map_err(|found| self.problems(found.into_iter().map(|p| self.located(p)).collect()))?;
+        let problems = self.sinks_without_key(&plan);
+        if problems.is_empty() { Ok(plan) } else { Err(self.problems(problems)) }
+    }
+
+    /// Sinks write each row under its key: views whose rows have none cannot go there.
+    fn sinks_without_key(&self, plan: &Plan) -> Vec<Problem> {
+        let without_key = |name: &str| plan.views.iter().any(|v| v.name == name && matches!(&v.body, Body::Query(query) if !query.unique));
+        let help = "group by what makes a row unique, or select the keys of the tables as well";
+        let problem = |sink: &SinkSpec| {
+            self.sink_problem(&sink.name, format!("rows of `{}` have no key to be written under", sink.view), Some(help.into()))
+        };
+        self.sinks.iter().filter(|sink| without_key(&sink.view)).map(problem).collect()
     }
 
     /// The plan where all is known and right, and every problem that can be seen with what the catalog knows.
     pub fn examine(&self, catalog: &Catalog) -> (Option<Plan>, Vec<Problem>) {
         let (plan, found) = plan::examine(&self.views, catalog);
-        (plan, found.into_iter().map(|p| self.located(p)).collect())
+        let mut problems: Vec<Problem> = found.into_iter().map(|p| self.located(p)).collect();
+        problems.extend(plan.iter().flat_map(|plan| self.sinks_without_key(plan)));
+        (plan.filter(|_| problems.is_empty()), problems)
     }
 
     /// Problems of this file, to be shown.

@@ -4,11 +4,13 @@
 
 use super::grammar::{FROM, LOOKUP};
 use super::problem::Problem;
-use super::text::Span;
+use super::text::{Span, within};
 use super::yaml::{Node, NodeKind};
 use crate::plan::{
-    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView, did_you_mean, listed,
+    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
+    did_you_mean, listed,
 };
+use crate::sql::{SqlError, relations_of};
 
 /// Where something that the plan knows as a [`Place`] stands.
 #[derive(Debug, Clone)]
@@ -31,6 +33,10 @@ impl ViewsReader<'_> {
     }
 
     fn view(&mut self, name: &Node, node: &Node) -> WrittenView {
+        let query = node.get("sql").and_then(|sql| self.query(node, sql));
+        if node.get("sql").is_none() && node.get(FROM.name).is_none() && matches!(node.kind, NodeKind::Map(_)) {
+            self.problems.push(Problem::new(name.span, "`from` is missing").help(FROM.help));
+        }
         let key = self.one_or_many(node.get("key"));
         let lookups = node.get("lookup").map(Node::items).unwrap_or_default();
         WrittenView {
@@ -38,7 +44,50 @@ impl ViewsReader<'_> {
             root: self.input(node),
             key,
             lookups: lookups.iter().filter(|l| matches!(l.kind, NodeKind::Map(_))).map(|l| self.lookup(l)).collect(),
+            query,
         }
+    }
+
+    /// A view's SQL; names of relations are looked up later, sources now.
+    fn query(&mut self, view: &Node, node: &Node) -> Option<WrittenQuery> {
+        for (key, _) in view.entries().iter().filter(|(key, _)| key.key_text() != "sql") {
+            let problem = Problem::new(key.span, format!("`{}` means nothing beside `sql`", key.key_text()));
+            self.problems.push(problem.help("the query says it all"));
+        }
+        let sql = self.text(node)?;
+        let mut query = WrittenQuery { sql, tables: Vec::new(), views: Vec::new() };
+        let relations = match relations_of(&query.sql.value) {
+            Ok(relations) => relations,
+            Err(error) => {
+                self.problems.push(self.in_sql(&query.sql, error));
+                return None;
+            }
+        };
+        for (source, name) in relations {
+            let Some(source) = source else {
+                query.views.push(name);
+                continue;
+            };
+            if !self.sources.contains(&source) {
+                let sources = || self.sources.iter().map(String::as_str);
+                let problem =
+                    Problem::new(node.span, format!("there is no source `{source}`")).label(format!("sources: {}", listed(sources())));
+                let help = did_you_mean(&source, sources());
+                self.problems.push(Problem { help, ..problem });
+                return None;
+            }
+            query.tables.push(TableName { source, table: name });
+        }
+        Some(query)
+    }
+
+    fn in_sql(&self, sql: &Written<String>, error: SqlError) -> Problem {
+        let spot = &self.spots[sql.at.0];
+        let at = match (error.span, &spot.verbatim) {
+            (Some(range), Some((column, text))) => within(text, range, spot.span.line, *column, spot.span.column),
+            _ => spot.span,
+        };
+        Problem { at: Some(at), message: error.message, label: None, help: error.help }
     }
 
     fn lookup(&mut self, node: &Node) -> WrittenLookup {

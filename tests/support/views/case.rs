@@ -78,7 +78,7 @@ pub(crate) fn scratch() -> tempfile::TempDir {
 }
 
 /// The lines of a changes file, those of a transaction together.
-fn transactions(changes: &str) -> Vec<String> {
+pub(crate) fn transactions(changes: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut open = String::new();
     let mut inside = false;

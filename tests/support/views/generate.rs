@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::queries;
 use super::random::Random;
 
 /// The files of a case, and its changes.
@@ -29,14 +30,28 @@ struct Shape<'r> {
     parents: Vec<(String, Vec<&'static str>, usize)>,
 }
 
+/// A random view of documents.
 pub(crate) fn generate(seed: u64) -> Generated {
     let mut random = Random::new(seed);
+    let view = |tables: &[Table], random: &mut Random| json!({"v": view(random, tables)});
+    generate_with(&mut random, view)
+}
+
+/// A few random queries.
+pub(crate) fn generate_queries(seed: u64) -> Generated {
+    let mut random = Random::new(seed);
+    generate_with(&mut random, |_, random| {
+        (0..3).map(|n| (format!("q{n}"), json!({"sql": queries::query(random)}))).collect::<Map<_, _>>().into()
+    })
+}
+
+fn generate_with(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value) -> Generated {
     let mut tables: Vec<Table> = (0..TABLES).map(|i| Table { keyed: i == 0 || random.percent(65), rows: Vec::new() }).collect();
     let mut files = Vec::new();
     let mut declared = Map::new();
     for (i, table) in tables.iter_mut().enumerate() {
         for _ in 0..random.below(7) {
-            if let Some(row) = fresh(table, &mut random) {
+            if let Some(row) = fresh(table, random) {
                 table.rows.push(row);
             }
         }
@@ -48,10 +63,10 @@ pub(crate) fn generate(seed: u64) -> Generated {
     }
     let spec = json!({
         "sources": {"s": {"kind": "file", "options": {"tables": declared, "changes": "changes.jsonl"}}},
-        "views": {"v": view(&mut random, &tables)},
+        "views": views(&tables, random),
     });
     files.push(("spec.yaml".into(), format!("{spec:#}\n")));
-    let changes = (0..3 + random.below(8)).map(|_| transaction(&mut tables, &mut random)).collect();
+    let changes = (0..3 + random.below(8)).map(|_| transaction(&mut tables, random)).collect();
     Generated { files, changes }
 }
 

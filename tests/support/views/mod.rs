@@ -7,6 +7,8 @@ pub(crate) mod expression;
 pub(crate) mod generate;
 pub(crate) mod oracle;
 pub(crate) mod order;
+pub(crate) mod queries;
+pub(crate) mod query_case;
 pub(crate) mod random;
 pub(crate) mod recording;
 pub(crate) mod scattered;

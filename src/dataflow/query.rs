@@ -1,0 +1,146 @@
+//! A query's nodes as operators.
+//!
+//! A table that is joined is read from its shared arrangement; everything else flows as rows from node to node. Equal nodes are one,
+//! within a query and across queries, and so are the arrangements of what is joined. The streams of a query carry blocks whose moment is
+//! their message's.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use differential_dataflow::operators::arrange::Arranged;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concatenate, InspectCore};
+use timely::dataflow::{Scope, Stream};
+
+use super::group::group;
+use super::input::Inlet;
+use super::join::join;
+use super::present::present;
+use super::render::{RowTrace, Sources, arrange};
+use super::select::{Problem, key_by, select};
+use super::updates::Updates;
+use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
+use crate::plan::{Arrangements, Body, Input, Node, Plan, Query, Side, View};
+use crate::value::{Diff, Layout, Row};
+
+/// The queries of a plan, as far as they are rendered.
+pub(super) struct Queries<'s, 'p> {
+    pub(super) scope: Scope<'s, Moment>,
+    pub(super) plan: &'p Plan,
+    pub(super) arrangements: &'p Arrangements,
+    /// By table.
+    pub(super) rows: &'p [Rows<'s>],
+    pub(super) sources: &'p Sources<'s>,
+    pub(super) clock: Clock,
+    pub(super) rendered: Vec<(&'p Node, Rows<'s>)>,
+    pub(super) held: Vec<(&'p Side, Arranged<'s, RowTrace>)>,
+}
+
+type Rows<'s> = Stream<'s, Moment, Updates>;
+/// Where failing rows of views are told.
+type Heard = Vec<Rc<RefCell<Vec<FailureChange>>>>;
+type Problems<'s> = Vec<Stream<'s, Moment, Vec<()>>>;
+
+impl<'s, 'p> Queries<'s, 'p> {
+    /// Puts what becomes of the view's keys into `done`. The returned streams' frontiers say how far the view, its failures included, is.
+    pub(super) fn view(&mut self, view: &View, query: &'p Query, hydrate: bool, done: Rc<RefCell<Vec<DocumentChange>>>) -> Problems<'s> {
+        let mut told = Vec::new();
+        let rows = self.node(&query.node, &mut told);
+        let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
+        told.push(present(&format!("Present {}", view.name), keyed, query.unique, hydrate, self.clock, done));
+        told
+    }
+
+    fn node(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Rows<'s> {
+        if let Some((_, rows)) = self.rendered.iter().find(|(known, _)| *known == node) {
+            return rows.clone();
+        }
+        let rows = self.render(node, told);
+        self.rendered.push((node, rows.clone()));
+        rows
+    }
+
+    fn render(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Rows<'s> {
+        let heard = self.heard(node);
+        match node {
+            Node::Table(input) => self.table(input, heard, told),
+            Node::Select(node) => {
+                let rows = self.node(&node.of, told);
+                let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
+                let selected = select("Select", rows, inlet);
+                told.push(self.tell(selected.failures, heard, |failure: Failure| (None, failure)));
+                selected.rows
+            }
+            Node::Union(nodes) => {
+                let all: Vec<_> = nodes.iter().map(|node| self.node(node, told)).collect();
+                self.scope.concatenate(all)
+            }
+            Node::Nothing(_) => timely::dataflow::operators::generic::operator::empty(self.scope),
+            Node::Join(plan) => {
+                let (left, right) = (self.side(&plan.left, told), self.side(&plan.right, told));
+                let (rows, problems) = join("Join", &left, &right, plan);
+                told.push(self.tell_problems(problems, heard));
+                rows
+            }
+            Node::Group(plan) => {
+                let rows = self.node(&plan.of, told);
+                let keyed = key_by("Key groups", rows, Layout::new(plan.of.schema()), plan.key.clone());
+                let (rows, problems) = group("Group", keyed, plan);
+                told.push(self.tell_problems(problems, heard));
+                rows
+            }
+        }
+    }
+
+    fn table(&self, input: &Input, heard: Heard, told: &mut Problems<'s>) -> Rows<'s> {
+        let table = &self.plan.tables[input.table];
+        let selected = select(&format!("Select {}", table.name), self.rows[input.table].clone(), Inlet::new(input, &table.schema));
+        let index = input.table;
+        told.push(self.tell(selected.failures, heard, move |failure| (Some(index), failure)));
+        selected.rows
+    }
+
+    fn side(&mut self, side: &'p Side, told: &mut Problems<'s>) -> Arranged<'s, RowTrace> {
+        if let Some(shared) = self.arrangements.of_side(&side.node, &side.key) {
+            return self.sources.arranged(shared).clone();
+        }
+        if let Some((_, held)) = self.held.iter().find(|(known, _)| *known == side) {
+            return held.clone();
+        }
+        let rows = self.node(&side.node, told);
+        let held = arrange("Arrange side", key_by("Key side", rows, Layout::new(side.node.schema()), side.key.clone()));
+        self.held.push((side, held.clone()));
+        held
+    }
+
+    /// The views that the node is a part of.
+    fn heard(&self, node: &Node) -> Heard {
+        let of = |view: &View| matches!(&view.body, Body::Query(query) if query.node.contains(node));
+        let views = self.plan.views.iter().enumerate().filter(|(_, view)| of(view));
+        views.map(|(i, _)| self.sources.failures(i)).collect()
+    }
+
+    fn tell_problems(&self, problems: Stream<'s, Moment, Vec<(Problem, Moment, Diff)>>, heard: Heard) -> Stream<'s, Moment, Vec<()>> {
+        self.tell(problems, heard, |problem: Problem| (None, Failure { row: Row::default(), reason: problem.reason }))
+    }
+
+    fn tell<T: Clone + 'static>(
+        &self,
+        failures: Stream<'s, Moment, Vec<(T, Moment, Diff)>>,
+        heard: Heard,
+        failure: impl Fn(T) -> (Option<usize>, Failure) + 'static,
+    ) -> Stream<'s, Moment, Vec<()>> {
+        let clock = self.clock;
+        failures
+            .inspect_container(move |event| {
+                let Ok((_, failures)) = event else { return };
+                for (failed, moment, diff) in failures {
+                    let (table, failure) = failure(failed.clone());
+                    let change = FailureChange { tick: clock.tick_of(*moment), table, failure, diff: *diff };
+                    heard.iter().for_each(|h| h.borrow_mut().push(change.clone()));
+                }
+            })
+            // Nothing is left to carry but how far it is.
+            .flat_map(|_| None)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a SQL query is maintained by: relational nodes, each with the schema of its rows.
+//!
+//! Rows are multisets, as in SQL. Names in a node's schema are only for people; columns are indexes.
+
+use super::{Input, InputColumn};
+use crate::sql::{AggregateFunction, Expression};
+use crate::value::Schema;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    /// A table, filtered and computed.
+    Table(Input),
+    Select(Box<Select>),
+    Join(Box<Join>),
+    Group(Box<Group>),
+    /// The rows of all of them; their schemas have the same types.
+    Union(Vec<Node>),
+    /// No rows: a part of a query that cannot have any.
+    Nothing(Schema),
+}
+
+/// The rows of a node for which the filter is true, each made into these columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Select {
+    pub of: Node,
+    pub filter: Option<Expression>,
+    pub columns: Vec<InputColumn>,
+    pub schema: Schema,
+}
+
+/// One side of a join.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Side {
+    pub node: Node,
+    /// Columns that must equal the other side's, pairwise.
+    pub key: Vec<usize>,
+}
+
+/// Pairs of rows whose keys are equal and for which `condition` is true.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Join {
+    pub left: Side,
+    pub right: Side,
+    pub kind: JoinKind,
+    /// Over the left row's columns, then the right one's.
+    pub condition: Option<Expression>,
+    /// Whether a NULL in a key equals a NULL (set operations) or nothing (joins).
+    pub null_equals_null: bool,
+    /// The left row's columns, then the right one's, as far as the kind shows them.
+    pub schema: Schema,
+}
+
+/// Which rows a join gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    Inner,
+    /// And left rows without a partner, with NULLs for the right one's columns.
+    Left,
+    /// And rows of either side without a partner.
+    Full,
+    /// Left rows that have a partner, once each.
+    Semi,
+    /// Left rows that have none.
+    Anti,
+    /// Every left row, with whether it has a partner.
+    Mark,
+}
+
+/// One row for each group of rows with equal keys; where there are no keys, one row for all, also of none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub of: Node,
+    pub key: Vec<usize>,
+    pub calls: Vec<Call>,
+    /// The key's columns, then the calls' results.
+    pub schema: Schema,
+}
+
+/// An aggregate over the rows of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Over the columns of the grouped node.
+    pub function: AggregateFunction,
+}
+
+impl Node {
+    pub fn schema(&self) -> &Schema {
+        match self {
+            Node::Table(input) => &input.schema,
+            Node::Select(select) => &select.schema,
+            Node::Join(join) => &join.schema,
+            Node::Group(group) => &group.schema,
+            Node::Union(nodes) => nodes[0].schema(),
+            Node::Nothing(schema) => schema,
+        }
+    }
+
+    /// The nodes that this one reads.
+    pub fn inputs(&self) -> Vec<&Node> {
+        match self {
+            Node::Table(_) | Node::Nothing(_) => Vec::new(),
+            Node::Select(select) => vec![&select.of],
+            Node::Join(join) => vec![&join.left.node, &join.right.node],
+            Node::Group(group) => vec![&group.of],
+            Node::Union(nodes) => nodes.iter().collect(),
+        }
+    }
+
+    /// Whether the other is this one or a part of it.
+    pub fn contains(&self, other: &Node) -> bool {
+        self == other || self.inputs().into_iter().any(|input| input.contains(other))
+    }
+
+    /// Every table that is read, in the order of the query.
+    pub fn tables(&self) -> Vec<&Input> {
+        match self {
+            Node::Table(input) => vec![input],
+            other => other.inputs().into_iter().flat_map(Node::tables).collect(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Random SQL over the random tables, from a grammar of what can be maintained.
+
+use super::random::Random;
+
+const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
+const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
+
+pub(crate) fn query(random: &mut Random) -> String {
+    match random.below(10) {
+        0 => set_operation(random),
+        1..4 => grouped(random),
+        4 => over_subquery(random),
+        _ => plain(random),
+    }
+}
+
+/// Relations of a FROM clause, by alias.
+struct From {
+    text: String,
+    aliases: Vec<&'static str>,
+}
+
+impl From {
+    fn number(&self, random: &mut Random) -> String {
+        format!("{}.{}", random.pick(&self.aliases), random.pick(&NUMBERS))
+    }
+
+    fn any(&self, random: &mut Random) -> String {
+        format!("{}.{}", random.pick(&self.aliases), random.pick(&ALL))
+    }
+}
+
+fn from(random: &mut Random) -> From {
+    let mut from = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
+    let joined = [0, 0, 1, 1, 1, 2][random.below(6)];
+    for alias in &["y", "z"][..joined] {
+        let kind = *random.pick(&["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+        let table = random.below(4);
+        if random.percent(8) {
+            from.text += &format!(" CROSS JOIN s.t{table} {alias}");
+            from.aliases.push(alias);
+            continue;
+        }
+        let mut on = match random.percent(15) {
+            true => format!("{} = {alias}.c", format_args!("{}.c", random.pick(&from.aliases))),
+            false => format!("{} = {alias}.{}", from.number(random), random.pick(&NUMBERS)),
+        };
+        if random.percent(15) {
+            on += &format!(" AND {} = {alias}.{}", from.number(random), random.pick(&NUMBERS));
+        }
+        if random.percent(25) {
+            on += &format!(" AND {} < {alias}.{}", from.number(random), random.pick(&NUMBERS));
+        }
+        from.text += &format!(" {kind} s.t{table} {alias} ON {on}");
+        from.aliases.push(alias);
+    }
+    from
+}
+
+fn number(from: &From, random: &mut Random) -> String {
+    match random.below(6) {
+        0 => format!("{} + {}", from.number(random), from.number(random)),
+        1 => format!("coalesce({}, {})", from.number(random), random.below(5)),
+        2 => format!("CASE WHEN {} THEN {} ELSE {} END", simple(from, random), from.number(random), random.below(3)),
+        _ => from.number(random),
+    }
+}
+
+fn simple(from: &From, random: &mut Random) -> String {
+    let operator = *random.pick(&["=", "<", ">=", "<>"]);
+    match random.below(5) {
+        0 => format!("{} IS NULL", from.any(random)),
+        1 => format!("{}.c {operator} 'x'", random.pick(&from.aliases)),
+        2 => format!("{} {operator} {}", from.number(random), from.number(random)),
+        _ => format!("{} {operator} {}", from.number(random), random.below(5)),
+    }
+}
+
+fn condition(from: &From, random: &mut Random) -> String {
+    let inner = |random: &mut Random| {
+        let (outer, column) = (from.number(random), *random.pick(&NUMBERS));
+        format!("s.t{} i WHERE i.{column} = {outer}", random.below(4))
+    };
+    match random.below(12) {
+        0 => format!("EXISTS (SELECT 1 FROM {})", inner(random)),
+        1 => format!("NOT EXISTS (SELECT 1 FROM {})", inner(random)),
+        2 => format!("{} IN (SELECT i.{} FROM s.t{} i)", from.number(random), random.pick(&NUMBERS), random.below(4)),
+        3 => format!("{} < (SELECT max(i.{}) FROM {})", from.number(random), random.pick(&NUMBERS), inner(random)),
+        4 => format!("({} OR {})", simple(from, random), simple(from, random)),
+        5 => format!("{} AND {}", simple(from, random), simple(from, random)),
+        6 => format!("NOT ({})", simple(from, random)),
+        _ => simple(from, random),
+    }
+}
+
+fn filter(from: &From, random: &mut Random) -> String {
+    match random.percent(60) {
+        true => format!(" WHERE {}", condition(from, random)),
+        false => String::new(),
+    }
+}
+
+fn plain(random: &mut Random) -> String {
+    let from = from(random);
+    let distinct = if random.percent(15) { "DISTINCT " } else { "" };
+    let mut columns: Vec<String> = Vec::new();
+    for n in 0..1 + random.below(4) {
+        let column = if random.percent(30) { number(&from, random) } else { from.any(random) };
+        columns.push(format!("{column} AS n{n}"));
+    }
+    let filter = filter(&from, random);
+    format!("SELECT {distinct}{} FROM {}{filter}", columns.join(", "), from.text)
+}
+
+fn aggregate(from: &From, random: &mut Random) -> String {
+    let argument = number(from, random);
+    let call = match random.below(12) {
+        0 => "count(*)".to_string(),
+        1 => format!("count({})", from.any(random)),
+        2 => format!("count(DISTINCT {argument})"),
+        3 => format!("sum({argument})"),
+        4 => format!("avg({argument})"),
+        5 => format!("min({})", from.any(random)),
+        6 => format!("max({})", from.any(random)),
+        7 => format!("sum({})", from.number(random)),
+        8 => format!("sum(DISTINCT {})", from.number(random)),
+        9 => format!("bool_and({} < 3)", from.number(random)),
+        10 => format!("median({})", from.number(random)),
+        _ => format!("avg({})", from.number(random)),
+    };
+    match random.percent(15) {
+        true => format!("{call} FILTER (WHERE {})", simple(from, random)),
+        false => call,
+    }
+}
+
+fn grouped(random: &mut Random) -> String {
+    let from = from(random);
+    let keys: Vec<String> =
+        (0..random.below(3)).map(|_| if random.percent(20) { number(&from, random) } else { from.any(random) }).collect();
+    let mut columns: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("{key} AS k{n}")).collect();
+    for n in 0..1 + random.below(3) {
+        columns.push(format!("{} AS a{n}", aggregate(&from, random)));
+    }
+    let filter = filter(&from, random);
+    let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let having = if random.percent(25) { format!(" HAVING count(*) > {}", random.below(3)) } else { String::new() };
+    format!("SELECT {} FROM {}{filter}{group}{having}", columns.join(", "), from.text)
+}
+
+fn set_operation(random: &mut Random) -> String {
+    let operator = *random.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT"]);
+    let width = 1 + random.below(2);
+    let side = |random: &mut Random| {
+        let from = from(random);
+        let columns: Vec<String> = (0..width).map(|n| format!("{} AS n{n}", from.number(random))).collect();
+        let filter = filter(&from, random);
+        format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text)
+    };
+    format!("{} {operator} {}", side(random), side(random))
+}
+
+/// Aggregates of aggregates, and joins with them.
+fn over_subquery(random: &mut Random) -> String {
+    let inner = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
+    let (key, call) = (inner.number(random), aggregate(&inner, random));
+    let sub = format!("(SELECT {key} AS k, {call} AS w, count(*) AS n FROM {} GROUP BY {key}) g", inner.text);
+    match random.below(3) {
+        0 => format!("SELECT n AS k0, count(*) AS a0, max(k) AS a1 FROM {sub} GROUP BY n"),
+        1 => format!("SELECT t.id AS n0, g.w AS n1 FROM s.t{} t LEFT JOIN {sub} ON t.a = g.k", random.below(4)),
+        _ => format!("SELECT g.k AS n0, g.w AS n1 FROM {sub} WHERE n > 1"),
+    }
+}
