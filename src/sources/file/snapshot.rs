@@ -141,7 +141,8 @@ impl Taker<'_> {
     }
 }
 
-/// The lines that hold rows. Exact unless values hold newlines; `None` where the file cannot be read, which the reader then says.
+/// The lines that hold rows, for the display of progress: counted in a file's first part, and taken to go on like that. `None` where the
+/// file cannot be read, which the reader then says.
 fn count_rows(rows: &RowsFile) -> Option<u64> {
     match rows {
         RowsFile::Csv { path, .. } => Some(count_lines(path).ok()?.saturating_sub(1)),
@@ -150,16 +151,16 @@ fn count_rows(rows: &RowsFile) -> Option<u64> {
     }
 }
 
+const COUNTED_BYTES: u64 = 1 << 20;
+
 fn count_lines(path: &Path) -> io::Result<u64> {
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 1 << 18];
-    let (mut lines, mut last) = (0, b'\n');
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(lines + u64::from(last != b'\n'));
-        }
-        lines += buffer[..read].iter().filter(|b| **b == b'\n').count() as u64;
-        last = buffer[read - 1];
-    }
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut start = Vec::new();
+    file.take(COUNTED_BYTES).read_to_end(&mut start)?;
+    let ends = start.iter().filter(|b| **b == b'\n').count() as u64;
+    Ok(match length > start.len() as u64 {
+        true => (ends as u128 * length as u128 / start.len() as u128) as u64,
+        false => ends + u64::from(start.last().is_some_and(|b| *b != b'\n')),
+    })
 }
