@@ -17,9 +17,9 @@ use crate::reference::Reference;
 use crate::updates;
 
 /// Batches of rows that may wait for a worker, as in the engine.
-const WAITING_BATCHES: usize = 16;
+const WAITING_BATCHES: usize = 12;
 /// Events that may wait for whoever gives them to the workers, as in the engine.
-const WAITING_EVENTS: usize = 16;
+const WAITING_EVENTS: usize = 8;
 /// How long a worker without input lets others' messages wait.
 const IDLE: Duration = Duration::from_micros(200);
 

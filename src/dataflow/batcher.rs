@@ -88,7 +88,10 @@ pub(super) fn prefix_of(key: &[u8]) -> u64 {
 impl RowBatcher {
     /// Keeps the updates, packed into few large blocks: what comes are many half filled ones.
     fn keep(&mut self, updates: Updates) {
-        self.entries.reserve(updates.len());
+        if self.entries.capacity() - self.entries.len() < updates.len() {
+            // By half and not twofold: all arrangements of a hydration have their entries at once.
+            self.entries.reserve_exact(updates.len().max(self.entries.len() / 2));
+        }
         let room = |last: &&mut Updates| last.moment() == updates.moment() && last.room() >= updates.bytes_len();
         let start = match self.blocks.last_mut().filter(room) {
             Some(last) => last.append(&updates),
@@ -177,12 +180,9 @@ fn sort(mut entries: Vec<Entry>, blocks: Vec<Updates>) -> (OrdValStorage<RowLayo
             a.key.cmp(b.key).then_with(|| a.row.cmp(b.row)).then_with(|| a.moment.cmp(&b.moment))
         })
     });
-    let (mut key_bytes, mut row_bytes) = (0, 0);
-    for entry in &entries {
-        let stored = update_at(&blocks, *entry);
-        key_bytes += stored.key.len();
-        row_bytes += stored.row.len();
-    }
+    // Block by block, as they lie: in the order of the entries every one would be fetched from elsewhere.
+    let lengths = blocks.iter().flat_map(Updates::iter).map(|update| (update.key.len(), update.row.len()));
+    let (key_bytes, row_bytes) = lengths.fold((0, 0), |(keys, rows), (key, row)| (keys + key, rows + row));
     let mut storage = OrdValStorage::<RowLayout> {
         keys: ByteList::with_bytes(entries.len(), key_bytes),
         vals: Vals::with_capacity(0, 0),

@@ -41,7 +41,7 @@ pub(super) struct Surroundings {
     pub(super) stopping: watch::Receiver<bool>,
 }
 
-const EVENTS: usize = 16;
+const EVENTS: usize = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 

@@ -30,7 +30,7 @@ pub(super) enum Feed {
 }
 
 /// Messages to one worker that wait at most.
-const FEED_DEPTH: usize = 16;
+const FEED_DEPTH: usize = 12;
 /// Messages to the committer that wait at most.
 const COMMIT_DEPTH: usize = 256;
 /// Outputs that a worker holds for the committer before it stops to make more.
