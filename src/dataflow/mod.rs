@@ -22,6 +22,7 @@ mod query;
 mod render;
 mod route;
 mod select;
+mod top;
 mod touch;
 mod updates;
 

@@ -18,6 +18,7 @@ use super::join::join;
 use super::present::present;
 use super::render::{RowTrace, Sources, arrange};
 use super::select::{Problem, key_by, select};
+use super::top::top;
 use super::updates::Updates;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
 use crate::plan::{Arrangements, Body, Input, Node, Plan, Query, Side, View};
@@ -81,6 +82,10 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let (rows, problems) = join("Join", &left, &right, plan);
                 told.push(self.tell_problems(problems, heard));
                 rows
+            }
+            Node::Top(plan) => {
+                let rows = self.node(&plan.of, told);
+                top("Top", rows, plan)
             }
             Node::Group(plan) => {
                 let rows = self.node(&plan.of, told);

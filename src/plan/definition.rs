@@ -47,6 +47,7 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             let calls: Vec<_> = group.calls.iter().map(|call| call.function.text()).collect();
             writeln!(out, "group by {:?} {calls:?} as {:?} {{", group.key, group.schema)
         }
+        Node::Top(top) => writeln!(out, "first {} behind {} by {:?} {{", top.count, top.skip, top.order),
         Node::Union(_) => writeln!(out, "union {{"),
         Node::Nothing(_) => writeln!(out, "nothing {{"),
     };

@@ -72,6 +72,18 @@ impl Explanation<'_> {
                 let calls: Vec<&str> = group.calls.iter().map(|call| call.function.text()).collect();
                 write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
             }
+            Node::Top(top) => {
+                let by = |order: &super::node::Order| {
+                    let nulls = if order.nulls_first { " nulls first" } else { "" };
+                    format!("{}{}{nulls}", top.of.schema().columns()[order.column].name, if order.descending { " desc" } else { "" })
+                };
+                let by: Vec<String> = top.order.iter().map(by).collect();
+                let skip = if top.skip > 0 { format!(" behind {}", top.skip) } else { String::new() };
+                match top.count {
+                    usize::MAX => write!(f, "all{skip} by {}", by.join(", "))?,
+                    count => write!(f, "first {count}{skip} by {}", by.join(", "))?,
+                }
+            }
             Node::Union(_) => write!(f, "union all")?,
             Node::Nothing(_) => write!(f, "nothing")?,
         }

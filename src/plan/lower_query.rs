@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, JoinType, NullEquality, TableReference};
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Projection, TableScan, Union};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, FetchType, Limit, LogicalPlan, Projection, SkipType, Sort, TableScan, Union};
 
-use super::node::{Call, Group, Join, JoinKind, Node, Select, Side};
+use super::node::{Call, Group, Join, JoinKind, Node, Order, Select, Side, Top};
 use super::{Input, InputColumn, PlanTable};
 use crate::sql::{AggregateFunction, Expression, SqlError, has_subquery, name_of};
 use crate::value::{Column, Schema, Type};
@@ -51,8 +51,12 @@ impl Readable<'_> {
                 let columns = empty.schema.fields().iter().map(|field| Column::from_arrow(field)).collect::<Result<_, _>>();
                 Ok(Node::Nothing(unique_names(columns.map_err(SqlError::new)?)))
             }
+            LogicalPlan::Limit(limit) => self.limit(limit),
             // The rows of a view have no order.
-            LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.node(&sort.input),
+            LogicalPlan::Sort(sort) => match sort.fetch {
+                Some(count) => self.top(sort, 0, count),
+                None => self.node(&sort.input),
+            },
             other => Err(refused(other)),
         }
     }
@@ -183,6 +187,30 @@ impl Readable<'_> {
         Ok(group(side.node, key.to_vec(), calls))
     }
 
+    fn limit(&self, limit: &Limit) -> Result<Node, SqlError> {
+        let unknown = || SqlError::new("LIMIT takes a number").help("write the number itself");
+        let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
+            (limit.get_skip_type().map_err(|_| unknown())?, limit.get_fetch_type().map_err(|_| unknown())?)
+        else {
+            return Err(unknown());
+        };
+        let LogicalPlan::Sort(sort) = limit.input.as_ref() else {
+            return Err(SqlError::new("LIMIT without ORDER BY is not maintained").help("say which rows come first: ORDER BY"));
+        };
+        self.top(sort, skip, fetch.unwrap_or(usize::MAX))
+    }
+
+    fn top(&self, sort: &Sort, skip: usize, count: usize) -> Result<Node, SqlError> {
+        let exprs: Vec<&Expr> = sort.expr.iter().map(|order| &order.expr).collect();
+        let shown = sort.input.schema().fields().len();
+        let (side, _) = extended(self.node(&sort.input)?, sort.input.schema(), &exprs)?;
+        let order = sort.expr.iter().zip(&side.key);
+        let order = order.map(|(by, &column)| Order { column, descending: !by.asc, nulls_first: by.nulls_first }).collect();
+        let all = side.node.schema().len();
+        let top = Node::Top(Box::new(Top { of: side.node, order, skip, count }));
+        Ok(if all == shown { top } else { select(top, None, (0..shown).map(InputColumn::Column).collect()) })
+    }
+
     fn union(&self, union: &Union) -> Result<Node, SqlError> {
         let nodes = union.inputs.iter().map(|input| self.node(input)).collect::<Result<Vec<_>, _>>()?;
         let mut columns: Vec<Column> = nodes[0].schema().columns().to_vec();
@@ -220,6 +248,7 @@ impl Readable<'_> {
                 key.iter().map(place).collect()
             }
             Node::Group(group) => Some((0..group.key.len()).collect::<Vec<_>>()).filter(|key| !key.is_empty()),
+            Node::Top(top) => self.key(&top.of),
             Node::Union(_) | Node::Nothing(_) => None,
             Node::Join(join) => {
                 let left = self.key(&join.left.node)?;

@@ -19,7 +19,7 @@ mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use lower::{Catalog, examine, lower};
-pub use node::{Call, Group, Join, JoinKind, Node, Select, Side};
+pub use node::{Call, Group, Join, JoinKind, Node, Order, Select, Side, Top};
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 

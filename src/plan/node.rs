@@ -13,6 +13,7 @@ pub enum Node {
     Select(Box<Select>),
     Join(Box<Join>),
     Group(Box<Group>),
+    Top(Box<Top>),
     /// The rows of all of them; their schemas have the same types.
     Union(Vec<Node>),
     /// No rows: a part of a query that cannot have any.
@@ -76,6 +77,23 @@ pub struct Group {
     pub schema: Schema,
 }
 
+/// The first rows in an order: `count` of them behind the first `skip`. Rows that the order leaves equal are in the order of their bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Top {
+    pub of: Node,
+    pub order: Vec<Order>,
+    pub skip: usize,
+    pub count: usize,
+}
+
+/// By a column of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
+}
+
 /// An aggregate over the rows of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
@@ -90,6 +108,7 @@ impl Node {
             Node::Select(select) => &select.schema,
             Node::Join(join) => &join.schema,
             Node::Group(group) => &group.schema,
+            Node::Top(top) => top.of.schema(),
             Node::Union(nodes) => nodes[0].schema(),
             Node::Nothing(schema) => schema,
         }
@@ -102,6 +121,7 @@ impl Node {
             Node::Select(select) => vec![&select.of],
             Node::Join(join) => vec![&join.left.node, &join.right.node],
             Node::Group(group) => vec![&group.of],
+            Node::Top(top) => vec![&top.of],
             Node::Union(nodes) => nodes.iter().collect(),
         }
     }

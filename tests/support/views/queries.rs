@@ -10,6 +10,7 @@ pub(crate) fn query(random: &mut Random) -> String {
         0 => set_operation(random),
         1..4 => grouped(random),
         4 => over_subquery(random),
+        5 => limited(random),
         _ => plain(random),
     }
 }
@@ -158,6 +159,21 @@ fn set_operation(random: &mut Random) -> String {
         format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text)
     };
     format!("{} {operator} {}", side(random), side(random))
+}
+
+/// The order is total, so that there is one answer.
+fn limited(random: &mut Random) -> String {
+    let from = from(random);
+    let mut columns: Vec<String> = (0..1 + random.below(3)).map(|_| from.any(random)).collect();
+    columns.dedup();
+    let named: Vec<String> = columns.iter().enumerate().map(|(n, column)| format!("{column} AS n{n}")).collect();
+    let mut order = Vec::new();
+    for n in 0..columns.len() {
+        order.push(format!("n{n}{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"])));
+    }
+    let offset = if random.percent(30) { format!(" OFFSET {}", random.below(3)) } else { String::new() };
+    let filter = filter(&from, random);
+    format!("SELECT {} FROM {}{filter} ORDER BY {} LIMIT {}{offset}", named.join(", "), from.text, order.join(", "), random.below(5))
 }
 
 /// Aggregates of aggregates, and joins with them.
