@@ -20,13 +20,12 @@ use timely::progress::Antichain;
 use super::Moment;
 use super::bytes::RowBatch;
 use super::render::RowTrace;
-use super::select::Problem;
 use super::updates::{Update, Updates};
 use crate::plan::{Expression, Join, JoinKind};
 use crate::value::{Datum, Diff, Layout, Row, RowBuilder, arrow};
 
 /// The result's changes, and pairs on which the condition failed.
-pub(super) type Joined<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(Problem, Moment, Diff)>>);
+pub(super) type Joined<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(String, Moment, Diff)>>);
 
 pub(super) fn join<'s>(name: &str, left: &Arranged<'s, RowTrace>, right: &Arranged<'s, RowTrace>, plan: &Join) -> Joined<'s> {
     let mut builder = OperatorBuilder::new(name.to_string(), left.stream.scope());
@@ -34,7 +33,7 @@ pub(super) fn join<'s>(name: &str, left: &Arranged<'s, RowTrace>, right: &Arrang
     let mut right_in = builder.new_input(right.stream.clone(), Pipeline);
     let (rows_out, rows) = builder.new_output::<Updates>();
     let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows_out);
-    let (problems_out, problems) = builder.new_output::<Vec<(Problem, Moment, Diff)>>();
+    let (problems_out, problems) = builder.new_output::<Vec<(String, Moment, Diff)>>();
     let mut problems_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems_out);
     let mut traces = [Some(left.trace.clone()), Some(right.trace.clone())];
     let mut waiting: BTreeMap<Moment, Waiting> = BTreeMap::new();
@@ -132,7 +131,7 @@ struct Condition {
 }
 
 type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
-type Complain<'a> = &'a mut dyn FnMut(Problem, Diff);
+type Complain<'a> = &'a mut dyn FnMut(String, Diff);
 
 impl Pairs {
     fn new(plan: &Join) -> Pairs {
@@ -206,7 +205,7 @@ impl Pairs {
             match holds.of(i) {
                 Ok(true) => self.pair(Some(left), Some(right), diff, give),
                 Ok(false) => {}
-                Err(reason) => complain(Problem { reason }, diff),
+                Err(reason) => complain(reason, diff),
             }
         }
     }
@@ -234,7 +233,7 @@ impl Pairs {
                         }
                     }
                     Ok(false) => {}
-                    Err(reason) if diff != 0 => complain(Problem { reason }, diff),
+                    Err(reason) if diff != 0 => complain(reason, diff),
                     Err(_) => {}
                 }
             }

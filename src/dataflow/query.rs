@@ -17,7 +17,7 @@ use super::input::Inlet;
 use super::join::join;
 use super::present::present;
 use super::render::{RowTrace, Sources, arrange};
-use super::select::{Problem, key_by, select};
+use super::select::{key_by, select};
 use super::top::top;
 use super::updates::Updates;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
@@ -125,8 +125,8 @@ impl<'s, 'p> Queries<'s, 'p> {
         views.map(|(i, _)| self.sources.failures(i)).collect()
     }
 
-    fn tell_problems(&self, problems: Stream<'s, Moment, Vec<(Problem, Moment, Diff)>>, heard: Heard) -> Stream<'s, Moment, Vec<()>> {
-        self.tell(problems, heard, |problem: Problem| (None, Failure { row: Row::default(), reason: problem.reason }))
+    fn tell_problems(&self, problems: Stream<'s, Moment, Vec<(String, Moment, Diff)>>, heard: Heard) -> Stream<'s, Moment, Vec<()>> {
+        self.tell(problems, heard, |reason| (None, Failure { row: Row::default(), reason }))
     }
 
     fn tell<T: Clone + 'static>(

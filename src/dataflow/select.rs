@@ -11,12 +11,6 @@ use super::updates::{Update, Updates};
 use super::{Failure, Moment};
 use crate::value::{Diff, Layout, key};
 
-/// Why a row of a query is not in its result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) reason: String,
-}
-
 /// What a selection gives: rows, and those that an expression failed on.
 pub(super) struct Selected<'s> {
     pub(super) rows: Stream<'s, Moment, Updates>,

@@ -44,7 +44,7 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             writeln!(out, "{:?} join on {left:?} = {right:?} nulls {} if {condition:?} {{", join.kind, join.null_equals_null)
         }
         Node::Group(group) => {
-            let calls: Vec<_> = group.calls.iter().map(|call| call.function.text()).collect();
+            let calls: Vec<_> = group.calls.iter().map(|call| call.text()).collect();
             writeln!(out, "group by {:?} {calls:?} as {:?} {{", group.key, group.schema)
         }
         Node::Top(top) => writeln!(out, "first {} behind {} by {:?} {{", top.count, top.skip, top.order),

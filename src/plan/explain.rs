@@ -69,7 +69,7 @@ impl Explanation<'_> {
                 }
             }
             Node::Group(group) => {
-                let calls: Vec<&str> = group.calls.iter().map(|call| call.function.text()).collect();
+                let calls: Vec<&str> = group.calls.iter().map(|call| call.text()).collect();
                 write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
             }
             Node::Top(top) => {

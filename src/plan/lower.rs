@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lower_embed;
 use super::lower_input::InputDraft;
-use super::lower_query::Readable;
 use super::parents::{self, Parent};
 use super::problem::{Problem, did_you_mean, listed};
+use super::query::Readable;
 use super::relation::{self, Drafts};
 use super::written::{Place, TableName, Written, WrittenInput, WrittenQuery, WrittenView};
 use super::{Body, Document, Node, Plan, PlanTable, Query, View};

@@ -10,16 +10,16 @@ mod indexes;
 mod lower;
 mod lower_embed;
 mod lower_input;
-mod lower_query;
 mod node;
 mod parents;
 mod problem;
+mod query;
 mod relation;
 mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use lower::{Catalog, examine, lower};
-pub use node::{Call, Group, Join, JoinKind, Node, Order, Select, Side, Top};
+pub use node::{Group, Join, JoinKind, Node, Order, Select, Side, Top};
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 

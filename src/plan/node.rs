@@ -72,7 +72,8 @@ pub enum JoinKind {
 pub struct Group {
     pub of: Node,
     pub key: Vec<usize>,
-    pub calls: Vec<Call>,
+    /// Over the columns of the grouped node.
+    pub calls: Vec<AggregateFunction>,
     /// The key's columns, then the calls' results.
     pub schema: Schema,
 }
@@ -92,13 +93,6 @@ pub struct Order {
     pub column: usize,
     pub descending: bool,
     pub nulls_first: bool,
-}
-
-/// An aggregate over the rows of a group.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Call {
-    /// Over the columns of the grouped node.
-    pub function: AggregateFunction,
 }
 
 impl Node {

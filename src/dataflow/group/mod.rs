@@ -16,13 +16,12 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use self::accumulator::{Accumulator, Kind};
-use super::select::Problem;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
 use crate::plan::Group as Plan;
 use crate::value::{Datum, Diff, Layout, Row, RowBuilder, row_of_key};
 
-type Grouped<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(Problem, Moment, Diff)>>);
+type Grouped<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(String, Moment, Diff)>>);
 
 pub(super) fn group<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Plan) -> Grouped<'s> {
     let scope = rows.scope();
@@ -32,7 +31,7 @@ pub(super) fn group<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Pl
     let mut rows_in = builder.new_input(rows, by_key);
     let (rows_out, grouped) = builder.new_output::<Updates>();
     let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows_out);
-    let (problems_out, problems) = builder.new_output::<Vec<(Problem, Moment, Diff)>>();
+    let (problems_out, problems) = builder.new_output::<Vec<(String, Moment, Diff)>>();
     let mut problems_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems_out);
     let mut groups = Groups::new(plan);
     let keeps_one = plan.key.is_empty() && hash(&[]) % peers == worker;
@@ -109,7 +108,7 @@ impl Groups {
     fn new(plan: &Plan) -> Groups {
         let layout = Layout::new(plan.of.schema());
         Groups {
-            kinds: plan.calls.iter().map(|call| Kind::of(&call.function, &layout)).collect(),
+            kinds: plan.calls.iter().map(|call| Kind::of(call, &layout)).collect(),
             key: Layout::new(&plan.of.schema().project(&plan.key)),
             layout,
             builder: RowBuilder::new(&Layout::new(&plan.schema)),
@@ -166,7 +165,7 @@ impl Groups {
     }
 
     /// What became of every touched group.
-    fn tell(&mut self, mut give: impl FnMut(&[u8], Diff), mut complain: impl FnMut(Problem, Diff)) {
+    fn tell(&mut self, mut give: impl FnMut(&[u8], Diff), mut complain: impl FnMut(String, Diff)) {
         let touched = std::mem::take(&mut self.touched);
         for place in touched {
             let group = &mut self.groups[place];
@@ -184,7 +183,7 @@ impl Groups {
                         match told {
                             Told::Nothing => {}
                             Told::Row(row) => give(row, diff),
-                            Told::Problem(reason) => complain(Problem { reason: reason.clone() }, diff),
+                            Told::Problem(reason) => complain(reason.clone(), diff),
                         }
                     }
                 }

@@ -1,0 +1,73 @@
+//! Aggregates.
+
+use datafusion::logical_expr::{Aggregate, Expr};
+
+use super::{Readable, extended, subquery_stays, unique_names};
+use crate::plan::{AggregateFunction, Group, Node};
+use crate::sql::{SqlError, has_subquery};
+
+impl Readable<'_> {
+    pub(super) fn group(&self, aggregate: &Aggregate) -> Result<Node, SqlError> {
+        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(
+                SqlError::new("GROUPING SETS, ROLLUP and CUBE are not maintained yet").help("write each grouping and UNION ALL them")
+            );
+        }
+        // What aggregates compute of a row becomes a column, so that an aggregate is a function of a column where it can be.
+        let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(arguments_of).filter(|a| is_computed(a)).collect();
+        let exprs: Vec<&Expr> = aggregate.group_expr.iter().chain(arguments.iter().copied()).collect();
+        let (side, names) = extended(self.node(&aggregate.input)?, aggregate.input.schema(), &exprs)?;
+        let (key, places) = side.key.split_at(aggregate.group_expr.len());
+        let column = |expr: &Expr| {
+            let place = arguments.iter().position(|a| *a == expr).map(|i| places[i])?;
+            let (qualifier, field) = names.qualified_field(place);
+            Some(Expr::Column(datafusion::common::Column::new(qualifier.cloned(), field.name())))
+        };
+        let call = |expr: &Expr| match has_subquery(expr) {
+            true => Err(subquery_stays()),
+            false => AggregateFunction::of_plan(&with_arguments(expr, column), &names, side.node.schema()),
+        };
+        let calls = aggregate.aggr_expr.iter().map(call).collect::<Result<Vec<_>, _>>()?;
+        Ok(group(side.node, key.to_vec(), calls))
+    }
+}
+
+pub(super) fn group(of: Node, key: Vec<usize>, calls: Vec<AggregateFunction>) -> Node {
+    let keys = key.iter().map(|&k| of.schema().columns()[k].clone());
+    let schema = unique_names(keys.chain(calls.iter().map(|call| call.output().clone())).collect());
+    Node::Group(Box::new(Group { of, key, calls, schema }))
+}
+
+fn arguments_of(expr: &Expr) -> &[Expr] {
+    match expr {
+        Expr::Alias(alias) => arguments_of(&alias.expr),
+        Expr::AggregateFunction(call) => &call.params.args,
+        _ => &[],
+    }
+}
+
+/// Neither a column nor a constant. A cast of a column is left to the aggregate, which may not need it.
+fn is_computed(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(cast) => is_computed(&cast.expr),
+        Expr::Column(_) | Expr::Literal(_, _) => false,
+        _ => expr.any_column_refs(),
+    }
+}
+
+/// The call with some of its arguments replaced.
+fn with_arguments(expr: &Expr, column: impl Fn(&Expr) -> Option<Expr>) -> Expr {
+    match expr {
+        Expr::Alias(alias) => with_arguments(&alias.expr, column),
+        Expr::AggregateFunction(call) => {
+            let mut call = call.clone();
+            call.params.args.iter_mut().for_each(|argument| {
+                if let Some(replaced) = column(argument) {
+                    *argument = replaced;
+                }
+            });
+            Expr::AggregateFunction(call)
+        }
+        other => other.clone(),
+    }
+}

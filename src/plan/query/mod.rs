@@ -1,0 +1,186 @@
+//! DataFusion's optimized plan of a query to [`Node`]s.
+//!
+//! In: the plan, the tables, and the nodes of views that were lowered before. Out: a node and the key of its rows, or why the query cannot
+//! be maintained. Filters and projections right above a table become part of its [`Input`], so that they happen before anything is
+//! held, and equal inputs are shared.
+
+mod group;
+mod join;
+mod key;
+mod order;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
+
+use self::group::group;
+use super::node::{Node, Select, Side};
+use super::{InputColumn, PlanTable};
+use crate::sql::{Expression, SqlError, has_subquery};
+use crate::value::{Column, Schema};
+
+/// What a query can read.
+pub(super) struct Readable<'a> {
+    pub(super) tables: &'a [PlanTable],
+    /// Views by their names.
+    pub(super) views: &'a BTreeMap<String, Node>,
+}
+
+impl Readable<'_> {
+    /// The node of a plan; its columns are the plan's, by place.
+    pub(in crate::plan) fn node(&self, plan: &LogicalPlan) -> Result<Node, SqlError> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => {
+                if let Some(base) = self.base(plan) {
+                    let columns = base.shown();
+                    return base.input(columns);
+                }
+                let node = self.node(&filter.input)?;
+                let condition = compiled(&filter.predicate, filter.input.schema(), node.schema())?;
+                let columns = (0..node.schema().len()).map(InputColumn::Column).collect();
+                Ok(select(node, Some(condition), columns))
+            }
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => self.group(aggregate),
+            LogicalPlan::Distinct(Distinct::All(of)) => {
+                let of = self.node(of)?;
+                let key = (0..of.schema().len()).collect();
+                Ok(group(of, key, Vec::new()))
+            }
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
+                let columns = empty.schema.fields().iter().map(|field| Column::from_arrow(field)).collect::<Result<_, _>>();
+                Ok(Node::Nothing(unique_names(columns.map_err(SqlError::new)?)))
+            }
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            // The rows of a view have no order.
+            LogicalPlan::Sort(sort) => match sort.fetch {
+                Some(count) => self.top(sort, 0, count),
+                None => self.node(&sort.input),
+            },
+            other => Err(refused(other)),
+        }
+    }
+
+    fn projection(&self, projection: &Projection) -> Result<Node, SqlError> {
+        if let Some(base) = self.base(&projection.input) {
+            let columns = projection.expr.iter().map(|expr| base.column(expr)).collect::<Result<Vec<_>, _>>()?;
+            return base.input(columns);
+        }
+        let of = self.node(&projection.input)?;
+        let column = |expr: &Expr| computed(expr, projection.input.schema(), of.schema());
+        let columns = projection.expr.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let names = projection.schema.fields().iter().map(|field| field.name().clone());
+        let schema = columns.iter().zip(names).map(|((_, column), name)| Column { name, ..column.clone() }).collect();
+        let columns = columns.into_iter().map(|(column, _)| column).collect();
+        Ok(Node::Select(Box::new(Select { of, filter: None, columns, schema: unique_names(schema) })))
+    }
+
+    fn union(&self, union: &Union) -> Result<Node, SqlError> {
+        let nodes = union.inputs.iter().map(|input| self.node(input)).collect::<Result<Vec<_>, _>>()?;
+        let mut columns: Vec<Column> = nodes[0].schema().columns().to_vec();
+        for node in &nodes[1..] {
+            for (column, other) in columns.iter_mut().zip(node.schema().columns()) {
+                column.nullable |= other.nullable;
+                column.absent_when_null = false;
+                if column.ty.arrow() != other.ty.arrow() {
+                    return Err(SqlError::new(format!("the column `{}` of UNION is {} and {}", column.name, column.ty, other.ty)));
+                }
+            }
+        }
+        let schema = Schema::new(columns);
+        let alike = |of: Node| match *of.schema() == schema {
+            true => of,
+            false => {
+                let columns = (0..schema.len()).map(InputColumn::Column).collect();
+                Node::Select(Box::new(Select { of, filter: None, columns, schema: schema.clone() }))
+            }
+        };
+        Ok(Node::Union(nodes.into_iter().map(alike).collect()))
+    }
+}
+
+fn compiled(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<Expression, SqlError> {
+    match has_subquery(expr) {
+        true => Err(subquery_stays()),
+        false => Expression::of_plan(expr, names, input),
+    }
+}
+
+fn computed(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<(InputColumn, Column), SqlError> {
+    let inner = expr.clone().unalias_nested().data;
+    let expression = compiled(&inner, names, input)?;
+    let output = expression.output().clone();
+    Ok(match expression.as_column() {
+        Some(column) => (InputColumn::Column(column), input.columns()[column].clone()),
+        None => (InputColumn::Computed(expression), output),
+    })
+}
+
+/// The node with the values of these expressions among its columns, and where; `names` for all of them.
+fn extended(node: Node, names: &DFSchema, exprs: &[&Expr]) -> Result<(Side, DFSchema), SqlError> {
+    let mut columns: Vec<InputColumn> = (0..node.schema().len()).map(InputColumn::Column).collect();
+    let mut schema: Vec<Column> = node.schema().columns().to_vec();
+    let mut fields: Vec<_> = names.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+    let mut key = Vec::new();
+    for expr in exprs {
+        let (column, output) = computed(expr, names, node.schema())?;
+        match column {
+            InputColumn::Column(place) => key.push(place),
+            InputColumn::Computed(_) => {
+                key.push(columns.len());
+                let output = Column { name: format!("{} #{}", output.name, columns.len()), ..output };
+                fields.push((None, Arc::new(output.arrow())));
+                schema.push(output);
+                columns.push(column);
+            }
+        }
+    }
+    if columns.len() == node.schema().len() {
+        return Ok((Side { node, key }, names.clone()));
+    }
+    let names = DFSchema::new_with_metadata(fields, Default::default()).map_err(|_| SqlError::new("two columns have one name"))?;
+    let node = Node::Select(Box::new(Select { of: node, filter: None, columns, schema: Schema::new(schema) }));
+    Ok((Side { node, key }, names))
+}
+
+fn select(of: Node, filter: Option<Expression>, columns: Vec<InputColumn>) -> Node {
+    let column = |column: &InputColumn| match column {
+        InputColumn::Column(c) => of.schema().columns()[*c].clone(),
+        InputColumn::Computed(expression) => expression.output().clone(),
+    };
+    let schema = unique_names(columns.iter().map(column).collect());
+    Node::Select(Box::new(Select { of, filter, columns, schema }))
+}
+
+/// Names only serve people, and Arrow, which wants them to differ.
+fn unique_names(mut columns: Vec<Column>) -> Schema {
+    for i in 0..columns.len() {
+        while columns[..i].iter().any(|c| c.name == columns[i].name) {
+            columns[i].name.push_str(&format!(" #{i}"));
+        }
+    }
+    Schema::new(columns)
+}
+
+fn subquery_stays() -> SqlError {
+    SqlError::new("this subquery cannot be made a join").help("join with it, or make it a view of its own")
+}
+
+fn refused(plan: &LogicalPlan) -> SqlError {
+    let (what, help) = match plan {
+        LogicalPlan::Window(_) => ("a window function is", "an aggregate with GROUP BY, joined, often does the same"),
+        LogicalPlan::RecursiveQuery(_) => ("WITH RECURSIVE is", "write out the steps that are needed"),
+        LogicalPlan::Unnest(_) => ("UNNEST is", "keep the elements in a table of their own"),
+        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => ("a query without a table is", "put the rows into a table of a source"),
+        LogicalPlan::Distinct(_) => ("DISTINCT ON is", "use GROUP BY with min() or max()"),
+        _ => ("this is", "leave it out"),
+    };
+    SqlError::new(format!("{what} not maintained yet")).help(help)
+}

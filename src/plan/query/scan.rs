@@ -1,0 +1,87 @@
+//! Tables, and views of queries, with what is filtered and computed right above them.
+
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+
+use super::{Readable, compiled, computed, select, unique_names};
+use crate::plan::{Input, InputColumn, Node, PlanTable};
+use crate::sql::{SqlError, name_of};
+use crate::value::Column;
+
+impl Readable<'_> {
+    pub(super) fn scan(&self, scan: &TableScan) -> Result<Node, SqlError> {
+        if let Some(base) = self.base_of_scan(scan, &scan.table_name) {
+            let columns = base.shown();
+            return base.input(columns);
+        }
+        let (_, name) = name_of(&scan.table_name);
+        let node = self.views.get(&name).cloned().ok_or_else(|| SqlError::new(format!("`{name}` is not a view of a query")))?;
+        Ok(match &scan.projection {
+            Some(columns) => select(node, None, columns.iter().copied().map(InputColumn::Column).collect()),
+            None => node,
+        })
+    }
+
+    /// The table that a plan reads, where it does nothing but filter.
+    pub(super) fn base<'p>(&'p self, plan: &'p LogicalPlan) -> Option<Base<'p>> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.base_of_scan(scan, &scan.table_name),
+            LogicalPlan::SubqueryAlias(alias) => match alias.input.as_ref() {
+                LogicalPlan::TableScan(scan) => self.base_of_scan(scan, &alias.alias),
+                _ => None,
+            },
+            LogicalPlan::Filter(filter) => {
+                let mut base = self.base(&filter.input)?;
+                base.filters.push(&filter.predicate);
+                Some(base)
+            }
+            _ => None,
+        }
+    }
+
+    fn base_of_scan<'p>(&'p self, scan: &'p TableScan, called: &'p TableReference) -> Option<Base<'p>> {
+        let (source, name) = name_of(&scan.table_name);
+        let source = source?;
+        let index = self.tables.iter().position(|t| t.source == source && t.name == name)?;
+        if scan.fetch.is_some() {
+            return None;
+        }
+        let table = &self.tables[index];
+        let names = DFSchema::try_from_qualified_schema(called.clone(), &table.schema.arrow()).ok()?;
+        Some(Base { index, table, names, shown: scan.projection.as_deref(), filters: scan.filters.iter().collect() })
+    }
+}
+
+/// A table under the name that the query has for it.
+pub(super) struct Base<'p> {
+    index: usize,
+    table: &'p PlanTable,
+    /// All of the table's columns.
+    names: DFSchema,
+    shown: Option<&'p [usize]>,
+    filters: Vec<&'p Expr>,
+}
+
+impl Base<'_> {
+    pub(super) fn shown(&self) -> Vec<(InputColumn, Column)> {
+        let columns = match self.shown {
+            Some(columns) => columns.to_vec(),
+            None => (0..self.table.schema.len()).collect(),
+        };
+        columns.into_iter().map(|c| (InputColumn::Column(c), self.table.schema.columns()[c].clone())).collect()
+    }
+
+    pub(super) fn column(&self, expr: &Expr) -> Result<(InputColumn, Column), SqlError> {
+        let (column, output) = computed(expr, &self.names, &self.table.schema)?;
+        let (_, name) = expr.qualified_name();
+        Ok((column, Column { name, ..output }))
+    }
+
+    pub(super) fn input(&self, columns: Vec<(InputColumn, Column)>) -> Result<Node, SqlError> {
+        let filter = self.filters.iter().map(|f| (*f).clone()).reduce(|a, b| a.and(b));
+        let filter = filter.map(|filter| compiled(&filter, &self.names, &self.table.schema)).transpose()?;
+        let (columns, schema): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let visible = columns.len();
+        Ok(Node::Table(Input { table: self.index, filter, columns, schema: unique_names(schema), visible }))
+    }
+}
