@@ -96,6 +96,29 @@ async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
     assert_eq!(rows_after(sum, rows, &corrected).await, (vec![r#"{"total":9,"n":2}"#.into()], 0));
 }
 
+/// Two queries that share a join, and call its sides by each other's names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_means_what_its_own_query_says() {
+    let rows = "{\"id\": 1, \"v\": 10}\n{\"id\": 2, \"v\": 3}\n";
+    let difference = |x: &str, y: &str| {
+        format!("(SELECT {x}.id AS i, x.v - y.v AS d FROM s.t {x} JOIN (SELECT id - 1 AS id, v FROM s.t) {y} ON {x}.id = {y}.id)")
+    };
+    let sum =
+        |x: &str, y: &str| format!("(SELECT sum(x.v) AS d FROM s.t {x} JOIN (SELECT id - 1 AS id, v FROM s.t) {y} ON {x}.id = {y}.id)");
+    let both = format!("SELECT a.d AS one, b.d AS other FROM {} a JOIN {} b ON a.i = b.i", difference("x", "y"), difference("y", "x"));
+    assert_eq!(rows_after(&both, rows, "").await.0, [r#"{"one":7,"other":-7}"#]);
+    let both = format!("SELECT a.d AS one, b.d AS other FROM {} a CROSS JOIN {} b", sum("x", "y"), sum("y", "x"));
+    assert_eq!(rows_after(&both, rows, "").await.0, [r#"{"one":10,"other":3}"#]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constants_of_a_query_do_not_wrap() {
+    let wrong = rows_after("SELECT id, 9223372036854775807 + 1 AS n FROM s.t", "{\"id\": 1, \"v\": 10}\n", "");
+    let refused = AssertUnwindSafe(wrong).catch_unwind().await.unwrap_err();
+    let message = refused.downcast_ref::<String>().unwrap();
+    assert!(message.contains("became too large"), "{message}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_rows_of_a_query_without_a_key_are_rows_of_their_own() {
     let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 4}\n{\"id\": 3, \"v\": null}\n";

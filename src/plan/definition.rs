@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Body, Embed, Input, InputColumn, Lookup, Node, Plan, View};
+use super::{Body, Embed, Expression, Input, InputColumn, Lookup, Node, Plan, View};
 
 impl Plan {
     pub fn definition_of(&self, view: &View) -> String {
@@ -29,22 +29,22 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             return;
         }
         Node::Select(select) => {
-            let _ = writeln!(out, "select {:?}", select.filter.as_ref().map(|f| f.text()));
+            let _ = writeln!(out, "select {:?}", select.filter.as_ref().map(Expression::resolved));
             for column in &select.columns {
                 let _ = match column {
                     InputColumn::Column(c) => write!(out, "column {c} "),
-                    InputColumn::Computed(expression) => write!(out, "computed {:?} ", expression.text()),
+                    InputColumn::Computed(expression) => write!(out, "computed {:?} ", expression.resolved()),
                 };
             }
             writeln!(out, "as {:?} {{", select.schema)
         }
         Node::Join(join) => {
-            let condition = join.condition.as_ref().map(|c| c.text());
+            let condition = join.condition.as_ref().map(Expression::resolved);
             let (left, right) = (&join.left.key, &join.right.key);
             writeln!(out, "{:?} join on {left:?} = {right:?} nulls {} if {condition:?} {{", join.kind, join.null_equals_null)
         }
         Node::Group(group) => {
-            let calls: Vec<_> = group.calls.iter().map(|call| call.text()).collect();
+            let calls: Vec<_> = group.calls.iter().map(|call| (call.text(), call.resolved())).collect();
             writeln!(out, "group by {:?} {calls:?} as {:?} {{", group.key, group.schema)
         }
         Node::Top(top) => writeln!(out, "first {} behind {} by {:?} {{", top.count, top.skip, top.order),

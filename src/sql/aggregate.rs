@@ -27,7 +27,7 @@ use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, arrow};
 
 /// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text, their schema and what they
-/// read of it are.
+/// read of it, place by place, are.
 #[derive(Debug, Clone)]
 pub struct AggregateFunction {
     text: String,
@@ -59,7 +59,7 @@ struct Inputs {
 
 impl PartialEq for AggregateFunction {
     fn eq(&self, other: &AggregateFunction) -> bool {
-        self.text == other.text && self.input == other.input && self.columns == other.columns
+        self.text == other.text && self.input == other.input && self.resolved() == other.resolved()
     }
 }
 
@@ -133,6 +133,11 @@ impl AggregateFunction {
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What is computed of each row, with the place of each column. Two queries may mean different columns by one text.
+    pub fn resolved(&self) -> String {
+        self.whole.exprs().map(|expr| expr.to_string()).collect::<Vec<_>>().join(", ")
     }
 
     pub fn input(&self) -> &Schema {

@@ -19,7 +19,7 @@ use super::session::{coerce, simplifier, state};
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, Type, arrow};
 
-/// A scalar expression over the columns of one schema. Two are equal if their text and schema are.
+/// A scalar expression over the columns of one schema. Two are equal if their text, their schema and the columns that they read of it are.
 #[derive(Debug, Clone)]
 pub struct Expression {
     text: String,
@@ -34,7 +34,7 @@ pub struct Expression {
 
 impl PartialEq for Expression {
     fn eq(&self, other: &Expression) -> bool {
-        self.text == other.text && self.input == other.input
+        self.text == other.text && self.input == other.input && self.resolved() == other.resolved()
     }
 }
 
@@ -79,6 +79,11 @@ impl Expression {
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// What is computed, with the place of each column. Two queries may mean different columns by one text.
+    pub fn resolved(&self) -> String {
+        self.physical.to_string()
     }
 
     pub fn input(&self) -> &Schema {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, TableReference};
+use datafusion::common::{DFSchema, DataFusionError, TableReference};
 use datafusion::config::Dialect;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SessionStateBuilder;
@@ -18,10 +18,11 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
-use super::SqlError;
+use super::checked::check_constants;
 use super::error::{bytes_of, nearest};
 use super::names::syntax_error;
-use super::session::state;
+use super::session::{coerce, state};
+use super::{EvaluationError, SqlError};
 use crate::value::Schema;
 
 /// Something that a query can read.
@@ -60,7 +61,28 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
+    check_constants_of(&plan).map_err(|error| SqlError::new(error.reason).at(Some(0..text.len())))?;
     session.optimize(&plan).map_err(described)
+}
+
+/// No constant of the plan, or of a subquery, may overflow.
+fn check_constants_of(plan: &LogicalPlan) -> Result<(), EvaluationError> {
+    let mut failure = Ok(());
+    let checked = plan.apply_with_subqueries(|node| {
+        let names = node.inputs().iter().fold(DFSchema::empty(), |mut names, input| {
+            names.merge(input.schema());
+            names
+        });
+        node.apply_expressions(|expr| {
+            if let Err(error) = coerce(expr.clone(), &names).map_or(Ok(()), |coerced| check_constants(&coerced, &names)) {
+                failure = Err(error);
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    checked.expect("nothing here fails");
+    failure
 }
 
 fn parse(text: &str) -> Result<Statement, SqlError> {

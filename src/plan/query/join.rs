@@ -29,6 +29,13 @@ impl Readable<'_> {
         }
         let (left, left_names) = extended(self.node(left_plan)?, left_plan.schema(), &lefts)?;
         let (right, right_names) = extended(self.node(right_plan)?, right_plan.schema(), &rights)?;
+        for (&l, &r) in left.key.iter().zip(&right.key) {
+            let (one, other) = (&left.node.schema().columns()[l], &right.node.schema().columns()[r]);
+            if one.ty.arrow() != other.ty.arrow() {
+                let message = format!("a join compares `{}`, which is {}, with `{}`, which is {}", one.name, one.ty, other.name, other.ty);
+                return Err(SqlError::new(message).help("cast one of them to the other's type"));
+            }
+        }
         let nullable = |side: &Side| side.key.iter().any(|&k| side.node.schema().columns()[k].nullable);
         if join.null_aware && (nullable(&left) || nullable(&right)) {
             return Err(SqlError::new("NOT IN over columns that may be NULL is not maintained yet").help("write NOT EXISTS"));
