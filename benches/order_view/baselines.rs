@@ -6,6 +6,8 @@
 mod floor;
 mod measure;
 mod plain;
+#[path = "../support/process.rs"]
+mod process;
 mod tables;
 mod updates;
 

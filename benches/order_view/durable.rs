@@ -6,7 +6,8 @@ use tidemill::run::{Engine, NamedSource, Setup};
 use tidemill::store::{Retention, Sync};
 use tokio::sync::watch;
 
-use crate::measure::{Begin, Measured, Shape, cpu_seconds, peak_bytes};
+use crate::measure::{Measured, Shape};
+use crate::process::{Begin, cpu_seconds, peak_bytes};
 use crate::reference::{Reference, VIEW};
 
 /// `state`: a folder that is not there yet.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 
-use crate::measure::{Begin, Measured, Shape, cpu_seconds, peak_bytes};
+use crate::measure::{Measured, Shape};
+use crate::process::{Begin, cpu_seconds, peak_bytes};
 use crate::tables::{Item, Keyed, Payment, Tables};
 
 pub(crate) fn run(folder: &Path) -> Measured {

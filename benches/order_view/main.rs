@@ -7,6 +7,8 @@
 
 mod durable;
 mod measure;
+#[path = "../support/process.rs"]
+mod process;
 mod reference;
 mod report;
 mod tidemill;

@@ -11,7 +11,8 @@ use differential_dataflow::{ExchangeData, VecCollection};
 use timely::dataflow::operators::probe::Handle as Probe;
 use timely::worker::Worker;
 
-use crate::measure::{Begin, Measured, Shape, Updates, add_up, cpu_seconds, peak_bytes};
+use crate::measure::{Measured, Shape, Updates, add_up};
+use crate::process::{Begin, cpu_seconds, peak_bytes};
 use crate::tables::{Keyed, Tables};
 use crate::updates;
 

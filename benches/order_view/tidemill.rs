@@ -12,7 +12,8 @@ use tidemill::sources::{Capture, Event, Source, Table};
 use tidemill::value::{Datum, Layout, Row, RowBuilder, Tick, list_items};
 use timely::worker::Worker;
 
-use crate::measure::{Begin, Measured, Shape, Updates, add_up, cpu_seconds, peak_bytes};
+use crate::measure::{Measured, Shape, Updates, add_up};
+use crate::process::{Begin, cpu_seconds, peak_bytes};
 use crate::reference::Reference;
 use crate::updates;
 

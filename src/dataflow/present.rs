@@ -10,8 +10,10 @@ use timely::dataflow::channels::pact::ExchangeCore;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::slots::Slots;
 use super::updates::{Update, Updates};
 use super::{Clock, DocumentChange, Moment, Outcome, START, hash};
+use crate::plan::Uniqueness;
 use crate::value::{Diff, Row};
 
 /// Puts what becomes of each key into `done`, once its moment is complete. Blocks carry the view's key beside each row. `hydrate`: also at
@@ -19,7 +21,7 @@ use crate::value::{Diff, Row};
 pub(super) fn present<'s>(
     name: &str,
     rows: Stream<'s, Moment, Updates>,
-    unique: bool,
+    uniqueness: Uniqueness,
     hydrate: bool,
     clock: Clock,
     done: Rc<RefCell<Vec<DocumentChange>>>,
@@ -29,7 +31,11 @@ pub(super) fn present<'s>(
     let mut rows_in = builder.new_input(rows, by_key);
     let (_, out) = builder.new_output::<Vec<()>>();
     let mut waiting: BTreeMap<Moment, (Capability<Moment>, Vec<Updates>)> = BTreeMap::new();
-    let mut keys = if unique { Keys::One(HashMap::new()) } else { Keys::Copies(HashMap::new()) };
+    let mut keys = match uniqueness {
+        Uniqueness::Made => Keys::Sole(Slots::new()),
+        Uniqueness::Declared => Keys::One(HashMap::new()),
+        Uniqueness::None => Keys::Copies(HashMap::new()),
+    };
     builder.build(move |_| {
         move |frontiers| {
             rows_in.for_each(|capability, updates: &mut Updates| {
@@ -42,11 +48,16 @@ pub(super) fn present<'s>(
                 }
                 let Some((_, (_capability, blocks))) = waiting.pop_first() else { break };
                 let (mut done, tick) = (done.borrow_mut(), clock.tick_of(moment));
-                keys.take(&blocks, |key, outcome| {
+                let give = |key, outcome| {
                     if moment > START || hydrate {
                         done.push(DocumentChange { tick, key, outcome });
                     }
-                });
+                };
+                match &mut keys {
+                    Keys::Sole(changes) => sole(changes, &blocks, give),
+                    Keys::One(held) => one(held, &changes_of(&blocks), give),
+                    Keys::Copies(held) => copies(held, &changes_of(&blocks), give),
+                }
             }
         }
     });
@@ -55,63 +66,99 @@ pub(super) fn present<'s>(
 
 /// What is there now.
 enum Keys {
+    /// Nothing is kept: a key has one row at most, so that the one that comes is the one that is there. The keys that a moment changes,
+    /// with the row that comes.
+    Sole(Slots<Sole>),
     /// Rows of each key: one, or the key is not one.
     One(HashMap<Row, Vec<(Row, Diff)>>),
     /// How often each row is there.
     Copies(HashMap<Row, Diff>),
 }
 
-impl Keys {
-    fn take(&mut self, blocks: &[Updates], mut give: impl FnMut(Row, Outcome)) {
-        let mut changes: BTreeMap<&[u8], BTreeMap<&[u8], Diff>> = BTreeMap::new();
-        for update in blocks.iter().flat_map(Updates::iter) {
-            *changes.entry(update.key).or_default().entry(update.row).or_default() += update.diff;
-        }
-        for (key, mut rows) in changes {
-            rows.retain(|_, diff| *diff != 0);
-            if rows.is_empty() {
-                continue;
-            }
-            match self {
-                Keys::One(held) => give(Row::from_bytes(key), one(held, key, rows)),
-                Keys::Copies(copies) => rows.into_iter().for_each(|(row, diff)| self::copies(copies, key, row, diff, &mut give)),
-            }
-        }
-    }
+/// What a moment does to a key that has one row at most.
+#[derive(Default)]
+struct Sole {
+    /// Rows that came more often than they went, or the other way round; none is there twice.
+    rows: Vec<(Row, Diff)>,
 }
 
-fn one(held: &mut HashMap<Row, Vec<(Row, Diff)>>, key: &[u8], changes: BTreeMap<&[u8], Diff>) -> Outcome {
-    let rows = held.entry(Row::from_bytes(key)).or_default();
-    for (row, diff) in changes {
-        match rows.iter_mut().find(|(held, _)| **held == *row) {
-            Some((_, count)) => *count += diff,
-            None => rows.push((Row::from_bytes(row), diff)),
+fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row, Outcome)) {
+    changes.clear();
+    for update in blocks.iter().flat_map(Updates::iter) {
+        let place = changes.place(update.key);
+        let rows = &mut changes.get_mut(place).rows;
+        match rows.iter_mut().find(|(row, _)| **row == *update.row) {
+            Some((_, diff)) => *diff += update.diff,
+            None => rows.push((Row::from_bytes(update.row), update.diff)),
         }
     }
-    rows.retain(|(_, count)| *count != 0);
-    match rows.as_slice() {
-        [] => {
-            held.remove(key);
-            Outcome::Gone
+    for place in 0..changes.len() {
+        let (key, Sole { rows }) = changes.at(place);
+        rows.retain(|(_, diff)| *diff != 0);
+        if rows.is_empty() {
+            continue;
         }
-        [(row, 1)] => Outcome::Document(row.clone()),
-        _ => Outcome::Failed("several rows have this key".into()),
+        let outcome = match rows.iter_mut().find(|(_, diff)| *diff > 0) {
+            Some((row, _)) => Outcome::Document(std::mem::take(row)),
+            None => Outcome::Gone,
+        };
+        give(key.clone(), outcome);
+    }
+    changes.clear();
+}
+
+type Changes<'a> = BTreeMap<&'a [u8], BTreeMap<&'a [u8], Diff>>;
+
+/// By key and row.
+fn changes_of(blocks: &[Updates]) -> Changes<'_> {
+    let mut changes = Changes::new();
+    for update in blocks.iter().flat_map(Updates::iter) {
+        *changes.entry(update.key).or_default().entry(update.row).or_default() += update.diff;
+    }
+    changes.retain(|_, rows| {
+        rows.retain(|_, diff| *diff != 0);
+        !rows.is_empty()
+    });
+    changes
+}
+
+fn one(held: &mut HashMap<Row, Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+    for (&key, changes) in changes {
+        let rows = held.entry(Row::from_bytes(key)).or_default();
+        for (&row, diff) in changes {
+            match rows.iter_mut().find(|(held, _)| **held == *row) {
+                Some((_, count)) => *count += diff,
+                None => rows.push((Row::from_bytes(row), *diff)),
+            }
+        }
+        rows.retain(|(_, count)| *count != 0);
+        let outcome = match rows.as_slice() {
+            [] => {
+                held.remove(key);
+                Outcome::Gone
+            }
+            [(row, 1)] => Outcome::Document(row.clone()),
+            _ => Outcome::Failed("several rows have this key".into()),
+        };
+        give(Row::from_bytes(key), outcome);
     }
 }
 
 /// Each copy of a row is a row of its own, under the row's key and its number.
-fn copies(copies: &mut HashMap<Row, Diff>, key: &[u8], row: &[u8], diff: Diff, give: &mut impl FnMut(Row, Outcome)) {
-    let before = copies.get(row).copied().unwrap_or(0);
-    let after = before + diff;
-    match after {
-        0 => copies.remove(row),
-        _ => copies.insert(Row::from_bytes(row), after),
-    };
-    let numbered = |n: Diff| Row::from([key, &(n as u64).to_be_bytes()].concat());
-    for n in before.max(0)..after.max(0) {
-        give(numbered(n), Outcome::Document(Row::from_bytes(row)));
-    }
-    for n in after.max(0)..before.max(0) {
-        give(numbered(n), Outcome::Gone);
+fn copies(held: &mut HashMap<Row, Diff>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+    for (key, row, diff) in changes.iter().flat_map(|(key, rows)| rows.iter().map(move |(row, diff)| (*key, *row, *diff))) {
+        let before = held.get(row).copied().unwrap_or(0);
+        let after = before + diff;
+        match after {
+            0 => held.remove(row),
+            _ => held.insert(Row::from_bytes(row), after),
+        };
+        let numbered = |n: Diff| Row::from([key, &(n as u64).to_be_bytes()].concat());
+        for n in before.max(0)..after.max(0) {
+            give(numbered(n), Outcome::Document(Row::from_bytes(row)));
+        }
+        for n in after.max(0)..before.max(0) {
+            give(numbered(n), Outcome::Gone);
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::select::{key_by, select};
 use super::top::top;
 use super::updates::Updates;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
-use crate::plan::{Arrangements, Body, Input, Node, Plan, Query, Side, View};
+use crate::plan::{Arrangements, Body, Input, InputColumn, Node, Plan, Query, Side, View};
 use crate::value::{Diff, Layout, Row};
 
 /// The queries of a plan, as far as they are rendered.
@@ -48,7 +48,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         let mut told = Vec::new();
         let rows = self.node(&query.node, &mut told);
         let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
-        told.push(present(&format!("Present {}", view.name), keyed, query.unique, hydrate, self.clock, done));
+        told.push(present(&format!("Present {}", view.name), keyed, query.uniqueness, hydrate, self.clock, done));
         told
     }
 
@@ -88,13 +88,25 @@ impl<'s, 'p> Queries<'s, 'p> {
                 top("Top", rows, plan)
             }
             Node::Group(plan) => {
-                let rows = self.node(&plan.of, told);
-                let keyed = key_by("Key groups", rows, Layout::new(plan.of.schema()), plan.key.clone());
-                let (rows, problems) = group("Group", keyed, plan);
+                let (rows, problems) = match self.as_they_are(&plan.of) {
+                    Some((rows, layout, columns)) => group("Group", rows, plan, &layout, &|column| columns[column], false),
+                    None => group("Group", self.node(&plan.of, told), plan, &Layout::new(plan.of.schema()), &|column| column, false),
+                };
                 told.push(self.tell_problems(problems, heard));
                 rows
             }
         }
+    }
+
+    /// The rows of a table of which the node does nothing but choose columns: where each is.
+    fn as_they_are(&self, node: &Node) -> Option<(Rows<'s>, Layout, Vec<usize>)> {
+        let Node::Table(input) = node else { return None };
+        let place = |column: &InputColumn| match column {
+            InputColumn::Column(place) => Some(*place),
+            InputColumn::Computed(_) => None,
+        };
+        let columns = input.columns.iter().map(place).collect::<Option<Vec<_>>>().filter(|_| input.filter.is_none())?;
+        Some((self.rows[input.table].clone(), Layout::new(&self.plan.tables[input.table].schema), columns))
     }
 
     fn table(&self, input: &Input, heard: Heard, told: &mut Problems<'s>) -> Rows<'s> {

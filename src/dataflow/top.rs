@@ -11,10 +11,11 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::order::place_into;
 use super::updates::{Update, Updates};
 use super::{Moment, hash};
 use crate::plan::{Order, Top};
-use crate::value::{Diff, Layout, Row, key};
+use crate::value::{Diff, Layout, Row};
 
 pub(super) fn top<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Top) -> Stream<'s, Moment, Updates> {
     let mut builder = OperatorBuilder::new(name.to_string(), rows.scope());
@@ -74,17 +75,7 @@ impl Ranking {
     /// Bytes that have the order of the rows.
     fn place(&self, row: &[u8]) -> Vec<u8> {
         let mut place = Vec::new();
-        for order in &self.order {
-            let null = self.layout.is_null(row, order.column);
-            place.push(u8::from(null != order.nulls_first));
-            let from = place.len();
-            if !null {
-                key::of_into(&self.layout, row, &[order.column], &mut place);
-            }
-            if order.descending {
-                place[from..].iter_mut().for_each(|byte| *byte = !*byte);
-            }
-        }
+        self.order.iter().for_each(|order| place_into(order, &self.layout, row, &mut place));
         place
     }
 

@@ -14,7 +14,7 @@ impl Plan {
                 write_lookups(&mut out, self, &document.lookups);
             }
             Body::Query(query) => {
-                let _ = writeln!(out, "key {:?} unique {} schema {:?}", view.key, query.unique, view.schema);
+                let _ = writeln!(out, "key {:?} {:?} schema {:?}", view.key, query.uniqueness, view.schema);
                 write_node(&mut out, self, &query.node);
             }
         }

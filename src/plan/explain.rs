@@ -73,7 +73,7 @@ impl Explanation<'_> {
                 write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
             }
             Node::Top(top) => {
-                let by = |order: &super::node::Order| {
+                let by = |order: &super::Order| {
                     let nulls = if order.nulls_first { " nulls first" } else { "" };
                     format!("{}{}{nulls}", top.of.schema().columns()[order.column].name, if order.descending { " desc" } else { "" })
                 };

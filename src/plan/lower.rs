@@ -10,10 +10,10 @@ use super::lower_embed;
 use super::lower_input::InputDraft;
 use super::parents::{self, Parent};
 use super::problem::{Problem, did_you_mean, listed};
-use super::query::Readable;
+use super::query::{Readable, makes_unique};
 use super::relation::{self, Drafts};
 use super::written::{Place, TableName, Written, WrittenInput, WrittenQuery, WrittenView};
-use super::{Body, Document, Node, Plan, PlanTable, Query, View};
+use super::{Body, Document, Node, Plan, PlanTable, Query, Uniqueness, View};
 use crate::sql::{Relation, plan_query};
 
 /// The tables that views may name.
@@ -168,11 +168,15 @@ fn lower_query_view(
         }
     };
     let key = readable.key(&node);
-    let unique = key.is_some();
+    let uniqueness = match &key {
+        Some(_) if makes_unique(&node) => Uniqueness::Made,
+        Some(_) => Uniqueness::Declared,
+        None => Uniqueness::None,
+    };
     let key = key.unwrap_or_else(|| (0..node.schema().len()).collect());
     let schema = node.schema().clone();
     nodes.insert(view.name.value.clone(), node.clone());
-    Some(View { name: view.name.value.clone(), key, schema, body: Body::Query(Query { node, unique }) })
+    Some(View { name: view.name.value.clone(), key, schema, body: Body::Query(Query { node, uniqueness }) })
 }
 
 /// Says why a name that a query reads cannot be read; nothing where that view's own problem has been said.

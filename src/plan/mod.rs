@@ -19,12 +19,12 @@ mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use lower::{Catalog, examine, lower};
-pub use node::{Group, Join, JoinKind, Node, Order, Select, Side, Top};
+pub use node::{Group, Join, JoinKind, Node, Select, Side, Top};
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 
 /// What a plan's nodes compute, for whoever renders them.
-pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Simple};
+pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Simple};
 
 use crate::value::Schema;
 
@@ -83,7 +83,17 @@ pub struct Document {
 pub struct Query {
     pub node: Node,
     /// Whether the view's key makes a row unique.
-    pub unique: bool,
+    pub uniqueness: Uniqueness,
+}
+
+/// Whether there is at most one row of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uniqueness {
+    /// The query makes it so: it groups by the key.
+    Made,
+    /// The sources say so of their tables; where it is not so, the key has no row.
+    Declared,
+    None,
 }
 
 /// A table as one place of one view sees it: filtered, computed, its columns chosen. Two places that see a table alike have equal

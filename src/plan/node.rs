@@ -3,7 +3,7 @@
 //! Rows are multisets, as in SQL. Names in a node's schema are only for people; columns are indexes.
 
 use super::{Input, InputColumn};
-use crate::sql::{AggregateFunction, Expression};
+use crate::sql::{AggregateFunction, Expression, Order};
 use crate::value::Schema;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -85,14 +85,6 @@ pub struct Top {
     pub order: Vec<Order>,
     pub skip: usize,
     pub count: usize,
-}
-
-/// By a column of the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Order {
-    pub column: usize,
-    pub descending: bool,
-    pub nulls_first: bool,
 }
 
 impl Node {

@@ -1,5 +1,7 @@
 //! Aggregates over groups of rows.
 
+mod simple;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,12 +14,13 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{EmitTo, Expr, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregate, LoweredAggregateBuilder};
-use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, Literal};
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
 use datafusion::sql::sqlparser::ast::{
     Expr as Syntax, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Spanned,
 };
 
+pub use self::simple::{Order, Simple};
 use super::checked::checked;
 use super::error::bytes_of;
 use super::expression::{carried, columns_of, fold, moved, narrowed, planner_schema};
@@ -38,15 +41,6 @@ pub struct AggregateFunction {
     narrow: Inputs,
     columns: Vec<usize>,
     output: Column,
-}
-
-/// A call of one column, or of none: then it is about rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Simple<'a> {
-    /// The function's name, in small letters.
-    pub name: &'a str,
-    pub argument: Option<usize>,
-    pub distinct: bool,
 }
 
 /// What is computed of each row before it is aggregated.
@@ -91,29 +85,6 @@ impl AggregateFunction {
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
         AggregateFunction { input: input.clone(), whole, narrow, columns, ..self }
-    }
-
-    /// What the call is where it is no more than a function of one column, or of rows.
-    pub fn simple(&self) -> Option<Simple<'_>> {
-        let [argument] = self.whole.arguments.as_slice() else { return None };
-        if self.whole.filter.is_some() || !self.whole.order_by.is_empty() {
-            return None;
-        }
-        let (name, distinct) = (self.function.fun().name(), self.function.is_distinct());
-        if let Some(literal) = argument.downcast_ref::<Literal>() {
-            return (!literal.value().is_null()).then_some(Simple { name, argument: None, distinct });
-        }
-        let ty = |column: &PhysicalColumn| self.input.columns()[column.index()].ty.arrow();
-        let column = match argument.downcast_ref::<CastExpr>() {
-            // A wider integer, or an average's double, is the same number.
-            Some(cast) => cast.expr().downcast_ref::<PhysicalColumn>().filter(|column| {
-                let wider = matches!((cast.cast_type(), name), (DataType::Int64 | DataType::UInt64, "sum") | (DataType::Float64, "avg"));
-                let kept = ty(column).is_signed_integer() == cast.cast_type().is_signed_integer() || *cast.cast_type() == DataType::Float64;
-                ty(column).is_integer() && wider && kept
-            })?,
-            None => argument.downcast_ref::<PhysicalColumn>()?,
-        };
-        Some(Simple { name, argument: Some(column.index()), distinct })
     }
 
     /// Compiles an aggregate of a query's plan. `names` is what its columns are named by; `input` has the same columns by place.

@@ -15,7 +15,7 @@ mod names;
 mod query;
 mod session;
 
-pub use aggregate::{AggregateFunction, Simple};
+pub use aggregate::{AggregateFunction, Order, Simple};
 pub use error::{EvaluationError, SqlError};
 pub use expression::Expression;
 pub use query::{Relation, has_subquery, name_of, plan_query, relations_of};

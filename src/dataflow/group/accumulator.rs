@@ -1,184 +1,169 @@
 //! What is kept of one group for one aggregate.
 //!
-//! Counts and sums are differences that add up, one small record whatever the group's size; `min` and `max` keep the values in order, so
-//! that a change costs the logarithm of the group; every other function keeps the values that it reads and is computed from all of them.
+//! Counts and sums are differences that add up, one small record whatever the group's size. What is picked by an order (`min`, `max`, the
+//! first and the last) keeps the values in that order, so that a change costs the logarithm of the group; where rows only come, nothing
+//! but the picked one. Every other function keeps the values that it reads and is computed from all of them.
+//!
+//! Accumulators add up: one of a part of the rows is written as bytes and taken into that of the whole. Written: counts and diffs as
+//! `i64`, sums as `i128`, little endian; ordered values as their number (`u32`) and for each its length (`u32`), diff and bytes.
 
 use std::collections::BTreeMap;
 
+use super::kind::{Kind, Pick, What};
 use super::unscaled;
-use crate::plan::{AggregateFunction, Simple};
 use crate::value::{Datum, Diff, Layout, Row, RowBuilder, Type, arrow, key, row_of_key};
 
-/// How a call is computed.
-pub(super) enum Kind {
-    /// Of rows, or of those in which the column is not NULL.
-    Count(Option<usize>),
-    CountDistinct(usize),
-    Sum {
-        column: usize,
-        ty: Type,
-        text: String,
-    },
-    /// The average of integers: a double.
-    Average(usize),
-    /// The average of decimals, with so many more digits behind the point than they have.
-    AverageDecimal {
-        column: usize,
-        more_digits: u32,
-        ty: Type,
-        text: String,
-    },
-    Least {
-        column: usize,
-        value: Layout,
-    },
-    Greatest {
-        column: usize,
-        value: Layout,
-    },
-    Values {
-        function: Box<AggregateFunction>,
-        columns: Layout,
-        builder: std::cell::RefCell<RowBuilder>,
-    },
-}
-
+#[derive(Debug)]
 pub(super) enum Accumulator {
     Count(Diff),
     /// How many there are, and their sum.
     Sum(Diff, i128),
-    /// How often each value is there, by its key.
-    Ordered(BTreeMap<Row, Diff>),
-    /// How often each row of what the function reads is there.
+    /// How often each value is there: by its key, its place in an order and then its key, or its row.
     Values(BTreeMap<Row, Diff>),
-}
-
-/// Up to so many digits, sums of ten thousand million values fit 128 bits.
-const MAX_DIGITS: u8 = 28;
-
-impl Kind {
-    pub(super) fn of(function: &AggregateFunction, layout: &Layout) -> Kind {
-        Kind::simple(function, layout).unwrap_or_else(|| {
-            let columns = Layout::new(&layout.schema().project(function.columns()));
-            let builder = std::cell::RefCell::new(RowBuilder::new(&columns));
-            Kind::Values { function: Box::new(function.clone()), columns, builder }
-        })
-    }
-
-    fn simple(function: &AggregateFunction, layout: &Layout) -> Option<Kind> {
-        let Simple { name, argument, distinct } = function.simple()?;
-        let output = &function.output().ty;
-        let (column, ty) = match argument {
-            Some(column) => (column, &layout.schema().columns()[column].ty),
-            None => return (name == "count" && !distinct).then_some(Kind::Count(None)),
-        };
-        let value = || Layout::new(&layout.schema().project(&[column]));
-        let text = || function.text().to_string();
-        let whole =
-            matches!(ty, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64);
-        match (name, distinct) {
-            ("count", false) => Some(Kind::Count(Some(column))),
-            ("count", true) => Some(Kind::CountDistinct(column)),
-            ("min", _) if output == ty => Some(Kind::Least { column, value: value() }),
-            ("max", _) if output == ty => Some(Kind::Greatest { column, value: value() }),
-            ("sum", false) => match (ty, output) {
-                (Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: same }) => {
-                    let fits = *precision <= MAX_DIGITS && *digits <= 38 && scale == same;
-                    fits.then(|| Kind::Sum { column, ty: output.clone(), text: text() })
-                }
-                (_, Type::Int64 | Type::UInt64) if whole => Some(Kind::Sum { column, ty: output.clone(), text: text() }),
-                _ => None,
-            },
-            ("avg", false) => match (ty, output) {
-                (_, Type::Float64) if whole => Some(Kind::Average(column)),
-                (Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: more })
-                    if *precision <= MAX_DIGITS && *digits <= 38 && more >= scale =>
-                {
-                    Some(Kind::AverageDecimal { column, more_digits: u32::from(more - scale), ty: output.clone(), text: text() })
-                }
-                _ => None,
-            },
-            _ => None,
-        }
-    }
 }
 
 impl Accumulator {
     pub(super) fn of(kind: &Kind) -> Accumulator {
-        match kind {
-            Kind::Count(_) => Accumulator::Count(0),
-            Kind::Sum { .. } | Kind::Average(_) | Kind::AverageDecimal { .. } => Accumulator::Sum(0, 0),
-            Kind::CountDistinct(_) | Kind::Least { .. } | Kind::Greatest { .. } => Accumulator::Ordered(BTreeMap::new()),
-            Kind::Values { .. } => Accumulator::Values(BTreeMap::new()),
+        match kind.what {
+            What::Count => Accumulator::Count(0),
+            What::Sum { .. } | What::Average | What::AverageDecimal { .. } => Accumulator::Sum(0, 0),
+            What::CountDistinct | What::Pick(_) | What::Computed { .. } => Accumulator::Values(BTreeMap::new()),
         }
     }
 
     /// Takes `diff` copies of a row in.
+    #[inline]
     pub(super) fn add(&mut self, kind: &Kind, layout: &Layout, row: &[u8], diff: Diff) {
-        match (self, kind) {
-            (Accumulator::Count(count), Kind::Count(None)) => *count += diff,
-            (Accumulator::Count(count), Kind::Count(Some(column))) => {
-                if !layout.is_null(row, *column) {
-                    *count += diff;
-                }
-            }
-            (Accumulator::Sum(count, sum), Kind::Sum { column, .. } | Kind::Average(column) | Kind::AverageDecimal { column, .. }) => {
-                if let Some(value) = unscaled(layout.get(row, *column)) {
+        if kind.passes_over(layout, row) {
+            return;
+        }
+        match (self, &kind.what) {
+            (Accumulator::Count(count), _) => *count += diff,
+            (Accumulator::Sum(count, sum), _) => {
+                let column = kind.column.expect("a sum has a column");
+                if let Some(value) = unscaled(layout.get(row, column)) {
                     *count += diff;
                     *sum += value * i128::from(diff);
                 }
             }
-            (Accumulator::Ordered(values), Kind::CountDistinct(column) | Kind::Least { column, .. } | Kind::Greatest { column, .. }) => {
-                if !layout.is_null(row, *column) {
-                    count_in(values, key::of(layout, row, &[*column]), diff);
+            (Accumulator::Values(values), What::Pick(pick)) => {
+                let mut entry = pick.scratch.borrow_mut();
+                pick.entry_of(layout, row, &mut entry);
+                pick.count_in(values, &entry, diff);
+            }
+            (Accumulator::Values(values), What::Computed { columns, builder, .. }) => {
+                let mut builder = builder.borrow_mut();
+                columns.iter().for_each(|&column| builder.push(layout.get(row, column)));
+                count_in(values, &builder.finish(), diff);
+            }
+            (Accumulator::Values(values), _) => {
+                let column = kind.column.expect("distinct values have a column");
+                count_in(values, &key::of(layout, row, &[column]), diff);
+            }
+        }
+    }
+
+    /// Appends what it has come to.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Accumulator::Count(count) => out.extend_from_slice(&count.to_le_bytes()),
+            Accumulator::Sum(count, sum) => {
+                out.extend_from_slice(&count.to_le_bytes());
+                out.extend_from_slice(&sum.to_le_bytes());
+            }
+            Accumulator::Values(values) => {
+                out.extend_from_slice(&(values.len() as u32).to_le_bytes());
+                for (value, diff) in values {
+                    out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+                    out.extend_from_slice(&diff.to_le_bytes());
+                    out.extend_from_slice(value);
                 }
             }
-            (Accumulator::Values(rows), Kind::Values { function, builder, .. }) => {
-                let mut builder = builder.borrow_mut();
-                function.columns().iter().for_each(|&column| builder.push(layout.get(row, column)));
-                count_in(rows, builder.finish(), diff);
+        }
+    }
+
+    /// Takes in what [`write`](Accumulator::write) wrote, from the front of `bytes`.
+    pub(super) fn merge(&mut self, kind: &Kind, bytes: &mut &[u8]) {
+        match self {
+            Accumulator::Count(count) => *count += Diff::from_le_bytes(take(bytes)),
+            Accumulator::Sum(count, sum) => {
+                *count += Diff::from_le_bytes(take(bytes));
+                *sum += i128::from_le_bytes(take(bytes));
             }
-            _ => unreachable!("an accumulator is of its kind"),
+            Accumulator::Values(values) => {
+                for _ in 0..u32::from_le_bytes(take(bytes)) {
+                    let length = u32::from_le_bytes(take(bytes)) as usize;
+                    let diff = Diff::from_le_bytes(take(bytes));
+                    let (value, rest) = bytes.split_at(length);
+                    *bytes = rest;
+                    match &kind.what {
+                        What::Pick(pick) => pick.count_in(values, value, diff),
+                        _ => count_in(values, value, diff),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes it what it is without any row.
+    pub(super) fn reset(&mut self) {
+        match self {
+            Accumulator::Count(count) => *count = 0,
+            Accumulator::Sum(count, sum) => (*count, *sum) = (0, 0),
+            Accumulator::Values(values) => values.clear(),
         }
     }
 
     /// Pushes the aggregate's value, or says why there is none.
     pub(super) fn finish(&self, kind: &Kind, builder: &mut RowBuilder) -> Result<(), String> {
-        match (self, kind) {
+        match (self, &kind.what) {
             (Accumulator::Count(count), _) => builder.push(Datum::Int(*count)),
             (Accumulator::Sum(0, _), _) => builder.push(Datum::Null),
-            (Accumulator::Sum(_, sum), Kind::Sum { ty, text, .. }) => builder.push(fitting(*sum, ty, text)?),
-            (Accumulator::Sum(count, sum), Kind::Average(_)) => builder.push(Datum::Float64(*sum as f64 / *count as f64)),
-            (Accumulator::Sum(count, sum), Kind::AverageDecimal { more_digits, ty, text, .. }) => {
+            (Accumulator::Sum(count, sum), What::Average) => builder.push(Datum::Float64(*sum as f64 / *count as f64)),
+            (Accumulator::Sum(count, sum), What::AverageDecimal { more_digits, ty, text }) => {
                 let scaled = sum.checked_mul(10i128.pow(*more_digits)).ok_or_else(|| too_large(text))?;
                 builder.push(fitting(scaled / i128::from(*count), ty, text)?);
             }
-            (Accumulator::Ordered(values), Kind::CountDistinct(_)) => builder.push(Datum::Int(values.len() as i64)),
-            (Accumulator::Ordered(values), Kind::Least { value, .. }) => push_key(values.keys().next(), value, builder),
-            (Accumulator::Ordered(values), Kind::Greatest { value, .. }) => push_key(values.keys().next_back(), value, builder),
-            (Accumulator::Values(rows), Kind::Values { function, columns, .. }) => {
+            (Accumulator::Sum(_, sum), What::Sum { ty, text }) => builder.push(fitting(*sum, ty, text)?),
+            (Accumulator::Values(values), What::CountDistinct) => builder.push(Datum::Int(values.len() as i64)),
+            (Accumulator::Values(values), What::Pick(pick)) => push_picked(values, pick, builder),
+            (Accumulator::Values(rows), What::Computed { function, layout, .. }) => {
                 let all = || rows.iter().flat_map(|(row, count)| std::iter::repeat_n(&**row, (*count).max(0) as usize));
-                let batch = arrow::to_batch(columns, all());
+                let batch = arrow::to_batch(layout, all());
                 let array = function.evaluate_columns(&batch, &vec![0; all().count()], 1).map_err(|error| error.reason)?;
                 arrow::push_array_value(builder, &array, 0).map_err(|error| error.to_string())?;
             }
-            _ => unreachable!("an accumulator is of its kind"),
+            (Accumulator::Sum(..), _) | (Accumulator::Values(_), _) => unreachable!("an accumulator is of its kind"),
         }
         Ok(())
     }
 }
 
-fn count_in(values: &mut BTreeMap<Row, Diff>, value: Row, diff: Diff) {
-    let count = values.entry(value.clone()).or_default();
-    *count += diff;
-    if *count == 0 {
-        values.remove(&value);
+fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    let (taken, rest) = bytes.split_first_chunk().expect("it was written whole");
+    *bytes = rest;
+    *taken
+}
+
+pub(super) fn count_in(values: &mut BTreeMap<Row, Diff>, value: &[u8], diff: Diff) {
+    match values.get_mut(value) {
+        Some(count) if *count + diff == 0 => {
+            values.remove(value);
+        }
+        Some(count) => *count += diff,
+        None => {
+            values.insert(Row::from_bytes(value), diff);
+        }
     }
 }
 
-fn push_key(key: Option<&Row>, value: &Layout, builder: &mut RowBuilder) {
-    match key.map(|key| row_of_key(value, key).expect("it was made of a value")) {
-        Some(row) => builder.push(value.get(&row, 0)),
+fn push_picked(values: &BTreeMap<Row, Diff>, pick: &Pick, builder: &mut RowBuilder) {
+    let entry = if pick.last { values.keys().next_back() } else { values.keys().next() };
+    match entry {
+        Some(entry) => {
+            let row = row_of_key(&pick.value, pick.value_of(entry)).expect("it was made of a value");
+            builder.push(pick.value.get(&row, 0));
+        }
         None => builder.push(Datum::Null),
     }
 }

@@ -1,12 +1,14 @@
 //! One row for each group of rows.
 //!
-//! In: rows with their group's key. Out: for each moment that changed a group, its old row taken back and its new one. A worker keeps of
-//! its groups what their aggregates need: sums and counts, values in order for `min` and `max`, and the values themselves for
-//! functions that can only be computed from all of them.
+//! In: rows. Out: for each moment that changed a group, its old row taken back and its new one. A worker first sums up its own rows
+//! ([`partial`]); what they come to goes to the group's worker, which keeps of each group what its aggregates need: sums and counts,
+//! values in order, and the values themselves for functions that can only be computed from all of them.
 
 mod accumulator;
+mod kind;
+mod partial;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -15,7 +17,10 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use self::accumulator::{Accumulator, Kind};
+use self::accumulator::Accumulator;
+use self::kind::Kind;
+use self::partial::{Grouping, partial};
+use super::slots::Slots;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
 use crate::plan::Group as Plan;
@@ -23,31 +28,46 @@ use crate::value::{Datum, Diff, Layout, Row, RowBuilder, row_of_key};
 
 type Grouped<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(String, Moment, Diff)>>);
 
-pub(super) fn group<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Plan) -> Grouped<'s> {
-    let scope = rows.scope();
+/// Groups `rows`, which have the columns of the plan's node at the places of `columns` in `layout`. `only_come`: none of them is ever
+/// taken back.
+pub(super) fn group<'s>(
+    name: &str,
+    rows: Stream<'s, Moment, Updates>,
+    plan: &Plan,
+    layout: &Layout,
+    columns: &dyn Fn(usize) -> usize,
+    only_come: bool,
+) -> Grouped<'s> {
+    let kinds = || plan.calls.iter().map(|call| Kind::of(call, layout, columns, only_come)).collect();
+    let key = plan.key.iter().map(|&column| columns(column)).collect();
+    let parts = partial(&format!("{name} parts"), rows, Grouping { layout: layout.clone(), key, kinds: kinds() });
+    whole(name, parts, Groups::new(plan, kinds()))
+}
+
+fn whole<'s>(name: &str, parts: Stream<'s, Moment, Updates>, mut groups: Groups) -> Grouped<'s> {
+    let scope = parts.scope();
     let (worker, peers) = (scope.index() as u64, scope.peers() as u64);
     let mut builder = OperatorBuilder::new(name.to_string(), scope);
     let by_key = ExchangeCore::<CapacityContainerBuilder<Updates>, _>::new(|u: &Update<'_>| hash(u.key));
-    let mut rows_in = builder.new_input(rows, by_key);
+    let mut parts_in = builder.new_input(parts, by_key);
     let (rows_out, grouped) = builder.new_output::<Updates>();
     let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows_out);
     let (problems_out, problems) = builder.new_output::<Vec<(String, Moment, Diff)>>();
     let mut problems_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems_out);
-    let mut groups = Groups::new(plan);
-    let keeps_one = plan.key.is_empty() && hash(&[]) % peers == worker;
+    let keeps_one = groups.single && hash(&[]) % peers == worker;
     builder.build(move |capabilities| {
         let mut waiting: BTreeMap<Moment, ([Capability<Moment>; 2], Vec<Updates>)> = BTreeMap::new();
         if keeps_one {
             // Where there is no key there is one group, also of no rows.
-            groups.of(&[]);
+            groups.touch(&[]);
             waiting.insert(START, ([0, 1].map(|output: usize| capabilities[output].delayed(&START)), Vec::new()));
         }
         drop(capabilities);
         move |frontiers| {
-            rows_in.for_each(|capability, updates: &mut Updates| {
+            parts_in.for_each(|capability, updates: &mut Updates| {
                 let moment = *capability.time();
                 let slot = waiting.entry(moment).or_insert_with(|| ([capability.retain(0), capability.retain(1)], Vec::new()));
-                // At the first moment nothing was there before: rows need not wait for it to be complete.
+                // At the first moment nothing was there before: parts need not wait for it to be complete.
                 match moment {
                     START => groups.add(updates),
                     _ => slot.1.push(std::mem::take(updates)),
@@ -74,142 +94,143 @@ pub(super) fn group<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Pl
 }
 
 struct Groups {
-    layout: Layout,
     /// Of the key's columns.
     key: Layout,
     kinds: Vec<Kind>,
+    output: Layout,
     builder: RowBuilder,
-    places: HashMap<Row, usize>,
-    groups: Vec<Group>,
-    /// Places of groups that no key has any more.
-    free: Vec<usize>,
+    groups: Slots<Group>,
+    /// Those of each group, at its place.
+    accumulators: Vec<Accumulator>,
     touched: Vec<usize>,
     /// Whether there is one group, whatever its rows.
     single: bool,
+    built: Vec<u8>,
 }
 
+#[derive(Default)]
 struct Group {
-    key: Row,
     /// How many rows it has.
     rows: Diff,
-    accumulators: Vec<Accumulator>,
     told: Told,
     touched: bool,
 }
 
 /// What was last said of a group.
+#[derive(Default)]
 enum Told {
+    #[default]
     Nothing,
     Row(Row),
     Problem(String),
 }
 
 impl Groups {
-    fn new(plan: &Plan) -> Groups {
-        let layout = Layout::new(plan.of.schema());
+    fn new(plan: &Plan, kinds: Vec<Kind>) -> Groups {
+        let output = Layout::new(&plan.schema);
         Groups {
-            kinds: plan.calls.iter().map(|call| Kind::of(call, &layout)).collect(),
+            kinds,
             key: Layout::new(&plan.of.schema().project(&plan.key)),
-            layout,
-            builder: RowBuilder::new(&Layout::new(&plan.schema)),
-            places: HashMap::new(),
-            groups: Vec::new(),
-            free: Vec::new(),
+            builder: RowBuilder::new(&output),
+            output,
+            groups: Slots::new(),
+            accumulators: Vec::new(),
             touched: Vec::new(),
             single: plan.key.is_empty(),
+            built: Vec::new(),
         }
     }
 
     /// The place of the key's group, which is touched.
-    fn of(&mut self, key: &[u8]) -> usize {
-        let place = match self.places.get(key) {
-            Some(place) => *place,
-            None => {
-                let group = Group {
-                    key: Row::from_bytes(key),
-                    rows: 0,
-                    accumulators: self.kinds.iter().map(Accumulator::of).collect(),
-                    told: Told::Nothing,
-                    touched: false,
-                };
-                let place = match self.free.pop() {
-                    Some(place) => {
-                        self.groups[place] = group;
-                        place
-                    }
-                    None => {
-                        self.groups.push(group);
-                        self.groups.len() - 1
-                    }
-                };
-                self.places.insert(Row::from_bytes(key), place);
-                place
-            }
-        };
-        let group = &mut self.groups[place];
+    fn touch(&mut self, key: &[u8]) -> usize {
+        let place = self.groups.place(key);
+        if place * self.kinds.len() == self.accumulators.len() {
+            self.accumulators.extend(self.kinds.iter().map(Accumulator::of));
+        }
+        let group = self.groups.get_mut(place);
         if !std::mem::replace(&mut group.touched, true) {
             self.touched.push(place);
         }
         place
     }
 
-    fn add(&mut self, updates: &Updates) {
-        for update in updates.iter() {
-            let place = self.of(update.key);
-            let group = &mut self.groups[place];
-            group.rows += update.diff;
-            for (kind, accumulator) in self.kinds.iter().zip(&mut group.accumulators) {
-                accumulator.add(kind, &self.layout, update.row, update.diff);
+    /// Takes in what [`partial`] gave.
+    fn add(&mut self, parts: &Updates) {
+        for part in parts.iter() {
+            let place = self.touch(part.key);
+            let (rows, mut record) = part.row.split_first_chunk().expect("a record begins with a number");
+            self.groups.get_mut(place).rows += Diff::from_le_bytes(*rows);
+            let from = place * self.kinds.len();
+            for (kind, accumulator) in self.kinds.iter().zip(&mut self.accumulators[from..]) {
+                accumulator.merge(kind, &mut record);
             }
         }
     }
 
     /// What became of every touched group.
     fn tell(&mut self, mut give: impl FnMut(&[u8], Diff), mut complain: impl FnMut(String, Diff)) {
-        let touched = std::mem::take(&mut self.touched);
-        for place in touched {
-            let group = &mut self.groups[place];
+        for place in std::mem::take(&mut self.touched) {
+            let accumulators = &mut self.accumulators[place * self.kinds.len()..][..self.kinds.len()];
+            let (key, group) = self.groups.at(place);
             group.touched = false;
-            let now = match group.rows > 0 || self.single {
-                false => Told::Nothing,
-                true => row_of(group, &self.kinds, &self.key, &mut self.builder),
-            };
-            match (&group.told, &now) {
-                (Told::Nothing, Told::Nothing) => {}
-                (Told::Row(before), Told::Row(after)) if before == after => {}
-                (Told::Problem(before), Told::Problem(after)) if before == after => {}
-                (before, after) => {
-                    for (told, diff) in [(before, -1), (after, 1)] {
-                        match told {
-                            Told::Nothing => {}
-                            Told::Row(row) => give(row, diff),
-                            Told::Problem(reason) => complain(reason.clone(), diff),
+            let there = group.rows > 0 || self.single;
+            let problem = match there {
+                true => {
+                    push_key(key, &group.told, &self.key, &self.output, &mut self.builder);
+                    let built = self.kinds.iter().zip(&*accumulators).try_for_each(|(kind, a)| a.finish(kind, &mut self.builder));
+                    self.built.clear();
+                    match built {
+                        Ok(()) => {
+                            self.builder.finish_into(&mut self.built);
+                            None
+                        }
+                        Err(reason) => {
+                            self.builder.clear();
+                            Some(reason)
                         }
                     }
                 }
+                false => None,
+            };
+            let same = match (&group.told, there, &problem) {
+                (Told::Nothing, now, _) => !now,
+                (Told::Row(before), now, None) => now && **before == *self.built,
+                (Told::Problem(before), now, Some(after)) => now && before == after,
+                _ => false,
+            };
+            if !same {
+                let now = match (there, problem) {
+                    (false, _) => Told::Nothing,
+                    (true, None) => Told::Row(Row::from_bytes(&self.built)),
+                    (true, Some(reason)) => Told::Problem(reason),
+                };
+                let before = std::mem::replace(&mut group.told, now);
+                for (told, diff) in [(&before, -1), (&group.told, 1)] {
+                    match told {
+                        Told::Nothing => {}
+                        Told::Row(row) => give(row, diff),
+                        Told::Problem(reason) => complain(reason.clone(), diff),
+                    }
+                }
             }
-            group.told = now;
             if group.rows == 0 && !self.single {
-                self.places.remove(&group.key);
-                group.accumulators = Vec::new();
-                self.free.push(place);
+                accumulators.iter_mut().for_each(Accumulator::reset);
+                self.groups.remove(place);
             }
         }
     }
 }
 
-fn row_of(group: &Group, kinds: &[Kind], key: &Layout, builder: &mut RowBuilder) -> Told {
-    builder.clear();
-    let values = row_of_key(key, &group.key).expect("it was made of a row");
-    (0..key.schema().len()).for_each(|column| builder.push(key.get(&values, column)));
-    for (kind, accumulator) in kinds.iter().zip(&group.accumulators) {
-        if let Err(reason) = accumulator.finish(kind, builder) {
-            builder.clear();
-            return Told::Problem(reason);
+/// Pushes the values of a group's key: they are the first ones of its last row, if there is one.
+fn push_key(bytes: &[u8], told: &Told, key: &Layout, output: &Layout, builder: &mut RowBuilder) {
+    let columns = 0..key.schema().len();
+    match told {
+        Told::Row(row) => columns.for_each(|column| builder.push(output.get(row, column))),
+        _ => {
+            let values = row_of_key(key, bytes).expect("it was made of a row");
+            columns.for_each(|column| builder.push(key.get(&values, column)));
         }
     }
-    let row = builder.finish();
-    Told::Row(row)
 }
 
 /// A decimal's or an integer's unscaled value.

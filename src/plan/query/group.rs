@@ -13,8 +13,8 @@ impl Readable<'_> {
                 SqlError::new("GROUPING SETS, ROLLUP and CUBE are not maintained yet").help("write each grouping and UNION ALL them")
             );
         }
-        // What aggregates compute of a row becomes a column, so that an aggregate is a function of a column where it can be.
-        let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(arguments_of).filter(|a| is_computed(a)).collect();
+        // What aggregates compute of a row becomes a column, so that an aggregate is a function of columns where it can be.
+        let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(inputs_of).filter(|a| is_computed(a)).collect();
         let exprs: Vec<&Expr> = aggregate.group_expr.iter().chain(arguments.iter().copied()).collect();
         let (side, names) = extended(self.node(&aggregate.input)?, aggregate.input.schema(), &exprs)?;
         let (key, places) = side.key.split_at(aggregate.group_expr.len());
@@ -25,7 +25,7 @@ impl Readable<'_> {
         };
         let call = |expr: &Expr| match has_subquery(expr) {
             true => Err(subquery_stays()),
-            false => AggregateFunction::of_plan(&with_arguments(expr, column), &names, side.node.schema()),
+            false => AggregateFunction::of_plan(&with_inputs(expr, column), &names, side.node.schema()),
         };
         let calls = aggregate.aggr_expr.iter().map(call).collect::<Result<Vec<_>, _>>()?;
         Ok(group(side.node, key.to_vec(), calls))
@@ -38,11 +38,15 @@ pub(super) fn group(of: Node, key: Vec<usize>, calls: Vec<AggregateFunction>) ->
     Node::Group(Box::new(Group { of, key, calls, schema }))
 }
 
-fn arguments_of(expr: &Expr) -> &[Expr] {
+/// What a call reads of each row: arguments, filter, order.
+fn inputs_of(expr: &Expr) -> Vec<&Expr> {
     match expr {
-        Expr::Alias(alias) => arguments_of(&alias.expr),
-        Expr::AggregateFunction(call) => &call.params.args,
-        _ => &[],
+        Expr::Alias(alias) => inputs_of(&alias.expr),
+        Expr::AggregateFunction(call) => {
+            let params = &call.params;
+            params.args.iter().chain(params.filter.as_deref()).chain(params.order_by.iter().map(|sort| &sort.expr)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -55,15 +59,17 @@ fn is_computed(expr: &Expr) -> bool {
     }
 }
 
-/// The call with some of its arguments replaced.
-fn with_arguments(expr: &Expr, column: impl Fn(&Expr) -> Option<Expr>) -> Expr {
+/// The call with some of what it reads replaced.
+fn with_inputs(expr: &Expr, column: impl Fn(&Expr) -> Option<Expr>) -> Expr {
     match expr {
-        Expr::Alias(alias) => with_arguments(&alias.expr, column),
+        Expr::Alias(alias) => with_inputs(&alias.expr, column),
         Expr::AggregateFunction(call) => {
             let mut call = call.clone();
-            call.params.args.iter_mut().for_each(|argument| {
-                if let Some(replaced) = column(argument) {
-                    *argument = replaced;
+            let params = &mut call.params;
+            let filter = params.filter.iter_mut().map(|filter| &mut **filter);
+            params.args.iter_mut().chain(filter).chain(params.order_by.iter_mut().map(|sort| &mut sort.expr)).for_each(|input| {
+                if let Some(replaced) = column(input) {
+                    *input = replaced;
                 }
             });
             Expr::AggregateFunction(call)

@@ -34,3 +34,14 @@ impl Readable<'_> {
         }
     }
 }
+
+/// Whether a key of the node's rows has one row at most whatever the tables hold.
+pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
+    match node {
+        Node::Group(_) => true,
+        Node::Select(select) => makes_unique(&select.of),
+        Node::Top(top) => makes_unique(&top.of),
+        Node::Join(join) => matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && makes_unique(&join.left.node),
+        _ => false,
+    }
+}

@@ -17,6 +17,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 
 use self::group::group;
+pub(super) use self::key::makes_unique;
 use super::node::{Node, Select, Side};
 use super::{InputColumn, PlanTable};
 use crate::sql::{Expression, SqlError, has_subquery};

@@ -1,0 +1,236 @@
+//! Tidemill up to the rows of the view: file source, plan, dataflow; driven as the engine drives it, without its store.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tidemill::dataflow::{Inputs, Outcome, Outputs, Rendered, render};
+use tidemill::plan::{Plan, PlanTable};
+use tidemill::sources::{self, Capture, Event, Source, Table};
+use tidemill::spec::{Kinds, Spec};
+use tidemill::value::{Datum, Layout, Row, RowBuilder, Tick};
+use timely::worker::Worker;
+
+use crate::measured::{Measured, Shape, add_up};
+use crate::process::{Begin, cpu_seconds, peak_bytes, resident_bytes};
+use crate::work::{BATCH, BATCHES, PRICES, Work, priced};
+
+/// Batches of rows that may wait for a worker, as in the engine.
+const WAITING_BATCHES: usize = 12;
+/// Events that may wait for whoever gives them to the workers, as in the engine.
+const WAITING_EVENTS: usize = 8;
+/// How long a worker without input lets others' messages wait.
+const IDLE: Duration = Duration::from_micros(200);
+
+type Batch = (usize, Vec<Row>);
+
+pub(crate) fn run(work: Work, workers: usize, folder: &Path) -> Measured {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let begin = Begin::now();
+    let opened = runtime.block_on(Opened::of(&work.write_spec(folder).expect("the disk takes the spec")));
+    let (feeds, batches): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Batch>(WAITING_BATCHES)).unzip();
+    let reading = read(&runtime, opened.source.clone(), opened.tables.clone(), feeds);
+    let batches: Vec<Mutex<Option<Receiver<Batch>>>> = batches.into_iter().map(|b| Mutex::new(Some(b))).collect();
+    let (opened, handle) = (Arc::new(opened), runtime.handle().clone());
+    let parts = timely::execute(timely::Config::process(workers), move |worker| {
+        let batches = batches[worker.index()].lock().ok().and_then(|mut b| b.take()).expect("one worker, one feed");
+        let mut bench = Bench::new(worker, work, &opened.plan);
+        let mut measured = bench.hydrate(worker, &batches, begin);
+        let (table, count) = match work {
+            Work::Average | Work::Latest => ("readings", BATCHES * BATCH),
+            Work::Revenue => ("order_items", usize::MAX),
+        };
+        let rows = match worker.index() {
+            0 => handle.block_on(opened.rows_of(table, count)),
+            _ => Vec::new(),
+        };
+        bench.change(worker, table, &rows, &mut measured);
+        measured
+    });
+    let mut measured = add_up(parts.expect("the workers start").join());
+    measured.rows = reading.join().expect("the source ends well");
+    measured
+}
+
+/// Gives what the source reads to the workers in turn, from a thread of its own. Answers how many rows there were.
+fn read(runtime: &tokio::runtime::Runtime, source: Arc<dyn Source>, tables: Vec<Table>, feeds: Vec<SyncSender<Batch>>) -> JoinHandle<u64> {
+    let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
+    let capture = Capture { tables, from: None, until_caught_up: true };
+    runtime.spawn(async move { source.run(capture, sender).await.expect("generated CSV is right") });
+    std::thread::spawn(move || {
+        let (mut total, mut turn) = (0, 0);
+        while let Some(event) = events.blocking_recv() {
+            if let Event::Rows { table, rows } = event {
+                total += rows.len() as u64;
+                turn = (turn + 1) % feeds.len();
+                feeds[turn].send((table, rows)).expect("the workers are there");
+            }
+        }
+        total
+    })
+}
+
+struct Opened {
+    plan: Plan,
+    source: Arc<dyn Source>,
+    /// The plan's, as the source describes them.
+    tables: Vec<Table>,
+}
+
+impl Opened {
+    async fn of(spec: &Path) -> Opened {
+        let spec = Spec::load(spec, Kinds { sources: sources::KINDS, sinks: tidemill::sinks::KINDS }).expect("the spec is right");
+        let [written] = &spec.sources[..] else { panic!("one source") };
+        let source: Arc<dyn Source> = sources::open(&written.kind, &written.options).expect("the options are right").into();
+        let [(name, needed)] = &spec.tables()[..] else { panic!("one source") };
+        let tables = source.discover(needed).await.expect("the tables are there");
+        let plan_table = |t: &Table| PlanTable { source: name.clone(), name: t.name.clone(), schema: t.schema.clone(), key: t.key.clone() };
+        let plan = spec.lower(&tables.iter().map(plan_table).collect::<Vec<_>>()).expect("the view is right");
+        Opened { plan, source, tables }
+    }
+
+    /// The first rows of one table, in the file's order.
+    async fn rows_of(&self, name: &str, count: usize) -> Vec<Row> {
+        let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
+        let table = self.tables.iter().find(|t| t.name == name).expect("a table of the view").clone();
+        let capture = Capture { tables: vec![table], from: None, until_caught_up: true };
+        let collect = async {
+            let mut all = Vec::new();
+            while let Some(event) = events.recv().await {
+                if let Event::Rows { rows, .. } = event {
+                    all.extend(rows);
+                    if all.len() >= count {
+                        break;
+                    }
+                }
+            }
+            events.close();
+            all.truncate(count);
+            all
+        };
+        let (ran, rows) = tokio::join!(self.source.run(capture, sender), collect);
+        ran.expect("generated CSV is right");
+        rows
+    }
+}
+
+struct Bench<'p> {
+    work: Work,
+    plan: &'p Plan,
+    inputs: Inputs,
+    outputs: Outputs,
+    tick: Tick,
+    layout: Layout,
+    /// What the view holds of each key, as it is counted.
+    shapes: HashMap<Row, Shape>,
+}
+
+impl<'p> Bench<'p> {
+    fn new(worker: &mut Worker, work: Work, plan: &'p Plan) -> Bench<'p> {
+        let Rendered { mut inputs, outputs } = render(worker, plan, &plan.arrangements(), Tick(1), &[true]);
+        inputs.advance_to(Tick(1));
+        let layout = Layout::new(&plan.views[0].schema);
+        Bench { work, plan, inputs, outputs, tick: Tick(1), layout, shapes: HashMap::new() }
+    }
+
+    fn hydrate(&mut self, worker: &mut Worker, batches: &Receiver<Batch>, begin: Begin) -> Measured {
+        loop {
+            match batches.recv_timeout(IDLE) {
+                Ok((table, rows)) => {
+                    self.inputs.send(table, rows.into_iter().map(|row| (row, 1)));
+                    self.inputs.flush();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            worker.step();
+        }
+        self.finish(worker);
+        Measured {
+            seconds: begin.seconds(),
+            cpu_seconds: cpu_seconds(),
+            held_bytes: begin.grown(),
+            peak_bytes: peak_bytes(),
+            hydrated: self.shape(),
+            ..Measured::default()
+        }
+    }
+
+    /// Ends the tick and waits until it is complete, at every worker.
+    fn finish(&mut self, worker: &mut Worker) {
+        let tick = self.tick;
+        self.tick = tick.next();
+        self.inputs.advance_to(self.tick);
+        while !self.outputs.is_complete(tick) {
+            worker.step();
+        }
+        for change in self.outputs.take_documents(0) {
+            match change.outcome {
+                Outcome::Document(row) => self.shapes.insert(change.key, shape_of(self.work, &self.layout, &row)),
+                Outcome::Gone => self.shapes.remove(&change.key),
+                Outcome::Failed(reason) => panic!("{reason}"),
+            };
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        let mut all = Shape::default();
+        self.shapes.values().for_each(|shape| all += *shape);
+        all
+    }
+
+    /// Batches of readings, or single price updates; workers without rows only take part.
+    fn change(&mut self, worker: &mut Worker, table: &str, rows: &[Row], measured: &mut Measured) {
+        let table = self.plan.tables.iter().position(|t| t.name == table).expect("a table of the view");
+        let mut builder = RowBuilder::new(&Layout::new(&self.plan.tables[table].schema));
+        let price = self.plan.tables[table].schema.index_of("price");
+        let (count, each) = if price.is_some() { (PRICES, 1) } else { (BATCHES, BATCH) };
+        let mut took = Vec::new();
+        for n in 0..count {
+            let start = Instant::now();
+            match price {
+                _ if rows.is_empty() => {}
+                Some(price) => {
+                    let old = &rows[priced(n, rows.len())];
+                    let new = dearer(&mut builder, old, price);
+                    self.inputs.send(table, [(old, -1), (&new, 1)]);
+                }
+                None => self.inputs.send(table, rows[n * BATCH % rows.len()..].iter().take(BATCH).map(|row| (row, 1))),
+            }
+            self.finish(worker);
+            took.push(start.elapsed());
+        }
+        measured.took(took, each);
+        measured.changed = self.shape();
+        measured.end_bytes = resident_bytes();
+    }
+}
+
+/// The item at a price of one more.
+fn dearer(builder: &mut RowBuilder, row: &Row, price: usize) -> Row {
+    let layout = builder.layout().clone();
+    for column in 0..layout.schema().len() {
+        match layout.get(row, column) {
+            Datum::Decimal(cents) if column == price => builder.push(Datum::Decimal(cents + 100)),
+            datum => builder.push(datum),
+        }
+    }
+    builder.finish()
+}
+
+fn shape_of(work: Work, layout: &Layout, row: &[u8]) -> Shape {
+    let whole = |name: &str| match layout.get(row, layout.schema().index_of(name).expect("a column of the view")) {
+        Datum::Int(value) => value,
+        Datum::Decimal(value) => value as i64,
+        other => panic!("a number, not {other:?}"),
+    };
+    let (count, sum) = match work {
+        Work::Average => (whole("n"), whole("total")),
+        Work::Latest => (0, whole("last")),
+        Work::Revenue => (whole("items"), whole("revenue")),
+    };
+    Shape { rows: 1, count, sum }
+}
