@@ -119,6 +119,94 @@ async fn constants_of_a_query_do_not_wrap() {
     assert!(message.contains("became too large"), "{message}");
 }
 
+/// What queries over the reference scenario's readings give, one after another; `changes` come after the file.
+async fn over_readings(queries: &[&str], changes: &str) -> Vec<Vec<String>> {
+    let folder = scratch();
+    let views: serde_json::Map<String, serde_json::Value> =
+        queries.iter().enumerate().map(|(n, sql)| (format!("q{n}"), serde_json::json!({"sql": sql}))).collect();
+    let spec = serde_json::json!({
+        "sources": {"plant": {"kind": "file", "options": {"changes": "changes.jsonl", "tables": {"readings": {
+            "csv": "readings.csv", "stream": true, "columns": {"sensor": "text", "area": "text", "reading": "int32"}}}}}},
+        "views": views,
+    });
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("spec.yaml", &spec.to_string());
+    write(
+        "readings.csv",
+        "sensor,area,reading\nsensor-1,wheel,45\nsensor-2,motor,41\nsensor-1,wheel,92\nsensor-2,engine,13\nsensor-2,engine,90\n\
+         sensor-4,motor,95\nsensor-3,engine,67\nsensor-3,wheel,52\nsensor-4,engine,55\nsensor-3,engine,37\n",
+    );
+    write("changes.jsonl", changes);
+    let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
+    let mut ways = Vec::new();
+    for workers in [1, 4] {
+        let state = folder.path().join(format!("state{workers}"));
+        let observed = prepared.run(&state, Way { workers, scatter: Some(7) }).await;
+        ways.push(observed.into_iter().map(|view| view.rows).collect::<Vec<_>>());
+    }
+    assert_eq!(ways[0], ways[1], "1 and 4 workers");
+    ways.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_averages_and_the_latest_of_a_stream_are_kept() {
+    let averages = "SELECT sensor, avg(reading) AS avg FROM plant.readings GROUP BY sensor";
+    let latest = "SELECT sensor, LATEST_BY_OFFSET(area) AS area, LATEST_BY_OFFSET(reading) AS last, EARLIEST_BY_OFFSET(reading) AS first \
+                  FROM plant.readings GROUP BY sensor";
+    let queries = [averages, latest];
+    let rows = over_readings(&queries, "").await;
+    let expected = |rows: [&str; 4]| rows.map(String::from).to_vec();
+    assert_eq!(
+        rows[0],
+        expected([
+            r#"{"sensor":"sensor-1","avg":68.5}"#,
+            r#"{"sensor":"sensor-2","avg":48.0}"#,
+            r#"{"sensor":"sensor-3","avg":52.0}"#,
+            r#"{"sensor":"sensor-4","avg":75.0}"#,
+        ])
+    );
+    assert_eq!(
+        rows[1],
+        expected([
+            r#"{"sensor":"sensor-1","area":"wheel","last":92,"first":45}"#,
+            r#"{"sensor":"sensor-2","area":"engine","last":90,"first":41}"#,
+            r#"{"sensor":"sensor-3","area":"engine","last":37,"first":67}"#,
+            r#"{"sensor":"sensor-4","area":"engine","last":55,"first":95}"#,
+        ])
+    );
+    // A value that is NULL is passed over; what comes by the changes file came later.
+    let later = "{\"table\": \"readings\", \"op\": \"insert\", \"after\": {\"sensor\": \"sensor-1\", \"area\": null, \"reading\": 1}}\n";
+    let rows = over_readings(&queries, later).await;
+    assert_eq!(rows[1][0], r#"{"sensor":"sensor-1","area":"wheel","last":1,"first":45}"#);
+    assert_eq!(rows[0][0], r#"{"sensor":"sensor-1","avg":46.0}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_aggregates_give_what_their_users_know() {
+    let call = |call: &str| format!("SELECT sensor, {call} AS x FROM plant.readings WHERE sensor = 'sensor-2' GROUP BY sensor");
+    let null =
+        "{\"table\": \"readings\", \"op\": \"insert\", \"after\": {\"sensor\": \"sensor-2\", \"area\": \"motor\", \"reading\": null}}\n";
+    for (written, expected) in [
+        ("latest_by_offset(reading)", "90"),
+        ("latest_by_offset(reading, false)", "null"),
+        ("latest_by_offset(reading, 2)", "[13,90]"),
+        ("latest_by_offset(reading, 7)", "[41,13,90]"),
+        ("latest_by_offset(reading, 2, false)", "[90,null]"),
+        ("earliest_by_offset(reading, 2)", "[41,13]"),
+        ("latest_by_offset(reading) FILTER (WHERE area = 'engine' AND reading < 50)", "13"),
+        ("latest_by_time(area, reading)", "\"engine\""),
+        ("earliest_by_time(area, -reading)", "\"engine\""),
+        ("collect_list(reading)", "[41,13,90,null]"),
+        ("collect_set(area)", "[\"engine\",\"motor\"]"),
+        ("topk(reading, 2)", "[90,41]"),
+        ("topk(area, 3)", "[\"motor\",\"motor\",\"engine\"]"),
+        ("topkdistinct(area, 3)", "[\"motor\",\"engine\"]"),
+    ] {
+        let rows = over_readings(&[&call(written)], null).await;
+        assert_eq!(rows[0], [format!("{{\"sensor\":\"sensor-2\",\"x\":{expected}}}")], "{written}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_rows_of_a_query_without_a_key_are_rows_of_their_own() {
     let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 4}\n{\"id\": 3, \"v\": null}\n";

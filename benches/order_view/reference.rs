@@ -56,8 +56,13 @@ impl Reference {
         let source: Arc<dyn Source> = sources::open(&shop.kind, &shop.options).expect("the options are right").into();
         let [(_, needed)] = &spec.tables()[..] else { panic!("one source") };
         let tables = source.discover(needed).await.expect("the tables are there");
-        let plan_table =
-            |t: &Table| PlanTable { source: "shop".into(), name: t.name.clone(), schema: t.schema.clone(), key: t.key.clone() };
+        let plan_table = |t: &Table| PlanTable {
+            source: "shop".into(),
+            name: t.name.clone(),
+            schema: t.schema.clone(),
+            key: t.key.clone(),
+            stream: t.stream,
+        };
         let plan = spec.lower(&tables.iter().map(plan_table).collect::<Vec<_>>()).expect("the view is right");
         Reference { plan, source, tables }
     }

@@ -27,7 +27,7 @@ impl Work {
     pub(crate) fn spec(self) -> String {
         let mut text = match self {
             Work::Average | Work::Latest => format!(
-                "sources:\n  plant:\n    kind: file\n    options:\n      tables:\n        readings: {{csv: {READINGS}, columns: \
+                "sources:\n  plant:\n    kind: file\n    options:\n      tables:\n        readings: {{csv: {READINGS}, stream: true, columns: \
                  {{sensor: text, area: text, reading: int32}}}}\n"
             ),
             Work::Revenue => {

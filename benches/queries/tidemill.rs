@@ -87,7 +87,13 @@ impl Opened {
         let source: Arc<dyn Source> = sources::open(&written.kind, &written.options).expect("the options are right").into();
         let [(name, needed)] = &spec.tables()[..] else { panic!("one source") };
         let tables = source.discover(needed).await.expect("the tables are there");
-        let plan_table = |t: &Table| PlanTable { source: name.clone(), name: t.name.clone(), schema: t.schema.clone(), key: t.key.clone() };
+        let plan_table = |t: &Table| PlanTable {
+            source: name.clone(),
+            name: t.name.clone(),
+            schema: t.schema.clone(),
+            key: t.key.clone(),
+            stream: t.stream,
+        };
         let plan = spec.lower(&tables.iter().map(plan_table).collect::<Vec<_>>()).expect("the view is right");
         Opened { plan, source, tables }
     }

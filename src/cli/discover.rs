@@ -78,7 +78,8 @@ async fn ask(spec: &Spec, of_spec: &SourceSpec, needed: &[String], reach: Option
     };
     for table in &tables {
         let (schema, key) = (table.schema.clone(), table.key.clone());
-        found.catalog.tables.push(PlanTable { source: name.clone(), name: table.name.clone(), schema, key });
+        let (name, stream) = (table.name.clone(), table.stream);
+        found.catalog.tables.push(PlanTable { source: of_spec.name.clone(), name, schema, key, stream });
     }
     found.sources.push(OpenSource { name: name.clone(), kind: of_spec.kind.clone(), source, tables });
     Ok(())

@@ -88,9 +88,10 @@ impl<'s, 'p> Queries<'s, 'p> {
                 top("Top", rows, plan)
             }
             Node::Group(plan) => {
+                let only_come = plan.of.only_comes(&|table| self.plan.tables[table].stream);
                 let (rows, problems) = match self.as_they_are(&plan.of) {
-                    Some((rows, layout, columns)) => group("Group", rows, plan, &layout, &|column| columns[column], false),
-                    None => group("Group", self.node(&plan.of, told), plan, &Layout::new(plan.of.schema()), &|column| column, false),
+                    Some((rows, layout, columns)) => group("Group", rows, plan, &layout, &|column| columns[column], only_come),
+                    None => group("Group", self.node(&plan.of, told), plan, &Layout::new(plan.of.schema()), &|column| column, only_come),
                 };
                 told.push(self.tell_problems(problems, heard));
                 rows

@@ -44,6 +44,8 @@ pub struct PlanTable {
     pub schema: Schema,
     /// The columns of the primary key; empty: a multiset.
     pub key: Vec<usize>,
+    /// Whether rows only ever come.
+    pub stream: bool,
 }
 
 impl PlanTable {

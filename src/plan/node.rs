@@ -112,6 +112,16 @@ impl Node {
         }
     }
 
+    /// Whether rows only ever come, given those of the plan's tables of which that is so.
+    pub fn only_comes(&self, streams: &dyn Fn(usize) -> bool) -> bool {
+        match self {
+            Node::Table(input) => streams(input.table),
+            Node::Join(join) if join.kind != JoinKind::Inner => false,
+            Node::Select(_) | Node::Join(_) | Node::Union(_) => self.inputs().into_iter().all(|input| input.only_comes(streams)),
+            _ => false,
+        }
+    }
+
     /// Whether the other is this one or a part of it.
     pub fn contains(&self, other: &Node) -> bool {
         self == other || self.inputs().into_iter().any(|input| input.contains(other))

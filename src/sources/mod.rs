@@ -22,6 +22,8 @@ pub struct Table {
     pub schema: Schema,
     /// The columns of the primary key, in key order; empty where there is none, and then rows are a multiset.
     pub key: Vec<usize>,
+    /// Whether rows only ever come. Their place in the order of arrival is in the column [`ROW_OFFSET`](crate::value::ROW_OFFSET), which is the key.
+    pub stream: bool,
 }
 
 /// What a run of a source is asked for.

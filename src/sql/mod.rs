@@ -14,6 +14,7 @@ mod expression;
 mod names;
 mod query;
 mod session;
+mod stream_functions;
 
 pub use aggregate::{AggregateFunction, Order, Simple};
 pub use error::{EvaluationError, SqlError};

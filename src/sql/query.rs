@@ -22,6 +22,7 @@ use super::checked::check_constants;
 use super::error::{bytes_of, nearest};
 use super::names::syntax_error;
 use super::session::{coerce, state};
+use super::stream_functions;
 use super::{EvaluationError, SqlError};
 use crate::value::Schema;
 
@@ -55,7 +56,10 @@ pub fn name_of(reference: &TableReference) -> (Option<String>, String) {
 
 /// The optimized plan of a query over these relations.
 pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, SqlError> {
-    let statement = parse(text)?;
+    let mut statement = parse(text)?;
+    if let Statement::Statement(query) = &mut statement {
+        stream_functions::write_out(text, query, relations)?;
+    }
     refuse_what_changes_by_itself(text, &statement)?;
     let session = session(relations);
     let described = |error: DataFusionError| planned_wrong(text, &error);
@@ -163,8 +167,9 @@ fn changes_by_itself(text: &str, function: &Function) -> ControlFlow<SqlError> {
             return ControlFlow::Continue(());
         }
         let names = state().scalar_functions().keys().chain(state().aggregate_functions().keys()).chain(state().window_functions().keys());
+        let names = names.map(String::as_str).chain(stream_functions::ALL.iter().map(|function| function.name));
         let error = error(format!("there is no function `{name}`"));
-        return ControlFlow::Break(match nearest(&name, names.map(String::as_str)) {
+        return ControlFlow::Break(match nearest(&name, names) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error,
         });

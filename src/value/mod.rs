@@ -30,5 +30,5 @@ pub use list::{list_items, pack_list};
 pub use row::Row;
 pub use row_builder::RowBuilder;
 pub use text::{ParseError, push_text, write_text};
-pub use types::{Column, Schema, Type};
+pub use types::{Column, ROW_OFFSET, Schema, Type};
 pub use unkey::row_of_key;

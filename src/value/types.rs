@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema as ArrowSchema, TimeUnit};
 
+/// The column of a stream's rows that rises as they arrive. ksqlDB calls it so.
+pub const ROW_OFFSET: &str = "ROWOFFSET";
+
 /// The type of a column.
 ///
 /// Every variant has exactly one packed form ([`super::Row`]), one key form ([`super::key`]), one Arrow form

@@ -51,9 +51,16 @@ pub(super) enum Ended {
 pub(super) struct ChangesFile {
     file: FollowedFile,
     /// The captured tables, with `None` for those that are known and not captured.
-    tables: HashMap<String, Option<(usize, RowBuilder)>>,
+    tables: HashMap<String, Option<Captured>>,
     open: Option<Transaction>,
     bad_lines: BadLines,
+}
+
+#[derive(Debug)]
+struct Captured {
+    index: usize,
+    builder: RowBuilder,
+    stream: bool,
 }
 
 /// A transaction whose `commit` was not seen yet.
@@ -91,7 +98,8 @@ impl ChangesFile {
     ) -> Result<ChangesFile, SourceError> {
         let mut named: HashMap<_, _> = known.iter().map(|name| (name.clone(), None)).collect();
         for (index, table) in tables.iter().enumerate() {
-            named.insert(table.name.clone(), Some((index, RowBuilder::new(&Layout::new(&table.schema)))));
+            let builder = RowBuilder::new(&Layout::new(&table.schema));
+            named.insert(table.name.clone(), Some(Captured { index, builder, stream: table.stream }));
         }
         Ok(ChangesFile { file: FollowedFile::open(path, from)?, tables: named, open: None, bad_lines })
     }
@@ -220,11 +228,14 @@ impl ChangesFile {
             Err(bad) => return self.set_aside(bad, table.filter(|name| self.tables.contains_key(*name))),
         };
         let (path, line) = (self.file.path().to_path_buf(), self.file.place().line);
-        let Some(Some((index, builder))) = table.and_then(|name| self.tables.get_mut(name)) else { return Ok(Changes::default()) };
+        let Some(Some(Captured { index, builder, stream })) = table.and_then(|name| self.tables.get_mut(name)) else {
+            return Ok(Changes::default());
+        };
+        let arrived = stream.then_some(BEHIND_THE_ROWS + line);
         let mut deltas = Vec::with_capacity(images.len());
         let mut unreadable = None;
         for (image, diff) in images {
-            match jsonl::row_of(&path, line, image, builder) {
+            match jsonl::row_of(&path, line, image, arrived, builder) {
                 Ok(row) => deltas.push(Delta { table: *index, row, diff }),
                 Err(bad) => unreadable = Some(bad),
             }
@@ -242,13 +253,16 @@ impl ChangesFile {
         let text = |field: &str| object.get(field).and_then(Value::as_str);
         let Some(name) = text("table") else { return Err(self.bad("a change needs `table`, the name of a table")) };
         let fields: &[(&str, i64)] = match text("op") {
-            Some("insert") => &[("after", 1)],
+            Some("insert") => INSERT,
             Some("update") => &[("before", -1), ("after", 1)],
             Some("delete") => &[("before", -1)],
             _ => return Err(self.bad("a change needs `op`, one of \"insert\", \"update\", \"delete\"")),
         };
         if !self.tables.contains_key(name) {
             return Err(self.bad(&format!("there is no table `{name}`")));
+        }
+        if self.tables[name].as_ref().is_some_and(|captured| captured.stream) && fields != INSERT {
+            return Err(self.bad(&format!("`{name}` is a stream: its rows are inserted, and stay as they are")));
         }
         let image = |(field, diff): &(&str, i64)| match object.get(*field).and_then(Value::as_object) {
             Some(image) => Ok((image, *diff)),
@@ -304,6 +318,11 @@ impl Changes {
         self.rejected.into_iter().map(Event::Rejected).chain(changed.then_some(Event::Changes(self.deltas)))
     }
 }
+
+const INSERT: &[(&str, i64)] = &[("after", 1)];
+
+/// The rows of a stream that come by the changes file arrive behind those of its own file, of which the place is the line.
+const BEHIND_THE_ROWS: u64 = 1 << 40;
 
 /// A line with any of these is a mark.
 const MARKS: &[&str] = &["begin", "commit"];

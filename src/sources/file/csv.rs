@@ -8,6 +8,7 @@ use ::csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use super::bad_line::{BadLine, BadLines};
 use super::infer::Guess;
 use super::snapshot::Taker;
+use super::tables::own_columns;
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Datum, Layout, Row, RowBuilder, Type, push_text};
 
@@ -51,14 +52,14 @@ pub(super) fn infer(path: &Path, delimiter: u8, null: &str, bad_lines: BadLines,
 
 /// Hands out all rows in the file's order. The file's columns may stand in any order; `table` has some or all of them.
 pub(super) fn read(path: &Path, delimiter: u8, null: &str, table: &Table, taker: &mut Taker) -> Result<(), SourceError> {
-    let columns = table.schema.columns();
+    let columns = own_columns(table);
     let mut reader = reader(path, delimiter)?;
     let header = header_of(path, &mut reader)?.clone();
     let places = columns.iter().map(|column| header.iter().position(|name| *name == column.name));
     let Some(places) = places.collect::<Option<Vec<usize>>>() else {
         return Err(BadLine::new(path, 1, "a column that was there at the start is gone").stop());
     };
-    let fields = Fields { path, columns, places, null };
+    let fields = Fields { path, columns, places, null, stream: table.stream };
     let mut builder = RowBuilder::new(&Layout::new(&table.schema));
     let mut record = StringRecord::new();
     while let Some(whole) = next(path, &mut reader, &mut record)? {
@@ -76,6 +77,8 @@ struct Fields<'a> {
     columns: &'a [Column],
     places: Vec<usize>,
     null: &'a str,
+    /// Whether the row's line goes behind the columns, as the place of its arrival.
+    stream: bool,
 }
 
 impl Fields<'_> {
@@ -85,6 +88,9 @@ impl Fields<'_> {
                 builder.clear();
                 return Err(BadLine::of_column(self.path, record.position().map_or(0, |p| p.line()), &column.name, &what));
             }
+        }
+        if self.stream {
+            builder.push(Datum::Int(record.position().map_or(0, |p| p.line()) as i64));
         }
         Ok(builder.finish())
     }

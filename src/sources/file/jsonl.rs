@@ -11,7 +11,7 @@ use super::infer::JsonGuess;
 use super::snapshot::Taker;
 use super::{Object, unreadable};
 use crate::sources::{SourceError, Table};
-use crate::value::{Layout, Row, RowBuilder, Type, json};
+use crate::value::{Datum, Layout, Row, RowBuilder, Type, json};
 
 /// The fields of all objects of the file, in the order in which they first come, with the types of all their values.
 pub(super) fn infer(path: &Path, bad_lines: BadLines) -> Result<Vec<(String, Type)>, SourceError> {
@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path, table: &Table, taker: &mut Taker) -> Result<(), 
     let mut builder = RowBuilder::new(&Layout::new(&table.schema));
     let mut lines = Lines::open(path)?;
     while let Some(object) = lines.next()? {
-        if !taker.take(object.and_then(|object| row_of(path, lines.line, &object, &mut builder)))? {
+        if !taker.take(object.and_then(|object| row_of(path, lines.line, &object, table.stream.then_some(lines.line), &mut builder)))? {
             return Ok(());
         }
     }
@@ -53,11 +53,14 @@ pub(super) fn read(path: &Path, table: &Table, taker: &mut Taker) -> Result<(), 
     Ok(())
 }
 
-/// The row of an object that stands on this line. A field that is no column makes a bad line, so that nothing goes unseen.
-pub(super) fn row_of(path: &Path, line: u64, object: &Object, builder: &mut RowBuilder) -> Result<Row, BadLine> {
+/// The row of an object that stands on this line; `arrived` is the place of a stream's row, which is its last column. A field that is no
+/// column makes a bad line, so that nothing goes unseen.
+pub(super) fn row_of(path: &Path, line: u64, object: &Object, arrived: Option<u64>, builder: &mut RowBuilder) -> Result<Row, BadLine> {
     let layout = builder.layout().clone();
+    let columns = layout.schema().columns();
+    let columns = &columns[..columns.len() - usize::from(arrived.is_some())];
     let mut found = 0;
-    for column in layout.schema().columns() {
+    for column in columns {
         let value = object.get(&column.name);
         found += value.is_some() as usize;
         if let Err(error) = json::push_json(builder, value.unwrap_or(&Value::Null)) {
@@ -67,8 +70,11 @@ pub(super) fn row_of(path: &Path, line: u64, object: &Object, builder: &mut RowB
     }
     if found < object.len() {
         builder.clear();
-        let strange = object.keys().find(|name| layout.schema().index_of(name).is_none()).expect("more fields than columns");
+        let strange = object.keys().find(|name| !columns.iter().any(|column| column.name == **name)).expect("more fields than columns");
         return Err(BadLine::new(path, line, format!("`{strange}` is not a column")));
+    }
+    if let Some(arrived) = arrived {
+        builder.push(Datum::Int(arrived as i64));
     }
     Ok(builder.finish())
 }

@@ -61,6 +61,13 @@ const TABLE: &[OptionSpec] = &[
         help: "The columns of the primary key; without, equal rows are kept apart by their number only",
     },
     OptionSpec {
+        name: "stream",
+        value: OptionType::Bool,
+        required: false,
+        secret: false,
+        help: "Whether rows only ever come: then they get the column ROWOFFSET, which rises as they arrive. Default: false",
+    },
+    OptionSpec {
         name: "columns",
         value: OptionType::Map(&OptionType::Text),
         required: false,
@@ -100,6 +107,7 @@ pub(super) struct TableOptions {
     pub(super) name: String,
     pub(super) rows: RowsFile,
     pub(super) key: Vec<String>,
+    pub(super) stream: bool,
     /// In the order in which they were written.
     pub(super) columns: Vec<(String, Type)>,
 }
@@ -135,6 +143,8 @@ struct TypedTable {
     jsonl: Option<PathBuf>,
     #[serde(default)]
     key: Vec<String>,
+    #[serde(default)]
+    stream: bool,
     #[serde(default)]
     columns: serde_json::Map<String, serde_json::Value>,
     null: Option<String>,
@@ -190,7 +200,11 @@ fn table(name: &str, value: &serde_json::Value) -> Result<TableOptions, OptionEr
         }
         (None, None) => RowsFile::None,
     };
-    Ok(TableOptions { name: name.into(), rows, key: typed.key, columns })
+    if typed.stream && !typed.key.is_empty() {
+        let help = "leave `key` out: the rows of a stream are kept apart by the order in which they arrive";
+        return Err(refuse(&["tables", name, "key"], "a stream has no key".into(), Some(help)));
+    }
+    Ok(TableOptions { name: name.into(), rows, key: typed.key, stream: typed.stream, columns })
 }
 
 fn column_type(table: &str, column: &str, ty: &serde_json::Value) -> Result<(String, Type), OptionError> {

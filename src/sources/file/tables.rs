@@ -7,7 +7,7 @@ use super::bad_line::BadLines;
 use super::options::{RowsFile, TableOptions};
 use super::{csv, jsonl};
 use crate::sources::{SourceError, Table};
-use crate::value::{Column, Schema, Type};
+use crate::value::{Column, ROW_OFFSET, Schema, Type};
 
 /// Looks at a table's file, reads it whole where a column's type is not declared, and answers what the table is.
 pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Table, SourceError> {
@@ -34,11 +34,28 @@ pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Ta
 
 /// The table of these columns. Key columns are never NULL, all others may be.
 fn with_key(options: &TableOptions, columns: Vec<(String, Type)>) -> Result<Table, SourceError> {
-    let schema = Schema::new(
-        columns.into_iter().map(|(name, ty)| Column { nullable: !options.key.contains(&name), ..Column::new(name, ty, true) }).collect(),
-    );
+    let nullable = |name: &String| !options.key.contains(name);
+    let mut columns: Vec<Column> =
+        columns.into_iter().map(|(name, ty)| Column { nullable: nullable(&name), ..Column::new(name, ty, true) }).collect();
+    if options.stream {
+        if columns.iter().any(|column| column.name == ROW_OFFSET) {
+            let message = format!("the stream `{}` has a column `{ROW_OFFSET}`, which is the name of the one that it gets", options.name);
+            let help = Some("give it another name in the file, or leave `stream` out".into());
+            return Err(SourceError::Invalid { message, table: Some(options.name.clone()), help });
+        }
+        let key = vec![columns.len()];
+        columns.push(Column::new(ROW_OFFSET, Type::Int64, false));
+        return Ok(Table { name: options.name.clone(), key, schema: Schema::new(columns), stream: true });
+    }
+    let schema = Schema::new(columns);
     let key = options.key.iter().map(|name| schema.index_of(name).ok_or_else(|| no_column(options, "`key`", name, schema.columns())));
-    Ok(Table { name: options.name.clone(), key: key.collect::<Result<_, _>>()?, schema })
+    Ok(Table { name: options.name.clone(), key: key.collect::<Result<_, _>>()?, schema, stream: false })
+}
+
+/// The columns that are in the file.
+pub(super) fn own_columns(table: &Table) -> &[Column] {
+    let columns = table.schema.columns();
+    &columns[..columns.len() - usize::from(table.stream)]
 }
 
 fn check_names(options: &TableOptions, path: &Path, names: &[String]) -> Result<(), SourceError> {

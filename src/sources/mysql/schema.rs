@@ -47,7 +47,7 @@ impl MysqlTable {
             columns.iter().map(|c| Column::new(&c.name, c.kind.ty(zero_dates), c.nullable || c.kind.can_turn_null(zero_dates))).collect(),
         );
         let layout = Layout::new(&schema);
-        MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key }, layout }
+        MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key, stream: false }, layout }
     }
 
     /// The name for a statement.

@@ -66,7 +66,13 @@ pub(crate) async fn prepare(path: &Path) -> Result<Prepared, String> {
     let opened = sources::open(&source.kind, &options).map_err(|e| e.to_string())?;
     let needed = spec.tables().remove(0).1;
     let tables = opened.discover(&needed).await.map_err(|e| e.to_string())?;
-    let of_plan = |t: &Table| PlanTable { source: name.clone(), name: t.name.clone(), schema: t.schema.clone(), key: t.key.clone() };
+    let of_plan = |t: &Table| PlanTable {
+        source: name.clone(),
+        name: t.name.clone(),
+        schema: t.schema.clone(),
+        key: t.key.clone(),
+        stream: t.stream,
+    };
     let plan = spec.lower(&tables.iter().map(of_plan).collect::<Vec<_>>()).map_err(|problems| problems.to_string())?;
     Ok(Prepared { spec, plan, tables, name, options })
 }

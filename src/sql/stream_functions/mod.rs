@@ -1,0 +1,250 @@
+//! Aggregates by the names that users of stream databases know (ksqlDB's, and `LATEST_BY_TIME`), written as calls that DataFusion has.
+//!
+//! In: a parsed query. Out: the same with these calls replaced. "By offset" is the order of arrival, the column `ROWOFFSET` of a stream.
+//! A function is a file here with its name and its template, and a line in [`ALL`].
+
+mod by_offset;
+mod by_time;
+mod collect;
+mod top;
+
+use std::ops::ControlFlow;
+
+use datafusion::config::Dialect;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, ExprWithAlias, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, Select, Spanned,
+    Statement, TableFactor, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::SqlError;
+use super::error::bytes_of;
+use super::query::Relation;
+use super::session::state;
+use crate::value::ROW_OFFSET;
+
+/// A function by its name.
+pub(super) struct StreamFunction {
+    /// In small letters.
+    pub(super) name: &'static str,
+    /// How it is called, for messages.
+    usage: &'static str,
+    write: fn(&Call) -> Result<Written, Wrong>,
+}
+
+pub(super) const ALL: &[StreamFunction] = &[
+    by_offset::LATEST,
+    by_offset::EARLIEST,
+    by_time::LATEST,
+    by_time::EARLIEST,
+    collect::LIST,
+    collect::SET,
+    top::TOPK,
+    top::TOPK_DISTINCT,
+];
+
+/// What a function is called with.
+struct Call<'a> {
+    arguments: Vec<&'a Expr>,
+    arrival: Arrival,
+}
+
+/// Whether the rows of a SELECT have the column of their arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    Known,
+    None,
+    /// They come from a subquery.
+    Unsure,
+}
+
+/// SQL to put in the call's place, in which `$1` and so on are its arguments; `where_` is what must be true of a row for it to count.
+struct Written {
+    text: String,
+    where_: Option<&'static str>,
+}
+
+enum Wrong {
+    Arguments,
+    NeedsArrival,
+}
+
+impl Call<'_> {
+    /// A whole number that is written out.
+    fn number(&self, argument: usize) -> Option<u64> {
+        match self.arguments.get(argument)? {
+            Expr::Value(value) => match &value.value {
+                Value::Number(text, _) => text.parse().ok().filter(|n| *n > 0),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// `true` or `false`, written out.
+    fn flag(&self, argument: usize) -> Option<bool> {
+        match self.arguments.get(argument)? {
+            Expr::Value(value) => match value.value {
+                Value::Boolean(flag) => Some(flag),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Replaces the calls of a query over these relations.
+pub(super) fn write_out(text: &str, statement: &mut Statement, relations: &[Relation]) -> Result<(), SqlError> {
+    match VisitMut::visit(statement, &mut Calls { text, relations, arrivals: Vec::new() }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Calls<'a> {
+    text: &'a str,
+    relations: &'a [Relation],
+    /// Of the SELECTs around, the innermost last.
+    arrivals: Vec<Arrival>,
+}
+
+impl VisitorMut for Calls<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        self.arrivals.push(self.arrival_of(select));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &mut Select) -> ControlFlow<SqlError> {
+        self.arrivals.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+        let name = function.name.to_string().to_lowercase();
+        let Some(known) = ALL.iter().find(|known| known.name == name) else { return ControlFlow::Continue(()) };
+        match self.written(known, function) {
+            Ok(written) => {
+                *expr = written;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error.at(bytes_of(self.text, function.name.span()))),
+        }
+    }
+}
+
+impl Calls<'_> {
+    fn arrival_of(&self, select: &Select) -> Arrival {
+        let mut found = Arrival::None;
+        let factors =
+            select.from.iter().flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+        for factor in factors {
+            let relation = match factor {
+                TableFactor::Table { name, .. } => {
+                    let parts: Vec<&str> = name.0.iter().filter_map(ObjectNamePart::as_ident).map(|ident| ident.value.as_str()).collect();
+                    self.relations.iter().find(|relation| match parts.as_slice() {
+                        [name] => relation.source.is_none() && relation.name == *name,
+                        [source, name] => relation.source.as_deref() == Some(*source) && relation.name == *name,
+                        _ => false,
+                    })
+                }
+                _ => None,
+            };
+            match relation {
+                Some(relation) if relation.schema.index_of(ROW_OFFSET).is_some() => return Arrival::Known,
+                Some(_) => {}
+                None => found = Arrival::Unsure,
+            }
+        }
+        found
+    }
+
+    fn written(&self, known: &StreamFunction, function: &Function) -> Result<Expr, SqlError> {
+        let misused = || SqlError::new(format!("`{}` is not called like this", known.name)).help(format!("write {}", known.usage));
+        let FunctionArguments::List(list) = &function.args else { return Err(misused()) };
+        let argument = |argument: &FunctionArg| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        };
+        let arguments = list.args.iter().map(argument).collect::<Option<Vec<Expr>>>().ok_or_else(misused)?;
+        if !list.clauses.is_empty() || list.duplicate_treatment.is_some() || function.over.is_some() || !function.within_group.is_empty() {
+            return Err(misused());
+        }
+        let arrival = self.arrivals.last().copied().unwrap_or(Arrival::None);
+        let written = (known.write)(&Call { arguments: arguments.iter().collect(), arrival }).map_err(|wrong| match wrong {
+            Wrong::Arguments => misused(),
+            Wrong::NeedsArrival => SqlError::new(format!("`{}` needs the order in which rows arrive, which only a stream has", known.name))
+                .help("declare the table of its rows with `stream: true`, or order by a column: latest_by_time(value, time)"),
+        })?;
+        let span = function.name.span();
+        let mut expr = parsed(&written.text, &arguments, span);
+        let counts = written.where_.map(|text| parsed(text, &arguments, span));
+        let filter = match (function.filter.clone(), counts) {
+            (Some(theirs), Some(ours)) => {
+                let nested = |expr: Expr| Box::new(Expr::Nested(Box::new(expr)));
+                Some(Expr::BinaryOp { left: nested(*theirs), op: BinaryOperator::And, right: nested(ours) })
+            }
+            (theirs, ours) => theirs.map(|filter| *filter).or(ours),
+        };
+        // The aggregate is the call within, where others are around it.
+        let mut within = Aggregate(filter);
+        let _ = VisitMut::visit(&mut expr, &mut within);
+        Ok(expr)
+    }
+}
+
+/// Gives the filter to the aggregate that is called.
+struct Aggregate(Option<Expr>);
+
+impl VisitorMut for Aggregate {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) if state().aggregate_functions().contains_key(&function.name.to_string()) => {
+                function.filter = self.0.take().map(Box::new);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The template with the arguments in their places; what else is in it stands at `span`, for messages.
+fn parsed(template: &str, arguments: &[Expr], span: Span) -> Expr {
+    struct Fill<'a>(&'a [Expr], Span);
+    impl VisitorMut for Fill<'_> {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Identifier(Ident { value, span, .. }) => {
+                    let number = value.strip_prefix(ARGUMENT).and_then(|number| number.parse::<usize>().ok());
+                    match number.and_then(|number| self.0.get(number - 1)) {
+                        Some(argument) => *expr = argument.clone(),
+                        None => *span = self.1,
+                    }
+                }
+                Expr::Function(function) => {
+                    for part in &mut function.name.0 {
+                        if let ObjectNamePart::Identifier(ident) = part {
+                            ident.span = self.1;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let template = template.replace('$', ARGUMENT);
+    let parsed = state().sql_to_expr_with_alias(&template, &Dialect::Generic);
+    let ExprWithAlias { mut expr, .. } = parsed.expect("templates are SQL");
+    let _ = VisitMut::visit(&mut expr, &mut Fill(arguments, span));
+    expr
+}
+
+/// What an argument is called in a template while it is parsed.
+const ARGUMENT: &str = "argument_";
