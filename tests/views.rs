@@ -208,6 +208,37 @@ async fn stream_aggregates_give_what_their_users_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_a_window_function_fails_on_is_an_error_until_it_is_corrected() {
+    let rows = "{\"id\": 1, \"v\": 1}\n{\"id\": 2, \"v\": 4}\n{\"id\": 12, \"v\": 5}\n";
+    let update = |before: i64, after: i64| {
+        let row = |v: i64| format!("{{\"id\": 1, \"v\": {v}}}");
+        format!("{{\"table\": \"t\", \"op\": \"update\", \"before\": {}, \"after\": {}}}\n", row(before), row(after))
+    };
+    let other = r#"{"id":12,"total":5}"#;
+    for frame in ["", " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW", " ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"] {
+        for distinct in ["", "DISTINCT "] {
+            let running = format!("SELECT id, sum({distinct}v) OVER (PARTITION BY id > 10 ORDER BY id{frame}) AS total FROM s.t");
+            let most = update(1, i64::MAX);
+            assert_eq!(rows_after(&running, rows, &most).await, (vec![other.into()], 1), "{running}");
+            let corrected = most + &update(i64::MAX, 2);
+            let right = if frame.ends_with("FOLLOWING") { ["6", "4"] } else { ["2", "6"] };
+            let right = [format!(r#"{{"id":1,"total":{}}}"#, right[0]), format!(r#"{{"id":2,"total":{}}}"#, right[1]), other.into()];
+            assert_eq!(rows_after(&running, rows, &corrected).await, (right.to_vec(), 0), "{running}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_an_order_leaves_equal_have_numbers_of_their_own() {
+    let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 4}\n{\"id\": 3, \"v\": null}\n";
+    let query = "SELECT v, row_number() OVER (ORDER BY v NULLS FIRST) AS n FROM (SELECT v FROM s.t)";
+    let right = [r#"{"v":null,"n":1}"#, r#"{"v":4,"n":2}"#, r#"{"v":4,"n":3}"#].map(String::from);
+    assert_eq!(rows_after(query, rows, "").await, (right.to_vec(), 0));
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
+    assert_eq!(rows_after(query, rows, gone).await, (right[..2].to_vec(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_rows_of_a_query_without_a_key_are_rows_of_their_own() {
     let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 4}\n{\"id\": 3, \"v\": null}\n";
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";

@@ -27,6 +27,7 @@ mod slots;
 mod top;
 mod touch;
 mod updates;
+mod window;
 
 pub use held::HeldBytes;
 pub use render::{Inputs, Outputs, Rendered, render};

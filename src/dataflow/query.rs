@@ -20,6 +20,7 @@ use super::render::{RowTrace, Sources, arrange};
 use super::select::{key_by, select};
 use super::top::top;
 use super::updates::Updates;
+use super::window::window;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
 use crate::plan::{Arrangements, Body, Input, InputColumn, Node, Plan, Query, Side, View};
 use crate::value::{Diff, Layout, Row};
@@ -86,6 +87,13 @@ impl<'s, 'p> Queries<'s, 'p> {
             Node::Top(plan) => {
                 let rows = self.node(&plan.of, told);
                 top("Top", rows, plan)
+            }
+            Node::Window(plan) => {
+                let rows = self.node(&plan.of, told);
+                let keyed = key_by("Key partitions", rows, Layout::new(plan.of.schema()), plan.partition.clone());
+                let (rows, problems) = window("Window", keyed, plan);
+                told.push(self.tell_problems(problems, heard));
+                rows
             }
             Node::Group(plan) => {
                 let only_come = plan.of.only_comes(&|table| self.plan.tables[table].stream);

@@ -11,11 +11,11 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::order::place_into;
+use super::order::Places;
 use super::updates::{Update, Updates};
 use super::{Moment, hash};
-use crate::plan::{Order, Top};
-use crate::value::{Diff, Layout, Row};
+use crate::plan::Top;
+use crate::value::{Diff, Row};
 
 pub(super) fn top<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Top) -> Stream<'s, Moment, Updates> {
     let mut builder = OperatorBuilder::new(name.to_string(), rows.scope());
@@ -47,8 +47,7 @@ pub(super) fn top<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &Top)
 }
 
 struct Ranking {
-    layout: Layout,
-    order: Vec<Order>,
+    places: Places,
     skip: usize,
     count: usize,
     /// How often each row is there, by its place in the order and then by its bytes.
@@ -59,24 +58,19 @@ struct Ranking {
 
 impl Ranking {
     fn new(plan: &Top) -> Ranking {
-        let layout = Layout::new(plan.of.schema());
-        Ranking { layout, order: plan.order.clone(), skip: plan.skip, count: plan.count, rows: BTreeMap::new(), told: BTreeMap::new() }
+        let places = Places::new(plan.of.schema(), &plan.order);
+        Ranking { places, skip: plan.skip, count: plan.count, rows: BTreeMap::new(), told: BTreeMap::new() }
     }
 
     fn add(&mut self, row: &[u8], diff: Diff) {
-        let place = (self.place(row), Row::from_bytes(row));
+        let mut place = Vec::new();
+        self.places.of_into(row, &mut place);
+        let place = (place, Row::from_bytes(row));
         let count = self.rows.entry(place.clone()).or_default();
         *count += diff;
         if *count == 0 {
             self.rows.remove(&place);
         }
-    }
-
-    /// Bytes that have the order of the rows.
-    fn place(&self, row: &[u8]) -> Vec<u8> {
-        let mut place = Vec::new();
-        self.order.iter().for_each(|order| place_into(order, &self.layout, row, &mut place));
-        place
     }
 
     /// What became of the rows that are shown.

@@ -48,6 +48,10 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             writeln!(out, "group by {:?} {calls:?} as {:?} {{", group.key, group.schema)
         }
         Node::Top(top) => writeln!(out, "first {} behind {} by {:?} {{", top.count, top.skip, top.order),
+        Node::Window(window) => {
+            let calls: Vec<_> = window.calls.iter().map(|call| (call.text(), call.columns())).collect();
+            writeln!(out, "window over {:?} by {:?} {calls:?} as {:?} {{", window.partition, window.order, window.schema)
+        }
         Node::Union(_) => writeln!(out, "union {{"),
         Node::Nothing(_) => writeln!(out, "nothing {{"),
     };

@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result};
 
 use super::{
     Arrangement, ArrangementKind, Arrangements, Body, Document, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing, Node,
-    OnMany, OrderBy, Plan, Select, Up, View, ViewArrangements,
+    OnMany, Order, OrderBy, Plan, Select, Up, View, ViewArrangements,
 };
 use crate::value::{Column, Schema};
 
@@ -73,16 +73,20 @@ impl Explanation<'_> {
                 write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
             }
             Node::Top(top) => {
-                let by = |order: &super::Order| {
-                    let nulls = if order.nulls_first { " nulls first" } else { "" };
-                    format!("{}{}{nulls}", top.of.schema().columns()[order.column].name, if order.descending { " desc" } else { "" })
-                };
-                let by: Vec<String> = top.order.iter().map(by).collect();
+                let by = order_text(top.of.schema(), &top.order);
                 let skip = if top.skip > 0 { format!(" behind {}", top.skip) } else { String::new() };
                 match top.count {
-                    usize::MAX => write!(f, "all{skip} by {}", by.join(", "))?,
-                    count => write!(f, "first {count}{skip} by {}", by.join(", "))?,
+                    usize::MAX => write!(f, "all{skip} by {by}")?,
+                    count => write!(f, "first {count}{skip} by {by}")?,
                 }
+            }
+            Node::Window(window) => {
+                let calls: Vec<&str> = window.calls.iter().map(|call| call.name()).collect();
+                write!(f, "window over {}", names(window.of.schema(), &window.partition))?;
+                if !window.order.is_empty() {
+                    write!(f, " by {}", order_text(window.of.schema(), &window.order))?;
+                }
+                write!(f, ": {}", calls.join(", "))?;
             }
             Node::Union(_) => write!(f, "union all")?,
             Node::Nothing(_) => write!(f, "nothing")?,
@@ -187,6 +191,14 @@ impl Explanation<'_> {
         }
         Ok(())
     }
+}
+
+fn order_text(schema: &Schema, order: &[Order]) -> String {
+    let by = |order: &Order| {
+        let nulls = if order.nulls_first { " nulls first" } else { "" };
+        format!("{}{}{nulls}", schema.columns()[order.column].name, if order.descending { " desc" } else { "" })
+    };
+    order.iter().map(by).collect::<Vec<_>>().join(", ")
 }
 
 fn embed(lookup: &Lookup) -> String {

@@ -19,12 +19,12 @@ mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use lower::{Catalog, examine, lower};
-pub use node::{Group, Join, JoinKind, Node, Select, Side, Top};
+pub use node::{Group, Join, JoinKind, Node, Select, Side, Top, Window};
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 
 /// What a plan's nodes compute, for whoever renders them.
-pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Simple};
+pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Simple, WindowFunction};
 
 use crate::value::Schema;
 

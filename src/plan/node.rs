@@ -3,7 +3,7 @@
 //! Rows are multisets, as in SQL. Names in a node's schema are only for people; columns are indexes.
 
 use super::{Input, InputColumn};
-use crate::sql::{AggregateFunction, Expression, Order};
+use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
 use crate::value::Schema;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,7 @@ pub enum Node {
     Join(Box<Join>),
     Group(Box<Group>),
     Top(Box<Top>),
+    Window(Box<Window>),
     /// The rows of all of them; their schemas have the same types.
     Union(Vec<Node>),
     /// No rows: a part of a query that cannot have any.
@@ -87,6 +88,19 @@ pub struct Top {
     pub count: usize,
 }
 
+/// Every row of a node, with what functions make of the rows of its partition in their order. Rows that the order leaves equal are in the
+/// order of their bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    pub of: Node,
+    /// Columns whose values the rows of a partition share; NULL is a value here.
+    pub partition: Vec<usize>,
+    pub order: Vec<Order>,
+    pub calls: Vec<WindowFunction>,
+    /// The node's columns, then the calls' results.
+    pub schema: Schema,
+}
+
 impl Node {
     pub fn schema(&self) -> &Schema {
         match self {
@@ -95,6 +109,7 @@ impl Node {
             Node::Join(join) => &join.schema,
             Node::Group(group) => &group.schema,
             Node::Top(top) => top.of.schema(),
+            Node::Window(window) => &window.schema,
             Node::Union(nodes) => nodes[0].schema(),
             Node::Nothing(schema) => schema,
         }
@@ -108,6 +123,7 @@ impl Node {
             Node::Join(join) => vec![&join.left.node, &join.right.node],
             Node::Group(group) => vec![&group.of],
             Node::Top(top) => vec![&top.of],
+            Node::Window(window) => vec![&window.of],
             Node::Union(nodes) => nodes.iter().collect(),
         }
     }

@@ -1,7 +1,8 @@
 //! SQL expressions through DataFusion: one function library for views, queries and tests.
 //!
 //! In: an expression's text and the schema it may name. Out: an [`Expression`] that evaluates batches of rows, or a [`SqlError`] that
-//! points into the text. An [`AggregateFunction`] does the same for `count()`, `sum(price)` and the like over groups of rows.
+//! points into the text. An [`AggregateFunction`] does the same for `count()`, `sum(price)` and the like over groups of rows, a
+//! [`WindowFunction`] for the ordered rows of a partition.
 //!
 //! What always holds: a value depends on nothing but the row (no clock, no chance, no other row), so an expression gives the same
 //! answer when the row is taken away as when it was added. A whole query becomes DataFusion's optimized plan ([`plan_query`]). Column names are taken exactly as written, with or without quotes (`"a b"`
@@ -15,8 +16,10 @@ mod names;
 mod query;
 mod session;
 mod stream_functions;
+mod window;
 
 pub use aggregate::{AggregateFunction, Order, Simple};
 pub use error::{EvaluationError, SqlError};
 pub use expression::Expression;
 pub use query::{Relation, has_subquery, name_of, plan_query, relations_of};
+pub use window::WindowFunction;

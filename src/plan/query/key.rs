@@ -19,6 +19,7 @@ impl Readable<'_> {
             }
             Node::Group(group) => Some((0..group.key.len()).collect::<Vec<_>>()).filter(|key| !key.is_empty()),
             Node::Top(top) => self.key(&top.of),
+            Node::Window(window) => self.key(&window.of),
             Node::Union(_) | Node::Nothing(_) => None,
             Node::Join(join) => {
                 let left = self.key(&join.left.node)?;

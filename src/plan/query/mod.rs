@@ -9,6 +9,7 @@ mod join;
 mod key;
 mod order;
 mod scan;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ impl Readable<'_> {
                 let columns = empty.schema.fields().iter().map(|field| Column::from_arrow(field)).collect::<Result<_, _>>();
                 Ok(Node::Nothing(unique_names(columns.map_err(SqlError::new)?)))
             }
+            LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Limit(limit) => self.limit(limit),
             // The rows of a view have no order.
             LogicalPlan::Sort(sort) => match sort.fetch {
@@ -176,7 +178,6 @@ fn subquery_stays() -> SqlError {
 
 fn refused(plan: &LogicalPlan) -> SqlError {
     let (what, help) = match plan {
-        LogicalPlan::Window(_) => ("a window function is", "an aggregate with GROUP BY, joined, often does the same"),
         LogicalPlan::RecursiveQuery(_) => ("WITH RECURSIVE is", "write out the steps that are needed"),
         LogicalPlan::Unnest(_) => ("UNNEST is", "keep the elements in a table of their own"),
         LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => ("a query without a table is", "put the rows into a table of a source"),

@@ -12,3 +12,4 @@ pub(crate) mod query_case;
 pub(crate) mod random;
 pub(crate) mod recording;
 pub(crate) mod scattered;
+pub(crate) mod windows;

@@ -1,12 +1,14 @@
 //! Random SQL over the random tables, from a grammar of what can be maintained.
 
 use super::random::Random;
+use super::windows::windowed;
 
 const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(10) {
+    match random.below(14) {
+        10.. => windowed(random),
         0 => set_operation(random),
         1..4 => grouped(random),
         4 => over_subquery(random),
@@ -16,22 +18,22 @@ pub(crate) fn query(random: &mut Random) -> String {
 }
 
 /// Relations of a FROM clause, by alias.
-struct From {
-    text: String,
-    aliases: Vec<&'static str>,
+pub(super) struct From {
+    pub(super) text: String,
+    pub(super) aliases: Vec<&'static str>,
 }
 
 impl From {
-    fn number(&self, random: &mut Random) -> String {
+    pub(super) fn number(&self, random: &mut Random) -> String {
         format!("{}.{}", random.pick(&self.aliases), random.pick(&NUMBERS))
     }
 
-    fn any(&self, random: &mut Random) -> String {
+    pub(super) fn any(&self, random: &mut Random) -> String {
         format!("{}.{}", random.pick(&self.aliases), random.pick(&ALL))
     }
 }
 
-fn from(random: &mut Random) -> From {
+pub(super) fn from(random: &mut Random) -> From {
     let mut from = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
     let joined = [0, 0, 1, 1, 1, 2][random.below(6)];
     for alias in &["y", "z"][..joined] {
@@ -58,7 +60,7 @@ fn from(random: &mut Random) -> From {
     from
 }
 
-fn number(from: &From, random: &mut Random) -> String {
+pub(super) fn number(from: &From, random: &mut Random) -> String {
     match random.below(6) {
         0 => format!("{} + {}", from.number(random), from.number(random)),
         1 => format!("coalesce({}, {})", from.number(random), random.below(5)),
@@ -67,7 +69,7 @@ fn number(from: &From, random: &mut Random) -> String {
     }
 }
 
-fn simple(from: &From, random: &mut Random) -> String {
+pub(super) fn simple(from: &From, random: &mut Random) -> String {
     let operator = *random.pick(&["=", "<", ">=", "<>"]);
     match random.below(5) {
         0 => format!("{} IS NULL", from.any(random)),
@@ -94,7 +96,7 @@ fn condition(from: &From, random: &mut Random) -> String {
     }
 }
 
-fn filter(from: &From, random: &mut Random) -> String {
+pub(super) fn filter(from: &From, random: &mut Random) -> String {
     match random.percent(60) {
         true => format!(" WHERE {}", condition(from, random)),
         false => String::new(),
