@@ -86,7 +86,11 @@ impl<'s, 'p> Queries<'s, 'p> {
             }
             Node::Top(plan) => {
                 let rows = self.node(&plan.of, told);
-                top("Top", rows, plan)
+                let keyed = match plan.partition.as_slice() {
+                    [] => rows,
+                    partition => key_by("Key partitions", rows, Layout::new(plan.of.schema()), partition.to_vec()),
+                };
+                top("Top", keyed, plan)
             }
             Node::Window(plan) => {
                 let rows = self.node(&plan.of, told);

@@ -47,7 +47,11 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             let calls: Vec<_> = group.calls.iter().map(|call| (call.text(), call.resolved())).collect();
             writeln!(out, "group by {:?} {calls:?} as {:?} {{", group.key, group.schema)
         }
-        Node::Top(top) => writeln!(out, "first {} behind {} by {:?} {{", top.count, top.skip, top.order),
+        Node::Top(top) => {
+            let (counted, numbered) = (top.counted, top.numbered);
+            let _ = write!(out, "first {} {counted:?} behind {} of {:?} by {:?} ", top.count, top.skip, top.partition, top.order);
+            writeln!(out, "numbered {numbered} as {:?} {{", top.schema)
+        }
         Node::Window(window) => {
             let calls: Vec<_> = window.calls.iter().map(|call| (call.text(), call.columns())).collect();
             writeln!(out, "window over {:?} by {:?} {calls:?} as {:?} {{", window.partition, window.order, window.schema)

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    Arrangement, ArrangementKind, Arrangements, Body, Document, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing, Node,
-    OnMany, Order, OrderBy, Plan, Select, Up, View, ViewArrangements,
+    Arrangement, ArrangementKind, Arrangements, Body, Counted, Document, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing,
+    Node, OnMany, Order, OrderBy, Plan, Select, Up, View, ViewArrangements,
 };
 use crate::value::{Column, Schema};
 
@@ -73,11 +73,24 @@ impl Explanation<'_> {
                 write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
             }
             Node::Top(top) => {
-                let by = order_text(top.of.schema(), &top.order);
                 let skip = if top.skip > 0 { format!(" behind {}", top.skip) } else { String::new() };
+                let counted = match top.counted {
+                    Counted::Rows => "",
+                    Counted::Ranks => " ranks",
+                    Counted::Values => " values",
+                };
                 match top.count {
-                    usize::MAX => write!(f, "all{skip} by {by}")?,
-                    count => write!(f, "first {count}{skip} by {by}")?,
+                    usize::MAX => write!(f, "all{skip}")?,
+                    count => write!(f, "first {count}{counted}{skip}")?,
+                }
+                if !top.partition.is_empty() {
+                    write!(f, " of each {}", names(top.of.schema(), &top.partition))?;
+                }
+                if !top.order.is_empty() {
+                    write!(f, " by {}", order_text(top.of.schema(), &top.order))?;
+                }
+                if top.numbered {
+                    write!(f, ", numbered")?;
                 }
             }
             Node::Window(window) => {

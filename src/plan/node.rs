@@ -79,13 +79,32 @@ pub struct Group {
     pub schema: Schema,
 }
 
-/// The first rows in an order: `count` of them behind the first `skip`. Rows that the order leaves equal are in the order of their bytes.
+/// The first rows of each partition in an order: those whose number is one of `count` numbers behind the first `skip`. Rows that the order
+/// leaves equal are in the order of their bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Top {
     pub of: Node,
+    /// Columns whose values the rows of a partition share, as far as they are not one: NULL is a value here.
+    pub partition: Vec<usize>,
     pub order: Vec<Order>,
+    pub counted: Counted,
     pub skip: usize,
     pub count: usize,
+    /// Whether a row's number is shown.
+    pub numbered: bool,
+    /// The node's columns, then the number.
+    pub schema: Schema,
+}
+
+/// What numbers rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// 1, 2, 3, 4.
+    Rows,
+    /// Rows that the order leaves equal have one number, and the next row the number of rows before it and one: 1, 2, 2, 4.
+    Ranks,
+    /// Rows that the order leaves equal have one number, and the next row the next one: 1, 2, 2, 3.
+    Values,
 }
 
 /// Every row of a node, with what functions make of the rows of its partition in their order. Rows that the order leaves equal are in the
@@ -108,7 +127,7 @@ impl Node {
             Node::Select(select) => &select.schema,
             Node::Join(join) => &join.schema,
             Node::Group(group) => &group.schema,
-            Node::Top(top) => top.of.schema(),
+            Node::Top(top) => &top.schema,
             Node::Window(window) => &window.schema,
             Node::Union(nodes) => nodes[0].schema(),
             Node::Nothing(schema) => schema,

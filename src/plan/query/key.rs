@@ -1,39 +1,69 @@
 //! What makes a row of a node unique.
 
 use super::Readable;
-use crate::plan::{InputColumn, JoinKind, Node};
+use crate::plan::{Counted, InputColumn, Join, JoinKind, Node, Top, Window};
 
 impl Readable<'_> {
     /// The columns that make a row of the node unique.
     pub(in crate::plan) fn key(&self, node: &Node) -> Option<Vec<usize>> {
+        self.keys(node).into_iter().next()
+    }
+
+    /// All sets of columns that are known to, those first that stay when other columns of a row change.
+    fn keys(&self, node: &Node) -> Vec<Vec<usize>> {
         match node {
-            Node::Table(input) => {
-                let key = &self.tables[input.table].key;
-                let place = |k: &usize| input.columns.iter().position(|c| matches!(c, InputColumn::Column(column) if column == k));
-                key.iter().map(place).collect::<Option<Vec<_>>>().filter(|key| !key.is_empty())
-            }
-            Node::Select(select) => {
-                let key = self.key(&select.of)?;
-                let place = |k: &usize| select.columns.iter().position(|c| matches!(c, InputColumn::Column(column) if column == k));
-                key.iter().map(place).collect()
-            }
-            Node::Group(group) => Some((0..group.key.len()).collect::<Vec<_>>()).filter(|key| !key.is_empty()),
-            Node::Top(top) => self.key(&top.of),
-            Node::Window(window) => self.key(&window.of),
-            Node::Union(_) | Node::Nothing(_) => None,
-            Node::Join(join) => {
-                let left = self.key(&join.left.node)?;
-                if matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
-                    return Some(left);
-                }
-                let right = self.key(&join.right.node)?;
-                let one_each = right.iter().all(|k| join.right.key.contains(k)) && join.kind != JoinKind::Full;
-                let offset = join.left.node.schema().len();
-                let right = if one_each { Vec::new() } else { right };
-                Some(left.into_iter().chain(right.into_iter().map(|k| k + offset)).collect())
-            }
+            Node::Table(input) => shown(vec![self.tables[input.table].key.clone()], &input.columns),
+            Node::Select(select) => shown(self.keys(&select.of), &select.columns),
+            Node::Group(group) => some((0..group.key.len()).collect()),
+            Node::Top(top) => self.keys_of_top(top),
+            Node::Window(window) => self.keys_of_window(window),
+            Node::Union(_) | Node::Nothing(_) => Vec::new(),
+            Node::Join(join) => self.keys_of_join(join),
         }
     }
+
+    fn keys_of_top(&self, top: &Top) -> Vec<Vec<usize>> {
+        let one_each = top.counted == Counted::Rows && top.count == 1;
+        let mut keys = if one_each { some(top.partition.clone()) } else { Vec::new() };
+        keys.extend(self.keys(&top.of));
+        if top.counted == Counted::Rows && top.numbered {
+            keys.push(top.partition.iter().copied().chain([top.of.schema().len()]).collect());
+        }
+        keys
+    }
+
+    fn keys_of_window(&self, window: &Window) -> Vec<Vec<usize>> {
+        let mut keys = self.keys(&window.of);
+        if let Some(number) = window.calls.iter().position(|call| call.name() == "row_number") {
+            keys.push(window.partition.iter().copied().chain([window.of.schema().len() + number]).collect());
+        }
+        keys
+    }
+
+    fn keys_of_join(&self, join: &Join) -> Vec<Vec<usize>> {
+        let left = self.keys(&join.left.node);
+        if matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
+            return left;
+        }
+        let right = self.keys(&join.right.node);
+        let one_each = right.iter().any(|key| key.iter().all(|k| join.right.key.contains(k))) && join.kind != JoinKind::Full;
+        if one_each {
+            return left;
+        }
+        let offset = join.left.node.schema().len();
+        let pair = |left: &[usize], right: &[usize]| left.iter().copied().chain(right.iter().map(|k| k + offset)).collect();
+        left.iter().flat_map(|l| right.iter().map(|r| pair(l, r))).collect()
+    }
+}
+
+/// Where the keys are among the columns, as far as all of a key is.
+fn shown(keys: Vec<Vec<usize>>, columns: &[InputColumn]) -> Vec<Vec<usize>> {
+    let place = |k: &usize| columns.iter().position(|c| matches!(c, InputColumn::Column(column) if column == k));
+    keys.iter().filter_map(|key| key.iter().map(place).collect::<Option<Vec<_>>>()).filter(|key| !key.is_empty()).collect()
+}
+
+fn some(key: Vec<usize>) -> Vec<Vec<usize>> {
+    if key.is_empty() { Vec::new() } else { vec![key] }
 }
 
 /// Whether a key of the node's rows has one row at most whatever the tables hold.

@@ -4,6 +4,7 @@
 //! be maintained. Filters and projections right above a table become part of its [`Input`], so that they happen before anything is
 //! held, and equal inputs are shared.
 
+mod first;
 mod group;
 mod join;
 mod key;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 
+use self::first::{first_rows, without_number};
 use self::group::group;
 pub(super) use self::key::makes_unique;
 use super::node::{Node, Select, Side};
@@ -44,7 +46,12 @@ impl Readable<'_> {
                     return base.input(columns);
                 }
                 let node = self.node(&filter.input)?;
-                let condition = compiled(&filter.predicate, filter.input.schema(), node.schema())?;
+                let (node, predicate) = match first_rows(&node, &filter.predicate, filter.input.schema()) {
+                    Some((first, rest)) => (first, rest),
+                    None => (node, Some(filter.predicate.clone())),
+                };
+                let Some(predicate) = predicate else { return Ok(node) };
+                let condition = compiled(&predicate, filter.input.schema(), node.schema())?;
                 let columns = (0..node.schema().len()).map(InputColumn::Column).collect();
                 Ok(select(node, Some(condition), columns))
             }
@@ -82,7 +89,7 @@ impl Readable<'_> {
         let names = projection.schema.fields().iter().map(|field| field.name().clone());
         let schema = columns.iter().zip(names).map(|((_, column), name)| Column { name, ..column.clone() }).collect();
         let columns = columns.into_iter().map(|(column, _)| column).collect();
-        Ok(Node::Select(Box::new(Select { of, filter: None, columns, schema: unique_names(schema) })))
+        Ok(Node::Select(Box::new(without_number(Select { of, filter: None, columns, schema: unique_names(schema) }))))
     }
 
     fn union(&self, union: &Union) -> Result<Node, SqlError> {

@@ -3,7 +3,7 @@
 use datafusion::logical_expr::{Expr, FetchType, Limit, LogicalPlan, SkipType, Sort};
 
 use super::{Readable, extended, select};
-use crate::plan::{InputColumn, Node, Order, Top};
+use crate::plan::{Counted, InputColumn, Node, Order, Top};
 use crate::sql::SqlError;
 
 impl Readable<'_> {
@@ -27,7 +27,9 @@ impl Readable<'_> {
         let order = sort.expr.iter().zip(&side.key);
         let order = order.map(|(by, &column)| Order { column, descending: !by.asc, nulls_first: by.nulls_first }).collect();
         let all = side.node.schema().len();
-        let top = Node::Top(Box::new(Top { of: side.node, order, skip, count }));
+        let schema = side.node.schema().clone();
+        let top = Top { of: side.node, partition: Vec::new(), order, counted: Counted::Rows, skip, count, numbered: false, schema };
+        let top = Node::Top(Box::new(top));
         Ok(if all == shown { top } else { select(top, None, (0..shown).map(InputColumn::Column).collect()) })
     }
 }

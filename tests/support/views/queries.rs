@@ -1,14 +1,15 @@
 //! Random SQL over the random tables, from a grammar of what can be maintained.
 
 use super::random::Random;
-use super::windows::windowed;
+use super::windows::{first_rows, windowed};
 
 const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(14) {
-        10.. => windowed(random),
+    match random.below(16) {
+        10..14 => windowed(random),
+        14.. => first_rows(random),
         0 => set_operation(random),
         1..4 => grouped(random),
         4 => over_subquery(random),

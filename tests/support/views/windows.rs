@@ -18,6 +18,35 @@ pub(crate) fn windowed(random: &mut Random) -> String {
     format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text)
 }
 
+/// The first rows of each partition, with or without their number.
+pub(crate) fn first_rows(random: &mut Random) -> String {
+    let from = from(random);
+    let window = Window::new(&from, random);
+    let by = |order: &[String]| if order.is_empty() { String::new() } else { format!("ORDER BY {}", order.join(", ")) };
+    let (function, order) = match random.below(6) {
+        0 => ("rank", by(&window.order)),
+        1 => ("dense_rank", by(&window.order)),
+        _ => ("row_number", by(&window.total)),
+    };
+    let number = format!("{function}() OVER ({}{order})", window.partition);
+    let bound = match random.below(6) {
+        0 => "= 1".to_string(),
+        1 => format!("< {}", random.below(4)),
+        2 => format!("= {}", random.below(4)),
+        3 => format!("BETWEEN {} AND {}", random.below(4), random.below(5)),
+        _ => format!("<= {}", 1 + random.below(3)),
+    };
+    let columns: Vec<String> = (0..1 + random.below(3)).map(|n| format!("{} AS n{n}", from.any(random))).collect();
+    let (columns, filter) = (columns.join(", "), filter(&from, random));
+    if random.percent(25) {
+        let shown = if random.percent(50) { format!(", {number} AS r") } else { String::new() };
+        return format!("SELECT {columns}{shown} FROM {}{filter} QUALIFY {number} {bound}", from.text);
+    }
+    let shown = *random.pick(&["*", "n0", "r, n0", "n0, r + 1 AS m"]);
+    let more = *random.pick(&["", "", " AND n0 IS NOT NULL", " AND r <> 2"]);
+    format!("SELECT {shown} FROM (SELECT {columns}, {number} AS r FROM {}{filter}) f WHERE r {bound}{more}", from.text)
+}
+
 /// Partition and order.
 struct Window {
     partition: String,
@@ -30,8 +59,11 @@ struct Window {
 
 impl Window {
     fn new(from: &From, random: &mut Random) -> Window {
-        let keys: Vec<String> =
-            (0..random.below(3)).map(|_| if random.percent(15) { number(from, random) } else { from.any(random) }).collect();
+        // Of some computed keys beside others DataFusion's batch answer fails.
+        let keys: Vec<String> = match random.percent(15) {
+            true => vec![number(from, random)],
+            false => (0..random.below(3)).map(|_| from.any(random)).collect(),
+        };
         let partition = if keys.is_empty() { String::new() } else { format!("PARTITION BY {} ", keys.join(", ")) };
         let direction =
             |random: &mut Random| format!("{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]));
