@@ -14,7 +14,7 @@ use std::process::Command;
 use futures::{FutureExt, StreamExt};
 use support::case::{Case, check_folder, scratch};
 use support::engine::{Way, prepare};
-use support::generate::{generate, generate_queries};
+use support::generate::{Generated, generate, generate_queries, generate_windows};
 use support::query_case;
 use support::random::Random;
 
@@ -52,12 +52,23 @@ async fn random_queries_are_right_after_every_random_transaction() {
         Some(seed) => seed..seed + 1,
         None => 0..number("TIDEMILL_QUERY_CASES").unwrap_or(100),
     };
-    let run = |seed: u64| async move {
-        let generated = generate_queries(seed);
-        let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
-        query_case::check(&generated, &mut Random::new(seed ^ 0x5eed)).await.map_err(|wrong| format!("{wrong}\n{}", text()))
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, generate_queries)))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_windows_over_long_partitions_are_right_after_every_random_transaction() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("TIDEMILL_QUERY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEMILL_QUERY_CASES").unwrap_or(100) / 4,
     };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), run(seed)))).await;
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, generate_windows)))).await;
+}
+
+async fn random_queries(seed: u64, generate: impl Fn(u64) -> Generated) -> Result<(), String> {
+    let generated = generate(seed);
+    let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
+    query_case::check(&generated, &mut Random::new(seed ^ 0x5eed)).await.map_err(|wrong| format!("{wrong}\n{}", text()))
 }
 
 /// The rows of a query over `t (id, v)` after its changes, and how many errors there are.
@@ -236,6 +247,20 @@ async fn rows_that_an_order_leaves_equal_have_numbers_of_their_own() {
     assert_eq!(rows_after(query, rows, "").await, (right.to_vec(), 0));
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
     assert_eq!(rows_after(query, rows, gone).await, (right[..2].to_vec(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lead_looks_over_nulls() {
+    let rows: String =
+        [(1, "4"), (2, "null"), (3, "7"), (4, "null"), (5, "9")].map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).concat();
+    let query =
+        "SELECT id, lead(v, 1, 0) IGNORE NULLS OVER (ORDER BY id) AS one, lead(v, 2) IGNORE NULLS OVER (ORDER BY id) AS two FROM s.t";
+    let right = |one: [&str; 5], two: [&str; 5]| -> Vec<String> {
+        (0..5).map(|i| format!(r#"{{"id":{},"one":{},"two":{}}}"#, i + 1, one[i], two[i])).collect()
+    };
+    assert_eq!(rows_after(query, &rows, "").await, (right(["7", "7", "9", "9", "0"], ["9", "9", "null", "null", "null"]), 0));
+    let update = "{\"table\": \"t\", \"op\": \"update\", \"before\": {\"id\": 4, \"v\": null}, \"after\": {\"id\": 4, \"v\": 8}}\n";
+    assert_eq!(rows_after(query, &rows, update).await, (right(["7", "7", "8", "9", "0"], ["8", "8", "9", "null", "null"]), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

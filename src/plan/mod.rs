@@ -24,7 +24,7 @@ pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 
 /// What a plan's nodes compute, for whoever renders them.
-pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Simple, WindowFunction};
+pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
 
 use crate::value::Schema;
 

@@ -22,4 +22,4 @@ pub use aggregate::{AggregateFunction, Order, Simple};
 pub use error::{EvaluationError, SqlError};
 pub use expression::Expression;
 pub use query::{Relation, has_subquery, name_of, plan_query, relations_of};
-pub use window::WindowFunction;
+pub use window::{Reach, Running, WindowFunction};

@@ -5,6 +5,8 @@
 //! function fails has no rows but one problem.
 
 mod partition;
+mod running;
+mod shape;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +17,8 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use self::partition::{Partition, Shape};
+use self::partition::Partition;
+use self::shape::Shape;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
 use crate::plan::Window as Plan;

@@ -1,24 +1,13 @@
-//! The rows of one partition.
+//! The rows of one partition, in their order.
+//!
+//! A change is told by walking: from the first row that can see it, stretch by stretch, until a stretch behind it leaves everything as it
+//! was; then from the next change that is further on. Where a function sees the whole partition all rows are one stretch.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-use datafusion::arrow::array::ArrayRef;
-
-use crate::dataflow::order::Places;
-use crate::plan::{Window as Plan, WindowFunction};
-use crate::value::{Diff, Layout, Row, RowBuilder, arrow};
-
-/// What all partitions of a window have in common.
-pub(super) struct Shape {
-    rows: Layout,
-    places: Places,
-    calls: Vec<WindowFunction>,
-    /// The calls' values.
-    values: RowBuilder,
-    /// A row and its values.
-    out: RowBuilder,
-    built: Vec<u8>,
-}
+use super::shape::{Copy, Shape, Sums};
+use crate::value::{Diff, Row};
 
 #[derive(Default)]
 pub(super) struct Partition {
@@ -26,6 +15,9 @@ pub(super) struct Partition {
     rows: BTreeMap<Row, Held>,
     problem: Option<String>,
     touched: bool,
+    /// Whether all rows have the values that were told, but for the changed ones and those that see them.
+    told: bool,
+    changed: Vec<Row>,
 }
 
 /// A row that is there, or was.
@@ -37,47 +29,20 @@ struct Held {
     told: Vec<Row>,
 }
 
-impl Shape {
-    pub(super) fn new(plan: &Plan) -> Shape {
-        let results = plan.of.schema().len()..plan.schema.len();
-        let values = Layout::new(&plan.schema.project(&results.collect::<Vec<_>>()));
-        Shape {
-            rows: Layout::new(plan.of.schema()),
-            places: Places::new(plan.of.schema(), &plan.order),
-            calls: plan.calls.clone(),
-            values: RowBuilder::new(&values),
-            out: RowBuilder::new(&Layout::new(&plan.schema)),
-            built: Vec::new(),
-        }
-    }
+type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
 
-    /// The values of each row, of all rows of a partition in their order.
-    fn evaluate(&mut self, rows: &[&[u8]]) -> Result<Vec<Row>, String> {
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let array = |call: &WindowFunction| call.evaluate(&arrow::to_batch_of(&self.rows, call.columns(), rows.iter().copied()));
-        let arrays: Vec<ArrayRef> = self.calls.iter().map(array).collect::<Result<_, _>>().map_err(|error| error.reason)?;
-        let mut values = Vec::with_capacity(rows.len());
-        for row in 0..rows.len() {
-            self.values.clear();
-            for array in &arrays {
-                arrow::push_array_value(&mut self.values, array, row).map_err(|error| error.to_string())?;
-            }
-            values.push(self.values.finish());
-        }
-        Ok(values)
-    }
+/// How many rows the first stretch of a walk has.
+const FIRST_STRETCH: usize = 16;
 
-    /// The row with its values.
-    fn whole(&mut self, row: &[u8], values: &[u8]) -> &[u8] {
-        self.built.clear();
-        let layout = self.values.layout();
-        (0..self.rows.schema().len()).for_each(|column| self.out.push(self.rows.get(row, column)));
-        (0..layout.schema().len()).for_each(|column| self.out.push(layout.get(values, column)));
-        self.out.finish_into(&mut self.built);
-        &self.built
+impl Held {
+    fn copies(&self) -> usize {
+        self.count.max(0) as usize
     }
+}
+
+fn copies<'a>(place: &'a Row, held: &'a Held) -> impl Iterator<Item = Copy<'a>> {
+    let (place, row) = place.split_at(held.at);
+    std::iter::repeat_n(Copy { place, row }, held.copies())
 }
 
 impl Partition {
@@ -87,47 +52,201 @@ impl Partition {
 
     /// Whether this is its first change since it was last told.
     pub(super) fn add(&mut self, shape: &mut Shape, row: &[u8], diff: Diff) -> bool {
-        let mut place = std::mem::take(&mut shape.built);
-        place.clear();
-        shape.places.of_into(row, &mut place);
-        let at = place.len();
-        place.extend_from_slice(row);
-        match self.rows.get_mut(&place[..]) {
+        let walks = self.told && !shape.reach.partition;
+        let (place, at) = shape.placed(row);
+        match self.rows.get_mut(place) {
             Some(held) => held.count += diff,
-            None => drop(self.rows.insert(Row::from_bytes(&place), Held { at, count: diff, told: Vec::new() })),
+            None => drop(self.rows.insert(Row::from_bytes(place), Held { at, count: diff, told: Vec::new() })),
         }
-        shape.built = place;
+        if walks {
+            self.changed.push(Row::from_bytes(place));
+        }
         !std::mem::replace(&mut self.touched, true)
     }
 
     /// What became of its rows.
-    pub(super) fn tell(&mut self, shape: &mut Shape, give: &mut dyn FnMut(&[u8], Diff), complain: &mut dyn FnMut(String, Diff)) {
+    pub(super) fn tell(&mut self, shape: &mut Shape, give: Give, complain: &mut dyn FnMut(String, Diff)) {
         self.touched = false;
-        let mut rows: Vec<&[u8]> = Vec::new();
-        for (place, held) in &self.rows {
-            (0..held.count).for_each(|_| rows.push(&place[held.at..]));
-        }
-        let (mut values, problem) = match shape.evaluate(&rows) {
-            Ok(values) => (values.into_iter(), None),
-            Err(reason) => (Vec::new().into_iter(), Some(reason)),
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        let walks = self.told && !shape.reach.partition && changed.len() < self.rows.len() / 4;
+        let told = match walks {
+            true => self.walk(shape, &changed, give),
+            false => self.all(shape, give),
         };
+        match walks {
+            true => changed.iter().for_each(|place| self.forget(place)),
+            false => self.rows.retain(|_, held| held.count != 0),
+        }
+        self.told = told.is_ok();
+        let problem = told.err();
         if problem != self.problem {
             self.problem.take().into_iter().for_each(|reason| complain(reason, -1));
             problem.iter().for_each(|reason| complain(reason.clone(), 1));
             self.problem = problem;
         }
-        for (place, held) in &mut self.rows {
-            let now: Vec<Row> = values.by_ref().take(held.count.max(0) as usize).collect();
-            let row = &place[held.at..];
-            for copy in 0..now.len().max(held.told.len()) {
-                let (before, after) = (held.told.get(copy), now.get(copy));
-                if before != after {
-                    before.into_iter().for_each(|values| give(shape.whole(row, values), -1));
-                    after.into_iter().for_each(|values| give(shape.whole(row, values), 1));
+    }
+
+    fn forget(&mut self, place: &Row) {
+        if self.rows.get(place).is_some_and(|held| held.count == 0) {
+            self.rows.remove(place);
+        }
+    }
+
+    /// Computes all rows; where that fails none is told any more.
+    fn all(&mut self, shape: &mut Shape, give: Give) -> Result<(), String> {
+        let rows: Vec<Copy> = self.rows.iter().flat_map(|(place, held)| copies(place, held)).collect();
+        let values = shape.evaluate(&rows, 0..rows.len(), &mut shape.nothing());
+        if values.is_err() {
+            self.take_back(shape, give);
+        }
+        let mut values = values?.into_iter();
+        self.rows.iter_mut().for_each(|(place, held)| {
+            let now = values.by_ref().take(held.copies()).collect();
+            told(shape, place, held, now, give);
+        });
+        Ok(())
+    }
+
+    fn take_back(&mut self, shape: &mut Shape, give: Give) {
+        self.rows.iter_mut().for_each(|(place, held)| told(shape, place, held, Vec::new(), give));
+    }
+
+    /// Computes the rows that see a change.
+    fn walk(&mut self, shape: &mut Shape, changed: &[Row], give: Give) -> Result<(), String> {
+        let mut left = changed.iter().peekable();
+        let mut done: Option<Row> = None;
+        let mut sums = shape.nothing();
+        while let Some(next) = left.peek() {
+            let (start, ranked) = self.start(shape, next);
+            let mut from = match done.take() {
+                Some(done) if start <= done => Bound::Excluded(done),
+                _ => {
+                    sums = self.sums_before(shape, &start, ranked);
+                    Bound::Included(start)
+                }
+            };
+            let (mut length, mut since) = (FIRST_STRETCH, 0);
+            let mut change = None;
+            while let Some(stretch) = self.stretch(shape, from, length, &mut sums) {
+                let stretch = stretch.inspect_err(|_| self.take_back(shape, give))?;
+                while let Some(passed) = left.next_if(|next| **next <= stretch.last) {
+                    (change, since) = (Some(passed), 0);
+                }
+                let same = self.give(shape, &stretch, change, &mut since, give);
+                (from, length) = (Bound::Excluded(stretch.last.clone()), length * 2);
+                if same && since >= shape.reach.before {
+                    done = Some(stretch.last);
+                    break;
                 }
             }
-            held.told = now;
         }
-        self.rows.retain(|_, held| held.count != 0);
+        Ok(())
     }
+
+    /// The first row that a change at this place can make another one, or one before it where a walk can begin; and whether the rows of
+    /// its place have the rank that was told.
+    fn start(&self, shape: &Shape, changed: &Row) -> (Row, bool) {
+        let mut start = changed;
+        let mut seen = 0;
+        for (place, held) in self.rows.range::<Row, _>(..changed).rev() {
+            if seen >= shape.reach.behind {
+                break;
+            }
+            seen += held.copies();
+            start = place;
+        }
+        if shape.reach.peers {
+            start = self.first_of_place(start);
+        }
+        let before = shape.reach.ranks.then(|| self.row_before(start)).flatten();
+        let ranked = before.map(|(place, _)| self.first_of_place(place));
+        (ranked.unwrap_or(start).clone(), ranked.is_some())
+    }
+
+    fn first_of_place<'a>(&'a self, row: &'a Row) -> &'a Row {
+        let at = self.rows.get(row).map_or(0, |held| held.at);
+        let same = self.rows.range::<Row, _>(..=row).rev().take_while(|(other, _)| other.starts_with(&row[..at]));
+        same.last().map_or(row, |(first, _)| first)
+    }
+
+    /// The last row before this one that is there.
+    fn row_before(&self, row: &Row) -> Option<(&Row, &Held)> {
+        self.rows.range::<Row, _>(..row).rev().find(|(_, held)| held.count > 0)
+    }
+
+    fn sums_before(&self, shape: &Shape, start: &Row, ranked: bool) -> Sums {
+        let last = self.row_before(start).and_then(|(_, held)| held.told.last());
+        let next = ranked.then(|| self.rows.range::<Row, _>(start..).find(|(_, held)| held.count > 0)).flatten();
+        shape.read(last, next.and_then(|(_, held)| held.told.first()))
+    }
+
+    /// Computes that many rows, and those that the order leaves equal to the last. `None` where there are none.
+    fn stretch(&self, shape: &mut Shape, from: Bound<Row>, length: usize, sums: &mut Sums) -> Option<Result<Stretch, String>> {
+        let mut inside: Vec<Copy> = Vec::new();
+        let mut last: Option<(&Row, &Held)> = None;
+        for (row, held) in self.rows.range::<Row, _>((from.as_ref(), Bound::Unbounded)) {
+            let goes_on = |(last, of): (&Row, &Held)| shape.reach.peers && row.starts_with(&last[..of.at]);
+            if inside.len() >= length && !last.is_some_and(goes_on) {
+                break;
+            }
+            inside.extend(copies(row, held));
+            last = Some((row, held));
+        }
+        let (last, _) = last?;
+        let first = match &from {
+            Bound::Included(first) => self.rows.range::<Row, _>(..first),
+            Bound::Excluded(before) => self.rows.range::<Row, _>(..=before),
+            Bound::Unbounded => self.rows.range::<Row, _>(..last),
+        };
+        let mut rows: Vec<Copy> = first.rev().flat_map(|(row, held)| copies(row, held)).take(shape.reach.before).collect();
+        rows.reverse();
+        let wanted = rows.len()..rows.len() + inside.len();
+        rows.append(&mut inside);
+        let behind = self.rows.range::<Row, _>((Bound::Excluded(last), Bound::Unbounded));
+        rows.extend(behind.flat_map(|(row, held)| copies(row, held)).take(shape.reach.behind));
+        let values = shape.evaluate(&rows, wanted, sums);
+        let last = last.clone();
+        Some(values.map(|values| Stretch { from, last, values }))
+    }
+
+    /// Tells the rows of a stretch. Whether behind it rows add up to what they did before; counts those since the change.
+    fn give(&mut self, shape: &mut Shape, stretch: &Stretch, change: Option<&Row>, since: &mut usize, give: Give) -> bool {
+        let changed_at = change.and_then(|change| self.rows.get(change)).map_or(0, |held| held.at);
+        let mut values = stretch.values.iter().cloned();
+        let mut same = false;
+        for (row, held) in self.rows.range_mut::<Row, _>((stretch.from.as_ref(), Bound::Included(&stretch.last))) {
+            let now: Vec<Row> = values.by_ref().take(held.copies()).collect();
+            let apart = change.is_none_or(|change| match shape.reach.peers {
+                true => change[..changed_at] != row[..held.at],
+                false => change < row,
+            });
+            let sums = now.last().zip(held.told.last());
+            same = apart && sums.is_some_and(|(now, told)| shape.same_sums(now, told));
+            *since += if change.is_none_or(|change| change < row) { now.len() } else { 0 };
+            told(shape, row, held, now, give);
+        }
+        same
+    }
+}
+
+/// Rows in a row, with their values.
+struct Stretch {
+    from: Bound<Row>,
+    last: Row,
+    values: Vec<Row>,
+}
+
+/// Tells what became of a row's copies.
+fn told(shape: &mut Shape, place: &[u8], held: &mut Held, now: Vec<Row>, give: &mut dyn FnMut(&[u8], Diff)) {
+    let row = &place[held.at..];
+    for copy in 0..now.len().max(held.told.len()) {
+        let (before, after) = (held.told.get(copy), now.get(copy));
+        if before != after {
+            before.into_iter().for_each(|values| give(shape.whole(row, values), -1));
+            after.into_iter().for_each(|values| give(shape.whole(row, values), 1));
+        }
+    }
+    held.told = now;
 }

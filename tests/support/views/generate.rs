@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::queries;
 use super::random::Random;
+use super::windows;
 
 /// The files of a case, and its changes.
 pub(crate) struct Generated {
@@ -20,6 +21,8 @@ const TEXTS: [&str; 5] = ["x", "y", "x_y", "", "é"];
 
 struct Table {
     keyed: bool,
+    /// It begins with less rows than that.
+    most: usize,
     rows: Vec<Map<String, Value>>,
 }
 
@@ -45,12 +48,28 @@ pub(crate) fn generate_queries(seed: u64) -> Generated {
     })
 }
 
+/// A few random queries with window functions over a table that has more rows than a change is looked at with.
+pub(crate) fn generate_windows(seed: u64) -> Generated {
+    let mut random = Random::new(seed);
+    let views = |_: &[Table], random: &mut Random| {
+        (0..3).map(|n| (format!("q{n}"), json!({"sql": windows::windowed_long(random)}))).collect::<Map<_, _>>().into()
+    };
+    generate_rows(&mut random, views, &[200, 7, 7, 7])
+}
+
 fn generate_with(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value) -> Generated {
-    let mut tables: Vec<Table> = (0..TABLES).map(|i| Table { keyed: i == 0 || random.percent(65), rows: Vec::new() }).collect();
+    generate_rows(random, views, &[7; TABLES])
+}
+
+/// `rows`: less than so many of each table.
+fn generate_rows(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value, rows: &[usize]) -> Generated {
+    let keyed = |i: usize, random: &mut Random| i == 0 || random.percent(65);
+    let new = |(i, &most): (usize, &usize)| Table { keyed: keyed(i, random), most, rows: Vec::new() };
+    let mut tables: Vec<Table> = rows.iter().enumerate().map(new).collect();
     let mut files = Vec::new();
     let mut declared = Map::new();
     for (i, table) in tables.iter_mut().enumerate() {
-        for _ in 0..random.below(7) {
+        for _ in 0..random.below(table.most) {
             if let Some(row) = fresh(table, random) {
                 table.rows.push(row);
             }
@@ -89,7 +108,7 @@ fn any(column: &str, random: &mut Random) -> Value {
 
 /// A row that the table can take.
 fn fresh(table: &Table, random: &mut Random) -> Option<Map<String, Value>> {
-    let id = random.below(8) as i64;
+    let id = random.below(table.most + 1) as i64;
     let taken = table.keyed && table.rows.iter().any(|row| row["id"] == id);
     (!taken).then(|| row(id, random))
 }
@@ -103,9 +122,9 @@ fn transaction(tables: &mut [Table], random: &mut Random) -> String {
     }
     if lines.is_empty() {
         // Nothing could be changed as it fell: a row of the last table that comes and goes.
-        let row = Value::Object(row(100, random));
-        lines.push(json!({"table": "t3", "op": "insert", "after": row}));
-        lines.push(json!({"table": "t3", "op": "delete", "before": row}));
+        let (name, row) = (format!("t{}", tables.len() - 1), Value::Object(row(1000, random)));
+        lines.push(json!({"table": name, "op": "insert", "after": row}));
+        lines.push(json!({"table": name, "op": "delete", "before": row}));
     }
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     format!("{{\"begin\": true}}\n{lines}{{\"commit\": true}}\n")

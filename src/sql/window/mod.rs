@@ -1,5 +1,7 @@
 //! Window functions over the rows of one partition, in their order.
 
+mod reach;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::window::{PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr};
 use datafusion::physical_planner::create_window_expr;
 
+pub use self::reach::{Reach, Running};
 use super::expression::carried;
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, arrow};
