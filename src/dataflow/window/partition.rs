@@ -32,7 +32,7 @@ struct Held {
 type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
 
 /// How many rows the first stretch of a walk has.
-const FIRST_STRETCH: usize = 16;
+const FIRST_STRETCH: usize = 8;
 
 impl Held {
     fn copies(&self) -> usize {

@@ -16,6 +16,8 @@ pub(crate) struct Generated {
 }
 
 const TABLES: usize = 4;
+/// How many rows tables begin with, at most, where nothing else is said.
+const SHORT: usize = 7;
 const COLUMNS: [&str; 5] = ["id", "a", "b", "c", "v"];
 const TEXTS: [&str; 5] = ["x", "y", "x_y", "", "é"];
 
@@ -54,11 +56,11 @@ pub(crate) fn generate_windows(seed: u64) -> Generated {
     let views = |_: &[Table], random: &mut Random| {
         (0..3).map(|n| (format!("q{n}"), json!({"sql": windows::windowed_long(random)}))).collect::<Map<_, _>>().into()
     };
-    generate_rows(&mut random, views, &[200, 7, 7, 7])
+    generate_rows(&mut random, views, &[200, SHORT, SHORT, SHORT])
 }
 
 fn generate_with(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value) -> Generated {
-    generate_rows(random, views, &[7; TABLES])
+    generate_rows(random, views, &[SHORT; TABLES])
 }
 
 /// `rows`: less than so many of each table.
@@ -117,7 +119,9 @@ fn transaction(tables: &mut [Table], random: &mut Random) -> String {
     let count = 1 + random.below(6);
     let mut lines = Vec::new();
     for _ in 0..count {
-        let place = random.below(tables.len());
+        // Mostly of the one that is long.
+        let long = tables[0].most > SHORT && random.percent(60);
+        let place = if long { 0 } else { random.below(tables.len()) };
         change(place, &mut tables[place], random, &mut lines);
     }
     if lines.is_empty() {

@@ -33,8 +33,8 @@ pub(crate) fn first_rows(random: &mut Random) -> String {
     let window = Window::new(&from, random);
     let by = |order: &[String]| if order.is_empty() { String::new() } else { format!("ORDER BY {}", order.join(", ")) };
     let (function, order) = match random.below(6) {
-        0 => ("rank", by(&window.order)),
-        1 => ("dense_rank", by(&window.order)),
+        0 | 1 => ("rank", by(&window.order)),
+        2 => ("dense_rank", by(&window.order)),
         _ => ("row_number", by(&window.total)),
     };
     let number = format!("{function}() OVER ({}{order})", window.partition);
