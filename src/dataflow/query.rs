@@ -15,7 +15,7 @@ use timely::dataflow::{Scope, Stream};
 use super::group::group;
 use super::input::Inlet;
 use super::join::join;
-use super::present::present;
+use super::present::{present, present_groups};
 use super::render::{RowTrace, Sources, arrange};
 use super::select::{key_by, select};
 use super::top::top;
@@ -48,8 +48,16 @@ impl<'s, 'p> Queries<'s, 'p> {
     pub(super) fn view(&mut self, view: &View, query: &'p Query, hydrate: bool, done: Rc<RefCell<Vec<DocumentChange>>>) -> Problems<'s> {
         let mut told = Vec::new();
         let rows = self.node(&query.node, &mut told);
-        let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
-        told.push(present(&format!("Present {}", view.name), keyed, query.uniqueness, hydrate, self.clock, done));
+        let name = format!("Present {}", view.name);
+        told.push(match as_it_is(&query.node) {
+            Node::Group(group) if !group.key.is_empty() && view.key.iter().copied().eq(0..group.key.len()) => {
+                present_groups(&name, rows, hydrate, self.clock, done)
+            }
+            _ => {
+                let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
+                present(&name, keyed, query.uniqueness, hydrate, self.clock, done)
+            }
+        });
         told
     }
 
@@ -66,6 +74,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         let heard = self.heard(node);
         match node {
             Node::Table(input) => self.table(input, heard, told),
+            Node::Select(select) if select.changes_nothing() => self.node(&select.of, told),
             Node::Select(node) => {
                 let rows = self.node(&node.of, told);
                 let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
@@ -172,5 +181,13 @@ impl<'s, 'p> Queries<'s, 'p> {
             })
             // Nothing is left to carry but how far it is.
             .flat_map(|_| None)
+    }
+}
+
+/// The node whose rows these are, under whatever names.
+fn as_it_is(node: &Node) -> &Node {
+    match node {
+        Node::Select(select) if select.changes_nothing() => as_it_is(&select.of),
+        node => node,
     }
 }

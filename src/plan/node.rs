@@ -30,6 +30,14 @@ pub struct Select {
     pub schema: Schema,
 }
 
+impl Select {
+    /// Whether it does no more than to give columns other names.
+    pub fn changes_nothing(&self) -> bool {
+        let as_is = |(i, column): (usize, &InputColumn)| matches!(column, InputColumn::Column(place) if *place == i);
+        self.filter.is_none() && self.columns.len() == self.of.schema().len() && self.columns.iter().enumerate().all(as_is)
+    }
+}
+
 /// One side of a join.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Side {
