@@ -1,12 +1,10 @@
 //! How a call of an aggregate is computed.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
-use super::accumulator::count_in;
 use crate::dataflow::order::place_into;
 use crate::plan::{AggregateFunction, Order, Simple};
-use crate::value::{Diff, Layout, Row, RowBuilder, Type, key};
+use crate::value::{Layout, RowBuilder, Type, key};
 
 /// Rows are those that groups are made of.
 pub(super) struct Kind {
@@ -54,7 +52,7 @@ pub(super) struct Pick {
     /// Of the picked column.
     pub(super) value: Layout,
     /// Whether rows only come: then the others are never needed.
-    keeps_one: bool,
+    pub(super) keeps_one: bool,
     pub(super) scratch: RefCell<Vec<u8>>,
 }
 
@@ -150,21 +148,5 @@ impl Pick {
     pub(super) fn value_of<'a>(&self, entry: &'a [u8]) -> &'a [u8] {
         let (entry, split) = entry.split_last_chunk().expect("it ends with a number");
         &entry[u32::from_le_bytes(*split) as usize..]
-    }
-
-    pub(super) fn count_in(&self, values: &mut BTreeMap<Row, Diff>, entry: &[u8], diff: Diff) {
-        if self.keeps_one && diff > 0 {
-            let better = match values.first_key_value() {
-                Some((kept, _)) if self.last => *entry > **kept,
-                Some((kept, _)) => *entry < **kept,
-                None => true,
-            };
-            if better {
-                values.clear();
-                values.insert(Row::from_bytes(entry), diff);
-            }
-            return;
-        }
-        count_in(values, entry, diff);
     }
 }

@@ -75,7 +75,7 @@ struct Parts {
 
 impl Parts {
     fn new(grouping: Grouping) -> Parts {
-        let holds_values = grouping.kinds.iter().any(|kind| matches!(Accumulator::of(kind), Accumulator::Values(_)));
+        let holds_values = grouping.kinds.iter().any(|kind| Accumulator::of(kind).holds_values());
         Parts { grouping, groups: Slots::new(), accumulators: Vec::new(), rows: 0, holds_values, key: Vec::new(), record: Vec::new() }
     }
 
