@@ -15,8 +15,8 @@ use futures::{FutureExt, StreamExt};
 use support::case::{Case, check_folder, scratch};
 use support::engine::{Way, prepare};
 use support::generate::{Generated, generate, generate_queries, generate_windows};
-use support::query_case;
 use support::random::Random;
+use support::{queries, query_case, recursive_queries};
 
 /// How many cases run at a time: they mostly wait for each other's threads.
 const AT_A_TIME: usize = 4;
@@ -47,12 +47,21 @@ async fn random_views_are_right_after_every_random_transaction() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_queries_are_right_after_every_random_transaction() {
+    random_queries_are_right(queries::query).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_recursions_are_right_after_every_random_transaction() {
+    random_queries_are_right(recursive_queries::query).await;
+}
+
+async fn random_queries_are_right(query: fn(&mut Random) -> String) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match number("TIDEMILL_QUERY_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("TIDEMILL_QUERY_CASES").unwrap_or(100),
     };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, generate_queries)))).await;
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, |seed| generate_queries(seed, query))))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

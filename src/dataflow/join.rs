@@ -72,7 +72,7 @@ pub(super) fn join<'s>(name: &str, left: &Arranged<'s, RowTrace>, right: &Arrang
 }
 
 /// Keeps apart what was before the earliest moment that can still be worked on.
-fn release(trace: &mut Option<RowTrace>, least: Option<Moment>) {
+pub(super) fn release(trace: &mut Option<RowTrace>, least: Option<Moment>) {
     let Some(reader) = trace.as_mut() else { return };
     match least {
         Some(least) => {
@@ -107,13 +107,13 @@ fn unpack(batch: &RowBatch, side: usize, capabilities: &[Capability<Moment>; 2],
 }
 
 /// A row of a key with how often it was there before the moment, and is as of it.
-struct Entry {
-    row: Row,
-    before: Diff,
-    after: Diff,
+pub(super) struct Entry {
+    pub(super) row: Row,
+    pub(super) before: Diff,
+    pub(super) after: Diff,
 }
 
-struct Pairs {
+pub(super) struct Pairs {
     kind: JoinKind,
     null_equals_null: bool,
     condition: Option<Condition>,
@@ -134,7 +134,7 @@ type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
 type Complain<'a> = &'a mut dyn FnMut(String, Diff);
 
 impl Pairs {
-    fn new(plan: &Join) -> Pairs {
+    pub(super) fn new(plan: &Join) -> Pairs {
         let condition = plan.condition.as_ref().map(|expression| {
             let layout = Layout::new(expression.input());
             Condition { expression: expression.clone(), builder: RowBuilder::new(&layout), layout }
@@ -167,7 +167,7 @@ impl Pairs {
                 of_key
             });
             let side = usize::from(changed[0].is_empty());
-            if !self.null_equals_null && self.keys[side].iter().any(|&c| self.layouts[side].is_null(changed[side][0].row, c)) {
+            if self.matches_nothing(side, changed[side][0].row) {
                 self.without_partner(&changed, give);
                 continue;
             }
@@ -185,8 +185,25 @@ impl Pairs {
         }
     }
 
+    /// What the rows of a key give.
+    pub(super) fn of_key(&mut self, key: &[u8], moment: Moment, left: &[Entry], right: &[Entry], give: Give, complain: Complain) {
+        if self.kind != JoinKind::Inner {
+            return self.outer(left, right, give, complain);
+        }
+        let changed = [left, right].map(|entries| {
+            let updates = entries.iter().map(|entry| Update { key, row: &entry.row, moment, diff: entry.after - entry.before });
+            updates.filter(|update| update.diff != 0).collect::<Vec<_>>()
+        });
+        self.inner(&changed, left, right, give, complain);
+    }
+
+    /// Whether a row of a side has a NULL in its key, which equals nothing.
+    pub(super) fn matches_nothing(&self, side: usize, row: &[u8]) -> bool {
+        !self.null_equals_null && self.keys[side].iter().any(|&c| self.layouts[side].is_null(row, c))
+    }
+
     /// Rows whose key has a NULL.
-    fn without_partner(&mut self, changed: &[Vec<Update>; 2], give: Give) {
+    pub(super) fn without_partner(&mut self, changed: &[Vec<Update>; 2], give: Give) {
         for update in &changed[0] {
             self.alone(update.row, false, update.diff, give);
         }
@@ -337,7 +354,7 @@ fn push_all(builder: &mut RowBuilder, layout: &Layout, row: Option<&[u8]>) {
     }
 }
 
-fn entries<C>(cursor: &mut C, storage: &C::Storage, key: &[u8], moment: Moment) -> Vec<Entry>
+pub(super) fn entries<C>(cursor: &mut C, storage: &C::Storage, key: &[u8], moment: Moment) -> Vec<Entry>
 where
     for<'a> C: Cursor<Key<'a> = &'a [u8], Val<'a> = &'a [u8], TimeGat<'a> = &'a Moment, DiffGat<'a> = &'a Diff>,
 {

@@ -16,6 +16,7 @@ use super::group::group;
 use super::input::Inlet;
 use super::join::join;
 use super::present::{present, present_groups};
+use super::recursion::{Step, recursion};
 use super::render::{RowTrace, Sources, arrange};
 use super::select::{key_by, select};
 use super::top::top;
@@ -93,6 +94,14 @@ impl<'s, 'p> Queries<'s, 'p> {
                 told.push(self.tell_problems(problems, heard));
                 rows
             }
+            Node::Recursion(plan) => {
+                let base = self.node(&plan.base, told);
+                let step = self.step(&plan.step, told);
+                let (rows, problems) = recursion(self.scope, base, step, plan);
+                told.push(self.tell_problems(problems, heard));
+                rows
+            }
+            Node::Itself(_) => unreachable!("it is a part of its recursion's step, which is not rendered as a node"),
             Node::Top(plan) => {
                 let rows = self.node(&plan.of, told);
                 let keyed = match plan.partition.as_slice() {
@@ -129,6 +138,26 @@ impl<'s, 'p> Queries<'s, 'p> {
         };
         let columns = input.columns.iter().map(place).collect::<Option<Vec<_>>>().filter(|_| input.filter.is_none())?;
         Some((self.rows[input.table].clone(), Layout::new(&self.plan.tables[input.table].schema), columns))
+    }
+
+    /// The step of a recursion: what reads the recursion is rendered in its loop, everything else as any node.
+    fn step(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Step<'s, 'p> {
+        match node {
+            Node::Itself(_) => Step::Itself,
+            Node::Select(node) => {
+                let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
+                Step::Select(Box::new(self.step(&node.of, told)), inlet)
+            }
+            Node::Join(join) => {
+                let (own, other) = if join.left.node.reads_itself() { (&join.left, &join.right) } else { (&join.right, &join.left) };
+                let outside = self.side(other, told);
+                Step::Join(Box::new(self.step(&own.node, told)), join, outside)
+            }
+            Node::Union(branches) => Step::Union(branches.iter().map(|branch| self.step(branch, told)).collect()),
+            Node::Table(_) | Node::Group(_) | Node::Top(_) | Node::Window(_) | Node::Nothing(_) | Node::Recursion(_) => {
+                unreachable!("lowering leaves in a step what is linear in the recursion's rows")
+            }
+        }
     }
 
     fn table(&self, input: &Input, heard: Heard, told: &mut Problems<'s>) -> Rows<'s> {

@@ -58,6 +58,10 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
         }
         Node::Union(_) => writeln!(out, "union {{"),
         Node::Nothing(_) => writeln!(out, "nothing {{"),
+        Node::Recursion(recursion) => {
+            writeln!(out, "recursion distinct {} {:?} as {:?} {{", recursion.distinct, recursion.limit, recursion.schema)
+        }
+        Node::Itself(_) => writeln!(out, "itself {{"),
     };
     node.inputs().into_iter().for_each(|input| write_node(out, plan, input));
     out.push_str("}\n");

@@ -103,6 +103,12 @@ impl Explanation<'_> {
             }
             Node::Union(_) => write!(f, "union all")?,
             Node::Nothing(_) => write!(f, "nothing")?,
+            Node::Recursion(recursion) => {
+                let kind = if recursion.distinct { "union" } else { "union all" };
+                let limit = format!("at most {} rounds, {} rows", recursion.limit.rounds, recursion.limit.rows);
+                write!(f, "recursion by {kind}, {limit}: {}", all_names(&recursion.schema))?;
+            }
+            Node::Itself(schema) => write!(f, "the recursion's own rows: {}", all_names(schema))?,
         }
         writeln!(f)?;
         let inputs = node.inputs();

@@ -4,7 +4,7 @@
 
 use super::{Input, InputColumn};
 use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
-use crate::value::Schema;
+use crate::value::{Diff, Schema};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
@@ -19,6 +19,9 @@ pub enum Node {
     Union(Vec<Node>),
     /// No rows: a part of a query that cannot have any.
     Nothing(Schema),
+    Recursion(Box<Recursion>),
+    /// Inside the step of a recursion: the recursion's rows.
+    Itself(Schema),
 }
 
 /// The rows of a node for which the filter is true, each made into these columns.
@@ -128,6 +131,34 @@ pub struct Window {
     pub schema: Schema,
 }
 
+/// Rows that are found in rounds: first those of `base`, then, round by round, what `step` makes of those that the round before found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recursion {
+    pub base: Node,
+    /// Reads the recursion's rows ([`Node::Itself`]) once in each of its branches, and makes of each row what it makes of it whichever
+    /// others there are: selections, unions, and joins with what does not depend on the recursion.
+    pub step: Node,
+    /// Whether a row that was found is not found again (UNION), or is there as often as it is found (UNION ALL).
+    pub distinct: bool,
+    pub limit: RecursionLimit,
+    pub schema: Schema,
+}
+
+/// How far a recursion may go. Rows that it would find behind that are errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecursionLimit {
+    /// How many rounds may follow the base's.
+    pub rounds: u32,
+    /// The round with which more rows than this are found is the last.
+    pub rows: Diff,
+}
+
+impl Default for RecursionLimit {
+    fn default() -> RecursionLimit {
+        RecursionLimit { rounds: 1_000, rows: 10_000_000 }
+    }
+}
+
 impl Node {
     pub fn schema(&self) -> &Schema {
         match self {
@@ -138,20 +169,32 @@ impl Node {
             Node::Top(top) => &top.schema,
             Node::Window(window) => &window.schema,
             Node::Union(nodes) => nodes[0].schema(),
-            Node::Nothing(schema) => schema,
+            Node::Nothing(schema) | Node::Itself(schema) => schema,
+            Node::Recursion(recursion) => &recursion.schema,
         }
     }
 
     /// The nodes that this one reads.
     pub fn inputs(&self) -> Vec<&Node> {
         match self {
-            Node::Table(_) | Node::Nothing(_) => Vec::new(),
+            Node::Table(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
             Node::Select(select) => vec![&select.of],
             Node::Join(join) => vec![&join.left.node, &join.right.node],
             Node::Group(group) => vec![&group.of],
             Node::Top(top) => vec![&top.of],
             Node::Window(window) => vec![&window.of],
             Node::Union(nodes) => nodes.iter().collect(),
+            Node::Recursion(recursion) => vec![&recursion.base, &recursion.step],
+        }
+    }
+
+    /// Whether it reads the rows of a recursion that it is a part of the step of.
+    pub fn reads_itself(&self) -> bool {
+        match self {
+            Node::Itself(_) => true,
+            // Its step reads its own rows.
+            Node::Recursion(recursion) => recursion.base.reads_itself(),
+            other => other.inputs().into_iter().any(Node::reads_itself),
         }
     }
 

@@ -68,7 +68,7 @@ fn joined_names(left: &DFSchema, right: &DFSchema) -> Result<DFSchema, SqlError>
 }
 
 /// A left row's columns, then a right one's.
-fn pair_schema(left: &Schema, right: &Schema) -> Schema {
+pub(super) fn pair_schema(left: &Schema, right: &Schema) -> Schema {
     unique_names(left.columns().iter().chain(right.columns()).cloned().collect())
 }
 

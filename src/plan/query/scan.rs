@@ -3,6 +3,7 @@
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
+use super::recursion::recursion_of;
 use super::{Readable, compiled, computed, select, unique_names};
 use crate::plan::{Input, InputColumn, Node, PlanTable};
 use crate::sql::{SqlError, name_of};
@@ -13,6 +14,9 @@ impl Readable<'_> {
         if let Some(base) = self.base_of_scan(scan, &scan.table_name) {
             let columns = base.shown();
             return base.input(columns);
+        }
+        if let Some(recursion) = recursion_of(scan) {
+            return self.itself(scan, &recursion);
         }
         let (_, name) = name_of(&scan.table_name);
         let node = self.views.get(&name).cloned().ok_or_else(|| SqlError::new(format!("`{name}` is not a view of a query")))?;

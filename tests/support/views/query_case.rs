@@ -113,8 +113,14 @@ async fn answers(prepared: &Prepared, contents: &Contents) -> Result<Vec<Rows>, 
     for (written, view) in prepared.spec.views.iter().zip(&prepared.plan.views) {
         let sql = &written.query.as_ref().expect("a view of a query").sql.value;
         let failed = |error: datafusion::error::DataFusionError| format!("the batch answer fails: {error}");
-        let batches = context.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let frame = context.sql(sql).await.map_err(failed)?;
+        let planned = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.map_err(failed)?;
         out.push(rows_of(&view.schema, &batches));
+        // Views that come behind it may read it.
+        let schema = batches.first().map_or(planned, |batch| batch.schema());
+        let answer = MemTable::try_new(schema, vec![batches]).map_err(failed)?;
+        context.register_table(written.name.value.as_str(), Arc::new(answer)).map_err(failed)?;
     }
     Ok(out)
 }
