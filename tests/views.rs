@@ -290,6 +290,26 @@ async fn lead_looks_over_nulls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn not_in_takes_null_for_what_may_be_equal() {
+    let rows = "{\"id\": 1, \"v\": 2}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": null}\n";
+    let null_goes = "{\"table\": \"t\", \"op\": \"update\", \"before\": {\"id\": 3, \"v\": null}, \"after\": {\"id\": 3, \"v\": 3}}\n";
+    let null_comes = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 4, \"v\": null}}\n";
+    let seven = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 7, \"v\": 1}}\n";
+    let ids = |ids: &[u64]| ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect::<Vec<_>>();
+    let of_right = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b)";
+    assert_eq!(rows_after(of_right, rows, "").await.0, ids(&[]), "2, 2 or anything");
+    assert_eq!(rows_after(of_right, rows, null_goes).await.0, ids(&[1]));
+    assert_eq!(rows_after(of_right, rows, &[null_goes, null_comes].concat()).await.0, ids(&[]));
+    let of_left = "SELECT a.id FROM s.t a WHERE a.v NOT IN (SELECT b.id FROM s.t b WHERE b.id > 5)";
+    assert_eq!(rows_after(of_left, rows, "").await.0, ids(&[1, 2, 3]), "there is nothing to be equal to");
+    assert_eq!(rows_after(of_left, rows, seven).await.0, ids(&[1, 2, 7]));
+    let unknown = "SELECT a.id FROM s.t a WHERE (a.id IN (SELECT b.v FROM s.t b)) IS NULL";
+    assert_eq!(rows_after(unknown, rows, "").await.0, ids(&[1, 3]), "2 is in, of the others nothing is known");
+    let of_group = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b WHERE b.id = a.id + 1)";
+    assert_eq!(rows_after(of_group, rows, "").await.0, ids(&[1, 3]), "NULL stands in the row behind 2 only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn equal_rows_of_a_query_without_a_key_are_rows_of_their_own() {
     let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 4}\n{\"id\": 3, \"v\": null}\n";
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";

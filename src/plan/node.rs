@@ -55,12 +55,20 @@ pub struct Join {
     pub left: Side,
     pub right: Side,
     pub kind: JoinKind,
-    /// Over the left row's columns, then the right one's.
-    pub condition: Option<Expression>,
+    pub condition: Option<PairCondition>,
     /// Whether a NULL in a key equals a NULL (set operations) or nothing (joins).
     pub null_equals_null: bool,
-    /// The left row's columns, then the right one's, as far as the kind shows them.
+    /// What a row of the result is made of: columns of the left row and, counted on behind them, of the right one, or the mark.
+    pub shown: Vec<usize>,
     pub schema: Schema,
+}
+
+/// An expression over some columns of a pair of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PairCondition {
+    pub expression: Expression,
+    /// Where each column of the expression's input is: among the left row's or, counted on behind them, the right one's.
+    pub columns: Vec<usize>,
 }
 
 /// Which rows a join gives.
@@ -77,6 +85,18 @@ pub enum JoinKind {
     Anti,
     /// Every left row, with whether it has a partner.
     Mark,
+    /// Left rows of which it is known that they have none: NULL may be equal to anything. There is no condition.
+    NotIn,
+}
+
+impl JoinKind {
+    /// Whether a row of the result is a left one, and nothing else.
+    pub fn is_left_only(self) -> bool {
+        match self {
+            JoinKind::Semi | JoinKind::Anti | JoinKind::NotIn => true,
+            JoinKind::Inner | JoinKind::Left | JoinKind::Full | JoinKind::Mark => false,
+        }
+    }
 }
 
 /// One row for each group of rows with equal keys; where there are no keys, one row for all, also of none.

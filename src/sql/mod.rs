@@ -12,6 +12,7 @@ mod aggregate;
 mod checked;
 mod error;
 mod expression;
+mod membership;
 mod names;
 mod query;
 mod session;

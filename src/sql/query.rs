@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit
 
 use super::checked::check_constants;
 use super::error::{bytes_of, nearest};
+use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::session::{coerce, state};
 use super::stream_functions;
@@ -66,6 +67,7 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason).at(Some(0..text.len())))?;
+    let plan = spell_out_membership(plan).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
 

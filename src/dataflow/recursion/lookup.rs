@@ -150,13 +150,13 @@ impl Lookup {
         let mut touched: Vec<&Row> = touched.iter().collect();
         touched.sort_unstable();
         touched.dedup();
-        let (mut cursor, storage) = trace.cursor();
+        let mut outside = trace.cursor();
         for key in touched {
             let mut own = self.held.of(key);
             if own.is_empty() {
                 continue;
             }
-            let others = entries(&mut cursor, &storage, key, moment);
+            let others = entries(&mut outside, key, moment);
             own.sort_unstable_by_key(|(_, round, _)| *round);
             for of_round in own.chunk_by(|a, b| a.1 == b.1) {
                 let entry = |(row, _, count): &(&Row, u32, Diff)| Entry { row: (*row).clone(), before: *count, after: *count };
@@ -170,7 +170,7 @@ impl Lookup {
     fn add(&mut self, moment: Moment, round: u32, blocks: &[Updates], trace: &mut RowTrace, made: &mut Made) {
         let mut updates: Vec<Update> = blocks.iter().flat_map(Updates::iter).collect();
         updates.sort_unstable_by(|a, b| (a.key, a.row).cmp(&(b.key, b.row)));
-        let (mut cursor, storage) = trace.cursor();
+        let mut outside = trace.cursor();
         for of_key in updates.chunk_by(|a, b| a.key == b.key) {
             let key = of_key[0].key;
             if self.pairs.matches_nothing(self.own, of_key[0].row) {
@@ -179,7 +179,7 @@ impl Lookup {
                 self.pairs.without_partner(&changed, &mut |row, diff| made.row(round, row, diff));
                 continue;
             }
-            let mut others = entries(&mut cursor, &storage, key, moment);
+            let mut others = entries(&mut outside, key, moment);
             others.iter_mut().for_each(|other| other.before = other.after);
             let mut own = Vec::new();
             for of_row in of_key.chunk_by(|a, b| a.row == b.row) {

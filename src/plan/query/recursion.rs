@@ -9,7 +9,6 @@ use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, RecursiveQuery, TableScan};
 
-use super::join::pair_schema;
 use super::{Readable, compiled, group, select, with_schema};
 use crate::plan::{Group, InputColumn, Join, JoinKind, Node, Recursion};
 use crate::sql::SqlError;
@@ -129,11 +128,9 @@ fn linear_join(mut join: Join, distinct: bool) -> Result<Node, SqlError> {
     match (join.kind, right) {
         (JoinKind::Semi, true) if distinct => {
             // A left row as often as it has partners, of which UNION leaves one.
-            let columns = (0..join.left.node.schema().len()).map(InputColumn::Column).collect();
             join.kind = JoinKind::Inner;
-            join.schema = pair_schema(join.left.node.schema(), join.right.node.schema());
             join.right.node = linear(join.right.node, distinct)?;
-            Ok(select(Node::Join(Box::new(join)), None, columns))
+            Ok(Node::Join(Box::new(join)))
         }
         (JoinKind::Inner, true) => {
             join.right.node = linear(join.right.node, distinct)?;
@@ -143,6 +140,7 @@ fn linear_join(mut join: Join, distinct: bool) -> Result<Node, SqlError> {
             let help = "join so that the recursion's rows are those that are kept: recursion LEFT JOIN table";
             Err(refused("an outer join that keeps other rows than the recursion's", help))
         }
+        (JoinKind::NotIn, _) => Err(refused("NOT IN over columns that may be NULL", "write NOT EXISTS, or test for NULL: IS NOT NULL")),
         (JoinKind::Semi | JoinKind::Anti | JoinKind::Mark, true) => {
             Err(refused("a condition on which rows there are of the recursion itself", "join with it, or test it outside"))
         }

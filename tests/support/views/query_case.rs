@@ -12,6 +12,7 @@ use tidemill::value::{Layout, RowBuilder, Schema, arrow, json};
 use super::case::{CHANGES, scratch, transactions};
 use super::engine::{Observed, Prepared, Way, prepare};
 use super::generate::Generated;
+use super::queries::spelled_out;
 use super::random::Random;
 use super::recording::{Contents, record, text};
 
@@ -111,7 +112,7 @@ async fn answers(prepared: &Prepared, contents: &Contents) -> Result<Vec<Rows>, 
     }
     let mut out = Vec::new();
     for (written, view) in prepared.spec.views.iter().zip(&prepared.plan.views) {
-        let sql = &written.query.as_ref().expect("a view of a query").sql.value;
+        let sql = &spelled_out(&written.query.as_ref().expect("a view of a query").sql.value);
         let failed = |error: datafusion::error::DataFusionError| format!("the batch answer fails: {error}");
         let frame = context.sql(sql).await.map_err(failed)?;
         let planned = Arc::new(frame.schema().as_arrow().clone());
