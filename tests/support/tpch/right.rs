@@ -103,9 +103,13 @@ impl Tables {
     }
 
     pub(crate) fn insert(&mut self, table: &str, rows: &[Map<String, Value>]) {
+        let rows = self.tables[self.place(table)].packed(rows);
+        self.insert_packed(table, rows);
+    }
+
+    pub(crate) fn insert_packed(&mut self, table: &str, rows: Vec<Row>) {
         let at = self.place(table);
         let table = &mut self.tables[at];
-        let rows = table.packed(rows);
         table.parts.push(table.part(rows));
         self.register(&self.tables[at]);
     }
