@@ -90,6 +90,11 @@ pub enum JoinKind {
 }
 
 impl JoinKind {
+    /// Whether the result shows the mark behind the left columns, and no right one.
+    pub fn is_marked(self) -> bool {
+        self == JoinKind::Mark
+    }
+
     /// Whether a row of the result is a left one, and nothing else.
     pub fn is_left_only(self) -> bool {
         match self {

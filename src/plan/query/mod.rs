@@ -9,6 +9,7 @@ mod group;
 mod join;
 mod key;
 mod order;
+mod prune;
 mod recursion;
 mod scan;
 mod window;
