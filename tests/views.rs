@@ -4,6 +4,8 @@
 //! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
 //! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed.
 
+#[path = "views/recursions.rs"]
+mod recursions;
 #[path = "support/views/mod.rs"]
 mod support;
 

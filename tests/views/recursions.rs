@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::case::scratch;
-use super::engine::{Way, prepare};
-use super::generate::Generated;
-use super::query_case;
-use super::random::Random;
+use crate::support::case::scratch;
+use crate::support::engine::{Way, prepare};
+use crate::support::generate::Generated;
+use crate::support::query_case;
+use crate::support::random::Random;
 
 const EDGES: &str = r#"{"a": "int64", "b": "int64", "n": "int64"}"#;
 const PEOPLE: &str = r#"{"id": "int64", "boss": "int64", "name": "text"}"#;
