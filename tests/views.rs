@@ -118,6 +118,21 @@ async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
     assert_eq!(rows_after(sum, rows, &corrected).await, (vec![r#"{"total":9,"n":2}"#.into()], 0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_of_38_digits_are_exact_and_an_error_where_they_have_more() {
+    let square = "CAST(v AS DECIMAL(19, 0)) * CAST(v AS DECIMAL(19, 0))";
+    let query = format!("SELECT sum({square}) AS total, avg(CAST(v AS DECIMAL(32, 2))) AS mean FROM s.t");
+    let row = |id: i64, v: i64| format!("{{\"id\": {id}, \"v\": {v}}}");
+    let change = |op: &str, image: &str, row: String| format!("{{\"table\": \"t\", \"op\": \"{op}\", \"{image}\": {row}}}\n");
+    let rows = format!("{}\n{}\n", row(1, i64::MAX), row(2, -3));
+    let right = r#"{"total":85070591730234615847396907784232501258,"mean":4611686018427387902.000000}"#;
+    assert_eq!(rows_after(&query, &rows, "").await, (vec![right.into()], 0));
+    let too_large = change("insert", "after", row(3, i64::MAX));
+    assert_eq!(rows_after(&query, &rows, &too_large).await, (vec![], 1));
+    let corrected = too_large + &change("delete", "before", row(3, i64::MAX));
+    assert_eq!(rows_after(&query, &rows, &corrected).await, (vec![right.into()], 0));
+}
+
 /// Two queries that share a join, and call its sides by each other's names.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_means_what_its_own_query_says() {

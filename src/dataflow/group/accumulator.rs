@@ -5,9 +5,11 @@
 //! but the picked one. Every other function keeps the values that it reads and is computed from all of them.
 //!
 //! Accumulators add up: one of a part of the rows is written as bytes and taken into that of the whole. Written: counts and diffs as
-//! `i64`, sums as `i128`, little endian; ordered values as their number (`u32`) and for each its length (`u32`), diff and bytes.
+//! `i64`, sums as `i128` or `i256`, little endian; ordered values as their number (`u32`) and for each its length (`u32`), diff and bytes.
 
 use std::collections::BTreeMap;
+
+use datafusion::arrow::datatypes::i256;
 
 use super::kind::{Kind, Pick, What};
 use super::unscaled;
@@ -18,6 +20,8 @@ pub(super) enum Accumulator {
     Count(Diff),
     /// How many there are, and their sum.
     Sum(Diff, i128),
+    /// The same of values that need not leave room in 128 bits.
+    WideSum(Diff, Box<i256>),
     /// What is picked, where rows only come; nothing of no rows.
     Best(Vec<u8>),
     /// How often each value is there: by its key, its place in an order and then its key, or its row.
@@ -28,6 +32,7 @@ impl Accumulator {
     pub(super) fn of(kind: &Kind) -> Accumulator {
         match kind.what {
             What::Count => Accumulator::Count(0),
+            What::Sum { .. } | What::Average | What::AverageDecimal { .. } if kind.is_wide => Accumulator::WideSum(0, Box::new(i256::ZERO)),
             What::Sum { .. } | What::Average | What::AverageDecimal { .. } => Accumulator::Sum(0, 0),
             What::Pick(Pick { keeps_one: true, .. }) => Accumulator::Best(Vec::new()),
             What::CountDistinct | What::Pick(_) | What::Computed { .. } => Accumulator::Values(BTreeMap::new()),
@@ -47,6 +52,13 @@ impl Accumulator {
                 if let Some(value) = unscaled(layout.get(row, column)) {
                     *count += diff;
                     *sum += value * i128::from(diff);
+                }
+            }
+            (Accumulator::WideSum(count, sum), _) => {
+                let column = kind.column.expect("a sum has a column");
+                if let Some(value) = unscaled(layout.get(row, column)) {
+                    *count += diff;
+                    **sum = sum.wrapping_add(i256::from_i128(value).wrapping_mul(i256::from_i128(diff.into())));
                 }
             }
             (Accumulator::Best(best), What::Pick(pick)) => {
@@ -85,6 +97,10 @@ impl Accumulator {
                 out.extend_from_slice(&count.to_le_bytes());
                 out.extend_from_slice(&sum.to_le_bytes());
             }
+            Accumulator::WideSum(count, sum) => {
+                out.extend_from_slice(&count.to_le_bytes());
+                out.extend_from_slice(&sum.to_le_bytes());
+            }
             Accumulator::Best(best) => {
                 out.extend_from_slice(&(best.len() as u32).to_le_bytes());
                 out.extend_from_slice(best);
@@ -108,6 +124,10 @@ impl Accumulator {
                 *count += Diff::from_le_bytes(take(bytes));
                 *sum += i128::from_le_bytes(take(bytes));
             }
+            Accumulator::WideSum(count, sum) => {
+                *count += Diff::from_le_bytes(take(bytes));
+                **sum = sum.wrapping_add(i256::from_le_bytes(take(bytes)));
+            }
             Accumulator::Values(values) => {
                 for _ in 0..u32::from_le_bytes(take(bytes)) {
                     let length = u32::from_le_bytes(take(bytes)) as usize;
@@ -130,6 +150,7 @@ impl Accumulator {
         match self {
             Accumulator::Count(count) => *count = 0,
             Accumulator::Sum(count, sum) => (*count, *sum) = (0, 0),
+            Accumulator::WideSum(count, sum) => (*count, **sum) = (0, i256::ZERO),
             Accumulator::Best(best) => best.clear(),
             Accumulator::Values(values) => values.clear(),
         }
@@ -139,13 +160,21 @@ impl Accumulator {
     pub(super) fn finish(&self, kind: &Kind, builder: &mut RowBuilder) -> Result<(), String> {
         match (self, &kind.what) {
             (Accumulator::Count(count), _) => builder.push(Datum::Int(*count)),
-            (Accumulator::Sum(0, _), _) => builder.push(Datum::Null),
+            (Accumulator::Sum(0, _) | Accumulator::WideSum(0, _), _) => builder.push(Datum::Null),
             (Accumulator::Sum(count, sum), What::Average) => builder.push(Datum::Float64(*sum as f64 / *count as f64)),
             (Accumulator::Sum(count, sum), What::AverageDecimal { more_digits, ty, text }) => {
                 let scaled = sum.checked_mul(10i128.pow(*more_digits)).ok_or_else(|| too_large(text))?;
                 builder.push(fitting(scaled / i128::from(*count), ty, text)?);
             }
             (Accumulator::Sum(_, sum), What::Sum { ty, text }) => builder.push(fitting(*sum, ty, text)?),
+            (Accumulator::WideSum(_, sum), What::Sum { ty, text }) => {
+                builder.push(fitting(sum.to_i128().ok_or_else(|| too_large(text))?, ty, text)?);
+            }
+            (Accumulator::WideSum(count, sum), What::AverageDecimal { more_digits, ty, text }) => {
+                let average = sum.checked_mul(i256::from_i128(10i128.pow(*more_digits)));
+                let average = average.and_then(|scaled| scaled.checked_div(i256::from_i128((*count).into())));
+                builder.push(fitting(average.and_then(i256::to_i128).ok_or_else(|| too_large(text))?, ty, text)?);
+            }
             (Accumulator::Values(values), What::CountDistinct) => builder.push(Datum::Int(values.len() as i64)),
             (Accumulator::Best(best), What::Pick(pick)) => push_picked(Some(best).filter(|best| !best.is_empty()), pick, builder),
             (Accumulator::Values(values), What::Pick(pick)) => {
@@ -158,7 +187,9 @@ impl Accumulator {
                 let array = function.evaluate_columns(&batch, &vec![0; all().count()], 1).map_err(|error| error.reason)?;
                 arrow::push_array_value(builder, &array, 0).map_err(|error| error.to_string())?;
             }
-            (Accumulator::Sum(..) | Accumulator::Best(_) | Accumulator::Values(_), _) => unreachable!("an accumulator is of its kind"),
+            (Accumulator::Sum(..) | Accumulator::WideSum(..) | Accumulator::Best(_) | Accumulator::Values(_), _) => {
+                unreachable!("an accumulator is of its kind")
+            }
         }
         Ok(())
     }
