@@ -80,6 +80,7 @@ pub(super) const MAX_RECURSION_ROWS: Key = key(
 pub(super) const VIEW: &[Key] = &[
     Key { required: false, ..FROM },
     key("sql", Text, "Instead of all else: the query whose rows the view has, over tables (`source.table`) and other views of queries"),
+    key("sql_file", Text, "Instead of `sql`: the file that the query is in, from the spec's folder"),
     MAX_RECURSION,
     MAX_RECURSION_ROWS,
     key("key", OneOrMany(&Text), "The columns that make a row of the view unique; default: the table's primary key"),

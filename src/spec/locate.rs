@@ -1,7 +1,7 @@
 //! Turns what others find wrong later back into lines of the file: problems of the plan, of options, of tables.
 
 use super::problem::Problem;
-use super::text::{Span, within};
+use super::text::Span;
 use super::yaml::{Node, NodeKind};
 use super::{SinkSpec, SourceSpec, Spec};
 use crate::options::OptionError;
@@ -19,11 +19,7 @@ pub(super) struct WrittenOptions {
 impl Spec {
     pub(super) fn located(&self, problem: plan::Problem) -> Problem {
         let Some(spot) = self.spots.get(problem.at.0) else { return Problem::of_file(problem.message) };
-        let at = match (problem.within, &spot.verbatim) {
-            (Some(range), Some((column, text))) => within(text, range, spot.span.line, *column, spot.span.column),
-            _ => spot.span,
-        };
-        Problem { at: Some(at), message: problem.message, label: problem.label, help: problem.help }
+        Problem { label: problem.label, help: problem.help, ..spot.problem(problem.within, problem.message) }
     }
 
     /// What a source says about its options.
@@ -47,13 +43,13 @@ impl Spec {
         let at = named.or_else(|| queries().find(|q| q.tables.iter().any(wanted)).map(|q| q.sql.at));
         let place = at.map(|at| self.spots[at.0].span);
         let at = place.or_else(|| self.sources.iter().find(|s| s.name == source).map(|s| s.written.name));
-        Problem { at, message: message.into(), label: None, help }
+        Problem { at, in_file: None, message: message.into(), label: None, help }
     }
 
     /// Something wrong with a sink as a whole.
     pub fn sink_problem(&self, sink: &str, message: impl Into<String>, help: Option<String>) -> Problem {
         let at = self.sinks.iter().find(|s| s.name == sink).map(|s| s.written.name);
-        Problem { at, message: message.into(), label: None, help }
+        Problem { at, in_file: None, message: message.into(), label: None, help }
     }
 }
 
@@ -63,7 +59,7 @@ fn option_problem(written: Option<&WrittenOptions>, error: &OptionError) -> Prob
         None => written.kind,
     });
     let message = if error.path.is_empty() { error.message.clone() } else { error.to_string() };
-    Problem { at, message, label: None, help: error.help.clone() }
+    Problem { at, in_file: None, message, label: None, help: error.help.clone() }
 }
 
 /// The place of the value at `path`, or of the nearest name above it.

@@ -12,6 +12,7 @@ mod locate;
 mod mask;
 mod options;
 mod problem;
+mod queries;
 mod read;
 mod text;
 mod variables;

@@ -9,6 +9,8 @@ use super::text::{Span, Text};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub(super) at: Option<Span>,
+    /// Where it is in a file that the spec names there.
+    pub(super) in_file: Option<(Arc<Text>, Span)>,
     pub message: String,
     /// A few words beside the underlined place.
     pub label: Option<String>,
@@ -24,7 +26,7 @@ pub struct Problems {
 
 impl Problem {
     pub(super) fn new(at: Span, message: impl Into<String>) -> Problem {
-        Problem { at: Some(at), message: message.into(), label: None, help: None }
+        Problem { at: Some(at), in_file: None, message: message.into(), label: None, help: None }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Problem {
@@ -39,7 +41,7 @@ impl Problem {
 
     /// About the file as a whole.
     pub(super) fn of_file(message: impl Into<String>) -> Problem {
-        Problem { at: None, message: message.into(), label: None, help: None }
+        Problem { at: None, in_file: None, message: message.into(), label: None, help: None }
     }
 }
 
@@ -71,7 +73,11 @@ impl Display for Problems {
 
 fn one(f: &mut Formatter<'_>, problem: &Problem, text: &Text) -> Result {
     writeln!(f, "error: {}", problem.message)?;
-    match problem.at {
+    let (text, at) = match &problem.in_file {
+        Some((file, at)) => (&**file, Some(*at)),
+        None => (text, problem.at),
+    };
+    match at {
         None => writeln!(f, "  --> {}", text.name)?,
         Some(at) => {
             let (line, carets) = text.underlined(at);

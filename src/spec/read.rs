@@ -44,6 +44,7 @@ pub(super) fn parse(path: &Path, source: &str, kinds: Kinds, environment: Enviro
     let of_variables = problems.len();
     check(&tree, &Shape::Record(SPEC), "spec", tree.head(), &mut problems);
     let folder = folder(path);
+    let folder_of_spec = folder.clone();
     let mut reader = PartsReader { kinds, folder, problems, secrets: Vec::new() };
     let (sources, broken_sources) = reader.sources(&tree);
     let (sinks, broken_sinks) = reader.sinks(&tree);
@@ -52,7 +53,7 @@ pub(super) fn parse(path: &Path, source: &str, kinds: Kinds, environment: Enviro
     let names = names_of(tree.get("sources"));
     let mut spots = Vec::new();
     let views = match tree.get("views") {
-        Some(node) => ViewsReader { sources: &names, spots: &mut spots, problems: &mut problems }.views(node),
+        Some(node) => ViewsReader { folder: &folder_of_spec, sources: &names, spots: &mut spots, problems: &mut problems }.views(node),
         None => Vec::new(),
     };
     let mut index = 0;

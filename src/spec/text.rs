@@ -12,7 +12,7 @@ pub(crate) struct Span {
 }
 
 /// The file's name as it was given, its lines, and where secrets stand in them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Text {
     pub name: String,
     pub lines: Vec<String>,

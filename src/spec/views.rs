@@ -2,15 +2,17 @@
 //!
 //! In: a tree that `check` has looked at. What has the wrong form was reported there and is skipped here.
 
-use super::grammar::{FROM, Key, LOOKUP, MAX_RECURSION, MAX_RECURSION_ROWS};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::grammar::{FROM, LOOKUP};
 use super::problem::Problem;
-use super::text::{Span, within};
+use super::text::{Span, Text, within};
 use super::yaml::{Node, NodeKind};
 use crate::plan::{
-    Missing, OnMany, Place, RecursionLimit, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery,
-    WrittenView, did_you_mean, listed,
+    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView, did_you_mean, listed,
 };
-use crate::sql::{SqlError, relations_of};
 
 /// Where something that the plan knows as a [`Place`] stands.
 #[derive(Debug, Clone)]
@@ -18,9 +20,25 @@ pub(super) struct Spot {
     pub span: Span,
     /// The text, if it stands there exactly as it is from this column on: a part of it can be underlined.
     pub verbatim: Option<(usize, String)>,
+    /// The file whose whole text it is, where it is not the spec's.
+    pub file: Option<Arc<Text>>,
+}
+
+impl Spot {
+    /// Something wrong with it, or with these bytes of its text.
+    pub(super) fn problem(&self, range: Option<Range<usize>>, message: String) -> Problem {
+        let problem = Problem::new(self.span, message);
+        let (Some(range), Some((column, text))) = (range, &self.verbatim) else { return problem };
+        match &self.file {
+            Some(file) => Problem { in_file: Some((Arc::clone(file), within(text, range, 0, 0, 0))), ..problem },
+            None => Problem { at: Some(within(text, range, self.span.line, *column, self.span.column)), ..problem },
+        }
+    }
 }
 
 pub(super) struct ViewsReader<'a> {
+    /// The spec's, absolute.
+    pub folder: &'a Path,
     /// The sources that are declared.
     pub sources: &'a [String],
     pub spots: &'a mut Vec<Spot>,
@@ -33,12 +51,8 @@ impl ViewsReader<'_> {
     }
 
     fn view(&mut self, name: &Node, node: &Node) -> WrittenView {
-        let query = node.get("sql").and_then(|sql| self.query(node, sql));
-        for (key, _) in node.entries().iter().filter(|(key, _)| node.get("sql").is_none() && BESIDE_SQL.contains(&key.key_text())) {
-            let problem = Problem::new(key.span, format!("`{}` means nothing without `sql`", key.key_text()));
-            self.problems.push(problem.help("it goes with a query that has WITH RECURSIVE"));
-        }
-        if node.get("sql").is_none() && node.get(FROM.name).is_none() && matches!(node.kind, NodeKind::Map(_)) {
+        let (query, is_query) = self.query(node);
+        if !is_query && node.get(FROM.name).is_none() && matches!(node.kind, NodeKind::Map(_)) {
             self.problems.push(Problem::new(name.span, "`from` is missing").help(FROM.help));
         }
         let key = self.one_or_many(node.get("key"));
@@ -50,49 +64,6 @@ impl ViewsReader<'_> {
             lookups: lookups.iter().filter(|l| matches!(l.kind, NodeKind::Map(_))).map(|l| self.lookup(l)).collect(),
             query,
         }
-    }
-
-    /// A view's SQL; names of relations are looked up later, sources now.
-    fn query(&mut self, view: &Node, node: &Node) -> Option<WrittenQuery> {
-        for (key, _) in view.entries().iter().filter(|(key, _)| !BESIDE_SQL.contains(&key.key_text())) {
-            let problem = Problem::new(key.span, format!("`{}` means nothing beside `sql`", key.key_text()));
-            self.problems.push(problem.help("the query says it all"));
-        }
-        let sql = self.text(node)?;
-        let limit = recursion_limit(view);
-        let mut query = WrittenQuery { sql, tables: Vec::new(), views: Vec::new(), limit };
-        let relations = match relations_of(&query.sql.value) {
-            Ok(relations) => relations,
-            Err(error) => {
-                self.problems.push(self.in_sql(&query.sql, error));
-                return None;
-            }
-        };
-        for (source, name) in relations {
-            let Some(source) = source else {
-                query.views.push(name);
-                continue;
-            };
-            if !self.sources.contains(&source) {
-                let sources = || self.sources.iter().map(String::as_str);
-                let problem =
-                    Problem::new(node.span, format!("there is no source `{source}`")).label(format!("sources: {}", listed(sources())));
-                let help = did_you_mean(&source, sources());
-                self.problems.push(Problem { help, ..problem });
-                return None;
-            }
-            query.tables.push(TableName { source, table: name });
-        }
-        Some(query)
-    }
-
-    fn in_sql(&self, sql: &Written<String>, error: SqlError) -> Problem {
-        let spot = &self.spots[sql.at.0];
-        let at = match (error.span, &spot.verbatim) {
-            (Some(range), Some((column, text))) => within(text, range, spot.span.line, *column, spot.span.column),
-            _ => spot.span,
-        };
-        Problem { at: Some(at), message: error.message, label: None, help: error.help }
     }
 
     fn lookup(&mut self, node: &Node) -> WrittenLookup {
@@ -297,12 +268,12 @@ impl ViewsReader<'_> {
         }
     }
 
-    fn text(&mut self, node: &Node) -> Option<Written<String>> {
+    pub(super) fn text(&mut self, node: &Node) -> Option<Written<String>> {
         let text = node.text()?.to_string();
         Some(self.written(node, text))
     }
 
-    fn written<T>(&mut self, node: &Node, value: T) -> Written<T> {
+    pub(super) fn written<T>(&mut self, node: &Node, value: T) -> Written<T> {
         let verbatim = match &node.kind {
             NodeKind::Scalar(scalar) => scalar.verbatim_at.map(|column| (column, scalar.text.clone())),
             _ => None,
@@ -310,22 +281,9 @@ impl ViewsReader<'_> {
         Written::new(value, self.place(node.span, verbatim))
     }
 
-    fn place(&mut self, span: Span, verbatim: Option<(usize, String)>) -> Place {
-        self.spots.push(Spot { span, verbatim });
+    pub(super) fn place(&mut self, span: Span, verbatim: Option<(usize, String)>) -> Place {
+        self.spots.push(Spot { span, verbatim, file: None });
         Place(self.spots.len() - 1)
-    }
-}
-
-/// The keys of a view of a query.
-const BESIDE_SQL: [&str; 3] = ["sql", MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
-
-fn recursion_limit(view: &Node) -> RecursionLimit {
-    let told = |key: Key| view.get(key.name).and_then(Node::integer);
-    let default = RecursionLimit::default();
-    RecursionLimit {
-        // A number that no recursion gets to means none.
-        rounds: told(MAX_RECURSION).map_or(default.rounds, |rounds| u32::try_from(rounds).unwrap_or(u32::MAX).min(u32::MAX - 1)),
-        rows: told(MAX_RECURSION_ROWS).map_or(default.rows, |rows| i64::try_from(rows).unwrap_or(i64::MAX)),
     }
 }
 

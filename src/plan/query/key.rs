@@ -76,6 +76,7 @@ fn some(key: Vec<usize>) -> Vec<Vec<usize>> {
 pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
     match node {
         Node::Group(_) => true,
+        Node::Recursion(recursion) => recursion.distinct,
         Node::Select(select) => makes_unique(&select.of),
         Node::Top(top) => makes_unique(&top.of),
         Node::Join(join) => matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && makes_unique(&join.left.node),

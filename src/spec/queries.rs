@@ -1,0 +1,94 @@
+//! Reads a view's `sql` or `sql_file`, and what may stand beside it.
+
+use std::sync::Arc;
+
+use super::grammar::{Key, MAX_RECURSION, MAX_RECURSION_ROWS};
+use super::problem::Problem;
+use super::text::Text;
+use super::views::ViewsReader;
+use super::yaml::Node;
+use crate::plan::{RecursionLimit, TableName, Written, WrittenQuery, did_you_mean, listed};
+use crate::sql::relations_of;
+
+const SQL: &str = "sql";
+const SQL_FILE: &str = "sql_file";
+/// What may stand beside either.
+const BESIDE: [&str; 2] = [MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
+
+impl ViewsReader<'_> {
+    /// The view's query, where it is right, and whether it has one. Names of relations are looked up later, sources now.
+    pub(super) fn query(&mut self, view: &Node) -> (Option<WrittenQuery>, bool) {
+        let found = [SQL, SQL_FILE].into_iter().find_map(|name| Some((name, view.get(name)?)));
+        let Some((name, node)) = found else {
+            for (key, _) in view.entries().iter().filter(|(key, _)| BESIDE.contains(&key.key_text())) {
+                let problem = Problem::new(key.span, format!("`{}` means nothing without `sql`", key.key_text()));
+                self.problems.push(problem.help("it goes with a query that has WITH RECURSIVE"));
+            }
+            return (None, false);
+        };
+        for (key, _) in view.entries().iter().filter(|(key, _)| key.key_text() != name && !BESIDE.contains(&key.key_text())) {
+            let problem = Problem::new(key.span, format!("`{}` means nothing beside `{name}`", key.key_text()));
+            self.problems.push(problem.help("the query says it all"));
+        }
+        let sql = match name {
+            SQL => self.text(node),
+            _ => self.file(node),
+        };
+        (sql.and_then(|sql| self.read(sql, node, recursion_limit(view))), true)
+    }
+
+    fn read(&mut self, sql: Written<String>, node: &Node, limit: RecursionLimit) -> Option<WrittenQuery> {
+        let mut query = WrittenQuery { sql, tables: Vec::new(), views: Vec::new(), limit };
+        let relations = match relations_of(&query.sql.value) {
+            Ok(relations) => relations,
+            Err(error) => {
+                let problem = self.spots[query.sql.at.0].problem(error.span, error.message);
+                self.problems.push(Problem { help: error.help, ..problem });
+                return None;
+            }
+        };
+        for (source, name) in relations {
+            let Some(source) = source else {
+                query.views.push(name);
+                continue;
+            };
+            if !self.sources.contains(&source) {
+                let sources = || self.sources.iter().map(String::as_str);
+                let problem =
+                    Problem::new(node.span, format!("there is no source `{source}`")).label(format!("sources: {}", listed(sources())));
+                let help = did_you_mean(&source, sources());
+                self.problems.push(Problem { help, ..problem });
+                return None;
+            }
+            query.tables.push(TableName { source, table: name });
+        }
+        Some(query)
+    }
+
+    /// The text of the file that is named there.
+    fn file(&mut self, node: &Node) -> Option<Written<String>> {
+        let name = node.text()?;
+        match std::fs::read_to_string(self.folder.join(name)) {
+            Ok(text) => {
+                let at = self.place(node.span, Some((0, text.clone())));
+                self.spots[at.0].file = Some(Arc::new(Text::new(name, &text)));
+                Some(Written::new(text, at))
+            }
+            Err(error) => {
+                let problem = Problem::new(node.span, format!("the query cannot be read: {error}"));
+                self.problems.push(problem.help("a relative path is taken from the spec's folder"));
+                None
+            }
+        }
+    }
+}
+
+fn recursion_limit(view: &Node) -> RecursionLimit {
+    let told = |key: Key| view.get(key.name).and_then(Node::integer);
+    let default = RecursionLimit::default();
+    RecursionLimit {
+        // A number that no recursion gets to means none.
+        rounds: told(MAX_RECURSION).map_or(default.rounds, |rounds| u32::try_from(rounds).unwrap_or(u32::MAX).min(u32::MAX - 1)),
+        rows: told(MAX_RECURSION_ROWS).map_or(default.rows, |rows| i64::try_from(rows).unwrap_or(i64::MAX)),
+    }
+}

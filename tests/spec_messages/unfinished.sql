@@ -1,0 +1,3 @@
+SELECT customer_state
+FROM shop.ecom_customers
+GROUP BY
