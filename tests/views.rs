@@ -250,6 +250,26 @@ async fn rows_that_an_order_leaves_equal_have_numbers_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn distinct_on_shows_columns_of_one_row() {
+    // Where one column is NULL another is not: `first_value` of each would choose from several rows.
+    let rows: String = (1..=8).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", if id % 2 == 0 { "null" } else { "4" })).collect();
+    for order in ["ORDER BY id % 4, v IS NULL", "ORDER BY id % 4"] {
+        let query = format!("SELECT DISTINCT ON (id % 4) id AS i, 0 - id AS minus, 8 - id AS other, v FROM s.t {order}");
+        let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 2, \"v\": null}}\n";
+        for changes in ["", gone] {
+            let (rows, errors) = rows_after(&query, &rows, changes).await;
+            assert_eq!((rows.len(), errors), (4, 0));
+            for row in rows {
+                let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+                let id = row["i"].as_i64().unwrap();
+                assert_eq!((row["minus"].as_i64(), row["other"].as_i64()), (Some(-id), Some(8 - id)), "{row}");
+                assert_eq!(row["v"].as_i64(), (id % 2 == 1).then_some(4), "{row}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_ranks_have_all_rows_that_are_equal() {
     let rows: String = [(1, 4), (2, 4), (3, 6), (4, 7), (5, 7)].map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).concat();
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";

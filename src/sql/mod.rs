@@ -10,6 +10,8 @@
 
 mod aggregate;
 mod checked;
+mod correlated;
+mod distinct_on;
 mod error;
 mod expression;
 mod names;

@@ -19,6 +19,8 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
 use super::checked::check_constants;
+use super::correlated::refuse_what_is_not_taken_out;
+use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest};
 use super::names::syntax_error;
 use super::session::{coerce, state};
@@ -66,6 +68,8 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason).at(Some(0..text.len())))?;
+    let plan = without_distinct_on(plan).map_err(described)?;
+    refuse_what_is_not_taken_out(&plan).map_err(|error| error.at(Some(0..text.len())))?;
     session.optimize(&plan).map_err(described)
 }
 

@@ -1,15 +1,16 @@
 //! Random SQL over the random tables, from a grammar of what can be maintained.
 
 use super::random::Random;
-use super::windows::{first_rows, windowed};
+use super::windows::{distinct_on, first_rows, windowed};
 
 const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(16) {
+    match random.below(17) {
         10..14 => windowed(random),
-        14.. => first_rows(random),
+        14..16 => first_rows(random),
+        16.. => distinct_on(random),
         0 => set_operation(random),
         1..4 => grouped(random),
         4 => over_subquery(random),
