@@ -78,7 +78,7 @@ async fn rows_after(sql: &str, rows: &str, changes: &str) -> (Vec<String>, u64) 
     let spec = serde_json::json!({
         "sources": {"s": {"kind": "file", "options": {"changes": "changes.jsonl", "tables": {
             "t": {"jsonl": "t.jsonl", "key": ["id"], "columns": {"id": "int64", "v": "int64"}}}}}},
-        "views": {"q": {"sql": sql}},
+        "views": {"q": {"sql": sql}, "rows": {"sql": "SELECT * FROM s.t"}},
     });
     write("spec.yaml", &spec.to_string());
     write("t.jsonl", rows);
@@ -265,6 +265,30 @@ async fn distinct_on_shows_columns_of_one_row() {
                 assert_eq!((row["minus"].as_i64(), row["other"].as_i64()), (Some(-id), Some(8 - id)), "{row}");
                 assert_eq!(row["v"].as_i64(), (id % 2 == 1).then_some(4), "{row}");
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_may_give_rows_of_its_own() {
+    let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 7}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
+    for (query, before, after) in [
+        ("SELECT 1 + 1 AS a, upper('x') AS b", vec![r#"{"a":2,"b":"X"}"#], vec![r#"{"a":2,"b":"X"}"#]),
+        ("SELECT 1 AS a WHERE 1 > 2", vec![], vec![]),
+        ("SELECT count(*) AS n FROM (VALUES (1), (1), (NULL)) c(x)", vec![r#"{"n":3}"#], vec![r#"{"n":3}"#]),
+        ("SELECT x + 1 AS y FROM (VALUES (1), (1), (NULL)) c(x) WHERE x > 0", vec![r#"{"y":2}"#; 2], vec![r#"{"y":2}"#; 2]),
+        ("SELECT id, w FROM s.t JOIN (VALUES (4, 'four'), (5, 'five')) c(v, w) USING (v)", vec![r#"{"id":1,"w":"four"}"#], vec![]),
+        (
+            "SELECT w, id FROM (VALUES (4, 'four')) c(v, w) LEFT JOIN s.t USING (v)",
+            vec![r#"{"w":"four","id":1}"#],
+            vec![r#"{"w":"four","id":null}"#],
+        ),
+        ("SELECT v FROM s.t UNION ALL VALUES (7)", vec![r#"{"v":4}"#, r#"{"v":7}"#, r#"{"v":7}"#], vec![r#"{"v":7}"#; 2]),
+    ] {
+        for (changes, right) in [("", before), (gone, after)] {
+            let right: Vec<String> = right.into_iter().map(String::from).collect();
+            assert_eq!(rows_after(query, rows, changes).await, (right, 0), "{query}");
         }
     }
 }

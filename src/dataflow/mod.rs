@@ -11,6 +11,7 @@ mod assemble;
 mod batcher;
 mod bytes;
 mod climb;
+mod constants;
 mod document;
 mod fetch;
 mod group;

@@ -12,6 +12,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concatenate, InspectCore};
 use timely::dataflow::{Scope, Stream};
 
+use super::constants::constants;
 use super::group::group;
 use super::input::Inlet;
 use super::join::join;
@@ -32,6 +33,8 @@ pub(super) struct Queries<'s, 'p> {
     pub(super) arrangements: &'p Arrangements,
     /// By table.
     pub(super) rows: &'p [Rows<'s>],
+    /// Open as long as inputs are; carries nothing.
+    pub(super) ticks: Stream<'s, Moment, Vec<()>>,
     pub(super) sources: &'p Sources<'s>,
     pub(super) clock: Clock,
     pub(super) rendered: Vec<(&'p Node, Rows<'s>)>,
@@ -77,6 +80,7 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let all: Vec<_> = nodes.iter().map(|node| self.node(node, told)).collect();
                 self.scope.concatenate(all)
             }
+            Node::Constants(plan) => constants("Constants", self.ticks.clone(), &plan.rows),
             Node::Nothing(_) => timely::dataflow::operators::generic::operator::empty(self.scope),
             Node::Join(plan) => {
                 let (left, right) = (self.side(&plan.left, told), self.side(&plan.right, told));

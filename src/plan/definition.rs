@@ -57,6 +57,10 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             writeln!(out, "window over {:?} by {:?} {calls:?} as {:?} {{", window.partition, window.order, window.schema)
         }
         Node::Union(_) => writeln!(out, "union {{"),
+        Node::Constants(constants) => {
+            let rows: Vec<&[u8]> = constants.rows.iter().map(|row| &**row).collect();
+            writeln!(out, "rows {rows:?} as {:?} {{", constants.schema)
+        }
         Node::Nothing(_) => writeln!(out, "nothing {{"),
     };
     node.inputs().into_iter().for_each(|input| write_node(out, plan, input));

@@ -102,6 +102,9 @@ impl Explanation<'_> {
                 write!(f, ": {}", calls.join(", "))?;
             }
             Node::Union(_) => write!(f, "union all")?,
+            Node::Constants(constants) => {
+                write!(f, "{} of the query: {}", counted_rows(constants.rows.len()), all_names(&constants.schema))?
+            }
             Node::Nothing(_) => write!(f, "nothing")?,
         }
         writeln!(f)?;
@@ -212,6 +215,10 @@ fn order_text(schema: &Schema, order: &[Order]) -> String {
         format!("{}{}{nulls}", schema.columns()[order.column].name, if order.descending { " desc" } else { "" })
     };
     order.iter().map(by).collect::<Vec<_>>().join(", ")
+}
+
+fn counted_rows(count: usize) -> String {
+    if count == 1 { "1 row".into() } else { format!("{count} rows") }
 }
 
 fn embed(lookup: &Lookup) -> String {

@@ -4,7 +4,7 @@
 
 use super::{Input, InputColumn};
 use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
-use crate::value::Schema;
+use crate::value::{Row, Schema};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
@@ -17,8 +17,17 @@ pub enum Node {
     Window(Box<Window>),
     /// The rows of all of them; their schemas have the same types.
     Union(Vec<Node>),
+    /// Rows of the query's own.
+    Constants(Constants),
     /// No rows: a part of a query that cannot have any.
     Nothing(Schema),
+}
+
+/// Rows that are always there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constants {
+    pub rows: Vec<Row>,
+    pub schema: Schema,
 }
 
 /// The rows of a node for which the filter is true, each made into these columns.
@@ -130,6 +139,7 @@ impl Node {
             Node::Top(top) => &top.schema,
             Node::Window(window) => &window.schema,
             Node::Union(nodes) => nodes[0].schema(),
+            Node::Constants(constants) => &constants.schema,
             Node::Nothing(schema) => schema,
         }
     }
@@ -137,7 +147,7 @@ impl Node {
     /// The nodes that this one reads.
     pub fn inputs(&self) -> Vec<&Node> {
         match self {
-            Node::Table(_) | Node::Nothing(_) => Vec::new(),
+            Node::Table(_) | Node::Constants(_) | Node::Nothing(_) => Vec::new(),
             Node::Select(select) => vec![&select.of],
             Node::Join(join) => vec![&join.left.node, &join.right.node],
             Node::Group(group) => vec![&group.of],
@@ -151,6 +161,7 @@ impl Node {
     pub fn only_comes(&self, streams: &dyn Fn(usize) -> bool) -> bool {
         match self {
             Node::Table(input) => streams(input.table),
+            Node::Constants(_) => true,
             Node::Join(join) if join.kind != JoinKind::Inner => false,
             Node::Select(_) | Node::Join(_) | Node::Union(_) => self.inputs().into_iter().all(|input| input.only_comes(streams)),
             _ => false,

@@ -36,13 +36,13 @@ impl From {
 }
 
 pub(super) fn from(random: &mut Random) -> From {
-    let mut from = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
+    let mut from = From { text: table("x", random), aliases: vec!["x"] };
     let joined = [0, 0, 1, 1, 1, 2][random.below(6)];
     for alias in &["y", "z"][..joined] {
         let kind = *random.pick(&["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
-        let table = random.below(4);
+        let table = table(alias, random);
         if random.percent(8) {
-            from.text += &format!(" CROSS JOIN s.t{table} {alias}");
+            from.text += &format!(" CROSS JOIN {table}");
             from.aliases.push(alias);
             continue;
         }
@@ -56,10 +56,25 @@ pub(super) fn from(random: &mut Random) -> From {
         if random.percent(25) {
             on += &format!(" AND {} < {alias}.{}", from.number(random), random.pick(&NUMBERS));
         }
-        from.text += &format!(" {kind} s.t{table} {alias} ON {on}");
+        from.text += &format!(" {kind} {table} ON {on}");
         from.aliases.push(alias);
     }
     from
+}
+
+/// A table, sometimes one that the query gives itself.
+fn table(alias: &str, random: &mut Random) -> String {
+    if random.percent(94) {
+        return format!("s.t{} {alias}", random.below(4));
+    }
+    let mut rows = vec![format!("({}, 1, 2, 'x', 3)", random.below(5))];
+    for _ in 0..random.below(3) {
+        let mut number = || if random.percent(20) { "NULL".to_string() } else { random.below(5).to_string() };
+        let numbers = [number(), number(), number(), number()];
+        let text = *random.pick(&["'x'", "'y'", "NULL"]);
+        rows.push(format!("({}, {}, {}, {text}, {})", numbers[0], numbers[1], numbers[2], numbers[3]));
+    }
+    format!("(VALUES {}) {alias}(id, a, b, c, v)", rows.join(", "))
 }
 
 pub(super) fn number(from: &From, random: &mut Random) -> String {
@@ -157,6 +172,9 @@ fn set_operation(random: &mut Random) -> String {
     let operator = *random.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT"]);
     let width = 1 + random.below(2);
     let side = |random: &mut Random| {
+        if random.percent(10) {
+            return format!("SELECT {}", (0..width).map(|n| format!("{} AS n{n}", random.below(3))).collect::<Vec<_>>().join(", "));
+        }
         let from = from(random);
         let columns: Vec<String> = (0..width).map(|n| format!("{} AS n{n}", from.number(random))).collect();
         let filter = filter(&from, random);
