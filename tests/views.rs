@@ -294,6 +294,25 @@ async fn a_query_may_give_rows_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_is_rolled_up_is_another_group_than_null() {
+    let rows = "{\"id\": 1, \"v\": null}\n{\"id\": 2, \"v\": 7}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": null}}\n";
+    let all = format!("{gone}{{\"table\": \"t\", \"op\": \"delete\", \"before\": {{\"id\": 2, \"v\": 7}}}}\n");
+    let row = |v: &str, g: i64, n: i64| format!(r#"{{"v":{v},"g":{g},"n":{n}}}"#);
+    let query = "SELECT v, grouping(v) AS g, count(*) AS n FROM s.t GROUP BY ROLLUP (v)";
+    for (changes, right) in [
+        ("", vec![row("null", 0, 1), row("null", 1, 2), row("7", 0, 1)]),
+        (gone, vec![row("null", 1, 1), row("7", 0, 1)]),
+        // The total is there also of no rows.
+        (&all, vec![row("null", 1, 0)]),
+    ] {
+        assert_eq!(rows_after(query, rows, changes).await, (right, 0));
+    }
+    let twice = "SELECT v, count(*) AS n FROM s.t GROUP BY GROUPING SETS ((v), (v))";
+    assert_eq!(rows_after(twice, rows, gone).await, (vec![r#"{"v":7,"n":1}"#.to_string(); 2], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_ranks_have_all_rows_that_are_equal() {
     let rows: String = [(1, 4), (2, 4), (3, 6), (4, 7), (5, 7)].map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).concat();
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";

@@ -11,6 +11,7 @@ mod join;
 mod key;
 mod order;
 mod scan;
+mod sets;
 mod window;
 
 use std::collections::BTreeMap;

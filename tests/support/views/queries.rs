@@ -7,7 +7,8 @@ const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(17) {
+    match random.below(18) {
+        17 => grouping_sets(random),
         10..14 => windowed(random),
         14..16 => first_rows(random),
         16.. => distinct_on(random),
@@ -166,6 +167,37 @@ fn grouped(random: &mut Random) -> String {
     let group = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
     let having = if random.percent(25) { format!(" HAVING count(*) > {}", random.below(3)) } else { String::new() };
     format!("SELECT {} FROM {}{filter}{group}{having}", columns.join(", "), from.text)
+}
+
+/// GROUPING SETS, ROLLUP and CUBE, with the set's number.
+fn grouping_sets(random: &mut Random) -> String {
+    let from = from(random);
+    let mut keys: Vec<String> = (0..1 + random.below(3)).map(|_| from.any(random)).collect();
+    keys.sort();
+    keys.dedup();
+    let all = keys.join(", ");
+    let groups = match random.below(4) {
+        0 => format!("ROLLUP ({all})"),
+        1 => format!("CUBE ({all})"),
+        2 => format!("{}, ROLLUP ({all})", from.any(random)),
+        _ => {
+            let mut sets = vec![format!("({all})")];
+            for _ in 0..1 + random.below(3) {
+                let some: Vec<&str> = keys.iter().filter(|_| random.percent(50)).map(String::as_str).collect();
+                sets.push(format!("({})", some.join(", ")));
+            }
+            format!("GROUPING SETS ({})", sets.join(", "))
+        }
+    };
+    let mut columns: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("{key} AS k{n}")).collect();
+    if random.percent(60) {
+        columns.push(format!("grouping({}) AS g", if random.percent(50) { &all } else { &keys[0] }));
+    }
+    for n in 0..1 + random.below(2) {
+        columns.push(format!("{} AS a{n}", aggregate(&from, random)));
+    }
+    let having = if random.percent(20) { format!(" HAVING count(*) > {}", random.below(3)) } else { String::new() };
+    format!("SELECT {} FROM {}{} GROUP BY {groups}{having}", columns.join(", "), from.text, filter(&from, random))
 }
 
 fn set_operation(random: &mut Random) -> String {
