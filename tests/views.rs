@@ -313,6 +313,39 @@ async fn a_set_that_is_rolled_up_is_another_group_than_null() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_becomes_rows_of_its_elements() {
+    let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": null}\n{\"id\": 3, \"v\": 4}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
+    for (query, before, after) in [
+        (
+            "SELECT id, unnest(CASE WHEN v > 0 THEN make_array(v, id) END) AS e FROM s.t",
+            vec![r#"{"id":1,"e":1}"#, r#"{"id":1,"e":4}"#, r#"{"id":3,"e":3}"#, r#"{"id":3,"e":4}"#],
+            vec![r#"{"id":3,"e":3}"#, r#"{"id":3,"e":4}"#],
+        ),
+        (
+            "SELECT unnest(make_array(v)) AS a, unnest(string_to_array('x,y', ',')) AS b FROM s.t WHERE id < 3",
+            vec![r#"{"a":null,"b":"x"}"#, r#"{"a":null,"b":"y"}"#, r#"{"a":null,"b":"y"}"#, r#"{"a":4,"b":"x"}"#],
+            vec![r#"{"a":null,"b":"x"}"#, r#"{"a":null,"b":"y"}"#],
+        ),
+        (
+            "SELECT v, unnest(ids) AS id FROM (SELECT v, array_agg(id ORDER BY id) AS ids FROM s.t GROUP BY v) g",
+            vec![r#"{"v":null,"id":2}"#, r#"{"v":4,"id":1}"#, r#"{"v":4,"id":3}"#],
+            vec![r#"{"v":null,"id":2}"#, r#"{"v":4,"id":3}"#],
+        ),
+        (
+            "SELECT e, count(*) AS n FROM (SELECT unnest(make_array(v, v)) AS e FROM s.t) GROUP BY e",
+            vec![r#"{"e":null,"n":2}"#, r#"{"e":4,"n":4}"#],
+            vec![r#"{"e":null,"n":2}"#, r#"{"e":4,"n":2}"#],
+        ),
+    ] {
+        for (changes, right) in [("", before), (gone, after)] {
+            let right: Vec<String> = right.into_iter().map(String::from).collect();
+            assert_eq!(rows_after(query, rows, changes).await, (right, 0), "{query}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_ranks_have_all_rows_that_are_equal() {
     let rows: String = [(1, 4), (2, 4), (3, 6), (4, 7), (5, 7)].map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).concat();
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";

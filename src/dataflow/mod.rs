@@ -27,6 +27,7 @@ mod select;
 mod slots;
 mod top;
 mod touch;
+mod unnest;
 mod updates;
 mod window;
 

@@ -20,6 +20,7 @@ use super::present::present;
 use super::render::{RowTrace, Sources, arrange};
 use super::select::{key_by, select};
 use super::top::top;
+use super::unnest::unnest;
 use super::updates::Updates;
 use super::window::window;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
@@ -80,6 +81,7 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let all: Vec<_> = nodes.iter().map(|node| self.node(node, told)).collect();
                 self.scope.concatenate(all)
             }
+            Node::Unnest(plan) => unnest("Unnest", self.node(&plan.of, told), plan),
             Node::Constants(plan) => constants("Constants", self.ticks.clone(), &plan.rows),
             Node::Nothing(_) => timely::dataflow::operators::generic::operator::empty(self.scope),
             Node::Join(plan) => {

@@ -101,6 +101,7 @@ impl Explanation<'_> {
                 }
                 write!(f, ": {}", calls.join(", "))?;
             }
+            Node::Unnest(unnest) => write!(f, "unnest {}", all_names(&unnest.schema))?,
             Node::Union(_) => write!(f, "union all")?,
             Node::Constants(constants) => {
                 write!(f, "{} of the query: {}", counted_rows(constants.rows.len()), all_names(&constants.schema))?

@@ -15,6 +15,7 @@ pub enum Node {
     Group(Box<Group>),
     Top(Box<Top>),
     Window(Box<Window>),
+    Unnest(Box<Unnest>),
     /// The rows of all of them; their schemas have the same types.
     Union(Vec<Node>),
     /// Rows of the query's own.
@@ -129,6 +130,35 @@ pub struct Window {
     pub schema: Schema,
 }
 
+/// For each row as many as its longest list has elements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unnest {
+    pub of: Node,
+    pub columns: Vec<UnnestColumn>,
+    pub without: WithoutElements,
+    pub schema: Schema,
+}
+
+/// What stands in a row of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnnestColumn {
+    /// A column as it is.
+    Column(usize),
+    /// The list's element, or NULL where it has no more.
+    Element(usize),
+}
+
+/// What a list without elements counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutElements {
+    /// Nothing.
+    NoRow,
+    /// One NULL, if it is NULL itself.
+    RowOfNull,
+    /// One NULL, be it NULL or empty.
+    Row,
+}
+
 impl Node {
     pub fn schema(&self) -> &Schema {
         match self {
@@ -138,6 +168,7 @@ impl Node {
             Node::Group(group) => &group.schema,
             Node::Top(top) => &top.schema,
             Node::Window(window) => &window.schema,
+            Node::Unnest(unnest) => &unnest.schema,
             Node::Union(nodes) => nodes[0].schema(),
             Node::Constants(constants) => &constants.schema,
             Node::Nothing(schema) => schema,
@@ -153,6 +184,7 @@ impl Node {
             Node::Group(group) => vec![&group.of],
             Node::Top(top) => vec![&top.of],
             Node::Window(window) => vec![&window.of],
+            Node::Unnest(unnest) => vec![&unnest.of],
             Node::Union(nodes) => nodes.iter().collect(),
         }
     }
@@ -163,7 +195,9 @@ impl Node {
             Node::Table(input) => streams(input.table),
             Node::Constants(_) => true,
             Node::Join(join) if join.kind != JoinKind::Inner => false,
-            Node::Select(_) | Node::Join(_) | Node::Union(_) => self.inputs().into_iter().all(|input| input.only_comes(streams)),
+            Node::Select(_) | Node::Join(_) | Node::Unnest(_) | Node::Union(_) => {
+                self.inputs().into_iter().all(|input| input.only_comes(streams))
+            }
             _ => false,
         }
     }

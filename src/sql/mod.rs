@@ -18,6 +18,7 @@ mod names;
 mod query;
 mod session;
 mod stream_functions;
+mod unnested;
 mod window;
 
 pub use aggregate::{AggregateFunction, Order, Simple};

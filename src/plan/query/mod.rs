@@ -12,6 +12,7 @@ mod key;
 mod order;
 mod scan;
 mod sets;
+mod unnest;
 mod window;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,7 @@ impl Readable<'_> {
             LogicalPlan::EmptyRelation(_) => Ok(one_row()),
             LogicalPlan::Values(given) => values(given),
             LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Limit(limit) => self.limit(limit),
             // The rows of a view have no order.
             LogicalPlan::Sort(sort) => match sort.fetch {
@@ -194,7 +196,7 @@ fn subquery_stays() -> SqlError {
 fn refused(plan: &LogicalPlan) -> SqlError {
     let (what, help) = match plan {
         LogicalPlan::RecursiveQuery(_) => ("WITH RECURSIVE is", "write out the steps that are needed"),
-        LogicalPlan::Unnest(_) => ("UNNEST is", "keep the elements in a table of their own"),
+        LogicalPlan::Subquery(_) => ("UNNEST or LATERAL of what stands beside it in FROM is", "write unnest(list) as a column"),
         _ => ("this is", "leave it out"),
     };
     SqlError::new(format!("{what} not maintained yet")).help(help)

@@ -7,7 +7,8 @@ const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(18) {
+    match random.below(19) {
+        18 => unnested(random),
         17 => grouping_sets(random),
         10..14 => windowed(random),
         14..16 => first_rows(random),
@@ -198,6 +199,32 @@ fn grouping_sets(random: &mut Random) -> String {
     }
     let having = if random.percent(20) { format!(" HAVING count(*) > {}", random.below(3)) } else { String::new() };
     format!("SELECT {} FROM {}{} GROUP BY {groups}{having}", columns.join(", "), from.text, filter(&from, random))
+}
+
+/// Rows of lists' elements.
+fn unnested(random: &mut Random) -> String {
+    let from = from(random);
+    let mut columns = vec![format!("{} AS n0", from.any(random))];
+    for n in 1..2 + random.below(2) {
+        let list = match random.below(3) {
+            0 => format!("make_array({}, {})", from.number(random), number(&from, random)),
+            1 => format!("CASE WHEN {} THEN make_array({}) END", simple(&from, random), from.number(random)),
+            _ => format!("string_to_array(concat({}, 'x', {}), 'x')", from.any(random), from.any(random)),
+        };
+        columns.push(format!("unnest({list}) AS n{n}"));
+    }
+    let filter = filter(&from, random);
+    let query = format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text);
+    match random.below(4) {
+        0 => format!("SELECT n1 AS k0, count(*) AS a0 FROM ({query}) u GROUP BY n1"),
+        1 => format!(
+            "SELECT k AS n0, unnest(l) AS n1 FROM (SELECT {} AS k, array_agg({}) AS l FROM {} GROUP BY 1) g",
+            from.any(random),
+            from.any(random),
+            from.text
+        ),
+        _ => query,
+    }
 }
 
 fn set_operation(random: &mut Random) -> String {
