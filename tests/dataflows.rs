@@ -65,3 +65,24 @@ fn the_recorded_shop_adds_up_to_its_revenue() {
     let known = documents.filter(|d| d["customer_info"].is_object());
     assert_eq!(items, known.map(|d| d["order_items"].as_array().unwrap().len() as i64).sum::<i64>());
 }
+
+#[test]
+fn a_bicycle_needs_what_its_wheels_need() {
+    let program = Program::new();
+    let spec = format!("{}/dataflows/bill_of_materials.yaml", env!("CARGO_MANIFEST_DIR"));
+    let run = program.run(&["run", &spec, "--state", "state", "--until-caught-up", "--workers", "2"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let rows = |view: &str| program.run(&["get", view, "--state", "state"]).stdout;
+    let needed = rows("needed");
+    // Two wheels with 32 spokes; two hubs with two bearings and two in the crank; bolts: four in the crank, two in each axle, three in the frame.
+    for (part, quantity) in [(5, 64), (8, 6), (10, 11)] {
+        assert!(needed.contains(&format!("{{\"product\":1,\"part\":{part},\"quantity\":{quantity}}}")), "{needed}");
+        assert!(needed.contains(&format!("{{\"product\":11,\"part\":{part},\"quantity\":{}}}", 2 * quantity)), "{needed}");
+    }
+    // The frame, two rims, spokes, two axles, bearings and bolts.
+    let cost = 31_000 + 2 * 2_450 + 64 * 35 + 2 * 420 + 6 * 110 + 11 * 8;
+    let bicycle = format!("{{\"product\":1,\"pieces\":86,\"cost\":{}.{:02}}}", cost / 100, cost % 100);
+    assert!(rows("to_buy").lines().any(|line| line == bicycle), "{bicycle} is not in\n{}", rows("to_buy"));
+    let used: Vec<String> = rows("used_in").lines().filter(|line| line.starts_with("{\"part\":7,")).map(str::to_string).collect();
+    assert_eq!(used.len(), 4, "an axle is in hubs, wheels, bicycles and tandems: {used:?}");
+}

@@ -4,6 +4,8 @@
 //! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
 //! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed.
 
+#[path = "views/recursions.rs"]
+mod recursions;
 #[path = "support/views/mod.rs"]
 mod support;
 
@@ -15,8 +17,8 @@ use futures::{FutureExt, StreamExt};
 use support::case::{Case, check_folder, scratch};
 use support::engine::{Way, prepare};
 use support::generate::{Generated, generate, generate_queries, generate_windows};
-use support::query_case;
 use support::random::Random;
+use support::{queries, query_case, recursive_queries};
 
 /// How many cases run at a time: they mostly wait for each other's threads.
 const AT_A_TIME: usize = 4;
@@ -47,12 +49,21 @@ async fn random_views_are_right_after_every_random_transaction() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_queries_are_right_after_every_random_transaction() {
+    random_queries_are_right(queries::query).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_recursions_are_right_after_every_random_transaction() {
+    random_queries_are_right(recursive_queries::query).await;
+}
+
+async fn random_queries_are_right(query: fn(&mut Random) -> String) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match number("TIDEMILL_QUERY_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("TIDEMILL_QUERY_CASES").unwrap_or(100),
     };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, generate_queries)))).await;
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, |seed| generate_queries(seed, query))))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -105,6 +116,21 @@ async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
     assert_eq!(rows_after(sum, rows, &update(0, most)).await, (vec![], 1));
     let corrected = update(0, most) + &update(most, 5);
     assert_eq!(rows_after(sum, rows, &corrected).await, (vec![r#"{"total":9,"n":2}"#.into()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_of_38_digits_are_exact_and_an_error_where_they_have_more() {
+    let square = "CAST(v AS DECIMAL(19, 0)) * CAST(v AS DECIMAL(19, 0))";
+    let query = format!("SELECT sum({square}) AS total, avg(CAST(v AS DECIMAL(32, 2))) AS mean FROM s.t");
+    let row = |id: i64, v: i64| format!("{{\"id\": {id}, \"v\": {v}}}");
+    let change = |op: &str, image: &str, row: String| format!("{{\"table\": \"t\", \"op\": \"{op}\", \"{image}\": {row}}}\n");
+    let rows = format!("{}\n{}\n", row(1, i64::MAX), row(2, -3));
+    let right = r#"{"total":85070591730234615847396907784232501258,"mean":4611686018427387902.000000}"#;
+    assert_eq!(rows_after(&query, &rows, "").await, (vec![right.into()], 0));
+    let too_large = change("insert", "after", row(3, i64::MAX));
+    assert_eq!(rows_after(&query, &rows, &too_large).await, (vec![], 1));
+    let corrected = too_large + &change("delete", "before", row(3, i64::MAX));
+    assert_eq!(rows_after(&query, &rows, &corrected).await, (vec![right.into()], 0));
 }
 
 /// Two queries that share a join, and call its sides by each other's names.
@@ -374,6 +400,26 @@ async fn lead_looks_over_nulls() {
     assert_eq!(rows_after(query, &rows, "").await, (right(["7", "7", "9", "9", "0"], ["9", "9", "null", "null", "null"]), 0));
     let update = "{\"table\": \"t\", \"op\": \"update\", \"before\": {\"id\": 4, \"v\": null}, \"after\": {\"id\": 4, \"v\": 8}}\n";
     assert_eq!(rows_after(query, &rows, update).await, (right(["7", "7", "8", "9", "0"], ["8", "8", "9", "null", "null"]), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_in_takes_null_for_what_may_be_equal() {
+    let rows = "{\"id\": 1, \"v\": 2}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": null}\n";
+    let null_goes = "{\"table\": \"t\", \"op\": \"update\", \"before\": {\"id\": 3, \"v\": null}, \"after\": {\"id\": 3, \"v\": 3}}\n";
+    let null_comes = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 4, \"v\": null}}\n";
+    let seven = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 7, \"v\": 1}}\n";
+    let ids = |ids: &[u64]| ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect::<Vec<_>>();
+    let of_right = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b)";
+    assert_eq!(rows_after(of_right, rows, "").await.0, ids(&[]), "2, 2 or anything");
+    assert_eq!(rows_after(of_right, rows, null_goes).await.0, ids(&[1]));
+    assert_eq!(rows_after(of_right, rows, &[null_goes, null_comes].concat()).await.0, ids(&[]));
+    let of_left = "SELECT a.id FROM s.t a WHERE a.v NOT IN (SELECT b.id FROM s.t b WHERE b.id > 5)";
+    assert_eq!(rows_after(of_left, rows, "").await.0, ids(&[1, 2, 3]), "there is nothing to be equal to");
+    assert_eq!(rows_after(of_left, rows, seven).await.0, ids(&[1, 2, 7]));
+    let unknown = "SELECT a.id FROM s.t a WHERE (a.id IN (SELECT b.v FROM s.t b)) IS NULL";
+    assert_eq!(rows_after(unknown, rows, "").await.0, ids(&[1, 3]), "2 is in, of the others nothing is known");
+    let of_group = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b WHERE b.id = a.id + 1)";
+    assert_eq!(rows_after(of_group, rows, "").await.0, ids(&[1, 3]), "NULL stands in the row behind 2 only");
 }
 
 #[tokio::test(flavor = "multi_thread")]

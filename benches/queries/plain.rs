@@ -144,8 +144,8 @@ fn latest(worker: &mut Worker, file: &Path, begin: Begin) -> Measured {
     let first = worker.index() == 0;
     let mut readings = Readings::open(file, 0, 1);
     let (mut now, mut rows) = (0, 0);
-    while first {
-        let chunk = readings.chunk(CHUNK);
+    loop {
+        let chunk = if first { readings.chunk(CHUNK) } else { Vec::new() };
         if chunk.is_empty() {
             break;
         }

@@ -1,6 +1,6 @@
 //! Rows as one place of a view sees them: filtered, computed, columns chosen.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 
 use super::Failure;
 use super::updates::{Update, Updates};
@@ -10,7 +10,10 @@ use crate::value::{Diff, Layout, Row, RowBuilder, Schema, arrow};
 /// Turns table rows into input rows, a batch at a time.
 pub(super) struct Inlet {
     filter: Option<Expression>,
+    /// What is computed is over rows of `read` only.
     columns: Vec<InputColumn>,
+    /// The columns that something is computed of.
+    read: Vec<usize>,
     table: Layout,
     builder: RowBuilder,
     identity: bool,
@@ -25,9 +28,19 @@ impl Inlet {
     pub(super) fn of(filter: Option<&Expression>, columns: &[InputColumn], to: &Schema, from: &Schema) -> Inlet {
         let as_is = |(i, c): (usize, &InputColumn)| matches!(c, InputColumn::Column(k) if *k == i);
         let alike = columns.len() == from.len() && columns.iter().enumerate().all(as_is);
+        let mut read: Vec<usize> = columns.iter().flat_map(computed).flat_map(|expression| expression.columns().to_vec()).collect();
+        read.sort_unstable();
+        read.dedup();
+        let narrow = from.project(&read);
+        let place = |column: usize| read.binary_search(&column).expect("it is read");
+        let over_read = |column: &InputColumn| match column {
+            InputColumn::Column(column) => InputColumn::Column(*column),
+            InputColumn::Computed(expression) => InputColumn::Computed(expression.moved(&narrow, place)),
+        };
         Inlet {
             filter: filter.cloned(),
-            columns: columns.to_vec(),
+            columns: columns.iter().map(over_read).collect(),
+            read,
             table: Layout::new(from),
             builder: RowBuilder::new(&Layout::new(to)),
             identity: filter.is_none() && alike,
@@ -78,33 +91,34 @@ impl Inlet {
     }
 
     fn computes(&self) -> bool {
-        self.filter.is_some() || self.columns.iter().any(|c| matches!(c, InputColumn::Computed(_)))
+        self.filter.is_some() || self.columns.iter().any(|column| computed(column).is_some())
     }
 
     fn evaluate<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Results, EvaluationError> {
-        let batch = arrow::to_batch(&self.table, rows);
         let Some(filter) = &self.filter else {
-            return Ok(Results { keep: None, kept_at: Vec::new(), columns: self.compute(&batch)? });
+            return Ok(Results { keep: None, kept_at: Vec::new(), columns: self.compute(rows)? });
         };
         // Columns are computed only for the rows that the filter keeps: `where price <> 0` guards `1 / price`.
-        let keep = filter.evaluate(&batch)?;
+        let rows: Vec<&[u8]> = rows.collect();
+        let keep = filter.evaluate_columns(&arrow::to_batch_of(&self.table, filter.columns(), rows.iter().copied()))?;
         let keep = keep.as_boolean().clone();
-        let kept = datafusion::arrow::compute::filter_record_batch(&batch, &keep).map_err(|e| EvaluationError { reason: e.to_string() })?;
-        let mut kept_at = Vec::with_capacity(keep.len());
-        let mut at = 0;
-        for i in 0..keep.len() {
-            kept_at.push(at);
-            at += (keep.is_valid(i) && keep.value(i)) as usize;
+        let mut kept = Vec::with_capacity(rows.len());
+        let mut kept_at = Vec::with_capacity(rows.len());
+        for (i, row) in rows.into_iter().enumerate() {
+            kept_at.push(kept.len());
+            if keep.is_valid(i) && keep.value(i) {
+                kept.push(row);
+            }
         }
-        Ok(Results { keep: Some(keep), kept_at, columns: self.compute(&kept)? })
+        Ok(Results { keep: Some(keep), kept_at, columns: self.compute(kept.into_iter())? })
     }
 
-    fn compute(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, EvaluationError> {
-        let expressions = self.columns.iter().filter_map(|c| match c {
-            InputColumn::Computed(expression) => Some(expression),
-            InputColumn::Column(_) => None,
-        });
-        expressions.map(|e: &Expression| e.evaluate(batch)).collect()
+    fn compute<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, EvaluationError> {
+        if !self.columns.iter().any(|column| computed(column).is_some()) {
+            return Ok(Vec::new());
+        }
+        let batch = arrow::to_batch_of(&self.table, &self.read, rows);
+        self.columns.iter().filter_map(computed).map(|expression| expression.evaluate(&batch)).collect()
     }
 
     /// Makes the input row of a table row in `out`.
@@ -123,6 +137,13 @@ impl Inlet {
         }
         self.builder.finish_into(out);
         Ok(())
+    }
+}
+
+fn computed(column: &InputColumn) -> Option<&Expression> {
+    match column {
+        InputColumn::Computed(expression) => Some(expression),
+        InputColumn::Column(_) => None,
     }
 }
 

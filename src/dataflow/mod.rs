@@ -21,6 +21,7 @@ mod join;
 mod order;
 mod present;
 mod query;
+mod recursion;
 mod render;
 mod route;
 mod select;

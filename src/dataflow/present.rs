@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::ExchangeCore;
+use timely::dataflow::channels::pact::{ExchangeCore, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
@@ -64,6 +64,49 @@ pub(super) fn present<'s>(
     out
 }
 
+/// As [`present`] for the rows of groups, with the groups' keys beside them: at a moment what becomes of a group comes together, and at
+/// the key's worker.
+pub(super) fn present_groups<'s>(
+    name: &str,
+    rows: Stream<'s, Moment, Updates>,
+    hydrate: bool,
+    clock: Clock,
+    done: Rc<RefCell<Vec<DocumentChange>>>,
+) -> Stream<'s, Moment, Vec<()>> {
+    let mut builder = OperatorBuilder::new(name.to_string(), rows.scope());
+    let mut rows_in = builder.new_input(rows, Pipeline);
+    let (_, out) = builder.new_output::<Vec<()>>();
+    // What becomes of the last key may go on in the next block.
+    let mut open: Option<(Moment, Row, Outcome)> = None;
+    builder.build(move |_| {
+        move |_| {
+            let mut done = done.borrow_mut();
+            let mut tell = |(moment, key, outcome): (Moment, Row, Outcome)| {
+                if moment > START || hydrate {
+                    done.push(DocumentChange { tick: clock.tick_of(moment), key, outcome });
+                }
+            };
+            rows_in.for_each(|_, updates: &mut Updates| {
+                for update in updates.iter() {
+                    let goes_on = open.as_ref().is_some_and(|(at, key, _)| *at == update.moment && **key == *update.key);
+                    let outcome = (update.diff > 0).then(|| Outcome::Document(Row::from_bytes(update.row)));
+                    match (&mut open, outcome) {
+                        (Some((_, _, known)), Some(outcome)) if goes_on => *known = outcome,
+                        (Some(_), None) if goes_on => {}
+                        (_, outcome) => {
+                            let next = (update.moment, Row::from_bytes(update.key), outcome.unwrap_or(Outcome::Gone));
+                            open.replace(next).into_iter().for_each(&mut tell);
+                        }
+                    }
+                }
+            });
+            // A group's rows are sent together: nothing more comes of the last one.
+            open.take().into_iter().for_each(&mut tell);
+        }
+    });
+    out
+}
+
 /// What is there now.
 enum Keys {
     /// Nothing is kept: a key has one row at most, so that the one that comes is the one that is there. The keys that a moment changes,
@@ -102,7 +145,7 @@ fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row,
             Some((row, _)) => Outcome::Document(std::mem::take(row)),
             None => Outcome::Gone,
         };
-        give(key.clone(), outcome);
+        give(Row::from_bytes(key), outcome);
     }
     changes.clear();
 }

@@ -16,7 +16,8 @@ use super::constants::constants;
 use super::group::group;
 use super::input::Inlet;
 use super::join::join;
-use super::present::present;
+use super::present::{present, present_groups};
+use super::recursion::{Step, recursion};
 use super::render::{RowTrace, Sources, arrange};
 use super::select::{key_by, select};
 use super::top::top;
@@ -52,8 +53,16 @@ impl<'s, 'p> Queries<'s, 'p> {
     pub(super) fn view(&mut self, view: &View, query: &'p Query, hydrate: bool, done: Rc<RefCell<Vec<DocumentChange>>>) -> Problems<'s> {
         let mut told = Vec::new();
         let rows = self.node(&query.node, &mut told);
-        let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
-        told.push(present(&format!("Present {}", view.name), keyed, query.uniqueness, hydrate, self.clock, done));
+        let name = format!("Present {}", view.name);
+        told.push(match as_it_is(&query.node) {
+            Node::Group(group) if !group.key.is_empty() && view.key.iter().copied().eq(0..group.key.len()) => {
+                present_groups(&name, rows, hydrate, self.clock, done)
+            }
+            _ => {
+                let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
+                present(&name, keyed, query.uniqueness, hydrate, self.clock, done)
+            }
+        });
         told
     }
 
@@ -70,6 +79,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         let heard = self.heard(node);
         match node {
             Node::Table(input) => self.table(input, heard, told),
+            Node::Select(select) if select.changes_nothing() => self.node(&select.of, told),
             Node::Select(node) => {
                 let rows = self.node(&node.of, told);
                 let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
@@ -90,6 +100,14 @@ impl<'s, 'p> Queries<'s, 'p> {
                 told.push(self.tell_problems(problems, heard));
                 rows
             }
+            Node::Recursion(plan) => {
+                let base = self.node(&plan.base, told);
+                let step = self.step(&plan.step, told);
+                let (rows, problems) = recursion(self.scope, base, step, plan);
+                told.push(self.tell_problems(problems, heard));
+                rows
+            }
+            Node::Itself(_) => unreachable!("it is a part of its recursion's step, which is not rendered as a node"),
             Node::Top(plan) => {
                 let rows = self.node(&plan.of, told);
                 let keyed = match plan.partition.as_slice() {
@@ -126,6 +144,33 @@ impl<'s, 'p> Queries<'s, 'p> {
         };
         let columns = input.columns.iter().map(place).collect::<Option<Vec<_>>>().filter(|_| input.filter.is_none())?;
         Some((self.rows[input.table].clone(), Layout::new(&self.plan.tables[input.table].schema), columns))
+    }
+
+    /// The step of a recursion: what reads the recursion is rendered in its loop, everything else as any node.
+    fn step(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Step<'s, 'p> {
+        match node {
+            Node::Itself(_) => Step::Itself,
+            Node::Select(node) => {
+                let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
+                Step::Select(Box::new(self.step(&node.of, told)), inlet)
+            }
+            Node::Join(join) => {
+                let (own, other) = if join.left.node.reads_itself() { (&join.left, &join.right) } else { (&join.right, &join.left) };
+                let outside = self.side(other, told);
+                Step::Join(Box::new(self.step(&own.node, told)), join, outside)
+            }
+            Node::Union(branches) => Step::Union(branches.iter().map(|branch| self.step(branch, told)).collect()),
+            Node::Table(_)
+            | Node::Group(_)
+            | Node::Top(_)
+            | Node::Window(_)
+            | Node::Unnest(_)
+            | Node::Constants(_)
+            | Node::Nothing(_)
+            | Node::Recursion(_) => {
+                unreachable!("lowering leaves in a step what is linear in the recursion's rows")
+            }
+        }
     }
 
     fn table(&self, input: &Input, heard: Heard, told: &mut Problems<'s>) -> Rows<'s> {
@@ -178,5 +223,13 @@ impl<'s, 'p> Queries<'s, 'p> {
             })
             // Nothing is left to carry but how far it is.
             .flat_map(|_| None)
+    }
+}
+
+/// The node whose rows these are, under whatever names.
+fn as_it_is(node: &Node) -> &Node {
+    match node {
+        Node::Select(select) if select.changes_nothing() => as_it_is(&select.of),
+        node => node,
     }
 }

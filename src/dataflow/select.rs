@@ -5,6 +5,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::Timestamp;
 
 use super::input::Inlet;
 use super::updates::{Update, Updates};
@@ -12,13 +13,13 @@ use super::{Failure, Moment};
 use crate::value::{Diff, Layout, key};
 
 /// What a selection gives: rows, and those that an expression failed on.
-pub(super) struct Selected<'s> {
-    pub(super) rows: Stream<'s, Moment, Updates>,
-    pub(super) failures: Stream<'s, Moment, Vec<(Failure, Moment, Diff)>>,
+pub(super) struct Selected<'s, T: Timestamp> {
+    pub(super) rows: Stream<'s, T, Updates>,
+    pub(super) failures: Stream<'s, T, Vec<(Failure, Moment, Diff)>>,
 }
 
-/// Passes rows through `inlet`. Blocks of a query's streams are of their message's moment.
-pub(super) fn select<'s>(name: &str, rows: Stream<'s, Moment, Updates>, mut inlet: Inlet) -> Selected<'s> {
+/// Passes rows through `inlet`. Blocks of a query's streams are of their message's moment; in a recursion that is a part of the message's time.
+pub(super) fn select<'s, T: Timestamp>(name: &str, rows: Stream<'s, T, Updates>, mut inlet: Inlet) -> Selected<'s, T> {
     let mut builder = OperatorBuilder::new(name.to_string(), rows.scope());
     let mut rows_in = builder.new_input(rows, Pipeline);
     let (rows_out, selected) = builder.new_output::<Updates>();
@@ -30,7 +31,7 @@ pub(super) fn select<'s>(name: &str, rows: Stream<'s, Moment, Updates>, mut inle
             let mut rows_handle = rows_out.activate();
             let mut failures_handle = failures_out.activate();
             rows_in.for_each(|capability, rows| {
-                let moment = *capability.time();
+                let moment = rows.moment();
                 let mut failed = failures_handle.session(&capability);
                 let mut out = rows_handle.session(&capability);
                 inlet.pass(
@@ -45,12 +46,12 @@ pub(super) fn select<'s>(name: &str, rows: Stream<'s, Moment, Updates>, mut inle
 }
 
 /// The same rows, with the key of these columns beside each.
-pub(super) fn key_by<'s>(
+pub(super) fn key_by<'s, T: Timestamp>(
     name: &str,
-    rows: Stream<'s, Moment, Updates>,
+    rows: Stream<'s, T, Updates>,
     layout: Layout,
     columns: Vec<usize>,
-) -> Stream<'s, Moment, Updates> {
+) -> Stream<'s, T, Updates> {
     let mut builder = OperatorBuilder::new(name.to_string(), rows.scope());
     let mut rows_in = builder.new_input(rows, Pipeline);
     let (rows_out, keyed) = builder.new_output::<Updates>();
@@ -60,7 +61,7 @@ pub(super) fn key_by<'s>(
         move |_| {
             let mut handle = rows_out.activate();
             rows_in.for_each(|capability, rows| {
-                let moment = *capability.time();
+                let moment = rows.moment();
                 let mut out = handle.session(&capability);
                 for update in rows.iter() {
                     key.clear();

@@ -3,18 +3,32 @@
 use hashbrown::HashTable;
 
 use super::hash;
-use crate::value::Row;
 
 pub(super) struct Slots<T> {
     places: HashTable<usize>,
-    entries: Vec<(Row, T)>,
+    entries: Vec<Entry<T>>,
     /// Places that no key has any more.
     free: Vec<usize>,
+    /// The keys, end to end, and those of places that are free.
+    keys: Vec<u8>,
+    /// How many of `keys` nobody needs.
+    garbage: usize,
 }
+
+#[derive(Default)]
+struct Entry<T> {
+    hash: u64,
+    start: usize,
+    length: u32,
+    value: T,
+}
+
+/// Less than this is not worth moving the keys together for.
+const MUCH_GARBAGE: usize = 1 << 16;
 
 impl<T: Default> Slots<T> {
     pub(super) fn new() -> Slots<T> {
-        Slots { places: HashTable::new(), entries: Vec::new(), free: Vec::new() }
+        Slots { places: HashTable::new(), entries: Vec::new(), free: Vec::new(), keys: Vec::new(), garbage: 0 }
     }
 
     /// How many keys there are.
@@ -25,10 +39,13 @@ impl<T: Default> Slots<T> {
     /// The place of the key, which is made where it is new: then the value is the default one.
     pub(super) fn place(&mut self, key: &[u8]) -> usize {
         let hashed = hash(key);
-        if let Some(place) = self.places.find(hashed, |&place| *self.entries[place].0 == *key) {
+        let same = |entry: &Entry<T>| entry.hash == hashed && self.keys[entry.start..][..entry.length as usize] == *key;
+        if let Some(place) = self.places.find(hashed, |&place| same(&self.entries[place])) {
             return *place;
         }
-        let entry = (Row::from_bytes(key), T::default());
+        let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
+        let entry = Entry { hash: hashed, start: self.keys.len(), length, value: T::default() };
+        self.keys.extend_from_slice(key);
         let place = match self.free.pop() {
             Some(place) => {
                 self.entries[place] = entry;
@@ -39,32 +56,41 @@ impl<T: Default> Slots<T> {
                 self.entries.len() - 1
             }
         };
-        self.places.insert_unique(hashed, place, |&place| hash(&self.entries[place].0));
+        self.places.insert_unique(hashed, place, |&place| self.entries[place].hash);
         place
     }
 
-    pub(super) fn key(&self, place: usize) -> &Row {
-        &self.entries[place].0
-    }
-
     pub(super) fn get_mut(&mut self, place: usize) -> &mut T {
-        &mut self.entries[place].1
+        &mut self.entries[place].value
     }
 
     /// The key and the value of a place.
-    pub(super) fn at(&mut self, place: usize) -> (&Row, &mut T) {
-        let (key, value) = &mut self.entries[place];
-        (key, value)
+    pub(super) fn at(&mut self, place: usize) -> (&[u8], &mut T) {
+        let Entry { start, length, value, .. } = &mut self.entries[place];
+        (&self.keys[*start..][..*length as usize], value)
     }
 
     /// Lets go of the key; its place may be another's soon.
     pub(super) fn remove(&mut self, place: usize) {
-        let hashed = hash(&self.entries[place].0);
-        if let Ok(found) = self.places.find_entry(hashed, |&other| other == place) {
-            found.remove();
-            self.entries[place] = Default::default();
-            self.free.push(place);
+        let Ok(found) = self.places.find_entry(self.entries[place].hash, |&other| other == place) else { return };
+        found.remove();
+        self.garbage += self.entries[place].length as usize;
+        self.entries[place] = Entry::default();
+        self.free.push(place);
+        if self.garbage > MUCH_GARBAGE && self.garbage > self.keys.len() / 2 {
+            self.move_together();
         }
+    }
+
+    fn move_together(&mut self) {
+        let mut keys = Vec::with_capacity(self.keys.len() - self.garbage);
+        for &place in &self.places {
+            let entry = &mut self.entries[place];
+            let start = keys.len();
+            keys.extend_from_slice(&self.keys[entry.start..][..entry.length as usize]);
+            entry.start = start;
+        }
+        (self.keys, self.garbage) = (keys, 0);
     }
 
     /// Forgets everything.
@@ -72,6 +98,8 @@ impl<T: Default> Slots<T> {
         self.places.clear();
         self.entries.clear();
         self.free.clear();
+        self.keys.clear();
+        self.garbage = 0;
     }
 }
 
@@ -81,19 +109,21 @@ mod tests {
 
     #[test]
     fn a_place_is_one_keys_at_a_time() {
+        let key = |n: u32| [&n.to_be_bytes()[..], &[7; 300]].concat();
         let mut slots: Slots<u32> = Slots::new();
-        for round in 0..3 {
-            let places: Vec<usize> = (0..500u32).map(|n| slots.place(&n.to_be_bytes())).collect();
+        for round in 0..4 {
+            let places: Vec<usize> = (0..500).map(|n| slots.place(&key(n))).collect();
             assert_eq!(slots.len(), 500);
             for (n, &place) in places.iter().enumerate() {
-                let (key, value) = slots.at(place);
-                assert_eq!((&**key, *value), (&(n as u32).to_be_bytes()[..], if n % 2 == 1 { round } else { 0 }));
+                let (found, value) = slots.at(place);
+                assert_eq!((found, *value), (&*key(n as u32), if n % 4 == 1 { round } else { 0 }));
                 *value = round + 1;
-                if n % 2 == 0 {
+                if n % 4 != 1 {
                     slots.remove(place);
                 }
             }
-            assert_eq!(slots.len(), 250);
+            assert_eq!(slots.len(), 125);
+            assert!(slots.keys.len() < 3 * 125 * 304 + MUCH_GARBAGE, "garbage goes");
         }
         slots.clear();
         let place = slots.place(b"k");

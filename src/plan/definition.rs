@@ -39,9 +39,9 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             writeln!(out, "as {:?} {{", select.schema)
         }
         Node::Join(join) => {
-            let condition = join.condition.as_ref().map(Expression::resolved);
-            let (left, right) = (&join.left.key, &join.right.key);
-            writeln!(out, "{:?} join on {left:?} = {right:?} nulls {} if {condition:?} {{", join.kind, join.null_equals_null)
+            let condition = join.condition.as_ref().map(|condition| (condition.expression.resolved(), &condition.columns));
+            let (left, right, nulls) = (&join.left.key, &join.right.key, join.null_equals_null);
+            writeln!(out, "{:?} join on {left:?} = {right:?} nulls {nulls} if {condition:?} shown {:?} {{", join.kind, join.shown)
         }
         Node::Group(group) => {
             let calls: Vec<_> = group.calls.iter().map(|call| (call.text(), call.resolved())).collect();
@@ -63,6 +63,10 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             writeln!(out, "rows {rows:?} as {:?} {{", constants.schema)
         }
         Node::Nothing(_) => writeln!(out, "nothing {{"),
+        Node::Recursion(recursion) => {
+            writeln!(out, "recursion distinct {} {:?} as {:?} {{", recursion.distinct, recursion.limit, recursion.schema)
+        }
+        Node::Itself(_) => writeln!(out, "itself {{"),
     };
     node.inputs().into_iter().for_each(|input| write_node(out, plan, input));
     out.push_str("}\n");

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    Arrangement, ArrangementKind, Arrangements, Body, Counted, Document, Embed, Input, InputColumn, Lookup, LookupArrangements, Missing,
-    Node, OnMany, Order, OrderBy, Plan, Select, Up, View, ViewArrangements,
+    Arrangement, ArrangementKind, Arrangements, Body, Counted, Document, Embed, Input, InputColumn, JoinKind, Lookup, LookupArrangements,
+    Missing, Node, OnMany, Order, OrderBy, Plan, Select, Up, View, ViewArrangements,
 };
 use crate::value::{Column, Schema};
 
@@ -61,12 +61,16 @@ impl Explanation<'_> {
                 }
             }
             Node::Join(join) => {
-                let kind = format!("{:?}", join.kind).to_lowercase();
+                let kind = match join.kind {
+                    JoinKind::NotIn => "not in".to_string(),
+                    kind => format!("{kind:?}").to_lowercase(),
+                };
                 let (left, right) = (names(join.left.node.schema(), &join.left.key), names(join.right.node.schema(), &join.right.key));
                 write!(f, "{kind} join on {left} = {right}")?;
                 if let Some(condition) = &join.condition {
-                    write!(f, " and {}", condition.text())?;
+                    write!(f, " and {}", condition.expression.text())?;
                 }
+                write!(f, ": {}", all_names(&join.schema))?;
             }
             Node::Group(group) => {
                 let calls: Vec<&str> = group.calls.iter().map(|call| call.text()).collect();
@@ -107,6 +111,12 @@ impl Explanation<'_> {
                 write!(f, "{} of the query: {}", counted_rows(constants.rows.len()), all_names(&constants.schema))?
             }
             Node::Nothing(_) => write!(f, "nothing")?,
+            Node::Recursion(recursion) => {
+                let kind = if recursion.distinct { "union" } else { "union all" };
+                let limit = format!("at most {} rounds, {} rows", recursion.limit.rounds, recursion.limit.rows);
+                write!(f, "recursion by {kind}, {limit}: {}", all_names(&recursion.schema))?;
+            }
+            Node::Itself(schema) => write!(f, "the recursion's own rows: {}", all_names(schema))?,
         }
         writeln!(f)?;
         let inputs = node.inputs();

@@ -151,8 +151,8 @@ fn lower_query_view(
         };
         relations.push(Relation { source: None, name: name.clone(), schema: node.schema().clone() });
     }
-    let readable = Readable { tables: &catalog.tables, views: nodes };
-    let lowered = plan_query(&query.sql.value, &relations).and_then(|plan| readable.node(&plan));
+    let readable = Readable { tables: &catalog.tables, views: nodes, limit: query.limit, itself: None };
+    let lowered = plan_query(&query.sql.value, &relations).and_then(|plan| readable.node(&plan)).map(|node| readable.pruned(node));
     let node = match lowered {
         Ok(node) => node,
         Err(error) => {

@@ -4,7 +4,7 @@
 
 use super::{Input, InputColumn};
 use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
-use crate::value::{Row, Schema};
+use crate::value::{Diff, Row, Schema};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
@@ -22,6 +22,9 @@ pub enum Node {
     Constants(Constants),
     /// No rows: a part of a query that cannot have any.
     Nothing(Schema),
+    Recursion(Box<Recursion>),
+    /// Inside the step of a recursion: the recursion's rows.
+    Itself(Schema),
 }
 
 /// Rows that are always there.
@@ -40,6 +43,14 @@ pub struct Select {
     pub schema: Schema,
 }
 
+impl Select {
+    /// Whether it does no more than to give columns other names.
+    pub fn changes_nothing(&self) -> bool {
+        let as_is = |(i, column): (usize, &InputColumn)| matches!(column, InputColumn::Column(place) if *place == i);
+        self.filter.is_none() && self.columns.len() == self.of.schema().len() && self.columns.iter().enumerate().all(as_is)
+    }
+}
+
 /// One side of a join.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Side {
@@ -54,12 +65,20 @@ pub struct Join {
     pub left: Side,
     pub right: Side,
     pub kind: JoinKind,
-    /// Over the left row's columns, then the right one's.
-    pub condition: Option<Expression>,
+    pub condition: Option<PairCondition>,
     /// Whether a NULL in a key equals a NULL (set operations) or nothing (joins).
     pub null_equals_null: bool,
-    /// The left row's columns, then the right one's, as far as the kind shows them.
+    /// What a row of the result is made of: columns of the left row and, counted on behind them, of the right one, or the mark.
+    pub shown: Vec<usize>,
     pub schema: Schema,
+}
+
+/// An expression over some columns of a pair of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PairCondition {
+    pub expression: Expression,
+    /// Where each column of the expression's input is: among the left row's or, counted on behind them, the right one's.
+    pub columns: Vec<usize>,
 }
 
 /// Which rows a join gives.
@@ -76,6 +95,23 @@ pub enum JoinKind {
     Anti,
     /// Every left row, with whether it has a partner.
     Mark,
+    /// Left rows of which it is known that they have none: NULL may be equal to anything. There is no condition.
+    NotIn,
+}
+
+impl JoinKind {
+    /// Whether the result shows the mark behind the left columns, and no right one.
+    pub fn is_marked(self) -> bool {
+        self == JoinKind::Mark
+    }
+
+    /// Whether a row of the result is a left one, and nothing else.
+    pub fn is_left_only(self) -> bool {
+        match self {
+            JoinKind::Semi | JoinKind::Anti | JoinKind::NotIn => true,
+            JoinKind::Inner | JoinKind::Left | JoinKind::Full | JoinKind::Mark => false,
+        }
+    }
 }
 
 /// One row for each group of rows with equal keys; where there are no keys, one row for all, also of none.
@@ -159,6 +195,34 @@ pub enum WithoutElements {
     Row,
 }
 
+/// Rows that are found in rounds: first those of `base`, then, round by round, what `step` makes of those that the round before found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recursion {
+    pub base: Node,
+    /// Reads the recursion's rows ([`Node::Itself`]) once in each of its branches, and makes of each row what it makes of it whichever
+    /// others there are: selections, unions, and joins with what does not depend on the recursion.
+    pub step: Node,
+    /// Whether a row that was found is not found again (UNION), or is there as often as it is found (UNION ALL).
+    pub distinct: bool,
+    pub limit: RecursionLimit,
+    pub schema: Schema,
+}
+
+/// How far a recursion may go. Rows that it would find behind that are errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecursionLimit {
+    /// How many rounds may follow the base's.
+    pub rounds: u32,
+    /// The round with which more rows than this are found is the last.
+    pub rows: Diff,
+}
+
+impl Default for RecursionLimit {
+    fn default() -> RecursionLimit {
+        RecursionLimit { rounds: 1_000, rows: 10_000_000 }
+    }
+}
+
 impl Node {
     pub fn schema(&self) -> &Schema {
         match self {
@@ -171,14 +235,15 @@ impl Node {
             Node::Unnest(unnest) => &unnest.schema,
             Node::Union(nodes) => nodes[0].schema(),
             Node::Constants(constants) => &constants.schema,
-            Node::Nothing(schema) => schema,
+            Node::Nothing(schema) | Node::Itself(schema) => schema,
+            Node::Recursion(recursion) => &recursion.schema,
         }
     }
 
     /// The nodes that this one reads.
     pub fn inputs(&self) -> Vec<&Node> {
         match self {
-            Node::Table(_) | Node::Constants(_) | Node::Nothing(_) => Vec::new(),
+            Node::Table(_) | Node::Constants(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
             Node::Select(select) => vec![&select.of],
             Node::Join(join) => vec![&join.left.node, &join.right.node],
             Node::Group(group) => vec![&group.of],
@@ -186,6 +251,17 @@ impl Node {
             Node::Window(window) => vec![&window.of],
             Node::Unnest(unnest) => vec![&unnest.of],
             Node::Union(nodes) => nodes.iter().collect(),
+            Node::Recursion(recursion) => vec![&recursion.base, &recursion.step],
+        }
+    }
+
+    /// Whether it reads the rows of a recursion that it is a part of the step of.
+    pub fn reads_itself(&self) -> bool {
+        match self {
+            Node::Itself(_) => true,
+            // Its step reads its own rows.
+            Node::Recursion(recursion) => recursion.base.reads_itself(),
+            other => other.inputs().into_iter().any(Node::reads_itself),
         }
     }
 

@@ -3,7 +3,7 @@
 //! What is written in a spec file or a statement becomes this; [`lower`](super::lower()) makes a [`Plan`](super::Plan) of it. What is
 //! `None` and not optional by nature was wrong and has been reported: lowering looks at the rest and says nothing more about it.
 
-use super::{Missing, OnMany};
+use super::{Missing, OnMany, RecursionLimit};
 
 /// Where something was written. Means nothing here: whoever wrote the view made it, and turns it back into a line and a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,8 @@ pub struct WrittenQuery {
     pub tables: Vec<TableName>,
     /// The views that it names.
     pub views: Vec<String>,
+    /// How far a recursion may go.
+    pub limit: RecursionLimit,
 }
 
 impl WrittenView {

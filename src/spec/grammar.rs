@@ -69,9 +69,19 @@ const EXCLUDE: Key = key("exclude", OneOrMany(&Text), "Columns that are not show
 const RENAME: Key = key("rename", Map(&Text), "Columns by their old name, each with its new one");
 const COMPUTE: Key = key("compute", Map(&Text), "Computed columns by name, each with SQL over the table's columns");
 
+pub(super) const MAX_RECURSION: Key =
+    key("max_recursion", Integer, "Beside `sql`: after how many rounds a WITH RECURSIVE is stopped, with an error; default: 1000");
+pub(super) const MAX_RECURSION_ROWS: Key = key(
+    "max_recursion_rows",
+    Integer,
+    "Beside `sql`: a WITH RECURSIVE that finds more rows than this is stopped, with an error; default: 10000000",
+);
+
 pub(super) const VIEW: &[Key] = &[
     Key { required: false, ..FROM },
     key("sql", Text, "Instead of all else: the query whose rows the view has, over tables (`source.table`) and other views of queries"),
+    MAX_RECURSION,
+    MAX_RECURSION_ROWS,
     key("key", OneOrMany(&Text), "The columns that make a row of the view unique; default: the table's primary key"),
     WHERE,
     COLUMNS,

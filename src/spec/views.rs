@@ -2,13 +2,13 @@
 //!
 //! In: a tree that `check` has looked at. What has the wrong form was reported there and is skipped here.
 
-use super::grammar::{FROM, LOOKUP};
+use super::grammar::{FROM, Key, LOOKUP, MAX_RECURSION, MAX_RECURSION_ROWS};
 use super::problem::Problem;
 use super::text::{Span, within};
 use super::yaml::{Node, NodeKind};
 use crate::plan::{
-    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
-    did_you_mean, listed,
+    Missing, OnMany, Place, RecursionLimit, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery,
+    WrittenView, did_you_mean, listed,
 };
 use crate::sql::{SqlError, relations_of};
 
@@ -34,6 +34,10 @@ impl ViewsReader<'_> {
 
     fn view(&mut self, name: &Node, node: &Node) -> WrittenView {
         let query = node.get("sql").and_then(|sql| self.query(node, sql));
+        for (key, _) in node.entries().iter().filter(|(key, _)| node.get("sql").is_none() && BESIDE_SQL.contains(&key.key_text())) {
+            let problem = Problem::new(key.span, format!("`{}` means nothing without `sql`", key.key_text()));
+            self.problems.push(problem.help("it goes with a query that has WITH RECURSIVE"));
+        }
         if node.get("sql").is_none() && node.get(FROM.name).is_none() && matches!(node.kind, NodeKind::Map(_)) {
             self.problems.push(Problem::new(name.span, "`from` is missing").help(FROM.help));
         }
@@ -50,12 +54,13 @@ impl ViewsReader<'_> {
 
     /// A view's SQL; names of relations are looked up later, sources now.
     fn query(&mut self, view: &Node, node: &Node) -> Option<WrittenQuery> {
-        for (key, _) in view.entries().iter().filter(|(key, _)| key.key_text() != "sql") {
+        for (key, _) in view.entries().iter().filter(|(key, _)| !BESIDE_SQL.contains(&key.key_text())) {
             let problem = Problem::new(key.span, format!("`{}` means nothing beside `sql`", key.key_text()));
             self.problems.push(problem.help("the query says it all"));
         }
         let sql = self.text(node)?;
-        let mut query = WrittenQuery { sql, tables: Vec::new(), views: Vec::new() };
+        let limit = recursion_limit(view);
+        let mut query = WrittenQuery { sql, tables: Vec::new(), views: Vec::new(), limit };
         let relations = match relations_of(&query.sql.value) {
             Ok(relations) => relations,
             Err(error) => {
@@ -308,6 +313,19 @@ impl ViewsReader<'_> {
     fn place(&mut self, span: Span, verbatim: Option<(usize, String)>) -> Place {
         self.spots.push(Spot { span, verbatim });
         Place(self.spots.len() - 1)
+    }
+}
+
+/// The keys of a view of a query.
+const BESIDE_SQL: [&str; 3] = ["sql", MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
+
+fn recursion_limit(view: &Node) -> RecursionLimit {
+    let told = |key: Key| view.get(key.name).and_then(Node::integer);
+    let default = RecursionLimit::default();
+    RecursionLimit {
+        // A number that no recursion gets to means none.
+        rounds: told(MAX_RECURSION).map_or(default.rounds, |rounds| u32::try_from(rounds).unwrap_or(u32::MAX).min(u32::MAX - 1)),
+        rows: told(MAX_RECURSION_ROWS).map_or(default.rows, |rows| i64::try_from(rows).unwrap_or(i64::MAX)),
     }
 }
 

@@ -77,6 +77,15 @@ impl Expression {
         self.physical.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
     }
 
+    /// The same over another input, in which each column that it reads is at the place that `place` gives for the one here.
+    pub fn moved(&self, input: &Schema, place: impl Fn(usize) -> usize) -> Expression {
+        let places = self.columns.iter().map(|&column| (column, place(column))).collect();
+        let physical = moved(Arc::clone(&self.physical), &places);
+        let columns = columns_of([&physical]);
+        let narrow = narrowed(Arc::clone(&physical), &columns);
+        Expression { text: self.text.clone(), input: input.clone(), physical, narrow, columns, output: self.output.clone() }
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

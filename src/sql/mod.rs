@@ -14,6 +14,7 @@ mod correlated;
 mod distinct_on;
 mod error;
 mod expression;
+mod membership;
 mod names;
 mod query;
 mod session;

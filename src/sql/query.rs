@@ -22,6 +22,7 @@ use super::checked::check_constants;
 use super::correlated::refuse_what_is_not_taken_out;
 use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest};
+use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::session::{coerce, state};
 use super::stream_functions;
@@ -72,6 +73,7 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
     let plan = without_distinct_on(plan).map_err(described)?;
     refuse_what_is_not_taken_out(&plan).map_err(|error| error.at(Some(0..text.len())))?;
     refuse_what_takes_elements_for_unique(&plan).map_err(|error| error.at(Some(0..text.len())))?;
+    let plan = spell_out_membership(plan).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
 

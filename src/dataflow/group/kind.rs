@@ -1,12 +1,10 @@
 //! How a call of an aggregate is computed.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
-use super::accumulator::count_in;
 use crate::dataflow::order::place_into;
 use crate::plan::{AggregateFunction, Order, Simple};
-use crate::value::{Diff, Layout, Row, RowBuilder, Type, key};
+use crate::value::{Layout, RowBuilder, Type, key};
 
 /// Rows are those that groups are made of.
 pub(super) struct Kind {
@@ -16,6 +14,8 @@ pub(super) struct Kind {
     filter: Option<usize>,
     /// Nor do those where the column is NULL.
     skips_nulls: bool,
+    /// Whether sums need more than 128 bits.
+    pub(super) is_wide: bool,
     pub(super) what: What,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Pick {
     /// Of the picked column.
     pub(super) value: Layout,
     /// Whether rows only come: then the others are never needed.
-    keeps_one: bool,
+    pub(super) keeps_one: bool,
     pub(super) scratch: RefCell<Vec<u8>>,
 }
 
@@ -69,7 +69,7 @@ impl Kind {
             let read = Layout::new(&function.input().project(function.columns()));
             let builder = RefCell::new(RowBuilder::new(&read));
             let what = What::Computed { function: Box::new(function.clone()), columns, layout: read, builder };
-            Kind { column: None, filter: None, skips_nulls: false, what }
+            Kind { column: None, filter: None, skips_nulls: false, is_wide: false, what }
         })
     }
 
@@ -77,10 +77,9 @@ impl Kind {
         let Simple { name, argument, distinct, filter, order_by, ignores_nulls } = function.simple()?;
         let output = &function.output().ty;
         let filter = filter.map(place);
-        let kind = |column: Option<usize>, what: What| Some(Kind { column, filter, skips_nulls: column.is_some(), what });
         let Some(argument) = argument else {
             return match name == "count" && !distinct {
-                true => kind(None, What::Count),
+                true => Some(Kind { column: None, filter, skips_nulls: false, is_wide: false, what: What::Count }),
                 false => None,
             };
         };
@@ -96,7 +95,13 @@ impl Kind {
                 return None;
             }
             let order = order_by.into_iter().map(|by| Order { column: place(by.column), ..by }).collect();
-            return Some(Kind { column: Some(column), filter, skips_nulls: ignores_nulls, what: pick(name == "last_value", order) });
+            return Some(Kind {
+                column: Some(column),
+                filter,
+                skips_nulls: ignores_nulls,
+                is_wide: false,
+                what: pick(name == "last_value", order),
+            });
         }
         // The order of its rows says nothing to any other of these.
         let whole =
@@ -107,7 +112,7 @@ impl Kind {
             ("min" | "max", _) if output == ty => pick(name == "max", Vec::new()),
             ("sum", false) => match (ty, output) {
                 (Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: same })
-                    if *precision <= MAX_DIGITS && *digits <= 38 && scale == same =>
+                    if *precision <= 38 && *digits <= 38 && scale == same =>
                 {
                     What::Sum { ty: output.clone(), text: text() }
                 }
@@ -117,7 +122,7 @@ impl Kind {
             ("avg", false) => match (ty, output) {
                 (_, Type::Float64) if whole => What::Average,
                 (Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: more })
-                    if *precision <= MAX_DIGITS && *digits <= 38 && more >= scale =>
+                    if *precision <= 38 && *digits <= 38 && more >= scale =>
                 {
                     What::AverageDecimal { more_digits: u32::from(more - scale), ty: output.clone(), text: text() }
                 }
@@ -125,7 +130,8 @@ impl Kind {
             },
             _ => return None,
         };
-        kind(Some(column), what)
+        let is_wide = matches!(ty, Type::Decimal { precision, .. } if *precision > MAX_DIGITS);
+        Some(Kind { column: Some(column), filter, skips_nulls: true, is_wide, what })
     }
 
     /// Whether the row does not count.
@@ -150,21 +156,5 @@ impl Pick {
     pub(super) fn value_of<'a>(&self, entry: &'a [u8]) -> &'a [u8] {
         let (entry, split) = entry.split_last_chunk().expect("it ends with a number");
         &entry[u32::from_le_bytes(*split) as usize..]
-    }
-
-    pub(super) fn count_in(&self, values: &mut BTreeMap<Row, Diff>, entry: &[u8], diff: Diff) {
-        if self.keeps_one && diff > 0 {
-            let better = match values.first_key_value() {
-                Some((kept, _)) if self.last => *entry > **kept,
-                Some((kept, _)) => *entry < **kept,
-                None => true,
-            };
-            if better {
-                values.clear();
-                values.insert(Row::from_bytes(entry), diff);
-            }
-            return;
-        }
-        count_in(values, entry, diff);
     }
 }

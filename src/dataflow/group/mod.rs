@@ -1,6 +1,7 @@
 //! One row for each group of rows.
 //!
-//! In: rows. Out: for each moment that changed a group, its old row taken back and its new one. A worker first sums up its own rows
+//! In: rows. Out: for each moment that changed a group, its old row taken back and its new one, one behind the other, with the group's
+//! key beside them and at the key's worker. A worker first sums up its own rows
 //! ([`partial`]); what they come to goes to the group's worker, which keeps of each group what its aggregates need: sums and counts,
 //! values in order, and the values themselves for functions that can only be computed from all of them.
 
@@ -84,7 +85,7 @@ fn whole<'s>(name: &str, parts: Stream<'s, Moment, Updates>, mut groups: Groups)
                 let mut rows = rows_handle.session(&capabilities[0]);
                 let mut problems = problems_handle.session(&capabilities[1]);
                 groups.tell(
-                    |row, diff| rows.give(Update { key: &[], row, moment, diff }),
+                    |key, row, diff| rows.give(Update { key, row, moment, diff }),
                     |problem, diff| problems.give((problem, moment, diff)),
                 );
             }
@@ -168,7 +169,7 @@ impl Groups {
     }
 
     /// What became of every touched group.
-    fn tell(&mut self, mut give: impl FnMut(&[u8], Diff), mut complain: impl FnMut(String, Diff)) {
+    fn tell(&mut self, mut give: impl FnMut(&[u8], &[u8], Diff), mut complain: impl FnMut(String, Diff)) {
         for place in std::mem::take(&mut self.touched) {
             let accumulators = &mut self.accumulators[place * self.kinds.len()..][..self.kinds.len()];
             let (key, group) = self.groups.at(place);
@@ -208,7 +209,7 @@ impl Groups {
                 for (told, diff) in [(&before, -1), (&group.told, 1)] {
                     match told {
                         Told::Nothing => {}
-                        Told::Row(row) => give(row, diff),
+                        Told::Row(row) => give(key, row, diff),
                         Told::Problem(reason) => complain(reason.clone(), diff),
                     }
                 }

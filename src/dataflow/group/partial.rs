@@ -75,7 +75,7 @@ struct Parts {
 
 impl Parts {
     fn new(grouping: Grouping) -> Parts {
-        let holds_values = grouping.kinds.iter().any(|kind| matches!(Accumulator::of(kind), Accumulator::Values(_)));
+        let holds_values = grouping.kinds.iter().any(|kind| Accumulator::of(kind).holds_values());
         Parts { grouping, groups: Slots::new(), accumulators: Vec::new(), rows: 0, holds_values, key: Vec::new(), record: Vec::new() }
     }
 
@@ -105,10 +105,11 @@ impl Parts {
     fn hand_on(&mut self, moment: Moment, mut give: impl FnMut(Update<'_>)) {
         let each = self.grouping.kinds.len();
         for place in 0..self.groups.len() {
+            let (key, rows) = self.groups.at(place);
             self.record.clear();
-            self.record.extend_from_slice(&self.groups.get_mut(place).to_le_bytes());
+            self.record.extend_from_slice(&rows.to_le_bytes());
             self.accumulators[place * each..][..each].iter().for_each(|a| a.write(&mut self.record));
-            give(Update { key: self.groups.key(place), row: &self.record, moment, diff: 1 });
+            give(Update { key, row: &self.record, moment, diff: 1 });
         }
         self.groups.clear();
         self.accumulators.clear();

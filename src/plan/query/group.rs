@@ -12,12 +12,12 @@ impl Readable<'_> {
             return self.grouping_sets(aggregate, sets);
         }
         let keys: Vec<&Expr> = aggregate.group_expr.iter().collect();
-        let Grouped { of, key, calls } = self.grouped(aggregate, &keys)?;
+        let Grouped { of, key, calls } = self.grouping(aggregate, &keys)?;
         Ok(group(of, key, calls))
     }
 
     /// The node that is grouped, with the values of `keys` and of what aggregates compute of a row among its columns.
-    pub(super) fn grouped(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<Grouped, SqlError> {
+    pub(super) fn grouping(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<Grouped, SqlError> {
         // What aggregates compute of a row becomes a column, so that an aggregate is a function of columns where it can be.
         let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(inputs_of).filter(|a| is_computed(a)).collect();
         let exprs: Vec<&Expr> = keys.iter().chain(&arguments).copied().collect();

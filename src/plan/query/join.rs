@@ -1,10 +1,10 @@
 //! Joins.
 
 use datafusion::common::{DFSchema, JoinType, NullEquality};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, lit};
 
-use super::{Readable, compiled, extended, select, unique_names};
-use crate::plan::{InputColumn, Join, JoinKind, Node, Side};
+use super::{Readable, compiled, extended, subquery_stays, unique_names};
+use crate::plan::{Join, JoinKind, Node, PairCondition, Side};
 use crate::sql::SqlError;
 use crate::value::{Column, Schema, Type};
 
@@ -37,51 +37,56 @@ impl Readable<'_> {
             }
         }
         let nullable = |side: &Side| side.key.iter().any(|&k| side.node.schema().columns()[k].nullable);
-        if join.null_aware && (nullable(&left) || nullable(&right)) {
-            return Err(SqlError::new("NOT IN over columns that may be NULL is not maintained yet").help("write NOT EXISTS"));
+        let (mut kind, mut filter) = (kind, join.filter.clone().filter(|filter| *filter != lit(true)));
+        if join.null_aware {
+            match (join.on.as_slice(), filter.take()) {
+                ([_], None) if nullable(&left) || nullable(&right) => kind = JoinKind::NotIn,
+                ([_], None) => {}
+                // Of one side no column is compared, so that it is a filter; a pair for which it is NULL may be equal.
+                ([], Some(equal)) => filter = Some(equal.is_not_false()),
+                _ => return Err(subquery_stays()),
+            }
         }
         let (left_shown, right_shown) = (left_plan.schema().fields().len(), right_plan.schema().fields().len());
         let left_len = left.node.schema().len();
-        let both = pair_schema(left.node.schema(), right.node.schema());
-        let condition = match &join.filter {
-            Some(filter) => Some(compiled(filter, &joined_names(&left_names, &right_names)?, &both)?),
+        let condition = match &filter {
+            Some(filter) => Some(pair_condition(filter, [&left_names, &right_names], [left.node.schema(), right.node.schema()])?),
             None => None,
         };
-        let schema = join_schema(kind, left.node.schema(), right.node.schema());
-        let null_equals_null = join.null_equality == NullEquality::NullEqualsNull;
-        let node = Node::Join(Box::new(Join { left, right, kind, condition, null_equals_null, schema }));
+        let all = join_schema(kind, left.node.schema(), right.node.schema());
+        let (lefts, rights) = (0..left_shown, left_len..left_len + right_shown);
         let shown: Vec<usize> = match kind {
-            JoinKind::Semi | JoinKind::Anti => (0..left_shown).collect(),
-            JoinKind::Mark => (0..left_shown).chain([left_len]).collect(),
-            JoinKind::Inner | JoinKind::Left | JoinKind::Full if swapped => {
-                (left_len..left_len + right_shown).chain(0..left_shown).collect()
-            }
-            JoinKind::Inner | JoinKind::Left | JoinKind::Full => (0..left_shown).chain(left_len..left_len + right_shown).collect(),
+            JoinKind::Semi | JoinKind::Anti | JoinKind::NotIn => lefts.collect(),
+            JoinKind::Mark => lefts.chain([left_len]).collect(),
+            JoinKind::Inner | JoinKind::Left | JoinKind::Full if swapped => rights.chain(lefts).collect(),
+            JoinKind::Inner | JoinKind::Left | JoinKind::Full => lefts.chain(rights).collect(),
         };
-        let all = shown.len() == node.schema().len() && shown.iter().enumerate().all(|(i, &s)| i == s);
-        Ok(if all { node } else { select(node, None, shown.into_iter().map(InputColumn::Column).collect()) })
+        let schema = unique_names(shown.iter().map(|&column| all[column].clone()).collect());
+        let null_equals_null = join.null_equality == NullEquality::NullEqualsNull;
+        Ok(Node::Join(Box::new(Join { left, right, kind, condition, null_equals_null, shown, schema })))
     }
 }
 
-fn joined_names(left: &DFSchema, right: &DFSchema) -> Result<DFSchema, SqlError> {
-    left.join(right).map_err(|error| SqlError::of_definition(&error))
+/// A filter over the columns of both sides.
+fn pair_condition(filter: &Expr, names: [&DFSchema; 2], schemas: [&Schema; 2]) -> Result<PairCondition, SqlError> {
+    let names = names[0].join(names[1]).map_err(|error| SqlError::of_definition(&error))?;
+    let both = unique_names(schemas[0].columns().iter().chain(schemas[1].columns()).cloned().collect());
+    let whole = compiled(filter, &names, &both)?;
+    let columns = whole.columns().to_vec();
+    let place = |column: usize| columns.binary_search(&column).expect("it is one of those that are read");
+    Ok(PairCondition { expression: whole.moved(&both.project(&columns), place), columns })
 }
 
-/// A left row's columns, then a right one's.
-fn pair_schema(left: &Schema, right: &Schema) -> Schema {
-    unique_names(left.columns().iter().chain(right.columns()).cloned().collect())
-}
-
-fn join_schema(kind: JoinKind, left: &Schema, right: &Schema) -> Schema {
+/// The columns of all that a kind can show.
+fn join_schema(kind: JoinKind, left: &Schema, right: &Schema) -> Vec<Column> {
     let nullable = |schema: &Schema, all: bool| -> Vec<Column> {
         schema.columns().iter().map(|c| Column { nullable: c.nullable || all, ..c.clone() }).collect()
     };
-    let columns = match kind {
+    match kind {
         JoinKind::Inner => [nullable(left, false), nullable(right, false)].concat(),
         JoinKind::Left => [nullable(left, false), nullable(right, true)].concat(),
         JoinKind::Full => [nullable(left, true), nullable(right, true)].concat(),
-        JoinKind::Semi | JoinKind::Anti => nullable(left, false),
+        JoinKind::Semi | JoinKind::Anti | JoinKind::NotIn => nullable(left, false),
         JoinKind::Mark => [nullable(left, false), vec![Column::new("mark", Type::Bool, false)]].concat(),
-    };
-    unique_names(columns)
+    }
 }

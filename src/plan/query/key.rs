@@ -17,7 +17,9 @@ impl Readable<'_> {
             Node::Group(group) => some((0..group.key.len()).collect()),
             Node::Top(top) => self.keys_of_top(top),
             Node::Window(window) => self.keys_of_window(window),
-            Node::Union(_) | Node::Unnest(_) | Node::Constants(_) | Node::Nothing(_) => Vec::new(),
+            Node::Union(_) | Node::Unnest(_) | Node::Constants(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
+            Node::Recursion(recursion) if recursion.distinct => some((0..recursion.schema.len()).collect()),
+            Node::Recursion(_) => Vec::new(),
             Node::Join(join) => self.keys_of_join(join),
         }
     }
@@ -42,17 +44,21 @@ impl Readable<'_> {
 
     fn keys_of_join(&self, join: &Join) -> Vec<Vec<usize>> {
         let left = self.keys(&join.left.node);
-        if matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
-            return left;
-        }
-        let right = self.keys(&join.right.node);
-        let one_each = right.iter().any(|key| key.iter().all(|k| join.right.key.contains(k))) && join.kind != JoinKind::Full;
-        if one_each {
-            return left;
-        }
-        let offset = join.left.node.schema().len();
-        let pair = |left: &[usize], right: &[usize]| left.iter().copied().chain(right.iter().map(|k| k + offset)).collect();
-        left.iter().flat_map(|l| right.iter().map(|r| pair(l, r))).collect()
+        let of_pairs = match join.kind {
+            JoinKind::Semi | JoinKind::Anti | JoinKind::Mark | JoinKind::NotIn => left,
+            JoinKind::Inner | JoinKind::Left | JoinKind::Full => {
+                let right = self.keys(&join.right.node);
+                let one_each = right.iter().any(|key| key.iter().all(|k| join.right.key.contains(k))) && join.kind != JoinKind::Full;
+                let offset = join.left.node.schema().len();
+                let pair = |left: &[usize], right: &[usize]| left.iter().copied().chain(right.iter().map(|k| k + offset)).collect();
+                match one_each {
+                    true => left,
+                    false => left.iter().flat_map(|l| right.iter().map(|r| pair(l, r))).collect(),
+                }
+            }
+        };
+        let columns: Vec<InputColumn> = join.shown.iter().copied().map(InputColumn::Column).collect();
+        shown(of_pairs, &columns)
     }
 }
 

@@ -10,6 +10,8 @@ mod group;
 mod join;
 mod key;
 mod order;
+mod prune;
+mod recursion;
 mod scan;
 mod sets;
 mod unnest;
@@ -26,7 +28,7 @@ use self::first::{first_rows, without_number};
 use self::group::group;
 pub(super) use self::key::makes_unique;
 use super::node::{Node, Select, Side};
-use super::{InputColumn, PlanTable};
+use super::{InputColumn, PlanTable, RecursionLimit};
 use crate::sql::{Expression, SqlError, has_subquery};
 use crate::value::{Column, Schema};
 
@@ -35,6 +37,10 @@ pub(super) struct Readable<'a> {
     pub(super) tables: &'a [PlanTable],
     /// Views by their names.
     pub(super) views: &'a BTreeMap<String, Node>,
+    /// How far a recursion may go.
+    pub(super) limit: RecursionLimit,
+    /// The recursion whose step this is: its name and its rows.
+    pub(super) itself: Option<(&'a str, &'a Schema)>,
 }
 
 impl Readable<'_> {
@@ -78,6 +84,7 @@ impl Readable<'_> {
             LogicalPlan::Values(given) => values(given),
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::RecursiveQuery(query) => self.recursion(query),
             LogicalPlan::Limit(limit) => self.limit(limit),
             // The rows of a view have no order.
             LogicalPlan::Sort(sort) => match sort.fetch {
@@ -115,14 +122,7 @@ impl Readable<'_> {
             }
         }
         let schema = Schema::new(columns);
-        let alike = |of: Node| match *of.schema() == schema {
-            true => of,
-            false => {
-                let columns = (0..schema.len()).map(InputColumn::Column).collect();
-                Node::Select(Box::new(Select { of, filter: None, columns, schema: schema.clone() }))
-            }
-        };
-        Ok(Node::Union(nodes.into_iter().map(alike).collect()))
+        Ok(Node::Union(nodes.into_iter().map(|of| with_schema(of, &schema)).collect()))
     }
 }
 
@@ -179,6 +179,15 @@ fn select(of: Node, filter: Option<Expression>, columns: Vec<InputColumn>) -> No
     Node::Select(Box::new(Select { of, filter, columns, schema }))
 }
 
+/// The rows of a node as rows of a schema that has the same types.
+fn with_schema(of: Node, schema: &Schema) -> Node {
+    if of.schema() == schema {
+        return of;
+    }
+    let columns = (0..schema.len()).map(InputColumn::Column).collect();
+    Node::Select(Box::new(Select { of, filter: None, columns, schema: schema.clone() }))
+}
+
 /// Names only serve people, and Arrow, which wants them to differ.
 fn unique_names(mut columns: Vec<Column>) -> Schema {
     for i in 0..columns.len() {
@@ -195,7 +204,6 @@ fn subquery_stays() -> SqlError {
 
 fn refused(plan: &LogicalPlan) -> SqlError {
     let (what, help) = match plan {
-        LogicalPlan::RecursiveQuery(_) => ("WITH RECURSIVE is", "write out the steps that are needed"),
         LogicalPlan::Subquery(_) => ("UNNEST or LATERAL of what stands beside it in FROM is", "write unnest(list) as a column"),
         _ => ("this is", "leave it out"),
     };

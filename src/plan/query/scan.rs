@@ -1,8 +1,10 @@
 //! Tables, and views of queries, with what is filtered and computed right above them.
 
-use datafusion::common::{DFSchema, TableReference};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Column as ColumnName, DFSchema, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
+use super::recursion::recursion_of;
 use super::{Readable, compiled, computed, select, unique_names};
 use crate::plan::{Input, InputColumn, Node, PlanTable};
 use crate::sql::{SqlError, name_of};
@@ -13,6 +15,9 @@ impl Readable<'_> {
         if let Some(base) = self.base_of_scan(scan, &scan.table_name) {
             let columns = base.shown();
             return base.input(columns);
+        }
+        if let Some(recursion) = recursion_of(scan) {
+            return self.itself(scan, &recursion);
         }
         let (_, name) = name_of(&scan.table_name);
         let node = self.views.get(&name).cloned().ok_or_else(|| SqlError::new(format!("`{name}` is not a view of a query")))?;
@@ -47,8 +52,9 @@ impl Readable<'_> {
             return None;
         }
         let table = &self.tables[index];
-        let names = DFSchema::try_from_qualified_schema(called.clone(), &table.schema.arrow()).ok()?;
-        Some(Base { index, table, names, shown: scan.projection.as_deref(), filters: scan.filters.iter().collect() })
+        let names = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &table.schema.arrow()).ok()?;
+        let (own, shown) = (&scan.table_name, scan.projection.as_deref());
+        Some(Base { index, table, own, called, names, shown, filters: scan.filters.iter().collect() })
     }
 }
 
@@ -56,7 +62,9 @@ impl Readable<'_> {
 pub(super) struct Base<'p> {
     index: usize,
     table: &'p PlanTable,
-    /// All of the table's columns.
+    own: &'p TableReference,
+    called: &'p TableReference,
+    /// All of the table's columns, by its own name.
     names: DFSchema,
     shown: Option<&'p [usize]>,
     filters: Vec<&'p Expr>,
@@ -72,13 +80,24 @@ impl Base<'_> {
     }
 
     pub(super) fn column(&self, expr: &Expr) -> Result<(InputColumn, Column), SqlError> {
-        let (column, output) = computed(expr, &self.names, &self.table.schema)?;
+        let (column, output) = computed(&self.own(expr), &self.names, &self.table.schema)?;
         let (_, name) = expr.qualified_name();
         Ok((column, Column { name, ..output }))
     }
 
+    /// The expression with the table's own name, so that what is equal is so whatever a query calls the table.
+    fn own(&self, expr: &Expr) -> Expr {
+        let renamed = expr.clone().transform(|expr| match expr {
+            Expr::Column(column) if column.relation.as_ref() == Some(self.called) => {
+                Ok(Transformed::yes(Expr::Column(ColumnName::new(Some(self.own.clone()), column.name))))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        renamed.data().expect("nothing here fails")
+    }
+
     pub(super) fn input(&self, columns: Vec<(InputColumn, Column)>) -> Result<Node, SqlError> {
-        let filter = self.filters.iter().map(|f| (*f).clone()).reduce(|a, b| a.and(b));
+        let filter = self.filters.iter().map(|filter| self.own(filter)).reduce(|a, b| a.and(b));
         let filter = filter.map(|filter| compiled(&filter, &self.names, &self.table.schema)).transpose()?;
         let (columns, schema): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let visible = columns.len();

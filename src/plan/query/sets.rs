@@ -13,7 +13,7 @@ use crate::value::{Column, Schema};
 impl Readable<'_> {
     pub(super) fn grouping_sets(&self, aggregate: &Aggregate, sets: &GroupingSet) -> Result<Node, SqlError> {
         let exprs = sets.distinct_expr();
-        let Grouped { of, key, calls } = self.grouped(aggregate, &exprs)?;
+        let Grouped { of, key, calls } = self.grouping(aggregate, &exprs)?;
         let keys = key.iter().map(|&k| Column { nullable: true, ..of.schema().columns()[k].clone() });
         let number = Column::from_arrow(aggregate.schema.field(exprs.len())).map_err(SqlError::new)?;
         let numbered = number.ty.arrow();

@@ -94,7 +94,8 @@ impl Prepared {
             sinks: Vec::new(),
             state: state.to_path_buf(),
             sync: Sync::Os,
-            retention: Retention::default(),
+            // All of the history is looked at, however long the run takes.
+            retention: Retention { ticks: Some(u64::MAX), age_ms: None },
             workers: way.workers,
             until_caught_up: true,
         };

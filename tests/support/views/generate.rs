@@ -5,7 +5,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::queries;
 use super::random::Random;
 use super::windows;
 
@@ -42,12 +41,10 @@ pub(crate) fn generate(seed: u64) -> Generated {
     generate_with(&mut random, view)
 }
 
-/// A few random queries.
-pub(crate) fn generate_queries(seed: u64) -> Generated {
+/// A few random queries of a grammar.
+pub(crate) fn generate_queries(seed: u64, query: fn(&mut Random) -> String) -> Generated {
     let mut random = Random::new(seed);
-    generate_with(&mut random, |_, random| {
-        (0..3).map(|n| (format!("q{n}"), json!({"sql": queries::query(random)}))).collect::<Map<_, _>>().into()
-    })
+    generate_with(&mut random, |_, random| (0..3).map(|n| (format!("q{n}"), json!({"sql": query(random)}))).collect::<Map<_, _>>().into())
 }
 
 /// A few random queries with window functions over a table that has more rows than a change is looked at with.

@@ -11,5 +11,6 @@ pub(crate) mod queries;
 pub(crate) mod query_case;
 pub(crate) mod random;
 pub(crate) mod recording;
+pub(crate) mod recursive_queries;
 pub(crate) mod scattered;
 pub(crate) mod windows;

@@ -12,6 +12,7 @@ use tidemill::value::{Layout, RowBuilder, Schema, arrow, json};
 use super::case::{CHANGES, scratch, transactions};
 use super::engine::{Observed, Prepared, Way, prepare};
 use super::generate::Generated;
+use super::queries::spelled_out;
 use super::random::Random;
 use super::recording::{Contents, record, text};
 
@@ -119,10 +120,16 @@ async fn answers(prepared: &Prepared, contents: &Contents) -> Result<Vec<Rows>, 
     let mut out = Vec::new();
     for (written, view) in prepared.spec.views.iter().zip(&prepared.plan.views) {
         let sql = &written.query.as_ref().expect("a view of a query").sql.value;
-        let sql = sql.split_once(ANSWERED_BY).map_or(sql.as_str(), |(_, same)| same.trim_end_matches(" */"));
+        let sql = &spelled_out(sql.split_once(ANSWERED_BY).map_or(sql.as_str(), |(_, same)| same.trim_end_matches(" */")));
         let failed = |error: datafusion::error::DataFusionError| format!("the batch answer fails: {error}");
-        let batches = context.sql(sql).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let frame = context.sql(sql).await.map_err(failed)?;
+        let planned = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.map_err(failed)?;
         out.push(rows_of(&view.schema, &batches));
+        // Views that come behind it may read it.
+        let schema = batches.first().map_or(planned, |batch| batch.schema());
+        let answer = MemTable::try_new(schema, vec![batches]).map_err(failed)?;
+        context.register_table(written.name.value.as_str(), Arc::new(answer)).map_err(failed)?;
     }
     Ok(out)
 }

@@ -1,0 +1,250 @@
+//! Filters and columns, as close as can be to where the rows come from.
+//!
+//! In: a query's node. Out: one that gives the same rows, in which a join shows no column that is not read above it, what is joined and
+//! grouped has no column that is not read there, selections of selections are one, and those of a table are part of its input. So nothing
+//! is built and held that nobody reads, and tables that are seen alike are arranged once. A view of its own stays as it is, so
+//! that it is maintained once.
+
+use super::Readable;
+use crate::plan::{Expression, Group, Input, InputColumn, Join, Node, Order, PairCondition, Recursion, Select, Side, Top, Unnest, Window};
+use crate::value::Schema;
+
+/// What is read of a node: the rows for which the filter is true, each made into these columns.
+struct Wanted {
+    filter: Option<Expression>,
+    columns: Vec<InputColumn>,
+    schema: Schema,
+}
+
+impl Wanted {
+    /// These columns, as they are.
+    fn columns(schema: &Schema, columns: &[usize]) -> Wanted {
+        let schema = schema.project(columns);
+        Wanted { filter: None, columns: columns.iter().copied().map(InputColumn::Column).collect(), schema }
+    }
+
+    fn all(schema: &Schema) -> Wanted {
+        Wanted::columns(schema, &(0..schema.len()).collect::<Vec<_>>())
+    }
+
+    /// The columns, if nothing is filtered and nothing computed.
+    fn plain(&self) -> Option<Vec<usize>> {
+        match self.filter {
+            None => self.columns.iter().map(plain).collect(),
+            Some(_) => None,
+        }
+    }
+
+    /// The columns that are read, in rising order.
+    fn read(&self) -> Vec<usize> {
+        let of = |column: &InputColumn| match column {
+            InputColumn::Column(column) => vec![*column],
+            InputColumn::Computed(expression) => expression.columns().to_vec(),
+        };
+        sorted(self.columns.iter().flat_map(of).chain(self.filter.iter().flat_map(|filter| filter.columns().to_vec())))
+    }
+
+    /// The same of a node that has only the columns `read` of the one here.
+    fn of_read(&self, read: &[usize], input: &Schema) -> Wanted {
+        self.through(|column| InputColumn::Column(place_in(read, column)), input).expect("columns are only moved")
+    }
+
+    /// The same of what makes the columns that it reads; `None` where something would be computed of what is computed.
+    fn through(&self, below: impl Fn(usize) -> InputColumn, input: &Schema) -> Option<Wanted> {
+        let over = |expression: &Expression| {
+            let fits = expression.columns().iter().all(|&column| plain(&below(column)).is_some());
+            fits.then(|| expression.moved(input, |column| plain(&below(column)).expect("it was seen to be a column")))
+        };
+        let column = |column: &InputColumn| match column {
+            InputColumn::Column(column) => Some(below(*column)),
+            InputColumn::Computed(expression) => over(expression).map(InputColumn::Computed),
+        };
+        let filter = match &self.filter {
+            Some(filter) => Some(over(filter)?),
+            None => None,
+        };
+        let columns = self.columns.iter().map(column).collect::<Option<_>>()?;
+        Some(Wanted { filter, columns, schema: self.schema.clone() })
+    }
+
+    /// A node that gives it, of one that is read.
+    fn of(self, node: Node) -> Node {
+        let as_is = |(i, column): (usize, &InputColumn)| plain(column) == Some(i);
+        let alike = self.filter.is_none() && self.schema == *node.schema() && self.columns.iter().enumerate().all(as_is);
+        match alike {
+            true => node,
+            false => Node::Select(Box::new(Select { of: node, filter: self.filter, columns: self.columns, schema: self.schema })),
+        }
+    }
+}
+
+impl Readable<'_> {
+    /// The same rows, as cheap as can be.
+    pub(in crate::plan) fn pruned(&self, node: Node) -> Node {
+        let all = Wanted::all(node.schema());
+        self.give(node, all)
+    }
+
+    fn give(&self, node: Node, wanted: Wanted) -> Node {
+        if !matches!(node, Node::Table(_)) && self.views.values().any(|view| *view == node) {
+            return wanted.of(node);
+        }
+        match node {
+            Node::Table(input) => self.table(input, wanted),
+            Node::Select(select) => self.selected(*select, wanted),
+            Node::Join(join) => self.joined(*join, wanted),
+            Node::Group(group) => wanted.of(Node::Group(Box::new(self.grouped(*group)))),
+            Node::Top(top) => self.first(*top, wanted),
+            Node::Window(window) => wanted.of(Node::Window(Box::new(Window { of: self.pruned(window.of), ..*window }))),
+            Node::Union(nodes) => match wanted.plain() {
+                Some(columns) => {
+                    let schema = &wanted.schema;
+                    let each = |node: Node| {
+                        let picked = Wanted::columns(node.schema(), &columns);
+                        self.give(node, Wanted { schema: schema.clone(), ..picked })
+                    };
+                    Node::Union(nodes.into_iter().map(each).collect())
+                }
+                None => {
+                    let all = |node: Node| self.pruned(node);
+                    wanted.of(Node::Union(nodes.into_iter().map(all).collect()))
+                }
+            },
+            Node::Unnest(unnest) => wanted.of(Node::Unnest(Box::new(Unnest { of: self.pruned(unnest.of), ..*unnest }))),
+            Node::Constants(constants) => wanted.of(Node::Constants(constants)),
+            Node::Nothing(_) => Node::Nothing(wanted.schema),
+            // Rows are found again by all of their columns.
+            Node::Recursion(recursion) => {
+                let Recursion { base, step, .. } = *recursion;
+                let (base, step) = (self.pruned(base), self.pruned(step));
+                wanted.of(Node::Recursion(Box::new(Recursion { base, step, ..*recursion })))
+            }
+            Node::Itself(schema) => wanted.of(Node::Itself(schema)),
+        }
+    }
+
+    fn table(&self, input: Input, wanted: Wanted) -> Node {
+        if input.filter.is_some() && wanted.filter.is_some() {
+            return wanted.of(Node::Table(input));
+        }
+        let table = &self.tables[input.table].schema;
+        match wanted.through(|column| input.columns[column].clone(), table) {
+            Some(Wanted { filter, columns, schema }) => {
+                let visible = columns.len();
+                Node::Table(Input { table: input.table, filter: input.filter.or(filter), columns, schema, visible })
+            }
+            None => wanted.of(Node::Table(input)),
+        }
+    }
+
+    fn selected(&self, select: Select, wanted: Wanted) -> Node {
+        let Select { of, filter, columns, schema } = select;
+        let one = match filter.is_some() && wanted.filter.is_some() {
+            true => None,
+            false => wanted.through(|column| columns[column].clone(), of.schema()),
+        };
+        match one {
+            Some(one) => self.give(of, Wanted { filter: filter.or(one.filter), ..one }),
+            None => {
+                let read = wanted.read();
+                let below = Wanted { filter, columns: read.iter().map(|&c| columns[c].clone()).collect(), schema: schema.project(&read) };
+                let input = below.schema.clone();
+                wanted.of_read(&read, &input).of(self.give(of, below))
+            }
+        }
+    }
+
+    fn joined(&self, mut join: Join, wanted: Wanted) -> Node {
+        let above = match wanted.plain() {
+            Some(columns) => {
+                join.shown = columns.iter().map(|&column| join.shown[column]).collect();
+                join.schema = wanted.schema;
+                None
+            }
+            None => {
+                let read = wanted.read();
+                join.shown = read.iter().map(|&column| join.shown[column]).collect();
+                join.schema = join.schema.project(&read);
+                Some(wanted.of_read(&read, &join.schema))
+            }
+        };
+        let width = join.left.node.schema().len();
+        let of_condition = join.condition.iter().flat_map(|condition| &condition.columns);
+        let read: Vec<usize> = join.shown.iter().chain(of_condition).copied().collect();
+        // The mark, which is behind the left columns, is of neither side.
+        let right_width = join.right.node.schema().len();
+        let reads_right = !join.kind.is_marked();
+        let left = sorted(join.left.key.iter().copied().chain(read.iter().copied().filter(|&column| column < width)));
+        let of_right = read.iter().filter_map(|&column| column.checked_sub(width)).filter(|&column| reads_right && column < right_width);
+        let of_condition = join.condition.iter().flat_map(|c| &c.columns).filter_map(|&column| column.checked_sub(width));
+        let right = sorted(join.right.key.iter().copied().chain(of_right).chain(of_condition));
+        let place = |column: usize| match column.checked_sub(width) {
+            None => place_in(&left, column),
+            Some(mark) if !reads_right && mark == 0 => left.len(),
+            Some(column) => left.len() + place_in(&right, column),
+        };
+        join.shown.iter_mut().for_each(|column| *column = place(*column));
+        let pair = |column: usize| match column.checked_sub(width) {
+            None => place_in(&left, column),
+            Some(column) => left.len() + place_in(&right, column),
+        };
+        join.condition = join
+            .condition
+            .map(|PairCondition { expression, columns }| PairCondition { expression, columns: columns.into_iter().map(pair).collect() });
+        join.left = self.side(join.left, &left);
+        join.right = self.side(join.right, &right);
+        let join = Node::Join(Box::new(join));
+        match above {
+            Some(above) => above.of(join),
+            None => join,
+        }
+    }
+
+    /// The side with these columns only.
+    fn side(&self, side: Side, columns: &[usize]) -> Side {
+        let wanted = Wanted::columns(side.node.schema(), columns);
+        Side { key: side.key.iter().map(|&column| place_in(columns, column)).collect(), node: self.give(side.node, wanted) }
+    }
+
+    fn grouped(&self, group: Group) -> Group {
+        let Group { of, key, calls, schema } = group;
+        let read = sorted(key.iter().copied().chain(calls.iter().flat_map(|call| call.columns().to_vec())));
+        let wanted = Wanted::columns(of.schema(), &read);
+        let input = wanted.schema.clone();
+        let calls = calls.into_iter().map(|call| call.over(&input, |column| place_in(&read, column))).collect();
+        Group { key: key.into_iter().map(|column| place_in(&read, column)).collect(), of: self.give(of, wanted), calls, schema }
+    }
+
+    fn first(&self, top: Top, wanted: Wanted) -> Node {
+        if top.numbered {
+            return wanted.of(Node::Top(Box::new(Top { of: self.pruned(top.of), ..top })));
+        }
+        let in_order = top.order.iter().map(|order| order.column);
+        let read = sorted(wanted.read().into_iter().chain(in_order).chain(top.partition.iter().copied()));
+        let below = Wanted::columns(top.of.schema(), &read);
+        let schema = below.schema.clone();
+        let order = top.order.iter().map(|order| Order { column: place_in(&read, order.column), ..*order }).collect();
+        let partition = top.partition.iter().map(|&column| place_in(&read, column)).collect();
+        let above = wanted.of_read(&read, &schema);
+        above.of(Node::Top(Box::new(Top { of: self.give(top.of, below), order, partition, schema, ..top })))
+    }
+}
+
+fn plain(column: &InputColumn) -> Option<usize> {
+    match column {
+        InputColumn::Column(column) => Some(*column),
+        InputColumn::Computed(_) => None,
+    }
+}
+
+fn sorted(columns: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut columns: Vec<usize> = columns.collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+/// Where a column is among those that are read.
+fn place_in(read: &[usize], column: usize) -> usize {
+    read.binary_search(&column).expect("a column that is read")
+}
