@@ -89,7 +89,7 @@ async fn rows_after(sql: &str, rows: &str, changes: &str) -> (Vec<String>, u64) 
     let spec = serde_json::json!({
         "sources": {"s": {"kind": "file", "options": {"changes": "changes.jsonl", "tables": {
             "t": {"jsonl": "t.jsonl", "key": ["id"], "columns": {"id": "int64", "v": "int64"}}}}}},
-        "views": {"q": {"sql": sql}},
+        "views": {"q": {"sql": sql}, "rows": {"sql": "SELECT * FROM s.t"}},
     });
     write("spec.yaml", &spec.to_string());
     write("t.jsonl", rows);
@@ -273,6 +273,102 @@ async fn rows_that_an_order_leaves_equal_have_numbers_of_their_own() {
     assert_eq!(rows_after(query, rows, "").await, (right.to_vec(), 0));
     let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
     assert_eq!(rows_after(query, rows, gone).await, (right[..2].to_vec(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_on_shows_columns_of_one_row() {
+    // Where one column is NULL another is not: `first_value` of each would choose from several rows.
+    let rows: String = (1..=8).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", if id % 2 == 0 { "null" } else { "4" })).collect();
+    for order in ["ORDER BY id % 4, v IS NULL", "ORDER BY id % 4"] {
+        let query = format!("SELECT DISTINCT ON (id % 4) id AS i, 0 - id AS minus, 8 - id AS other, v FROM s.t {order}");
+        let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 2, \"v\": null}}\n";
+        for changes in ["", gone] {
+            let (rows, errors) = rows_after(&query, &rows, changes).await;
+            assert_eq!((rows.len(), errors), (4, 0));
+            for row in rows {
+                let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+                let id = row["i"].as_i64().unwrap();
+                assert_eq!((row["minus"].as_i64(), row["other"].as_i64()), (Some(-id), Some(8 - id)), "{row}");
+                assert_eq!(row["v"].as_i64(), (id % 2 == 1).then_some(4), "{row}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_may_give_rows_of_its_own() {
+    let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": 7}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
+    for (query, before, after) in [
+        ("SELECT 1 + 1 AS a, upper('x') AS b", vec![r#"{"a":2,"b":"X"}"#], vec![r#"{"a":2,"b":"X"}"#]),
+        ("SELECT 1 AS a WHERE 1 > 2", vec![], vec![]),
+        ("SELECT count(*) AS n FROM (VALUES (1), (1), (NULL)) c(x)", vec![r#"{"n":3}"#], vec![r#"{"n":3}"#]),
+        ("SELECT x + 1 AS y FROM (VALUES (1), (1), (NULL)) c(x) WHERE x > 0", vec![r#"{"y":2}"#; 2], vec![r#"{"y":2}"#; 2]),
+        ("SELECT id, w FROM s.t JOIN (VALUES (4, 'four'), (5, 'five')) c(v, w) USING (v)", vec![r#"{"id":1,"w":"four"}"#], vec![]),
+        (
+            "SELECT w, id FROM (VALUES (4, 'four')) c(v, w) LEFT JOIN s.t USING (v)",
+            vec![r#"{"w":"four","id":1}"#],
+            vec![r#"{"w":"four","id":null}"#],
+        ),
+        ("SELECT v FROM s.t UNION ALL VALUES (7)", vec![r#"{"v":4}"#, r#"{"v":7}"#, r#"{"v":7}"#], vec![r#"{"v":7}"#; 2]),
+    ] {
+        for (changes, right) in [("", before), (gone, after)] {
+            let right: Vec<String> = right.into_iter().map(String::from).collect();
+            assert_eq!(rows_after(query, rows, changes).await, (right, 0), "{query}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_is_rolled_up_is_another_group_than_null() {
+    let rows = "{\"id\": 1, \"v\": null}\n{\"id\": 2, \"v\": 7}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": null}}\n";
+    let all = format!("{gone}{{\"table\": \"t\", \"op\": \"delete\", \"before\": {{\"id\": 2, \"v\": 7}}}}\n");
+    let row = |v: &str, g: i64, n: i64| format!(r#"{{"v":{v},"g":{g},"n":{n}}}"#);
+    let query = "SELECT v, grouping(v) AS g, count(*) AS n FROM s.t GROUP BY ROLLUP (v)";
+    for (changes, right) in [
+        ("", vec![row("null", 0, 1), row("null", 1, 2), row("7", 0, 1)]),
+        (gone, vec![row("null", 1, 1), row("7", 0, 1)]),
+        // The total is there also of no rows.
+        (&all, vec![row("null", 1, 0)]),
+    ] {
+        assert_eq!(rows_after(query, rows, changes).await, (right, 0));
+    }
+    let twice = "SELECT v, count(*) AS n FROM s.t GROUP BY GROUPING SETS ((v), (v))";
+    assert_eq!(rows_after(twice, rows, gone).await, (vec![r#"{"v":7,"n":1}"#.to_string(); 2], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_becomes_rows_of_its_elements() {
+    let rows = "{\"id\": 1, \"v\": 4}\n{\"id\": 2, \"v\": null}\n{\"id\": 3, \"v\": 4}\n";
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 4}}\n";
+    for (query, before, after) in [
+        (
+            "SELECT id, unnest(CASE WHEN v > 0 THEN make_array(v, id) END) AS e FROM s.t",
+            vec![r#"{"id":1,"e":1}"#, r#"{"id":1,"e":4}"#, r#"{"id":3,"e":3}"#, r#"{"id":3,"e":4}"#],
+            vec![r#"{"id":3,"e":3}"#, r#"{"id":3,"e":4}"#],
+        ),
+        (
+            "SELECT unnest(make_array(v)) AS a, unnest(string_to_array('x,y', ',')) AS b FROM s.t WHERE id < 3",
+            vec![r#"{"a":null,"b":"x"}"#, r#"{"a":null,"b":"y"}"#, r#"{"a":null,"b":"y"}"#, r#"{"a":4,"b":"x"}"#],
+            vec![r#"{"a":null,"b":"x"}"#, r#"{"a":null,"b":"y"}"#],
+        ),
+        (
+            "SELECT v, unnest(ids) AS id FROM (SELECT v, array_agg(id ORDER BY id) AS ids FROM s.t GROUP BY v) g",
+            vec![r#"{"v":null,"id":2}"#, r#"{"v":4,"id":1}"#, r#"{"v":4,"id":3}"#],
+            vec![r#"{"v":null,"id":2}"#, r#"{"v":4,"id":3}"#],
+        ),
+        (
+            "SELECT e, count(*) AS n FROM (SELECT unnest(make_array(v, v)) AS e FROM s.t) GROUP BY e",
+            vec![r#"{"e":null,"n":2}"#, r#"{"e":4,"n":4}"#],
+            vec![r#"{"e":null,"n":2}"#, r#"{"e":4,"n":2}"#],
+        ),
+    ] {
+        for (changes, right) in [("", before), (gone, after)] {
+            let right: Vec<String> = right.into_iter().map(String::from).collect();
+            assert_eq!(rows_after(query, rows, changes).await, (right, 0), "{query}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod assemble;
 mod batcher;
 mod bytes;
 mod climb;
+mod constants;
 mod document;
 mod fetch;
 mod group;
@@ -27,6 +28,7 @@ mod select;
 mod slots;
 mod top;
 mod touch;
+mod unnest;
 mod updates;
 mod window;
 

@@ -12,6 +12,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concatenate, InspectCore};
 use timely::dataflow::{Scope, Stream};
 
+use super::constants::constants;
 use super::group::group;
 use super::input::Inlet;
 use super::join::join;
@@ -20,6 +21,7 @@ use super::recursion::{Step, recursion};
 use super::render::{RowTrace, Sources, arrange};
 use super::select::{key_by, select};
 use super::top::top;
+use super::unnest::unnest;
 use super::updates::Updates;
 use super::window::window;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
@@ -33,6 +35,8 @@ pub(super) struct Queries<'s, 'p> {
     pub(super) arrangements: &'p Arrangements,
     /// By table.
     pub(super) rows: &'p [Rows<'s>],
+    /// Open as long as inputs are; carries nothing.
+    pub(super) ticks: Stream<'s, Moment, Vec<()>>,
     pub(super) sources: &'p Sources<'s>,
     pub(super) clock: Clock,
     pub(super) rendered: Vec<(&'p Node, Rows<'s>)>,
@@ -87,6 +91,8 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let all: Vec<_> = nodes.iter().map(|node| self.node(node, told)).collect();
                 self.scope.concatenate(all)
             }
+            Node::Unnest(plan) => unnest("Unnest", self.node(&plan.of, told), plan),
+            Node::Constants(plan) => constants("Constants", self.ticks.clone(), &plan.rows),
             Node::Nothing(_) => timely::dataflow::operators::generic::operator::empty(self.scope),
             Node::Join(plan) => {
                 let (left, right) = (self.side(&plan.left, told), self.side(&plan.right, told));
@@ -154,7 +160,14 @@ impl<'s, 'p> Queries<'s, 'p> {
                 Step::Join(Box::new(self.step(&own.node, told)), join, outside)
             }
             Node::Union(branches) => Step::Union(branches.iter().map(|branch| self.step(branch, told)).collect()),
-            Node::Table(_) | Node::Group(_) | Node::Top(_) | Node::Window(_) | Node::Nothing(_) | Node::Recursion(_) => {
+            Node::Table(_)
+            | Node::Group(_)
+            | Node::Top(_)
+            | Node::Window(_)
+            | Node::Unnest(_)
+            | Node::Constants(_)
+            | Node::Nothing(_)
+            | Node::Recursion(_) => {
                 unreachable!("lowering leaves in a step what is linear in the recursion's rows")
             }
         }

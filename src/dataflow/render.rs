@@ -45,6 +45,7 @@ pub struct Rendered {
 #[expect(missing_debug_implementations, reason = "operators have none")]
 pub struct Inputs {
     tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
+    ticks: InputHandle<Moment, CapacityContainerBuilder<Vec<()>>>,
     clock: Clock,
     now: Moment,
 }
@@ -83,6 +84,7 @@ impl Inputs {
             input.advance_to(self.now);
             input.flush();
         }
+        self.ticks.advance_to(self.now);
     }
 
     /// Hands on what was sent, without waiting for the tick to end.
@@ -137,6 +139,9 @@ struct Rendering<'s, 'p> {
     clock: Clock,
     tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
     rows: Vec<Stream<'s, Moment, Updates>>,
+    /// Where time stands, for what has no table.
+    ticks: InputHandle<Moment, CapacityContainerBuilder<Vec<()>>>,
+    ticked: Stream<'s, Moment, Vec<()>>,
     probe: Probe<Moment>,
     hold_back: Rc<Cell<bool>>,
 }
@@ -166,6 +171,8 @@ impl<'s, 'p> Rendering<'s, 'p> {
             rows.push(handle.to_stream(scope));
             tables.push(handle);
         }
+        let mut ticks = InputHandle::new_with_builder();
+        let ticked = ticks.to_stream(scope);
         Rendering {
             scope,
             plan,
@@ -173,6 +180,8 @@ impl<'s, 'p> Rendering<'s, 'p> {
             clock: Clock::starting_at(start),
             tables,
             rows,
+            ticks,
+            ticked,
             probe: Probe::new(),
             hold_back: Rc::default(),
         }
@@ -185,6 +194,7 @@ impl<'s, 'p> Rendering<'s, 'p> {
             plan: self.plan,
             arrangements: self.arrangements,
             rows: &self.rows,
+            ticks: self.ticked.clone(),
             sources: &sources,
             clock: self.clock,
             rendered: Vec::new(),
@@ -214,7 +224,7 @@ impl<'s, 'p> Rendering<'s, 'p> {
         });
         let held = Held(held.collect());
         let (clock, hold_back) = (self.clock, self.hold_back);
-        let inputs = Inputs { tables: self.tables, clock, now: START };
+        let inputs = Inputs { tables: self.tables, ticks: self.ticks, clock, now: START };
         Rendered { inputs, outputs: Outputs { documents, failures: sources.failures, clock, probe: self.probe, held, hold_back } }
     }
 

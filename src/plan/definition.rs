@@ -56,7 +56,12 @@ fn write_node(out: &mut String, plan: &Plan, node: &Node) {
             let calls: Vec<_> = window.calls.iter().map(|call| (call.text(), call.columns())).collect();
             writeln!(out, "window over {:?} by {:?} {calls:?} as {:?} {{", window.partition, window.order, window.schema)
         }
+        Node::Unnest(unnest) => writeln!(out, "unnest {:?} {:?} as {:?} {{", unnest.columns, unnest.without, unnest.schema),
         Node::Union(_) => writeln!(out, "union {{"),
+        Node::Constants(constants) => {
+            let rows: Vec<&[u8]> = constants.rows.iter().map(|row| &**row).collect();
+            writeln!(out, "rows {rows:?} as {:?} {{", constants.schema)
+        }
         Node::Nothing(_) => writeln!(out, "nothing {{"),
         Node::Recursion(recursion) => {
             writeln!(out, "recursion distinct {} {:?} as {:?} {{", recursion.distinct, recursion.limit, recursion.schema)

@@ -105,7 +105,11 @@ impl Explanation<'_> {
                 }
                 write!(f, ": {}", calls.join(", "))?;
             }
+            Node::Unnest(unnest) => write!(f, "unnest {}", all_names(&unnest.schema))?,
             Node::Union(_) => write!(f, "union all")?,
+            Node::Constants(constants) => {
+                write!(f, "{} of the query: {}", counted_rows(constants.rows.len()), all_names(&constants.schema))?
+            }
             Node::Nothing(_) => write!(f, "nothing")?,
             Node::Recursion(recursion) => {
                 let kind = if recursion.distinct { "union" } else { "union all" };
@@ -222,6 +226,10 @@ fn order_text(schema: &Schema, order: &[Order]) -> String {
         format!("{}{}{nulls}", schema.columns()[order.column].name, if order.descending { " desc" } else { "" })
     };
     order.iter().map(by).collect::<Vec<_>>().join(", ")
+}
+
+fn counted_rows(count: usize) -> String {
+    if count == 1 { "1 row".into() } else { format!("{count} rows") }
 }
 
 fn embed(lookup: &Lookup) -> String {

@@ -19,7 +19,10 @@ mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use lower::{Catalog, examine, lower};
-pub use node::{Counted, Group, Join, JoinKind, Node, PairCondition, Recursion, RecursionLimit, Select, Side, Top, Window};
+pub use node::{
+    Constants, Counted, Group, Join, JoinKind, Node, PairCondition, Recursion, RecursionLimit, Select, Side, Top, Unnest, UnnestColumn,
+    Window, WithoutElements,
+};
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
 

@@ -4,7 +4,7 @@
 
 use super::{Input, InputColumn};
 use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
-use crate::value::{Diff, Schema};
+use crate::value::{Diff, Row, Schema};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
@@ -15,13 +15,23 @@ pub enum Node {
     Group(Box<Group>),
     Top(Box<Top>),
     Window(Box<Window>),
+    Unnest(Box<Unnest>),
     /// The rows of all of them; their schemas have the same types.
     Union(Vec<Node>),
+    /// Rows of the query's own.
+    Constants(Constants),
     /// No rows: a part of a query that cannot have any.
     Nothing(Schema),
     Recursion(Box<Recursion>),
     /// Inside the step of a recursion: the recursion's rows.
     Itself(Schema),
+}
+
+/// Rows that are always there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constants {
+    pub rows: Vec<Row>,
+    pub schema: Schema,
 }
 
 /// The rows of a node for which the filter is true, each made into these columns.
@@ -156,6 +166,35 @@ pub struct Window {
     pub schema: Schema,
 }
 
+/// For each row as many as its longest list has elements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unnest {
+    pub of: Node,
+    pub columns: Vec<UnnestColumn>,
+    pub without: WithoutElements,
+    pub schema: Schema,
+}
+
+/// What stands in a row of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnnestColumn {
+    /// A column as it is.
+    Column(usize),
+    /// The list's element, or NULL where it has no more.
+    Element(usize),
+}
+
+/// What a list without elements counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutElements {
+    /// Nothing.
+    NoRow,
+    /// One NULL, if it is NULL itself.
+    RowOfNull,
+    /// One NULL, be it NULL or empty.
+    Row,
+}
+
 /// Rows that are found in rounds: first those of `base`, then, round by round, what `step` makes of those that the round before found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recursion {
@@ -193,7 +232,9 @@ impl Node {
             Node::Group(group) => &group.schema,
             Node::Top(top) => &top.schema,
             Node::Window(window) => &window.schema,
+            Node::Unnest(unnest) => &unnest.schema,
             Node::Union(nodes) => nodes[0].schema(),
+            Node::Constants(constants) => &constants.schema,
             Node::Nothing(schema) | Node::Itself(schema) => schema,
             Node::Recursion(recursion) => &recursion.schema,
         }
@@ -202,12 +243,13 @@ impl Node {
     /// The nodes that this one reads.
     pub fn inputs(&self) -> Vec<&Node> {
         match self {
-            Node::Table(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
+            Node::Table(_) | Node::Constants(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
             Node::Select(select) => vec![&select.of],
             Node::Join(join) => vec![&join.left.node, &join.right.node],
             Node::Group(group) => vec![&group.of],
             Node::Top(top) => vec![&top.of],
             Node::Window(window) => vec![&window.of],
+            Node::Unnest(unnest) => vec![&unnest.of],
             Node::Union(nodes) => nodes.iter().collect(),
             Node::Recursion(recursion) => vec![&recursion.base, &recursion.step],
         }
@@ -227,8 +269,11 @@ impl Node {
     pub fn only_comes(&self, streams: &dyn Fn(usize) -> bool) -> bool {
         match self {
             Node::Table(input) => streams(input.table),
+            Node::Constants(_) => true,
             Node::Join(join) if join.kind != JoinKind::Inner => false,
-            Node::Select(_) | Node::Join(_) | Node::Union(_) => self.inputs().into_iter().all(|input| input.only_comes(streams)),
+            Node::Select(_) | Node::Join(_) | Node::Unnest(_) | Node::Union(_) => {
+                self.inputs().into_iter().all(|input| input.only_comes(streams))
+            }
             _ => false,
         }
     }

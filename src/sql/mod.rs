@@ -10,6 +10,8 @@
 
 mod aggregate;
 mod checked;
+mod correlated;
+mod distinct_on;
 mod error;
 mod expression;
 mod membership;
@@ -17,6 +19,7 @@ mod names;
 mod query;
 mod session;
 mod stream_functions;
+mod unnested;
 mod window;
 
 pub use aggregate::{AggregateFunction, Order, Simple};

@@ -19,11 +19,14 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
 use super::checked::check_constants;
+use super::correlated::refuse_what_is_not_taken_out;
+use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::session::{coerce, state};
 use super::stream_functions;
+use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{EvaluationError, SqlError};
 use crate::value::Schema;
 
@@ -67,6 +70,9 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason).at(Some(0..text.len())))?;
+    let plan = without_distinct_on(plan).map_err(described)?;
+    refuse_what_is_not_taken_out(&plan).map_err(|error| error.at(Some(0..text.len())))?;
+    refuse_what_takes_elements_for_unique(&plan).map_err(|error| error.at(Some(0..text.len())))?;
     let plan = spell_out_membership(plan).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
@@ -160,7 +166,8 @@ fn changes_by_itself(text: &str, function: &Function) -> ControlFlow<SqlError> {
     let name = function.name.to_string().to_lowercase();
     let error = |message: String| SqlError::new(message).at(bytes_of(text, function.name.span()));
     let known = |name: &str| {
-        state().scalar_functions().contains_key(name)
+        name == "unnest"
+            || state().scalar_functions().contains_key(name)
             || state().aggregate_functions().contains_key(name)
             || state().window_functions().contains_key(name)
     };

@@ -8,16 +8,21 @@ use crate::sql::{SqlError, has_subquery};
 
 impl Readable<'_> {
     pub(super) fn group(&self, aggregate: &Aggregate) -> Result<Node, SqlError> {
-        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-            return Err(
-                SqlError::new("GROUPING SETS, ROLLUP and CUBE are not maintained yet").help("write each grouping and UNION ALL them")
-            );
+        if let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() {
+            return self.grouping_sets(aggregate, sets);
         }
+        let keys: Vec<&Expr> = aggregate.group_expr.iter().collect();
+        let Grouped { of, key, calls } = self.grouping(aggregate, &keys)?;
+        Ok(group(of, key, calls))
+    }
+
+    /// The node that is grouped, with the values of `keys` and of what aggregates compute of a row among its columns.
+    pub(super) fn grouping(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<Grouped, SqlError> {
         // What aggregates compute of a row becomes a column, so that an aggregate is a function of columns where it can be.
         let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(inputs_of).filter(|a| is_computed(a)).collect();
-        let exprs: Vec<&Expr> = aggregate.group_expr.iter().chain(arguments.iter().copied()).collect();
+        let exprs: Vec<&Expr> = keys.iter().chain(&arguments).copied().collect();
         let (side, names) = extended(self.node(&aggregate.input)?, aggregate.input.schema(), &exprs)?;
-        let (key, places) = side.key.split_at(aggregate.group_expr.len());
+        let (key, places) = side.key.split_at(keys.len());
         let column = |expr: &Expr| {
             let place = arguments.iter().position(|a| *a == expr).map(|i| places[i])?;
             let (qualifier, field) = names.qualified_field(place);
@@ -28,8 +33,15 @@ impl Readable<'_> {
             false => AggregateFunction::of_plan(&with_inputs(expr, column), &names, side.node.schema()),
         };
         let calls = aggregate.aggr_expr.iter().map(call).collect::<Result<Vec<_>, _>>()?;
-        Ok(group(side.node, key.to_vec(), calls))
+        Ok(Grouped { of: side.node, key: key.to_vec(), calls })
     }
+}
+
+/// What a group is made of.
+pub(super) struct Grouped {
+    pub(super) of: Node,
+    pub(super) key: Vec<usize>,
+    pub(super) calls: Vec<AggregateFunction>,
 }
 
 pub(super) fn group(of: Node, key: Vec<usize>, calls: Vec<AggregateFunction>) -> Node {

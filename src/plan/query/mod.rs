@@ -4,6 +4,7 @@
 //! be maintained. Filters and projections right above a table become part of its [`Input`], so that they happen before anything is
 //! held, and equal inputs are shared.
 
+mod constant;
 mod first;
 mod group;
 mod join;
@@ -12,6 +13,8 @@ mod order;
 mod prune;
 mod recursion;
 mod scan;
+mod sets;
+mod unnest;
 mod window;
 
 use std::collections::BTreeMap;
@@ -20,6 +23,7 @@ use std::sync::Arc;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 
+use self::constant::{folded, one_row, values};
 use self::first::{first_rows, without_number};
 use self::group::group;
 pub(super) use self::key::makes_unique;
@@ -59,7 +63,10 @@ impl Readable<'_> {
                 let Some(predicate) = predicate else { return Ok(node) };
                 let condition = compiled(&predicate, filter.input.schema(), node.schema())?;
                 let columns = (0..node.schema().len()).map(InputColumn::Column).collect();
-                Ok(select(node, Some(condition), columns))
+                match select(node, Some(condition), columns) {
+                    Node::Select(select) => folded(*select),
+                    other => Ok(other),
+                }
             }
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Aggregate(aggregate) => self.group(aggregate),
@@ -73,7 +80,10 @@ impl Readable<'_> {
                 let columns = empty.schema.fields().iter().map(|field| Column::from_arrow(field)).collect::<Result<_, _>>();
                 Ok(Node::Nothing(unique_names(columns.map_err(SqlError::new)?)))
             }
+            LogicalPlan::EmptyRelation(_) => Ok(one_row()),
+            LogicalPlan::Values(given) => values(given),
             LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::RecursiveQuery(query) => self.recursion(query),
             LogicalPlan::Limit(limit) => self.limit(limit),
             // The rows of a view have no order.
@@ -96,7 +106,7 @@ impl Readable<'_> {
         let names = projection.schema.fields().iter().map(|field| field.name().clone());
         let schema = columns.iter().zip(names).map(|((_, column), name)| Column { name, ..column.clone() }).collect();
         let columns = columns.into_iter().map(|(column, _)| column).collect();
-        Ok(Node::Select(Box::new(without_number(Select { of, filter: None, columns, schema: unique_names(schema) }))))
+        folded(without_number(Select { of, filter: None, columns, schema: unique_names(schema) }))
     }
 
     fn union(&self, union: &Union) -> Result<Node, SqlError> {
@@ -194,9 +204,7 @@ fn subquery_stays() -> SqlError {
 
 fn refused(plan: &LogicalPlan) -> SqlError {
     let (what, help) = match plan {
-        LogicalPlan::Unnest(_) => ("UNNEST is", "keep the elements in a table of their own"),
-        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => ("a query without a table is", "put the rows into a table of a source"),
-        LogicalPlan::Distinct(_) => ("DISTINCT ON is", "use GROUP BY with min() or max()"),
+        LogicalPlan::Subquery(_) => ("UNNEST or LATERAL of what stands beside it in FROM is", "write unnest(list) as a column"),
         _ => ("this is", "leave it out"),
     };
     SqlError::new(format!("{what} not maintained yet")).help(help)

@@ -6,7 +6,7 @@
 //! that it is maintained once.
 
 use super::Readable;
-use crate::plan::{Expression, Group, Input, InputColumn, Join, Node, Order, PairCondition, Recursion, Select, Side, Top, Window};
+use crate::plan::{Expression, Group, Input, InputColumn, Join, Node, Order, PairCondition, Recursion, Select, Side, Top, Unnest, Window};
 use crate::value::Schema;
 
 /// What is read of a node: the rows for which the filter is true, each made into these columns.
@@ -110,6 +110,8 @@ impl Readable<'_> {
                     wanted.of(Node::Union(nodes.into_iter().map(all).collect()))
                 }
             },
+            Node::Unnest(unnest) => wanted.of(Node::Unnest(Box::new(Unnest { of: self.pruned(unnest.of), ..*unnest }))),
+            Node::Constants(constants) => wanted.of(Node::Constants(constants)),
             Node::Nothing(_) => Node::Nothing(wanted.schema),
             // Rows are found again by all of their columns.
             Node::Recursion(recursion) => {

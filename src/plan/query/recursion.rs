@@ -114,7 +114,8 @@ fn linear(step: Node, distinct: bool) -> Result<Node, SqlError> {
         Node::Top(_) => Err(refused("LIMIT", "limit the SELECT that reads the recursion, or stop by a condition: WHERE")),
         Node::Window(_) => Err(refused("a window function", "number the rows of the whole recursion, in the SELECT that reads it")),
         Node::Recursion(_) => Err(nested()),
-        Node::Table(_) | Node::Nothing(_) => Ok(step),
+        Node::Unnest(_) => Err(refused("UNNEST", "unnest the rows of the whole recursion, in the SELECT that reads it")),
+        Node::Table(_) | Node::Constants(_) | Node::Nothing(_) => Ok(step),
     }
 }
 

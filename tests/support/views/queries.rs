@@ -1,15 +1,18 @@
 //! Random SQL over the random tables, from a grammar of what can be maintained.
 
 use super::random::Random;
-use super::windows::{first_rows, windowed};
+use super::windows::{distinct_on, first_rows, windowed};
 
 const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(16) {
+    match random.below(19) {
+        18 => unnested(random),
+        17 => grouping_sets(random),
         10..14 => windowed(random),
-        14.. => first_rows(random),
+        14..16 => first_rows(random),
+        16.. => distinct_on(random),
         0 => set_operation(random),
         1..4 => grouped(random),
         4 => over_subquery(random),
@@ -35,13 +38,13 @@ impl From {
 }
 
 pub(super) fn from(random: &mut Random) -> From {
-    let mut from = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
+    let mut from = From { text: table("x", random), aliases: vec!["x"] };
     let joined = [0, 0, 1, 1, 1, 2][random.below(6)];
     for alias in &["y", "z"][..joined] {
         let kind = *random.pick(&["JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
-        let table = random.below(4);
+        let table = table(alias, random);
         if random.percent(8) {
-            from.text += &format!(" CROSS JOIN s.t{table} {alias}");
+            from.text += &format!(" CROSS JOIN {table}");
             from.aliases.push(alias);
             continue;
         }
@@ -55,10 +58,25 @@ pub(super) fn from(random: &mut Random) -> From {
         if random.percent(25) {
             on += &format!(" AND {} < {alias}.{}", from.number(random), random.pick(&NUMBERS));
         }
-        from.text += &format!(" {kind} s.t{table} {alias} ON {on}");
+        from.text += &format!(" {kind} {table} ON {on}");
         from.aliases.push(alias);
     }
     from
+}
+
+/// A table, sometimes one that the query gives itself.
+fn table(alias: &str, random: &mut Random) -> String {
+    if random.percent(94) {
+        return format!("s.t{} {alias}", random.below(4));
+    }
+    let mut rows = vec![format!("({}, 1, 2, 'x', 3)", random.below(5))];
+    for _ in 0..random.below(3) {
+        let mut number = || if random.percent(20) { "NULL".to_string() } else { random.below(5).to_string() };
+        let numbers = [number(), number(), number(), number()];
+        let text = *random.pick(&["'x'", "'y'", "NULL"]);
+        rows.push(format!("({}, {}, {}, {text}, {})", numbers[0], numbers[1], numbers[2], numbers[3]));
+    }
+    format!("(VALUES {}) {alias}(id, a, b, c, v)", rows.join(", "))
 }
 
 pub(super) fn number(from: &From, random: &mut Random) -> String {
@@ -194,10 +212,70 @@ fn grouped(random: &mut Random) -> String {
     format!("SELECT {} FROM {}{filter}{group}{having}", columns.join(", "), from.text)
 }
 
+/// GROUPING SETS, ROLLUP and CUBE, with the set's number.
+fn grouping_sets(random: &mut Random) -> String {
+    let from = from(random);
+    let mut keys: Vec<String> = (0..1 + random.below(3)).map(|_| from.any(random)).collect();
+    keys.sort();
+    keys.dedup();
+    let all = keys.join(", ");
+    let groups = match random.below(4) {
+        0 => format!("ROLLUP ({all})"),
+        1 => format!("CUBE ({all})"),
+        2 => format!("{}, ROLLUP ({all})", from.any(random)),
+        _ => {
+            let mut sets = vec![format!("({all})")];
+            for _ in 0..1 + random.below(3) {
+                let some: Vec<&str> = keys.iter().filter(|_| random.percent(50)).map(String::as_str).collect();
+                sets.push(format!("({})", some.join(", ")));
+            }
+            format!("GROUPING SETS ({})", sets.join(", "))
+        }
+    };
+    let mut columns: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("{key} AS k{n}")).collect();
+    if random.percent(60) {
+        columns.push(format!("grouping({}) AS g", if random.percent(50) { &all } else { &keys[0] }));
+    }
+    for n in 0..1 + random.below(2) {
+        columns.push(format!("{} AS a{n}", aggregate(&from, random)));
+    }
+    let having = if random.percent(20) { format!(" HAVING count(*) > {}", random.below(3)) } else { String::new() };
+    format!("SELECT {} FROM {}{} GROUP BY {groups}{having}", columns.join(", "), from.text, filter(&from, random))
+}
+
+/// Rows of lists' elements.
+fn unnested(random: &mut Random) -> String {
+    let from = from(random);
+    let mut columns = vec![format!("{} AS n0", from.any(random))];
+    for n in 1..2 + random.below(2) {
+        let list = match random.below(3) {
+            0 => format!("make_array({}, {})", from.number(random), number(&from, random)),
+            1 => format!("CASE WHEN {} THEN make_array({}) END", simple(&from, random), from.number(random)),
+            _ => format!("string_to_array(concat({}, 'x', {}), 'x')", from.any(random), from.any(random)),
+        };
+        columns.push(format!("unnest({list}) AS n{n}"));
+    }
+    let filter = filter(&from, random);
+    let query = format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text);
+    match random.below(4) {
+        0 => format!("SELECT n1 AS k0, count(*) AS a0 FROM ({query}) u GROUP BY n1"),
+        1 => format!(
+            "SELECT k AS n0, unnest(l) AS n1 FROM (SELECT {} AS k, array_agg({}) AS l FROM {} GROUP BY 1) g",
+            from.any(random),
+            from.any(random),
+            from.text
+        ),
+        _ => query,
+    }
+}
+
 fn set_operation(random: &mut Random) -> String {
     let operator = *random.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT"]);
     let width = 1 + random.below(2);
     let side = |random: &mut Random| {
+        if random.percent(10) {
+            return format!("SELECT {}", (0..width).map(|n| format!("{} AS n{n}", random.below(3))).collect::<Vec<_>>().join(", "));
+        }
         let from = from(random);
         let columns: Vec<String> = (0..width).map(|n| format!("{} AS n{n}", from.number(random))).collect();
         let filter = filter(&from, random);

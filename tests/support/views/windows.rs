@@ -1,6 +1,7 @@
 //! Random window functions.
 
 use super::queries::{From, filter, from, number, simple};
+use super::query_case::answered_by;
 use super::random::Random;
 
 const COLUMNS: [&str; 5] = ["id", "a", "b", "c", "v"];
@@ -54,6 +55,36 @@ pub(crate) fn first_rows(random: &mut Random) -> String {
     let shown = *random.pick(&["*", "n0", "r, n0", "n0, r + 1 AS m"]);
     let more = *random.pick(&["", "", " AND n0 IS NOT NULL", " AND r <> 2"]);
     format!("SELECT {shown} FROM (SELECT {columns}, {number} AS r FROM {}{filter}) f WHERE r {bound}{more}", from.text)
+}
+
+/// DISTINCT ON in an order that is total, so that there is one answer.
+pub(crate) fn distinct_on(random: &mut Random) -> String {
+    let from = from(random);
+    let direction = |random: &mut Random| format!("{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]));
+    let on: Vec<String> =
+        (0..1 + random.below(2)).map(|_| if random.percent(20) { number(&from, random) } else { from.any(random) }).collect();
+    let mut order: Vec<String> = on.iter().map(|by| by.clone() + &direction(random)).collect();
+    order.extend((0..random.below(2)).map(|_| number(&from, random) + &direction(random)));
+    for alias in &from.aliases {
+        order.extend(COLUMNS.iter().map(|column| format!("{alias}.{column}")));
+    }
+    let mut columns = Vec::new();
+    let names = 1 + random.below(3);
+    for n in 0..names {
+        let column = if random.percent(20) { number(&from, random) } else { from.any(random) };
+        columns.push(format!("{column} AS n{n}"));
+    }
+    let filter = filter(&from, random);
+    let (on, columns, order) = (on.join(", "), columns.join(", "), order.join(", "));
+    let query = format!("SELECT DISTINCT ON ({on}) {columns} FROM {}{filter} ORDER BY {order}", from.text);
+    let number = format!("row_number() OVER (PARTITION BY {on} ORDER BY {order})");
+    let names: Vec<String> = (0..names).map(|n| format!("n{n}")).collect();
+    let same = format!("SELECT {} FROM (SELECT {columns}, {number} AS r FROM {}{filter}) d WHERE r = 1", names.join(", "), from.text);
+    let grouped = |query: String| format!("SELECT n0 AS k0, count(*) AS a0 FROM ({query}) d GROUP BY n0");
+    match random.percent(25) {
+        true => answered_by(&grouped(query), &grouped(same)),
+        false => answered_by(&query, &same),
+    }
 }
 
 /// Partition and order.
