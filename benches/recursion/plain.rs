@@ -29,7 +29,9 @@ pub(crate) fn run(graph: Graph, workers: usize) -> Measured {
                 let (edges, roots) = (arranged.enter(scope), roots.enter(scope));
                 reached.map(|node| (node, ())).arrange_by_key().join_core(edges, |_, (), to| Some(*to)).concat(roots).distinct()
             });
+            // Without this the rounds of a change would be told one by one.
             reached
+                .consolidate()
                 .inspect(move |(_, _, diff)| {
                     let (net, all) = told.get();
                     told.set((net + *diff as i64, all + (*diff as i64).abs()));

@@ -12,6 +12,8 @@ pub(super) struct Kind {
     pub(super) column: Option<usize>,
     /// Rows where this column is not true do not count.
     filter: Option<usize>,
+    /// Nor those where this one is NULL.
+    not_null: Option<usize>,
     /// Nor do those where the column is NULL.
     skips_nulls: bool,
     /// Whether sums need more than 128 bits.
@@ -69,17 +71,17 @@ impl Kind {
             let read = Layout::new(&function.input().project(function.columns()));
             let builder = RefCell::new(RowBuilder::new(&read));
             let what = What::Computed { function: Box::new(function.clone()), columns, layout: read, builder };
-            Kind { column: None, filter: None, skips_nulls: false, is_wide: false, what }
+            Kind { column: None, filter: None, not_null: None, skips_nulls: false, is_wide: false, what }
         })
     }
 
     fn simple(function: &AggregateFunction, layout: &Layout, place: &dyn Fn(usize) -> usize, only_come: bool) -> Option<Kind> {
-        let Simple { name, argument, distinct, filter, order_by, ignores_nulls } = function.simple()?;
+        let Simple { name, argument, distinct, filter, not_null, order_by, ignores_nulls } = function.simple()?;
         let output = &function.output().ty;
-        let filter = filter.map(place);
+        let (filter, not_null) = (filter.map(place), not_null.map(place));
         let Some(argument) = argument else {
             return match name == "count" && !distinct {
-                true => Some(Kind { column: None, filter, skips_nulls: false, is_wide: false, what: What::Count }),
+                true => Some(Kind { column: None, filter, not_null, skips_nulls: false, is_wide: false, what: What::Count }),
                 false => None,
             };
         };
@@ -98,6 +100,7 @@ impl Kind {
             return Some(Kind {
                 column: Some(column),
                 filter,
+                not_null,
                 skips_nulls: ignores_nulls,
                 is_wide: false,
                 what: pick(name == "last_value", order),
@@ -131,14 +134,16 @@ impl Kind {
             _ => return None,
         };
         let is_wide = matches!(ty, Type::Decimal { precision, .. } if *precision > MAX_DIGITS);
-        Some(Kind { column: Some(column), filter, skips_nulls: true, is_wide, what })
+        Some(Kind { column: Some(column), filter, not_null, skips_nulls: true, is_wide, what })
     }
 
     /// Whether the row does not count.
     #[inline]
     pub(super) fn passes_over(&self, layout: &Layout, row: &[u8]) -> bool {
         let filtered = |column| !matches!(layout.get(row, column), crate::value::Datum::Bool(true));
-        self.filter.is_some_and(filtered) || (self.skips_nulls && self.column.is_some_and(|column| layout.is_null(row, column)))
+        self.filter.is_some_and(filtered)
+            || self.not_null.is_some_and(|column| layout.is_null(row, column))
+            || (self.skips_nulls && self.column.is_some_and(|column| layout.is_null(row, column)))
     }
 }
 

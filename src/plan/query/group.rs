@@ -56,10 +56,16 @@ fn inputs_of(expr: &Expr) -> Vec<&Expr> {
         Expr::Alias(alias) => inputs_of(&alias.expr),
         Expr::AggregateFunction(call) => {
             let params = &call.params;
-            params.args.iter().chain(params.filter.as_deref()).chain(params.order_by.iter().map(|sort| &sort.expr)).collect()
+            let filter = params.filter.as_deref().filter(|filter| !is_there(filter));
+            params.args.iter().chain(filter).chain(params.order_by.iter().map(|sort| &sort.expr)).collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a column is not NULL, which is in the row as it is.
+fn is_there(filter: &Expr) -> bool {
+    matches!(filter, Expr::IsNotNull(of) if matches!(**of, Expr::Column(_)))
 }
 
 /// Neither a column nor a constant. A cast of a column is left to the aggregate, which may not need it.

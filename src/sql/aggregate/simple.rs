@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, Literal};
+use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, IsNotNullExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use super::AggregateFunction;
@@ -17,6 +17,8 @@ pub struct Simple<'a> {
     pub distinct: bool,
     /// A column that must be true of a row for it to count.
     pub filter: Option<usize>,
+    /// A column that must not be NULL for it.
+    pub not_null: Option<usize>,
     pub order_by: Vec<Order>,
     /// Whether it was told to pass over NULLs.
     pub ignores_nulls: bool,
@@ -35,9 +37,12 @@ impl AggregateFunction {
     pub fn simple(&self) -> Option<Simple<'_>> {
         let [argument] = self.whole.arguments.as_slice() else { return None };
         let column_of = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index);
-        let filter = match &self.whole.filter {
-            Some(filter) => Some(column_of(filter)?),
-            None => None,
+        let (filter, not_null) = match &self.whole.filter {
+            Some(filter) => match filter.downcast_ref::<IsNotNullExpr>() {
+                Some(not_null) => (None, Some(column_of(not_null.arg())?)),
+                None => (Some(column_of(filter)?), None),
+            },
+            None => (None, None),
         };
         let order = |sort: &PhysicalSortExpr| {
             let (descending, nulls_first) = (sort.options.descending, sort.options.nulls_first);
@@ -46,7 +51,15 @@ impl AggregateFunction {
         let order_by = self.whole.order_by.iter().map(order).collect::<Option<Vec<_>>>()?;
         let (name, distinct, ignores_nulls) = (self.function.fun().name(), self.function.is_distinct(), self.function.ignore_nulls());
         if let Some(literal) = argument.downcast_ref::<Literal>() {
-            return (!literal.value().is_null()).then_some(Simple { name, argument: None, distinct, filter, order_by, ignores_nulls });
+            return (!literal.value().is_null()).then_some(Simple {
+                name,
+                argument: None,
+                distinct,
+                filter,
+                not_null,
+                order_by,
+                ignores_nulls,
+            });
         }
         let ty = |column: &PhysicalColumn| self.input.columns()[column.index()].ty.arrow();
         let column = match argument.downcast_ref::<CastExpr>() {
@@ -58,6 +71,6 @@ impl AggregateFunction {
             })?,
             None => argument.downcast_ref::<PhysicalColumn>()?,
         };
-        Some(Simple { name, argument: Some(column.index()), distinct, filter, order_by, ignores_nulls })
+        Some(Simple { name, argument: Some(column.index()), distinct, filter, not_null, order_by, ignores_nulls })
     }
 }
