@@ -10,7 +10,7 @@ use super::text::{Span, Text};
 pub struct Problem {
     pub(super) at: Option<Span>,
     /// Where it is in a file that the spec names there.
-    pub(super) in_file: Option<(Arc<Text>, Span)>,
+    pub(super) in_file: Option<Box<(Arc<Text>, Span)>>,
     pub message: String,
     /// A few words beside the underlined place.
     pub label: Option<String>,
@@ -74,7 +74,7 @@ impl Display for Problems {
 fn one(f: &mut Formatter<'_>, problem: &Problem, text: &Text) -> Result {
     writeln!(f, "error: {}", problem.message)?;
     let (text, at) = match &problem.in_file {
-        Some((file, at)) => (&**file, Some(*at)),
+        Some(place) => (&*place.0, Some(place.1)),
         None => (text, problem.at),
     };
     match at {

@@ -30,7 +30,7 @@ impl Spot {
         let problem = Problem::new(self.span, message);
         let (Some(range), Some((column, text))) = (range, &self.verbatim) else { return problem };
         match &self.file {
-            Some(file) => Problem { in_file: Some((Arc::clone(file), within(text, range, 0, 0, 0))), ..problem },
+            Some(file) => Problem { in_file: Some(Box::new((Arc::clone(file), within(text, range, 0, 0, 0)))), ..problem },
             None => Problem { at: Some(within(text, range, self.span.line, *column, self.span.column)), ..problem },
         }
     }
