@@ -2,7 +2,7 @@
 //!
 //! In: rows. Out: for each moment that changed a group, its old row taken back and its new one, one behind the other, with the group's
 //! key beside them and at the key's worker. A worker first sums up its own rows
-//! ([`partial`]); what they come to goes to the group's worker, which keeps of each group what its aggregates need: sums and counts,
+//! ([`mod@partial`]); what they come to goes to the group's worker, which keeps of each group what its aggregates need: sums and counts,
 //! values in order, and the values themselves for functions that can only be computed from all of them.
 
 mod accumulator;
@@ -155,7 +155,7 @@ impl Groups {
         place
     }
 
-    /// Takes in what [`partial`] gave.
+    /// Takes in what [`partial()`] gave.
     fn add(&mut self, parts: &Updates) {
         for part in parts.iter() {
             let place = self.touch(part.key);
