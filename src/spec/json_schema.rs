@@ -130,6 +130,11 @@ mod tests {
     use crate::spec::yaml::{self, Node, NodeKind};
 
     const TLS: &[OptionSpec] = &[option_of("verify", OptionType::Bool)];
+    const TABLE: &[OptionSpec] = &[
+        option_of("csv", OptionType::Path),
+        option_of("key", OptionType::List(&OptionType::Text)),
+        option_of("columns", OptionType::Map(&OptionType::Text)),
+    ];
     const KINDS: Kinds = Kinds {
         sources: &[
             Kind {
@@ -145,7 +150,8 @@ mod tests {
                 name: "file",
                 help: "",
                 options: &[
-                    option_of("tables", OptionType::Map(&OptionType::Record(&[option_of("csv", OptionType::Path)]))),
+                    option_of("tables", OptionType::Map(&OptionType::Record(TABLE))),
+                    option_of("changes", OptionType::Path),
                     option_of("binlog", OptionType::List(&OptionType::Path)),
                 ],
             },
