@@ -1,8 +1,9 @@
-//! Document views are exact: case by case (`tests/views/<fact>/`) and at random, run in every way that must not make a difference,
-//! against recomputation after every transaction.
+//! Views are exact: documents case by case (`tests/views/<fact>/`), documents, queries, windows and recursions at random, run in every way
+//! that must not make a difference, against recomputation after every transaction.
 //!
 //! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
-//! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed.
+//! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed;
+//! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows and recursions.
 
 #[path = "views/recursions.rs"]
 mod recursions;

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidemill::plan::PlanTable;
-use tidemill::run::{Engine, NamedSink, NamedSource, Setup};
+use tidemill::run::{Engine, NamedSink, NamedSource, Setup, plan_table};
 use tidemill::sinks;
-use tidemill::sources::{self, Source, Table};
+use tidemill::sources::{self, Source};
 use tidemill::spec::{Draft, Kinds};
 use tidemill::store::{Retention, Sync};
 
@@ -30,14 +29,7 @@ async fn setup(shop: &MysqlDatabase, target: Option<&MongoDatabase>, state: &Pat
     let opened: Arc<dyn Source> = sources::open(&source.kind, &source.options).expect("the options are right").into();
     let [(name, needed)] = &spec.tables()[..] else { panic!("one source") };
     let tables = opened.discover(needed).await.expect("the tables are there");
-    let plan_table = |t: &Table| PlanTable {
-        source: name.clone(),
-        name: t.name.clone(),
-        schema: t.schema.clone(),
-        key: t.key.clone(),
-        stream: t.stream,
-    };
-    let plan = spec.lower(&tables.iter().map(plan_table).collect::<Vec<_>>()).expect("the view is right");
+    let plan = spec.lower(&tables.iter().map(|table| plan_table(name, table)).collect::<Vec<_>>()).expect("the view is right");
     let open_sink = |kind: &str, options| sinks::open(kind, options).expect("the options are right");
     let sinks = spec.sinks.iter().map(|s| NamedSink { name: s.name.clone(), view: 0, sink: open_sink(&s.kind, &s.options) });
     Setup {

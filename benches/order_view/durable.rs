@@ -7,15 +7,16 @@ use tidemill::store::{Retention, Sync};
 use tokio::sync::watch;
 
 use crate::measure::{Measured, Shape};
+use crate::opened::Opened;
 use crate::process::{Begin, cpu_seconds, peak_bytes};
-use crate::reference::{Reference, VIEW};
+use crate::reference::VIEW;
 
 /// `state`: a folder that is not there yet.
 pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let begin = Begin::now();
     runtime.block_on(async {
-        let Reference { plan, source, tables } = Reference::open(spec).await;
+        let Opened { plan, source, tables } = Opened::of(spec).await;
         let sources = vec![NamedSource { name: "shop".into(), source, tables }];
         let setup = Setup {
             plan,

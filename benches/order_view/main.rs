@@ -5,8 +5,12 @@
 //! again or `order_view_baselines`, so that peaks of memory are its own; the variants take turns. Where the folder goes is decided by
 //! `TMPDIR`.
 
+#[path = "../support/beside.rs"]
+mod beside;
 mod durable;
 mod measure;
+#[path = "../support/opened.rs"]
+mod opened;
 #[path = "../support/process.rs"]
 mod process;
 mod reference;
@@ -122,26 +126,14 @@ fn in_a_process(variant: Variant, workers: usize, folder: &Path) -> Measured {
     let (program, arguments): (_, &[&str]) = match variant {
         Variant::Tidemill => (this, &["measure", "tidemill"]),
         Variant::Durable => (this, &["measure", "durable"]),
-        Variant::Plain => (baselines(&this), &["plain"]),
-        Variant::Floor => (baselines(&this), &["floor"]),
+        Variant::Plain => (beside::newest(&this, "order_view_baselines"), &["plain"]),
+        Variant::Floor => (beside::newest(&this, "order_view_baselines"), &["floor"]),
     };
     let mut command = Command::new(program);
     command.args(arguments).arg(workers.to_string()).arg(folder).stderr(Stdio::inherit());
     let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{variant:?} failed");
     serde_json::from_slice(&output.stdout).expect("one line of figures")
-}
-
-/// The newest program of that name beside this one.
-fn baselines(this: &Path) -> PathBuf {
-    let beside = std::fs::read_dir(this.parent().expect("it is in a folder")).expect("the folder can be read");
-    let named = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("order_view_baselines-") && path.extension().is_none()
-    };
-    let found = beside.map(|entry| entry.expect("the folder can be read").path()).filter(named);
-    let newest = found.max_by_key(|path| path.metadata().and_then(|m| m.modified()).expect("Linux tells when a file was written"));
-    newest.expect("the baselines are built as well: cargo bench --profile dev --bench 'order_view*'")
 }
 
 impl Measure {

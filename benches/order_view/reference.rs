@@ -1,15 +1,10 @@
-//! The reference view over the generated CSVs: its spec, and what becomes of it.
+//! The reference view over the generated CSVs: its spec.
 
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use tidemill::plan::{Plan, PlanTable};
 use tidemill::shop::TABLES;
-use tidemill::sinks;
-use tidemill::sources::{self, Source, Table};
-use tidemill::spec::{Kinds, Spec};
 
 pub(crate) const VIEW: &str = "order_single_view";
 
@@ -39,31 +34,4 @@ pub(crate) fn write_spec(folder: &Path) -> io::Result<PathBuf> {
     let path = folder.join("order_view.yaml");
     std::fs::write(&path, text)?;
     Ok(path)
-}
-
-/// The opened source and the plan.
-pub(crate) struct Reference {
-    pub(crate) plan: Plan,
-    pub(crate) source: Arc<dyn Source>,
-    /// The plan's, as the source describes them.
-    pub(crate) tables: Vec<Table>,
-}
-
-impl Reference {
-    pub(crate) async fn open(spec: &Path) -> Reference {
-        let spec = Spec::load(spec, Kinds { sources: sources::KINDS, sinks: sinks::KINDS }).expect("the spec is right");
-        let [shop] = &spec.sources[..] else { panic!("one source") };
-        let source: Arc<dyn Source> = sources::open(&shop.kind, &shop.options).expect("the options are right").into();
-        let [(_, needed)] = &spec.tables()[..] else { panic!("one source") };
-        let tables = source.discover(needed).await.expect("the tables are there");
-        let plan_table = |t: &Table| PlanTable {
-            source: "shop".into(),
-            name: t.name.clone(),
-            schema: t.schema.clone(),
-            key: t.key.clone(),
-            stream: t.stream,
-        };
-        let plan = spec.lower(&tables.iter().map(plan_table).collect::<Vec<_>>()).expect("the view is right");
-        Reference { plan, source, tables }
-    }
 }

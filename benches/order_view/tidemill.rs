@@ -1,46 +1,35 @@
 //! Tidemill up to the finished documents: file source, plan of the reference view, dataflow; driven as the engine drives it, without
 //! its store.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tidemill::dataflow::{DocumentChange, Inputs, Outcome, Outputs, Rendered, render};
 use tidemill::plan::Plan;
-use tidemill::sources::{Capture, Event, Source, Table};
 use tidemill::value::{Datum, Layout, Row, RowBuilder, Tick, list_items};
 use timely::worker::Worker;
 
 use crate::measure::{Measured, Shape, Updates, add_up};
+use crate::opened::{Batch, Opened};
 use crate::process::{Begin, cpu_seconds, peak_bytes};
-use crate::reference::Reference;
 use crate::updates;
 
-/// Batches of rows that may wait for a worker, as in the engine.
-const WAITING_BATCHES: usize = 12;
-/// Events that may wait for whoever gives them to the workers, as in the engine.
-const WAITING_EVENTS: usize = 8;
 /// How long a worker without input lets others' messages wait.
 const IDLE: Duration = Duration::from_micros(200);
-
-type Batch = (usize, Vec<Row>);
 
 pub(crate) fn run(spec: &std::path::Path, workers: usize) -> Measured {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let begin = Begin::now();
-    let reference = runtime.block_on(Reference::open(spec));
-    let (feeds, batches): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Batch>(WAITING_BATCHES)).unzip();
-    let reading = read(&runtime, reference.source.clone(), reference.tables.clone(), feeds);
-    let batches: Vec<Mutex<Option<Receiver<Batch>>>> = batches.into_iter().map(|b| Mutex::new(Some(b))).collect();
-    let (plan, handle) = (Arc::new(reference.plan), runtime.handle().clone());
-    let (source, tables) = (reference.source, reference.tables);
+    let opened = runtime.block_on(Opened::of(spec));
+    let (batches, reading) = opened.feed(&runtime, workers);
+    let (opened, handle) = (Arc::new(opened), runtime.handle().clone());
     let parts = timely::execute(timely::Config::process(workers), move |worker| {
         let batches = batches[worker.index()].lock().ok().and_then(|mut b| b.take()).expect("one worker, one feed");
-        let mut bench = Bench::new(worker, &plan);
+        let mut bench = Bench::new(worker, &opened.plan);
         let mut measured = bench.hydrate(worker, &batches, begin);
         let rows = |table: &str| match worker.index() {
-            0 => handle.block_on(rows_of(source.as_ref(), &tables, table)),
+            0 => handle.block_on(opened.rows_of(table, usize::MAX)),
             _ => Vec::new(),
         };
         let (customers, sellers) = (rows("customers"), rows("sellers"));
@@ -51,43 +40,6 @@ pub(crate) fn run(spec: &std::path::Path, workers: usize) -> Measured {
     let mut measured = add_up(parts.expect("the workers start").join());
     measured.rows = reading.join().expect("the source ends well");
     measured
-}
-
-/// Gives what the source reads to the workers in turn, from a thread of its own. Answers how many rows there were.
-fn read(runtime: &tokio::runtime::Runtime, source: Arc<dyn Source>, tables: Vec<Table>, feeds: Vec<SyncSender<Batch>>) -> JoinHandle<u64> {
-    let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
-    let capture = Capture { tables, from: None, until_caught_up: true };
-    runtime.spawn(async move { source.run(capture, sender).await.expect("generated CSV is right") });
-    std::thread::spawn(move || {
-        let (mut total, mut turn) = (0, 0);
-        while let Some(event) = events.blocking_recv() {
-            if let Event::Rows { table, rows } = event {
-                total += rows.len() as u64;
-                turn = (turn + 1) % feeds.len();
-                feeds[turn].send((table, rows)).expect("the workers are there");
-            }
-        }
-        total
-    })
-}
-
-/// The rows of one table, in the file's order.
-async fn rows_of(source: &dyn Source, tables: &[Table], name: &str) -> Vec<Row> {
-    let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
-    let table = tables.iter().find(|t| t.name == name).expect("a table of the view").clone();
-    let capture = Capture { tables: vec![table], from: None, until_caught_up: true };
-    let collect = async {
-        let mut all = Vec::new();
-        while let Some(event) = events.recv().await {
-            if let Event::Rows { rows, .. } = event {
-                all.extend(rows);
-            }
-        }
-        all
-    };
-    let (ran, rows) = tokio::join!(source.run(capture, sender), collect);
-    ran.expect("generated CSV is right");
-    rows
 }
 
 struct Bench<'p> {

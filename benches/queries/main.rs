@@ -4,7 +4,11 @@
 //! `cargo bench --profile dev --bench 'queries*' [-- --readings N --orders N --repeats N]`. Every measurement is a process of its own,
 //! this program again or `queries_baselines`; the variants take turns.
 
+#[path = "../support/beside.rs"]
+mod beside;
 mod measured;
+#[path = "../support/opened.rs"]
+mod opened;
 #[path = "../support/process.rs"]
 mod process;
 mod report;
@@ -108,23 +112,11 @@ fn in_a_process(series: &Series, folder: &Path) -> Measured {
     let this = std::env::current_exe().expect("this program has a file");
     let program = match series.variant {
         Variant::Tidemill => this,
-        Variant::Plain => baselines(&this),
+        Variant::Plain => beside::newest(&this, "queries_baselines"),
     };
     let mut command = Command::new(program);
     command.arg("measure").arg(series.work.to_string()).arg(series.workers.to_string()).arg(folder).stderr(Stdio::inherit());
     let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{:?} failed", series.variant);
     serde_json::from_slice(&output.stdout).expect("one line of figures")
-}
-
-/// The newest program of that name beside this one.
-fn baselines(this: &Path) -> PathBuf {
-    let beside = std::fs::read_dir(this.parent().expect("it is in a folder")).expect("the folder can be read");
-    let named = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("queries_baselines-") && path.extension().is_none()
-    };
-    let found = beside.map(|entry| entry.expect("the folder can be read").path()).filter(named);
-    let newest = found.max_by_key(|path| path.metadata().and_then(|m| m.modified()).expect("the file is there"));
-    newest.expect("`queries_baselines` is built too: --bench 'queries*'")
 }

@@ -2,38 +2,28 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tidemill::dataflow::{Inputs, Outcome, Outputs, Rendered, render};
-use tidemill::plan::{Plan, PlanTable};
-use tidemill::sources::{self, Capture, Event, Source, Table};
-use tidemill::spec::{Kinds, Spec};
+use tidemill::plan::Plan;
 use tidemill::value::{Datum, Layout, ROW_OFFSET, Row, RowBuilder, Tick};
 use timely::worker::Worker;
 
 use crate::measured::{Measured, Shape, add_up};
+use crate::opened::{Batch, Opened};
 use crate::process::{Begin, cpu_seconds, peak_bytes, resident_bytes};
 use crate::work::{BATCH, BATCHES, PRICES, Work, priced};
 
-/// Batches of rows that may wait for a worker, as in the engine.
-const WAITING_BATCHES: usize = 12;
-/// Events that may wait for whoever gives them to the workers, as in the engine.
-const WAITING_EVENTS: usize = 8;
 /// How long a worker without input lets others' messages wait.
 const IDLE: Duration = Duration::from_micros(200);
-
-type Batch = (usize, Vec<Row>);
 
 pub(crate) fn run(work: Work, workers: usize, folder: &Path) -> Measured {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let begin = Begin::now();
     let opened = runtime.block_on(Opened::of(&work.write_spec(folder).expect("the disk takes the spec")));
-    let (feeds, batches): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Batch>(WAITING_BATCHES)).unzip();
-    let reading = read(&runtime, opened.source.clone(), opened.tables.clone(), feeds);
-    let batches: Vec<Mutex<Option<Receiver<Batch>>>> = batches.into_iter().map(|b| Mutex::new(Some(b))).collect();
+    let (batches, reading) = opened.feed(&runtime, workers);
     let (opened, handle) = (Arc::new(opened), runtime.handle().clone());
     let parts = timely::execute(timely::Config::process(workers), move |worker| {
         let batches = batches[worker.index()].lock().ok().and_then(|mut b| b.take()).expect("one worker, one feed");
@@ -56,74 +46,6 @@ pub(crate) fn run(work: Work, workers: usize, folder: &Path) -> Measured {
     let mut measured = add_up(parts.expect("the workers start").join());
     measured.rows = reading.join().expect("the source ends well");
     measured
-}
-
-/// Gives what the source reads to the workers in turn, from a thread of its own. Answers how many rows there were.
-fn read(runtime: &tokio::runtime::Runtime, source: Arc<dyn Source>, tables: Vec<Table>, feeds: Vec<SyncSender<Batch>>) -> JoinHandle<u64> {
-    let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
-    let capture = Capture { tables, from: None, until_caught_up: true };
-    runtime.spawn(async move { source.run(capture, sender).await.expect("generated CSV is right") });
-    std::thread::spawn(move || {
-        let (mut total, mut turn) = (0, 0);
-        while let Some(event) = events.blocking_recv() {
-            if let Event::Rows { table, rows } = event {
-                total += rows.len() as u64;
-                turn = (turn + 1) % feeds.len();
-                feeds[turn].send((table, rows)).expect("the workers are there");
-            }
-        }
-        total
-    })
-}
-
-struct Opened {
-    plan: Plan,
-    source: Arc<dyn Source>,
-    /// The plan's, as the source describes them.
-    tables: Vec<Table>,
-}
-
-impl Opened {
-    async fn of(spec: &Path) -> Opened {
-        let spec = Spec::load(spec, Kinds { sources: sources::KINDS, sinks: tidemill::sinks::KINDS }).expect("the spec is right");
-        let [written] = &spec.sources[..] else { panic!("one source") };
-        let source: Arc<dyn Source> = sources::open(&written.kind, &written.options).expect("the options are right").into();
-        let [(name, needed)] = &spec.tables()[..] else { panic!("one source") };
-        let tables = source.discover(needed).await.expect("the tables are there");
-        let plan_table = |t: &Table| PlanTable {
-            source: name.clone(),
-            name: t.name.clone(),
-            schema: t.schema.clone(),
-            key: t.key.clone(),
-            stream: t.stream,
-        };
-        let plan = spec.lower(&tables.iter().map(plan_table).collect::<Vec<_>>()).expect("the view is right");
-        Opened { plan, source, tables }
-    }
-
-    /// The first rows of one table, in the file's order.
-    async fn rows_of(&self, name: &str, count: usize) -> Vec<Row> {
-        let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
-        let table = self.tables.iter().find(|t| t.name == name).expect("a table of the view").clone();
-        let capture = Capture { tables: vec![table], from: None, until_caught_up: true };
-        let collect = async {
-            let mut all = Vec::new();
-            while let Some(event) = events.recv().await {
-                if let Event::Rows { rows, .. } = event {
-                    all.extend(rows);
-                    if all.len() >= count {
-                        break;
-                    }
-                }
-            }
-            events.close();
-            all.truncate(count);
-            all
-        };
-        let (ran, rows) = tokio::join!(self.source.run(capture, sender), collect);
-        ran.expect("generated CSV is right");
-        rows
-    }
 }
 
 struct Bench<'p> {

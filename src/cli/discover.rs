@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plan::{Catalog, PlanTable, TableName};
+use crate::plan::{Catalog, TableName};
+use crate::run::plan_table;
 use crate::sources::{self, Source, SourceError, Table};
 use crate::spec::{Problem, SourceSpec, Spec};
 
@@ -76,11 +77,7 @@ async fn ask(spec: &Spec, of_spec: &SourceSpec, needed: &[String], reach: Option
         Err(SourceError::Invalid { .. }) => one_by_one(spec, name, source.as_ref(), needed, found).await?,
         answer => answer.map_err(silent)?,
     };
-    for table in &tables {
-        let (schema, key) = (table.schema.clone(), table.key.clone());
-        let (name, stream) = (table.name.clone(), table.stream);
-        found.catalog.tables.push(PlanTable { source: of_spec.name.clone(), name, schema, key, stream });
-    }
+    found.catalog.tables.extend(tables.iter().map(|table| plan_table(name, table)));
     found.sources.push(OpenSource { name: name.clone(), kind: of_spec.kind.clone(), source, tables });
     Ok(())
 }

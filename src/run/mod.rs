@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 
 use self::attempt::Attempt;
 use self::supervise::CutOff;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanTable};
 use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
 use crate::store::{Retention, Store, StoreError, Sync};
@@ -225,4 +225,10 @@ async fn compact(store: Store, retention: Retention, fatal: Fatal, mut stopping:
             return;
         }
     }
+}
+
+/// A source's table as a plan knows it.
+pub fn plan_table(source: &str, table: &Table) -> PlanTable {
+    let Table { name, schema, key, stream } = table.clone();
+    PlanTable { source: source.into(), name, schema, key, stream }
 }

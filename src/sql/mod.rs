@@ -5,8 +5,9 @@
 //! [`WindowFunction`] for the ordered rows of a partition.
 //!
 //! What always holds: a value depends on nothing but the row (no clock, no chance, no other row), so an expression gives the same
-//! answer when the row is taken away as when it was added. A whole query becomes DataFusion's optimized plan ([`plan_query`]). Column names are taken exactly as written, with or without quotes (`"a b"`
-//! or `` `a b` ``); a number with a point is a decimal, not a double; integers that overflow are an error and never wrap.
+//! answer when the row is taken away as when it was added. A whole query becomes DataFusion's optimized plan ([`plan_query`]). Column names
+//! are taken exactly as written, with or without quotes (`"a b"` or `` `a b` ``); a number with a point is a decimal, not a double;
+//! integers that overflow are an error and never wrap.
 
 mod aggregate;
 mod checked;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidemill::plan::{Plan, PlanTable};
-use tidemill::run::{Engine, NamedSource, Setup};
+use tidemill::plan::Plan;
+use tidemill::run::{Engine, NamedSource, Setup, plan_table};
 use tidemill::sinks;
 use tidemill::sources::{self, Source, Table};
 use tidemill::spec::{Kinds, Spec};
@@ -66,14 +66,8 @@ pub(crate) async fn prepare(path: &Path) -> Result<Prepared, String> {
     let opened = sources::open(&source.kind, &options).map_err(|e| e.to_string())?;
     let needed = spec.tables().remove(0).1;
     let tables = opened.discover(&needed).await.map_err(|e| e.to_string())?;
-    let of_plan = |t: &Table| PlanTable {
-        source: name.clone(),
-        name: t.name.clone(),
-        schema: t.schema.clone(),
-        key: t.key.clone(),
-        stream: t.stream,
-    };
-    let plan = spec.lower(&tables.iter().map(of_plan).collect::<Vec<_>>()).map_err(|problems| problems.to_string())?;
+    let plan =
+        spec.lower(&tables.iter().map(|table| plan_table(&name, table)).collect::<Vec<_>>()).map_err(|problems| problems.to_string())?;
     Ok(Prepared { spec, plan, tables, name, options })
 }
 

@@ -125,7 +125,9 @@ async fn answers(prepared: &Prepared, contents: &Contents) -> Result<Vec<Rows>, 
         let frame = context.sql(sql).await.map_err(failed)?;
         let planned = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(failed)?;
-        out.push(rows_of(&view.schema, &batches));
+        let mut rows = rows_of(&view.schema, &batches);
+        rows.sort();
+        out.push(rows);
         // Views that come behind it may read it.
         let schema = batches.first().map_or(planned, |batch| batch.schema());
         let answer = MemTable::try_new(schema, vec![batches]).map_err(failed)?;
@@ -134,7 +136,8 @@ async fn answers(prepared: &Prepared, contents: &Contents) -> Result<Vec<Rows>, 
     Ok(out)
 }
 
-fn rows_of(schema: &Schema, batches: &[datafusion::arrow::array::RecordBatch]) -> Rows {
+/// In the order of the batches.
+pub(crate) fn rows_of(schema: &Schema, batches: &[datafusion::arrow::array::RecordBatch]) -> Vec<String> {
     let layout = Layout::new(schema);
     let mut builder = RowBuilder::new(&layout);
     let mut rows = Vec::new();
@@ -146,6 +149,5 @@ fn rows_of(schema: &Schema, batches: &[datafusion::arrow::array::RecordBatch]) -
             rows.push(text(&layout, &builder.finish()));
         }
     }
-    rows.sort();
     rows
 }
