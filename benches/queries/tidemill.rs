@@ -71,7 +71,7 @@ impl<'p> Bench<'p> {
         loop {
             match batches.recv_timeout(IDLE) {
                 Ok((table, rows)) => {
-                    self.inputs.send(table, rows.into_iter().map(|row| (row, 1)));
+                    self.inputs.send(table, rows.iter().map(|row| (row, 1)));
                     self.inputs.flush();
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -9,7 +9,7 @@ use tidemill::plan::Plan;
 use tidemill::run::plan_table;
 use tidemill::sources::{self, Capture, Event, Source, Table};
 use tidemill::spec::{Kinds, Spec};
-use tidemill::value::Row;
+use tidemill::value::{Row, Rows};
 
 /// Batches of rows that may wait for a worker, as in the engine.
 const WAITING_BATCHES: usize = 12;
@@ -17,7 +17,7 @@ const WAITING_BATCHES: usize = 12;
 const WAITING_EVENTS: usize = 8;
 
 /// Rows of a table of the plan.
-pub(crate) type Batch = (usize, Vec<Row>);
+pub(crate) type Batch = (usize, Rows);
 /// Where a worker takes its batches from.
 pub(crate) type Feed = Mutex<Option<Receiver<Batch>>>;
 
@@ -70,7 +70,7 @@ impl Opened {
             let mut all = Vec::new();
             while let Some(event) = events.recv().await {
                 if let Event::Rows { rows, .. } = event {
-                    all.extend(rows);
+                    all.extend(rows.iter().map(Row::from_bytes));
                     if all.len() >= at_most {
                         break;
                     }

@@ -19,10 +19,8 @@ use super::{Fatal, RunError};
 use crate::plan::Plan;
 use crate::sources::{self, Event};
 use crate::store::{BulkLoad, Reached, Rejected, Rejections, Store, StoreError, TickMark};
-use crate::value::{Delta, Position, Row, Tick};
+use crate::value::{Delta, Position, Rows, Tick};
 
-/// Rows of a held input that go to a worker at a time.
-const BATCH: usize = 4096;
 /// Input rows that may wait for their commit.
 const UNCOMMITTED_ROWS: u64 = 500_000;
 /// Ticks that may wait for their commit.
@@ -125,12 +123,14 @@ impl Ingest {
     }
 
     fn feed_held(&mut self, store: &Store, table: usize) -> Result<Result<(), Gone>, StoreError> {
-        let mut rows = Vec::with_capacity(BATCH);
+        let mut rows = Rows::default();
         for held in store.load_input(table)? {
             let (row, count) = held?;
-            rows.extend(std::iter::repeat_n(row, count.max(0) as usize));
-            if rows.len() >= BATCH && !self.feed(Feed::Rows { table, rows: std::mem::take(&mut rows) }) {
-                return Ok(Err(Gone));
+            for _ in 0..count {
+                rows.push(&row);
+                if rows.is_full() && !self.feed(Feed::Rows { table, rows: std::mem::take(&mut rows) }) {
+                    return Ok(Err(Gone));
+                }
             }
         }
         Ok(if rows.is_empty() || self.feed(Feed::Rows { table, rows }) { Ok(()) } else { Err(Gone) })
@@ -143,7 +143,7 @@ impl Ingest {
                 Some(Event::Rows { table, rows }) => {
                     let table = self.tables[source][table];
                     if let Some(load) = load.as_deref_mut() {
-                        load.input(table, rows.iter().map(|r: &Row| &**r))?;
+                        load.input(table, rows.iter())?;
                     }
                     if !self.feed(Feed::Rows { table, rows }) {
                         return Ok(Err(Gone));

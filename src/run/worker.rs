@@ -16,13 +16,13 @@ use super::start::{Hydration, Start};
 use super::{Fatal, RunError};
 use crate::dataflow::{self, Rendered};
 use crate::plan::Plan;
-use crate::value::{Delta, Row, Tick};
+use crate::value::{Delta, Rows, Tick};
 
 /// What a worker is told, in order.
 #[derive(Debug)]
 pub(super) enum Feed {
     /// Rows of a table that are there from the first tick on.
-    Rows { table: usize, rows: Vec<Row> },
+    Rows { table: usize, rows: Rows },
     /// Changes at the tick that stands; tables as in the plan.
     Changes(Vec<Delta>),
     /// Nothing more comes before this tick.
@@ -183,7 +183,7 @@ fn take_feed(inputs: &mut Option<dataflow::Inputs>, feed: &Receiver<Feed>) -> bo
     for taken in 0..FEED_DEPTH {
         match feed.try_recv() {
             Ok(Feed::Rows { table, rows }) => {
-                open.send(table, rows.into_iter().map(|row| (row, 1)));
+                open.send(table, rows.iter().map(|row| (row, 1)));
                 // Enough to work on: what is sent at once is held at once.
                 open.flush();
                 return true;

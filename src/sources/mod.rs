@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::options::{Kind, OptionError};
-use crate::value::{Delta, Position, Row, Schema};
+use crate::value::{Delta, Position, Rows, Schema};
 
 pub use crate::finding::{Finding, Severity};
 
@@ -45,7 +45,7 @@ pub enum Event {
     /// How many rows the snapshot of each table will have, as far as known.
     SnapshotPlan { rows: Vec<Option<u64>> },
     /// Rows of a snapshot. Tables and batches may come in any order.
-    Rows { table: usize, rows: Vec<Row> },
+    Rows { table: usize, rows: Rows },
     /// The snapshot is whole and is exactly the tables' state at `position`.
     SnapshotDone { position: Position },
     /// A part of a transaction. Once the first part is sent nothing can fail until its `Commit`: a source collects a transaction

@@ -124,7 +124,7 @@ impl Seen {
     pub(crate) fn take(&mut self, event: Event) {
         match event {
             Event::SnapshotPlan { rows } => self.planned = Some(rows),
-            Event::Rows { table, rows } => self.snapshot.extend(rows.into_iter().map(|row| (table, row))),
+            Event::Rows { table, rows } => self.snapshot.extend(rows.iter().map(|row| (table, Row::from_bytes(row)))),
             Event::SnapshotDone { position } => self.snapshot_position = Some(position),
             Event::Changes(deltas) => self.open.extend(deltas),
             Event::Commit { position, .. } => {

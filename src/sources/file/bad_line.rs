@@ -20,8 +20,8 @@ impl BadLines {
     /// What is to be told of a line that is left out; fails where the source is to stop at it.
     pub(super) fn set_aside(self, bad: BadLine, table: Option<&str>) -> Result<Rejected, SourceError> {
         match self {
-            BadLines::Quarantine => Ok(bad.rejected(table)),
-            BadLines::Stop => Err(bad.stop()),
+            BadLines::Quarantine if !bad.and_the_rest => Ok(bad.rejected(table)),
+            _ => Err(bad.stop()),
         }
     }
 }
@@ -33,15 +33,21 @@ pub(super) struct BadLine {
     line: u64,
     column: Option<String>,
     what: String,
+    and_the_rest: bool,
 }
 
 impl BadLine {
     pub(super) fn new(path: &Path, line: u64, what: impl Into<String>) -> BadLine {
-        BadLine { path: path.into(), line, column: None, what: what.into() }
+        BadLine { path: path.into(), line, column: None, what: what.into(), and_the_rest: false }
+    }
+
+    /// Such that what comes behind it in the file cannot be trusted: the source stops at it in any case.
+    pub(super) fn of_the_rest(path: &Path, line: u64, what: impl Into<String>) -> BadLine {
+        BadLine { and_the_rest: true, ..BadLine::new(path, line, what) }
     }
 
     pub(super) fn of_column(path: &Path, line: u64, column: &str, what: &dyn Display) -> BadLine {
-        BadLine { path: path.into(), line, column: Some(column.into()), what: what.to_string() }
+        BadLine { column: Some(column.into()), ..BadLine::new(path, line, what.to_string()) }
     }
 
     /// As an error that ends the source.

@@ -26,9 +26,12 @@ use serde_json::Value;
 use super::bad_line::{BadLine, BadLines};
 use super::lines::{FollowedFile, Place};
 use super::position::FilePosition;
-use super::{BATCH, Object, jsonl};
+use super::{Object, jsonl};
 use crate::sources::{Event, Rejected, SourceError, Table};
 use crate::value::{Delta, Layout, RowBuilder};
+
+/// The deltas of one event.
+pub(super) const BATCH: usize = 1024;
 
 /// What one [`ChangesFile::read`] came to.
 #[derive(Debug)]
@@ -235,8 +238,8 @@ impl ChangesFile {
         let mut deltas = Vec::with_capacity(images.len());
         let mut unreadable = None;
         for (image, diff) in images {
-            match jsonl::row_of(&path, line, image, arrived, builder) {
-                Ok(row) => deltas.push(Delta { table: *index, row, diff }),
+            match jsonl::push_row(&path, line, image, arrived, builder) {
+                Ok(()) => deltas.push(Delta { table: *index, row: builder.finish(), diff }),
                 Err(bad) => unreadable = Some(bad),
             }
         }

@@ -1,44 +1,55 @@
 //! CSV files (RFC 4180, UTF-8, a header line) to packed rows.
 
-use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ::csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
+use csv_core::{ReadRecordResult, Reader};
 
 use super::bad_line::{BadLine, BadLines};
+use super::chunks::{self, Chunk, Chunks};
 use super::infer::Guess;
-use super::snapshot::Taker;
+use super::snapshot::Parsed;
 use super::tables::own_columns;
 use crate::sources::{SourceError, Table};
-use crate::value::{Column, Datum, Layout, Row, RowBuilder, Type, push_text};
-
-const BUFFER_BYTES: usize = 1 << 20;
+use crate::value::{Column, Datum, Layout, RowBuilder, Type, push_text};
 
 /// The names in the first line.
 pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, SourceError> {
-    let mut reader = reader(path, delimiter)?;
-    let names: Vec<String> = header_of(path, &mut reader)?.iter().map(String::from).collect();
-    match names.is_empty() {
-        true => Err(BadLine::new(path, 1, "there must be a line with the names of the columns").stop()),
-        false => Ok(names),
-    }
+    open(path, delimiter).map(|(header, _)| header)
+}
+
+/// The header, and what comes behind it.
+fn open(path: &Path, delimiter: u8) -> Result<(Vec<String>, Chunks), SourceError> {
+    let mut chunks = Chunks::of_csv(path, delimiter)?;
+    let no_header = || BadLine::new(path, 1, "there must be a line with the names of the columns").stop();
+    let chunk = chunks.next()?.ok_or_else(no_header)?;
+    let mut records = Records::new(delimiter, &chunk);
+    let header = records.next().ok_or_else(no_header)?;
+    let names = header.fields(path, header.len()).map_err(BadLine::stop)?.iter().map(String::from).collect();
+    let rest = Chunk { bytes: records.rest.to_vec(), line: records.line };
+    chunks.put_back(rest);
+    Ok((names, chunks))
 }
 
 /// Fills in the types that are `None` from all values of the file; `types` has one for each column of the header.
 pub(super) fn infer(path: &Path, delimiter: u8, null: &str, bad_lines: BadLines, types: &mut [Option<Type>]) -> Result<(), SourceError> {
     let mut guesses: Vec<Option<Guess>> = types.iter().map(|ty| ty.is_none().then(Guess::default)).collect();
-    let mut reader = reader(path, delimiter)?;
-    let mut record = StringRecord::new();
-    while let Some(whole) = next(path, &mut reader, &mut record)? {
-        if let Err(bad) = whole {
-            bad_lines.set_aside(bad, None)?;
-            continue;
-        }
-        for (guess, field) in guesses.iter_mut().zip(&record) {
-            if let Some(guess) = guess
-                && field != null
-            {
-                guess.see(field.as_bytes());
+    let (header, mut chunks) = open(path, delimiter)?;
+    while let Some(chunk) = chunks.next()? {
+        let mut records = Records::new(delimiter, &chunk);
+        while let Some(record) = records.next() {
+            let fields = match record.fields(path, header.len()) {
+                Ok(fields) => fields,
+                Err(bad) => {
+                    bad_lines.set_aside(bad, None)?;
+                    continue;
+                }
+            };
+            for (guess, field) in guesses.iter_mut().zip(fields.iter()) {
+                if let Some(guess) = guess
+                    && field != null
+                {
+                    guess.see(field.as_bytes());
+                }
             }
         }
     }
@@ -50,52 +61,55 @@ pub(super) fn infer(path: &Path, delimiter: u8, null: &str, bad_lines: BadLines,
     Ok(())
 }
 
-/// Hands out all rows in the file's order. The file's columns may stand in any order; `table` has some or all of them.
-pub(super) fn read(path: &Path, delimiter: u8, null: &str, table: &Table, taker: &mut Taker) -> Result<(), SourceError> {
-    let columns = own_columns(table);
-    let mut reader = reader(path, delimiter)?;
-    let header = header_of(path, &mut reader)?.clone();
-    let places = columns.iter().map(|column| header.iter().position(|name| *name == column.name));
-    let Some(places) = places.collect::<Option<Vec<usize>>>() else {
-        return Err(BadLine::new(path, 1, "a column that was there at the start is gone").stop());
-    };
-    let fields = Fields { path, columns, places, null, stream: table.stream };
-    let mut builder = RowBuilder::new(&Layout::new(&table.schema));
-    let mut record = StringRecord::new();
-    while let Some(whole) = next(path, &mut reader, &mut record)? {
-        if !taker.take(whole.and_then(|()| fields.row_of(&record, &mut builder)))? {
-            return Ok(());
+/// Makes rows of a file's records. The file's columns may stand in any order; the table has some or all of them.
+#[derive(Debug)]
+pub(super) struct CsvRows {
+    path: PathBuf,
+    delimiter: u8,
+    null: String,
+    table: Table,
+    /// Where each column of the table stands in the file.
+    places: Vec<usize>,
+    /// The columns of the file.
+    width: usize,
+}
+
+impl CsvRows {
+    pub(super) fn open(path: &Path, delimiter: u8, null: &str, table: &Table) -> Result<(CsvRows, Chunks), SourceError> {
+        let (header, chunks) = open(path, delimiter)?;
+        let places = own_columns(table).iter().map(|column| header.iter().position(|name| *name == column.name));
+        let Some(places) = places.collect::<Option<Vec<usize>>>() else {
+            return Err(BadLine::new(path, 1, "a column that was there at the start is gone").stop());
+        };
+        let (path, null, table, width) = (path.into(), null.into(), table.clone(), header.len());
+        Ok((CsvRows { path, delimiter, null, table, places, width }, chunks))
+    }
+
+    /// All rows of the chunk, in its order, and what cannot be one.
+    pub(super) fn parse(&self, chunk: &Chunk, parsed: &mut Parsed) {
+        let mut builder = RowBuilder::new(&Layout::new(&self.table.schema));
+        let columns = own_columns(&self.table);
+        let mut records = Records::new(self.delimiter, chunk);
+        while let Some(record) = records.next() {
+            let fields = record.fields(&self.path, self.width);
+            parsed.take(fields.and_then(|fields| self.push(&fields, columns, record.line, &mut builder)), &mut builder);
         }
     }
-    taker.end();
-    Ok(())
-}
 
-/// Where the columns of a table stand in a file.
-struct Fields<'a> {
-    path: &'a Path,
-    columns: &'a [Column],
-    places: Vec<usize>,
-    null: &'a str,
-    /// Whether the row's line goes behind the columns, as the place of its arrival.
-    stream: bool,
-}
-
-impl Fields<'_> {
-    fn row_of(&self, record: &StringRecord, builder: &mut RowBuilder) -> Result<Row, BadLine> {
-        for (column, &place) in self.columns.iter().zip(&self.places) {
-            if let Err(what) = self.push(&record[place], column, builder) {
+    fn push(&self, fields: &Fields, columns: &[Column], line: u64, builder: &mut RowBuilder) -> Result<(), BadLine> {
+        for (column, &place) in columns.iter().zip(&self.places) {
+            if let Err(what) = self.push_field(fields.get(place), column, builder) {
                 builder.clear();
-                return Err(BadLine::of_column(self.path, record.position().map_or(0, |p| p.line()), &column.name, &what));
+                return Err(BadLine::of_column(&self.path, line, &column.name, &what));
             }
         }
-        if self.stream {
-            builder.push(Datum::Int(record.position().map_or(0, |p| p.line()) as i64));
+        if self.table.stream {
+            builder.push(Datum::Int(line as i64));
         }
-        Ok(builder.finish())
+        Ok(())
     }
 
-    fn push(&self, field: &str, column: &Column, builder: &mut RowBuilder) -> Result<(), String> {
+    fn push_field(&self, field: &str, column: &Column, builder: &mut RowBuilder) -> Result<(), String> {
         match field != self.null {
             true => push_text(builder, field).map_err(|error| error.to_string())?,
             false if column.nullable => builder.push(Datum::Null),
@@ -105,43 +119,109 @@ impl Fields<'_> {
     }
 }
 
-fn reader(path: &Path, delimiter: u8) -> Result<Reader<File>, SourceError> {
-    Ok(ReaderBuilder::new().delimiter(delimiter).buffer_capacity(BUFFER_BYTES).from_reader(super::open(path)?))
+/// The records of a chunk, one after the other.
+pub(super) struct Records<'c> {
+    reader: Reader,
+    rest: &'c [u8],
+    /// Of the first byte of the rest.
+    line: u64,
+    text: Vec<u8>,
+    ends: Vec<usize>,
 }
 
-fn header_of<'a>(path: &Path, reader: &'a mut Reader<File>) -> Result<&'a StringRecord, SourceError> {
-    reader.headers().map_err(|error| match bad_record(path, error, 0) {
-        Ok(bad) => bad.stop(),
-        Err(error) => error,
-    })
-}
+impl<'c> Records<'c> {
+    pub(super) fn new(delimiter: u8, chunk: &'c Chunk) -> Records<'c> {
+        let reader = chunks::reader(delimiter);
+        Records { reader, rest: &chunk.bytes, line: chunk.line, text: vec![0; 1 << 10], ends: vec![0; 1 << 6] }
+    }
 
-/// Reads the next record into `record`, or says what is wrong with it; `None` at the end.
-fn next(path: &Path, reader: &mut Reader<File>, record: &mut StringRecord) -> Result<Option<Result<(), BadLine>>, SourceError> {
-    match reader.read_record(record) {
-        Ok(true) => Ok(Some(Ok(()))),
-        Ok(false) => Ok(None),
-        Err(error) => bad_record(path, error, reader.position().line()).map(|bad| Some(Err(bad))),
+    pub(super) fn next(&mut self) -> Option<Record<'_>> {
+        // Empty lines are no records. They are passed here, so that a record's line is the one where it starts.
+        while let [first @ (b'\n' | b'\r'), rest @ ..] = self.rest {
+            self.line += u64::from(*first == b'\n');
+            self.rest = rest;
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        let line = self.line;
+        self.reader.set_line(line);
+        let (mut written, mut fields) = (0, 0);
+        loop {
+            let (result, read, wrote, ended) = self.reader.read_record(self.rest, &mut self.text[written..], &mut self.ends[fields..]);
+            (self.rest, written, fields) = (&self.rest[read..], written + wrote, fields + ended);
+            match result {
+                // Without a line end behind it: the next call, with nothing, ends it.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len(), 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return None,
+            }
+        }
+        self.line = self.reader.line();
+        Some(Record { line, behind: self.line, text: &self.text[..written], ends: &self.ends[..fields] })
     }
 }
 
 /// A bad record with more lines than this stops the source: a quote that is never closed takes the rest of the file with it.
 const LONGEST_BAD_RECORD: u64 = 100;
 
-/// `behind` is the line where reading goes on.
-fn bad_record(path: &Path, error: ::csv::Error, behind: u64) -> Result<BadLine, SourceError> {
-    let (pos, what) = match error.into_kind() {
-        ErrorKind::Io(error) => return Err(super::unreadable(path, error)),
-        ErrorKind::UnequalLengths { pos, expected_len, len } => (pos, format!("{len} fields where the header has {expected_len}")),
-        ErrorKind::Utf8 { pos, err } => (pos, format!("field {} is not UTF-8", err.field() + 1)),
-        _ => return Err(BadLine::new(path, 0, "it is not CSV").stop()),
-    };
-    let line = pos.map_or(0, |p| p.line());
-    match behind.saturating_sub(line) {
-        0 | 1 => Ok(BadLine::new(path, line, what)),
-        lines if lines > LONGEST_BAD_RECORD => {
-            Err(BadLine::new(path, line, format!("{what}, and it goes on to line {}: is a quote not closed?", behind - 1)).stop())
+/// A record as it was read.
+pub(super) struct Record<'r> {
+    /// Where it starts.
+    pub(super) line: u64,
+    /// Where reading goes on.
+    behind: u64,
+    text: &'r [u8],
+    ends: &'r [usize],
+}
+
+impl<'r> Record<'r> {
+    /// How many fields it has.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Its fields, which must be so many, of UTF-8.
+    pub(super) fn fields(&self, path: &Path, width: usize) -> Result<Fields<'r>, BadLine> {
+        if self.len() != width {
+            return Err(self.bad(path, format!("{} fields where the header has {width}", self.len())));
         }
-        _ => Ok(BadLine::new(path, line, format!("{what}, and it goes on to line {}", behind - 1))),
+        match std::str::from_utf8(self.text) {
+            Ok(text) if self.ends.iter().all(|end| text.is_char_boundary(*end)) => Ok(Fields { text, ends: self.ends }),
+            _ => {
+                let starts = std::iter::once(&0).chain(self.ends);
+                let bad = starts.zip(self.ends).position(|(start, end)| std::str::from_utf8(&self.text[*start..*end]).is_err());
+                Err(self.bad(path, format!("field {} is not UTF-8", bad.map_or(0, |bad| bad + 1))))
+            }
+        }
+    }
+
+    fn bad(&self, path: &Path, what: String) -> BadLine {
+        match self.behind.saturating_sub(self.line) {
+            0 | 1 => BadLine::new(path, self.line, what),
+            lines if lines > LONGEST_BAD_RECORD => {
+                BadLine::of_the_rest(path, self.line, format!("{what}, and it goes on to line {}: is a quote not closed?", self.behind - 1))
+            }
+            _ => BadLine::new(path, self.line, format!("{what}, and it goes on to line {}", self.behind - 1)),
+        }
+    }
+}
+
+/// The fields of a record.
+pub(super) struct Fields<'r> {
+    text: &'r str,
+    ends: &'r [usize],
+}
+
+impl<'r> Fields<'r> {
+    fn get(&self, i: usize) -> &'r str {
+        let start = if i == 0 { 0 } else { self.ends[i - 1] };
+        &self.text[start..self.ends[i]]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'r str> {
+        (0..self.ends.len()).map(|i| self.get(i))
     }
 }

@@ -11,6 +11,7 @@
 
 mod bad_line;
 mod changes;
+mod chunks;
 mod csv;
 mod infer;
 mod jsonl;
@@ -43,9 +44,6 @@ mod tests;
 
 /// What a line of a JSON-lines file holds.
 type Object = serde_json::Map<String, serde_json::Value>;
-
-/// The rows of one [`Event::Rows`].
-const BATCH: usize = 1024;
 
 /// How often a file is looked at for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -1,18 +1,20 @@
-//! Reads the rows of all tables, several files at a time.
+//! Reads the rows of all tables: several threads at one file after the other, each a chunk at a time; rows go out in the files' order.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use tokio::sync::mpsc;
 
 use super::bad_line::{BadLine, BadLines};
+use super::chunks::{Chunk, Chunks};
+use super::csv::CsvRows;
+use super::jsonl::JsonRows;
 use super::options::{RowsFile, TableOptions};
-use super::{BATCH, csv, jsonl};
 use crate::sources::{Event, EventSender, SourceError, Table};
-use crate::value::Row;
+use crate::value::{RowBuilder, Rows};
 
 /// Batches that wait between the readers and the engine. With a batch's some hundred KiB this bounds what is held.
 const WAITING_BATCHES: usize = 4;
@@ -49,22 +51,20 @@ async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<(), SourceErro
     if out.send(Event::SnapshotPlan { rows }).await.is_err() {
         return Ok(());
     }
-    // The longest first, so that no long one is left over at the end.
+    // The longest first: what is small is better left for the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.options.rows.path().and_then(|path| path.metadata().ok()).map_or(0, |m| m.len())));
-    let readers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(READERS).min(jobs.len());
-    let jobs = Arc::new(Mutex::new(VecDeque::from(jobs)));
+    let files = Arc::new(Mutex::new(Files { waiting: jobs.into(), open: None }));
+    let readers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(READERS);
     let handles: Vec<_> = (0..readers)
         .map(|_| {
-            let (jobs, out) = (jobs.clone(), out.clone());
+            let (files, out) = (files.clone(), out.clone());
             tokio::task::spawn_blocking(move || {
-                while let Some(job) = take(&jobs) {
-                    if let Err(error) = read(&job, &out) {
-                        // The others end with the table they are at.
-                        jobs.lock().expect("no reader panics").clear();
-                        return Err(error);
-                    }
+                // Where one fails or nobody listens, the others end with the chunk they are at.
+                let go_on = read(&files, &out);
+                if !matches!(go_on, Ok(true)) {
+                    *files.lock().expect("no reader panics") = Files::default();
                 }
-                Ok(())
+                go_on.map(|_| ())
             })
         })
         .collect();
@@ -76,68 +76,167 @@ async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<(), SourceErro
     result
 }
 
-fn take(jobs: &Mutex<VecDeque<Job>>) -> Option<Job> {
-    jobs.lock().expect("no reader panics").pop_front()
+/// What is not read yet.
+#[derive(Default)]
+struct Files {
+    waiting: VecDeque<Job>,
+    /// The file that chunks are taken from, with the number of the next.
+    open: Option<(Arc<TableFile>, Chunks, u64)>,
 }
 
-fn read(job: &Job, out: &EventSender) -> Result<(), SourceError> {
-    let mut taker = Taker { job, out, rows: Vec::with_capacity(BATCH), any_row: false, bad: 0 };
-    match &job.options.rows {
-        RowsFile::Csv { path, null, delimiter } => csv::read(path, *delimiter, null, &job.table, &mut taker),
-        RowsFile::JsonLines { path } => jsonl::read(path, &job.table, &mut taker),
-        RowsFile::None => Ok(()),
+impl Files {
+    /// The next chunk, and its number in its file.
+    fn next(&mut self) -> Result<Option<(Arc<TableFile>, Chunk, u64)>, SourceError> {
+        loop {
+            let Some((file, chunks, number)) = &mut self.open else {
+                let Some(job) = self.waiting.pop_front() else { return Ok(None) };
+                self.open = TableFile::open(job)?.map(|(file, chunks)| (Arc::new(file), chunks, 0));
+                continue;
+            };
+            if let Some(chunk) = chunks.next()? {
+                *number += 1;
+                return Ok(Some((file.clone(), chunk, *number - 1)));
+            }
+            self.open = None;
+        }
+    }
+}
+
+/// Reads for as long as there is something; false once nobody listens.
+fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
+    loop {
+        let next = files.lock().expect("no reader panics").next()?;
+        let Some((file, chunk, number)) = next else { return Ok(true) };
+        let turn = Turn { file: &file, number, went_well: false };
+        let mut parsed = Parsed::default();
+        match &file.kind {
+            Kind::Csv(rows) => rows.parse(&chunk, &mut parsed),
+            Kind::JsonLines(rows) => rows.parse(&chunk, &mut parsed),
+        }
+        drop(chunk);
+        if !turn.take(parsed, out)? {
+            return Ok(false);
+        }
+    }
+}
+
+/// A file whose rows are read by all readers.
+struct TableFile {
+    job: Job,
+    kind: Kind,
+    progress: Mutex<Progress>,
+    progressed: Condvar,
+}
+
+enum Kind {
+    Csv(CsvRows),
+    JsonLines(JsonRows),
+}
+
+/// What went out of a file.
+#[derive(Default)]
+struct Progress {
+    /// The chunk whose turn it is.
+    chunk: u64,
+    any_row: bool,
+    bad: u64,
+    /// Nothing more goes out: something failed, or nobody listens.
+    ended: bool,
+}
+
+impl TableFile {
+    /// `None` where the table has no file.
+    fn open(job: Job) -> Result<Option<(TableFile, Chunks)>, SourceError> {
+        let (kind, chunks) = match &job.options.rows {
+            RowsFile::Csv { path, null, delimiter } => {
+                let (rows, chunks) = CsvRows::open(path, *delimiter, null, &job.table)?;
+                (Kind::Csv(rows), chunks)
+            }
+            RowsFile::JsonLines { path } => {
+                let (rows, chunks) = JsonRows::open(path, &job.table)?;
+                (Kind::JsonLines(rows), chunks)
+            }
+            RowsFile::None => return Ok(None),
+        };
+        Ok(Some((TableFile { job, kind, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
+    }
+}
+
+/// What a chunk is made into.
+#[derive(Default)]
+pub(super) struct Parsed {
+    rows: Rows,
+    bad: Vec<BadLine>,
+    /// How many bad ones stand before the first row.
+    bad_first: u64,
+}
+
+impl Parsed {
+    /// The row that was pushed, or why there is none.
+    pub(super) fn take(&mut self, pushed: Result<(), BadLine>, builder: &mut RowBuilder) {
+        match pushed {
+            Ok(()) => self.rows.push_built(builder),
+            Err(bad) => {
+                self.bad_first += u64::from(self.rows.is_empty());
+                self.bad.push(bad);
+            }
+        }
     }
 }
 
 /// A file whose first lines are bad, as many as this, and none of them good, is wholly wrong.
 const ALL_BAD: u64 = 100;
 
-/// Takes the rows of one file and hands them on, in batches; sets bad lines aside.
-pub(super) struct Taker<'a> {
-    job: &'a Job,
-    out: &'a EventSender,
-    rows: Vec<Row>,
-    any_row: bool,
-    bad: u64,
+/// The place of a chunk among the others: what it is made into goes out when those before it have gone.
+struct Turn<'a> {
+    file: &'a TableFile,
+    number: u64,
+    went_well: bool,
 }
 
-impl Taker<'_> {
-    /// Whether more is wanted. Fails where the source is to stop at a bad line, or the file is wholly wrong.
-    pub(super) fn take(&mut self, read: Result<Row, BadLine>) -> Result<bool, SourceError> {
-        match read {
-            Ok(row) => {
-                self.any_row = true;
-                self.rows.push(row);
-                match self.rows.len() {
-                    BATCH => Ok(self.hand_on(Vec::with_capacity(BATCH))),
-                    _ => Ok(true),
-                }
+impl Turn<'_> {
+    /// Hands on the rows and sets bad lines aside; whether more is wanted. Fails where the source is to stop at a bad line, or the file is wholly wrong.
+    fn take(mut self, parsed: Parsed, out: &EventSender) -> Result<bool, SourceError> {
+        let progress = self.file.progress.lock().expect("no reader panics");
+        let waits = |progress: &mut Progress| progress.chunk < self.number && !progress.ended;
+        let mut progress = self.file.progressed.wait_while(progress, waits).expect("no reader panics");
+        if progress.ended {
+            return Ok(false);
+        }
+        let job = &self.file.job;
+        let first = if progress.any_row { 0 } else { progress.bad + parsed.bad_first };
+        for (n, bad) in parsed.bad.into_iter().enumerate() {
+            if job.bad_lines == BadLines::Quarantine && first >= ALL_BAD && progress.bad + n as u64 + 1 == ALL_BAD {
+                let message = format!("none of the first {ALL_BAD} rows can be read; {bad}");
+                let help = "are these the columns, the delimiter and the types of this file?".to_string();
+                return Err(SourceError::Stopped { message, help: Some(help) });
             }
-            Err(bad) => self.set_aside(bad),
+            let rejected = job.bad_lines.set_aside(bad, Some(&job.table.name))?;
+            if out.blocking_send(Event::Rejected(rejected)).is_err() {
+                return Ok(false);
+            }
         }
-    }
-
-    /// There is no more.
-    pub(super) fn end(&mut self) {
-        if !self.rows.is_empty() {
-            self.hand_on(Vec::new());
+        progress.bad += parsed.bad_first;
+        progress.any_row |= !parsed.rows.is_empty();
+        if !parsed.rows.is_empty() && out.blocking_send(Event::Rows { table: job.index, rows: parsed.rows }).is_err() {
+            return Ok(false);
         }
+        progress.chunk += 1;
+        drop(progress);
+        self.went_well = true;
+        Ok(true)
     }
+}
 
-    fn hand_on(&mut self, next: Vec<Row>) -> bool {
-        let rows = std::mem::replace(&mut self.rows, next);
-        self.out.blocking_send(Event::Rows { table: self.job.index, rows }).is_ok()
-    }
-
-    fn set_aside(&mut self, bad: BadLine) -> Result<bool, SourceError> {
-        self.bad += 1;
-        if self.job.bad_lines == BadLines::Quarantine && !self.any_row && self.bad == ALL_BAD {
-            let message = format!("none of the first {ALL_BAD} rows can be read; {bad}");
-            let help = "are these the columns, the delimiter and the types of this file?".to_string();
-            return Err(SourceError::Stopped { message, help: Some(help) });
+impl Drop for Turn<'_> {
+    /// Whatever became of it, the others must not wait for it.
+    fn drop(&mut self) {
+        if !self.went_well
+            && let Ok(mut progress) = self.file.progress.lock()
+        {
+            progress.ended = true;
         }
-        let rejected = self.job.bad_lines.set_aside(bad, Some(&self.job.table.name))?;
-        Ok(self.out.blocking_send(Event::Rejected(rejected)).is_ok())
+        self.file.progressed.notify_all();
     }
 }
 

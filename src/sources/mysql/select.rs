@@ -6,7 +6,7 @@ use super::column::ColumnKind;
 use super::schema::MysqlTable;
 use super::values::{Calendar, ValueError, ValueWriter, decimal_text};
 use crate::sources::SourceError;
-use crate::value::{Datum, Row, RowBuilder};
+use crate::value::{Datum, RowBuilder, Rows};
 
 /// The list of what to select, such that [`RowReader::read`] understands it.
 pub(super) fn select_list(table: &MysqlTable) -> String {
@@ -35,12 +35,14 @@ impl<'a> RowReader<'a> {
         RowReader { table, writer, builder: RowBuilder::new(&table.layout) }
     }
 
-    pub(super) fn read(&mut self, row: &MysqlRow) -> Result<Row, SourceError> {
+    /// Adds a row to the others.
+    pub(super) fn read(&mut self, row: &MysqlRow, rows: &mut Rows) -> Result<(), SourceError> {
         for (i, column) in self.table.columns.iter().enumerate() {
             let value = row.as_ref(i).unwrap_or(&Value::NULL);
             push(self.writer, &mut self.builder, &column.kind, value).map_err(|e| bad_value(&self.table.table.name, &column.name, &e))?;
         }
-        Ok(self.builder.finish())
+        rows.push_built(&mut self.builder);
+        Ok(())
     }
 }
 

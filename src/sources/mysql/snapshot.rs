@@ -16,7 +16,7 @@ use super::schema::MysqlTable;
 use super::select::{RowReader, select_list};
 use super::values::ValueWriter;
 use crate::sources::{Event, EventSender, SourceError};
-use crate::value::Row;
+use crate::value::Rows;
 
 pub(super) const ROWS_PER_EVENT: usize = 2048;
 /// Rows of more bytes than this are sent in smaller batches.
@@ -124,21 +124,18 @@ impl PartReader<'_> {
         let mut reader = RowReader::new(table, &mut self.writer);
         let mut result = conn.exec_iter(query, ()).await.map_err(|e| query_error(DOING, e))?;
         let most = self.pace.map_or(ROWS_PER_EVENT, Pace::rows_at_once);
-        let (mut rows, mut bytes) = (Vec::with_capacity(most), 0usize);
+        let mut rows = Rows::default();
         while let Some(row) = result.next().await.map_err(|e| transient(DOING, e))? {
-            let packed = reader.read(&row)?;
-            bytes += packed.len();
-            rows.push(packed);
-            if rows.len() == most || bytes >= BYTES_PER_EVENT {
-                send(self.out, self.pace, part.table, std::mem::replace(&mut rows, Vec::with_capacity(most))).await?;
-                bytes = 0;
+            reader.read(&row, &mut rows)?;
+            if rows.len() == most || rows.bytes_len() >= BYTES_PER_EVENT {
+                send(self.out, self.pace, part.table, std::mem::take(&mut rows)).await?;
             }
         }
         if rows.is_empty() { Ok(()) } else { send(self.out, self.pace, part.table, rows).await }
     }
 }
 
-async fn send(out: &EventSender, pace: Option<&Pace>, table: usize, rows: Vec<Row>) -> Result<(), SourceError> {
+async fn send(out: &EventSender, pace: Option<&Pace>, table: usize, rows: Rows) -> Result<(), SourceError> {
     if let Some(pace) = pace {
         pace.wait_for(rows.len()).await;
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tidemill::sources::{Capture, Event, Source, Table};
-use tidemill::value::{Diff, Layout, Row, json};
+use tidemill::value::{Diff, Layout, json};
 use tokio::sync::mpsc;
 
 pub(crate) type Object = Map<String, Value>;
@@ -51,7 +51,7 @@ pub(crate) async fn record(source: Arc<dyn Source>, tables: Vec<Table>) -> Recor
     Recording { tables, states, state_after }
 }
 
-fn add(now: &mut Contents, layouts: &[Layout], table: usize, row: &Row, diff: Diff) {
+fn add(now: &mut Contents, layouts: &[Layout], table: usize, row: &[u8], diff: Diff) {
     let count = now[table].entry(text(&layouts[table], row)).or_default();
     *count += diff;
     now[table].retain(|_, count| *count != 0);

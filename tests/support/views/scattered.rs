@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tidemill::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use tidemill::value::Row;
 use tokio::sync::mpsc;
 
 use super::random::Random;
@@ -22,7 +23,10 @@ impl Scattered {
     fn scatter(&self, event: Event) -> Vec<Event> {
         let mut random = self.random.lock().unwrap();
         match event {
-            Event::Rows { table, rows } => parts(rows, &mut random).into_iter().map(|rows| Event::Rows { table, rows }).collect(),
+            Event::Rows { table, rows } => {
+                let rows = rows.iter().map(Row::from_bytes).collect();
+                parts(rows, &mut random).iter().map(|rows| Event::Rows { table, rows: rows.iter().collect() }).collect()
+            }
             Event::Changes(deltas) => parts(deltas, &mut random).into_iter().map(Event::Changes).collect(),
             other => vec![other],
         }

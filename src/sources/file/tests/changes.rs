@@ -157,7 +157,7 @@ async fn a_large_transaction_comes_in_parts_with_one_commit() {
         match event {
             Event::Changes(part) => {
                 parts += 1;
-                assert!(part.len() <= BATCH);
+                assert!(part.len() <= super::super::changes::BATCH);
                 deltas.extend(part);
             }
             Event::Commit { position, .. } => commits.push((lines_of(&position), deltas.len())),

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::sources::Rejected;
-use crate::value::{Layout, Position, Row, json as value_json};
+use crate::value::{Layout, Position, json as value_json};
 
 /// A folder with one file for each of these names and contents.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -60,7 +60,7 @@ async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Resul
     (sent, ended)
 }
 
-fn shown(table: &Table, row: &Row) -> String {
+fn shown(table: &Table, row: &[u8]) -> String {
     let mut text = Vec::new();
     value_json::write_row(&Layout::new(&table.schema), row, &mut text);
     format!("{} {}", table.name, String::from_utf8(text).unwrap())

@@ -11,7 +11,7 @@ async fn state_of(source: &dyn Source, from: Option<Position>) -> (BTreeMap<Stri
     let capture = Capture { tables: tables.clone(), from, until_caught_up: true };
     let collect = async {
         let (mut state, mut positions) = (BTreeMap::new(), Vec::new());
-        let mut add = |table: usize, row: &Row, diff: i64| {
+        let mut add = |table: usize, row: &[u8], diff: i64| {
             let shown = shown(&tables[table], row);
             *state.entry(shown.trim_start_matches("ecom_").to_string()).or_insert(0) += diff;
         };

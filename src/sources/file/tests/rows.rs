@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::shop::{Format, Shop, TABLES};
+use crate::value::Datum;
 
 #[tokio::test]
 async fn a_csv_is_a_snapshot_and_then_the_end() {
@@ -260,4 +261,41 @@ async fn readers_end_when_nobody_listens() {
     events.recv().await.unwrap();
     drop(events);
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn rows_come_in_the_order_of_their_file_with_the_bad_lines_between_them() {
+    let mut files = [String::from("n\n"), String::new()];
+    for n in 0..60_000 {
+        let bad = n % 1_000 == 999;
+        files[0] += &if bad { "secret\n".to_string() } else { format!("{n}\n") };
+        files[1] += &if bad { "{\"n\": true}\n".to_string() } else { format!("{{\"n\": {n}}}\n") };
+    }
+    let folder = folder(&[("a.csv", &files[0]), ("b.jsonl", &files[1])]);
+    let table = |format: &str, name: &str| json!({format: folder.path().join(name), "stream": true, "columns": {"n": "int32"}});
+    let source = source(json!({"tables": {"a": table("csv", "a.csv"), "b": table("jsonl", "b.jsonl")}}));
+    let tables = discovered(&*source).await.unwrap();
+    let (sender, mut events) = mpsc::channel(1);
+    let layouts: Vec<Layout> = tables.iter().map(|table| Layout::new(&table.schema)).collect();
+    let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: true }, sender).await });
+    let (mut seen, mut rejected) = (vec![Vec::new(); 2], 0);
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Rows { table, rows } => {
+                let int = |row, column| match layouts[table].get(row, column) {
+                    Datum::Int(value) => value,
+                    other => panic!("a whole number, not {other:?}"),
+                };
+                seen[table].extend(rows.iter().map(|row| (int(row, 0), int(row, 1))));
+            }
+            Event::Rejected(_) => rejected += 1,
+            _ => {}
+        }
+    }
+    running.await.unwrap().unwrap();
+    let good = (0..60_000).filter(|n| n % 1_000 != 999);
+    // The header of the CSV is its first line.
+    assert!(seen[0] == good.clone().map(|n| (n, n + 2)).collect::<Vec<_>>());
+    assert!(seen[1] == good.map(|n| (n, n + 1)).collect::<Vec<_>>());
+    assert_eq!(rejected, 120);
 }
