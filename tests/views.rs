@@ -19,7 +19,7 @@ use support::case::{Case, check_folder, scratch};
 use support::engine::{Way, prepare};
 use support::generate::{Generated, generate, generate_queries, generate_windows};
 use support::random::Random;
-use support::{queries, query_case, recursive_queries};
+use support::{chains, queries, query_case, recursive_queries};
 
 /// How many cases run at a time: they mostly wait for each other's threads.
 const AT_A_TIME: usize = 4;
@@ -56,6 +56,11 @@ async fn random_queries_are_right_after_every_random_transaction() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_recursions_are_right_after_every_random_transaction() {
     random_queries_are_right(recursive_queries::query).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_joins_of_several_inputs_are_right_after_every_random_transaction() {
+    random_queries_are_right(chains::query).await;
 }
 
 async fn random_queries_are_right(query: fn(&mut Random) -> String) {

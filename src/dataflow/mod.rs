@@ -12,6 +12,7 @@ mod batcher;
 mod bytes;
 mod climb;
 mod constants;
+mod delta;
 mod document;
 mod fetch;
 mod group;

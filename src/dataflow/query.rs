@@ -13,6 +13,7 @@ use timely::dataflow::operators::{Concatenate, InspectCore};
 use timely::dataflow::{Scope, Stream};
 
 use super::constants::constants;
+use super::delta::delta_join;
 use super::group::group;
 use super::input::Inlet;
 use super::join::join;
@@ -95,6 +96,13 @@ impl<'s, 'p> Queries<'s, 'p> {
             Node::Constants(plan) => constants("Constants", self.ticks.clone(), &plan.rows),
             Node::Nothing(_) => timely::dataflow::operators::generic::operator::empty(self.scope),
             Node::Join(plan) => {
+                if let Some(delta) = self.arrangements.delta_of(node) {
+                    let mut held: Vec<Vec<_>> = Vec::new();
+                    for input in &delta.inputs {
+                        held.push(input.held.iter().map(|side| self.side(side, told)).collect());
+                    }
+                    return delta_join(self.scope, delta, &held);
+                }
                 let (left, right) = (self.side(&plan.left, told), self.side(&plan.right, told));
                 let (rows, problems) = join("Join", &left, &right, plan);
                 told.push(self.tell_problems(problems, heard));

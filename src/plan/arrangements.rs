@@ -4,7 +4,8 @@
 //! key: where the child's key is not itself the key by which its parent is reached, a slim reverse index leads there. Arrangements of
 //! equal inputs by equal keys are one, within a view and across views.
 
-use super::{Body, Document, Input, Lookup, Node, Plan, View};
+use super::delta::{DeltaJoin, Tree};
+use super::{Body, Document, Input, Lookup, Node, Plan, Side, View};
 
 /// Something held in memory: an input's rows by key, or a slim index of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Arrangements {
     pub list: Vec<Arrangement>,
     /// As [`Plan::views`].
     pub views: Vec<ViewArrangements>,
+    /// The joins of which only the inputs are held.
+    pub deltas: Vec<DeltaJoin>,
 }
 
 /// Indexes into [`Arrangements::list`].
@@ -64,13 +67,53 @@ pub enum Up {
 
 impl Plan {
     pub fn arrangements(&self) -> Arrangements {
-        let mut list = Vec::new();
-        let views = self.views.iter().map(|view| view_arrangements(&mut list, view)).collect();
-        Arrangements { list, views }
+        let (mut list, mut joins) = (Vec::new(), Vec::new());
+        let is_view = |node: &Node| self.views.iter().any(|view| matches!(&view.body, Body::Query(query) if query.node == *node));
+        let mut views = Vec::new();
+        for view in &self.views {
+            views.push(match &view.body {
+                Body::Document(document) => ViewArrangements::Document(document_arrangements(&mut list, view, document)),
+                Body::Query(query) => {
+                    let mut used = Vec::new();
+                    joined_tables(&mut list, &query.node, &mut used, &mut |node| match Tree::of(node, &is_view) {
+                        Some(tree) => {
+                            let inputs = tree.inputs();
+                            joins.push((views.len(), node, tree));
+                            inputs
+                        }
+                        None => Vec::new(),
+                    });
+                    ViewArrangements::Query(used)
+                }
+            });
+        }
+        // What is held anyhow decides about joins of several inputs.
+        let mut deltas: Vec<DeltaJoin> = Vec::new();
+        for (view, node, tree) in joins {
+            let known = deltas.iter().position(|delta| delta.node == *node);
+            let delta = known.or_else(|| {
+                deltas.push(tree.delta_join(&self.tables, &list)?);
+                Some(deltas.len() - 1)
+            });
+            let mut used = Vec::new();
+            match delta {
+                Some(delta) => deltas[delta].sides().for_each(|side| held_side(&mut list, side, &mut used)),
+                None => two_by_two(&mut list, node, &tree, &mut used),
+            }
+            if let ViewArrangements::Query(of_view) = &mut views[view] {
+                of_view.append(&mut used);
+            }
+        }
+        Arrangements { list, views, deltas }
     }
 }
 
 impl Arrangements {
+    /// How a join of several inputs is maintained without holding any join; `None` where it is joined two by two.
+    pub fn delta_of(&self, node: &Node) -> Option<&DeltaJoin> {
+        self.deltas.iter().find(|delta| delta.node == *node)
+    }
+
     /// The arrangement of a table as a side of a join; `None` for a side that is not a table, which is arranged for itself.
     pub fn of_side(&self, node: &Node, key: &[usize]) -> Option<usize> {
         let Node::Table(input) = node else { return None };
@@ -78,30 +121,44 @@ impl Arrangements {
     }
 }
 
-fn view_arrangements(list: &mut Vec<Arrangement>, view: &View) -> ViewArrangements {
-    match &view.body {
-        Body::Document(Document { root, lookups }) => {
-            let rows = shared(list, root, ArrangementKind::Rows { key: view.key.clone() });
-            let lookups = lookups.iter().map(|l| lookup_arrangements(list, root, &view.key, l)).collect();
-            ViewArrangements::Document(DocumentArrangements { root: rows, lookups })
-        }
-        Body::Query(query) => {
-            let mut used = Vec::new();
-            joined_tables(list, &query.node, &mut used);
-            ViewArrangements::Query(used)
+fn document_arrangements(list: &mut Vec<Arrangement>, view: &View, Document { root, lookups }: &Document) -> DocumentArrangements {
+    let rows = shared(list, root, ArrangementKind::Rows { key: view.key.clone() });
+    let lookups = lookups.iter().map(|l| lookup_arrangements(list, root, &view.key, l)).collect();
+    DocumentArrangements { root: rows, lookups }
+}
+
+/// The tables that are sides of joins. Of joins of several inputs that `postpone` answers with the inputs, only what is in these.
+fn joined_tables<'p>(
+    list: &mut Vec<Arrangement>,
+    node: &'p Node,
+    used: &mut Vec<usize>,
+    postpone: &mut dyn FnMut(&'p Node) -> Vec<&'p Node>,
+) {
+    let inputs = postpone(node);
+    if !inputs.is_empty() {
+        return inputs.into_iter().for_each(|input| joined_tables(list, input, used, postpone));
+    }
+    if let Node::Join(join) = node {
+        [&join.left, &join.right].into_iter().for_each(|side| held_side(list, side, used));
+    }
+    node.inputs().into_iter().for_each(|input| joined_tables(list, input, used, postpone));
+}
+
+/// The tables of joins of several inputs, joined two by two.
+fn two_by_two(list: &mut Vec<Arrangement>, node: &Node, tree: &Tree, used: &mut Vec<usize>) {
+    let Node::Join(join) = node else { return };
+    for side in [&join.left, &join.right] {
+        held_side(list, side, used);
+        if !tree.inputs().contains(&&side.node) {
+            two_by_two(list, &side.node, tree, used);
         }
     }
 }
 
-fn joined_tables(list: &mut Vec<Arrangement>, node: &Node, used: &mut Vec<usize>) {
-    if let Node::Join(join) = node {
-        for side in [&join.left, &join.right] {
-            if let Node::Table(input) = &side.node {
-                used.push(shared(list, input, ArrangementKind::Rows { key: side.key.clone() }));
-            }
-        }
+fn held_side(list: &mut Vec<Arrangement>, side: &Side, used: &mut Vec<usize>) {
+    if let Node::Table(input) = &side.node {
+        used.push(shared(list, input, ArrangementKind::Rows { key: side.key.clone() }));
     }
-    node.inputs().into_iter().for_each(|input| joined_tables(list, input, used));
 }
 
 /// `reached_by`: the columns of the parent by whose key it is reached: the view's key at the root, else its `child_columns`.

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    Arrangement, ArrangementKind, Arrangements, Body, Counted, Document, Embed, Input, InputColumn, JoinKind, Lookup, LookupArrangements,
-    Missing, Node, OnMany, Order, OrderBy, Plan, Select, Up, View, ViewArrangements,
+    Arrangement, ArrangementKind, Arrangements, Body, Counted, DeltaJoin, Document, Embed, Input, InputColumn, JoinKind, Lookup,
+    LookupArrangements, Missing, Node, OnMany, Order, OrderBy, Plan, Select, Side, Up, View, ViewArrangements,
 };
 use crate::value::{Column, Schema};
 
@@ -59,6 +59,9 @@ impl Explanation<'_> {
                 if let Some(filter) = &select.filter {
                     write!(f, " where {}", filter.text())?;
                 }
+            }
+            Node::Join(_) if arrangements.delta_of(node).is_some() => {
+                write!(f, "delta join: {}", all_names(node.schema()))?;
             }
             Node::Join(join) => {
                 let kind = match join.kind {
@@ -119,6 +122,9 @@ impl Explanation<'_> {
             Node::Itself(schema) => write!(f, "the recursion's own rows: {}", all_names(schema))?,
         }
         writeln!(f)?;
+        if let Some(delta) = arrangements.delta_of(node) {
+            return self.delta_inputs(f, delta, arrangements, indent);
+        }
         let inputs = node.inputs();
         for (i, input) in inputs.iter().enumerate() {
             let (branch, below) = if i + 1 == inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -132,6 +138,22 @@ impl Explanation<'_> {
                 }
             }
             self.node(f, input, arrangements, &format!("{indent}{below}"), false)?;
+        }
+        Ok(())
+    }
+
+    /// What is held of each input, and where its changes are looked up in turn.
+    fn delta_inputs(&self, f: &mut Formatter<'_>, delta: &DeltaJoin, arrangements: &Arrangements, indent: &str) -> Result {
+        let held = |side: &Side| match arrangements.of_side(&side.node, &side.key) {
+            Some(shared) => number(shared),
+            None => format!("held by {}", names(side.node.schema(), &side.key)),
+        };
+        for (i, input) in delta.inputs.iter().enumerate() {
+            let (branch, below) = if i + 1 == delta.inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            let own: Vec<String> = input.held.iter().map(held).collect();
+            let path: Vec<String> = input.path.iter().map(|step| held(&delta.inputs[step.input].held[step.held])).collect();
+            write!(f, "{indent}{branch}{}, through {}: ", own.join(" and "), path.join(", then "))?;
+            self.node(f, &input.held[0].node, arrangements, &format!("{indent}{below}"), false)?;
         }
         Ok(())
     }

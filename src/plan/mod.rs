@@ -5,6 +5,7 @@
 
 mod arrangements;
 mod definition;
+mod delta;
 mod explain;
 mod indexes;
 mod lower;
@@ -18,6 +19,7 @@ mod relation;
 mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
+pub use delta::{DeltaInput, DeltaJoin, DeltaStep};
 pub use lower::{Catalog, examine, lower};
 pub use node::{
     Constants, Counted, Group, Join, JoinKind, Node, PairCondition, Recursion, RecursionLimit, Select, Side, Top, Unnest, UnnestColumn,

@@ -215,7 +215,7 @@ impl Type {
     }
 
     /// The number of bytes in the packed fixed area, or `None` for types of variable length.
-    pub(super) fn fixed_width(&self) -> Option<usize> {
+    pub(crate) fn fixed_width(&self) -> Option<usize> {
         Some(match self {
             Type::Bool | Type::Int8 | Type::UInt8 => 1,
             Type::Int16 | Type::UInt16 => 2,

@@ -23,7 +23,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::Antichain;
 
 use self::not_in::not_in;
-pub(super) use self::pairs::Pairs;
+pub(super) use self::pairs::{Pairs, push_columns};
 use super::Moment;
 use super::bytes::RowBatch;
 use super::render::RowTrace;

@@ -260,7 +260,13 @@ impl Pairs {
 }
 
 /// Pushes columns of a left row and, counted on, of a right one; NULL for those of a row that is not there.
-pub(super) fn push_columns(builder: &mut RowBuilder, layouts: &[Layout; 2], columns: &[usize], left: Option<&[u8]>, right: Option<&[u8]>) {
+pub(in crate::dataflow) fn push_columns(
+    builder: &mut RowBuilder,
+    layouts: &[Layout; 2],
+    columns: &[usize],
+    left: Option<&[u8]>,
+    right: Option<&[u8]>,
+) {
     let width = layouts[0].schema().len();
     for &column in columns {
         let (row, layout, column) = match column.checked_sub(width) {

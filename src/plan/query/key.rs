@@ -1,7 +1,9 @@
 //! What makes a row of a node unique.
 
+use std::collections::BTreeMap;
+
 use super::Readable;
-use crate::plan::{Counted, InputColumn, Join, JoinKind, Node, Top, Window};
+use crate::plan::{Counted, InputColumn, Join, JoinKind, Node, PlanTable, RecursionLimit, Top, Window};
 
 impl Readable<'_> {
     /// The columns that make a row of the node unique.
@@ -82,4 +84,10 @@ pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
         Node::Join(join) => matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && makes_unique(&join.left.node),
         _ => false,
     }
+}
+
+/// Whether there is one row at most for each combination of values of these columns.
+pub(in crate::plan) fn is_unique(tables: &[PlanTable], node: &Node, columns: &[usize]) -> bool {
+    let readable = Readable { tables, views: &BTreeMap::new(), limit: RecursionLimit::default(), itself: None };
+    readable.keys(node).iter().any(|key| key.iter().all(|column| columns.contains(column)))
 }
