@@ -125,6 +125,25 @@ async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_too_long_to_be_kept_is_an_error_of_the_view() {
+    let words = "SELECT repeat('x', v) AS word, count(*) AS n FROM s.t GROUP BY repeat('x', v)";
+    let rows = "{\"id\": 1, \"v\": 70000}\n{\"id\": 2, \"v\": 2}\n";
+    let update = |before: i64, after: i64| {
+        format!(
+            "{{\"table\": \"t\", \"op\": \"update\", \"before\": {{\"id\": 1, \"v\": {before}}}, \"after\": {{\"id\": 1, \"v\": {after}}}}}\n"
+        )
+    };
+    let (short, long) = (update(70_000, 1), update(1, 70_000));
+    let xx = r#"{"word":"xx","n":1}"#.to_string();
+    let x = r#"{"word":"x","n":1}"#.to_string();
+    for query in [words, &words.replace(", count(*) AS n", ", 1 AS n").replace(" GROUP BY repeat('x', v)", "")] {
+        assert_eq!(rows_after(query, rows, "").await, (vec![xx.clone()], 1), "{query}");
+        assert_eq!(rows_after(query, rows, &short).await, (vec![x.clone(), xx.clone()], 0), "{query}");
+        assert_eq!(rows_after(query, rows, &format!("{short}{long}")).await, (vec![xx.clone()], 1), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sums_of_38_digits_are_exact_and_an_error_where_they_have_more() {
     let square = "CAST(v AS DECIMAL(19, 0)) * CAST(v AS DECIMAL(19, 0))";
     let query = format!("SELECT sum({square}) AS total, avg(CAST(v AS DECIMAL(32, 2))) AS mean FROM s.t");

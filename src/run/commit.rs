@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
+use xxhash_rust::xxh3::xxh3_128;
+
 use super::start::{Hydration, Start};
 use super::status::Status;
 use super::{Fatal, RunError};
 use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
 use crate::plan::Plan;
-use crate::store::{BulkLoad, Commit, ErrorChange, Reached, Rejected, Rejections, Store, TickMark, ViewBatch, ViewChange};
+use crate::store::{BulkLoad, Commit, ErrorChange, MAX_KEY_BYTES, Reached, Rejected, Rejections, Store, TickMark, ViewBatch, ViewChange};
 use crate::value::{Delta, Layout, Row, RowBuilder, Tick, json, row_of_key};
 
 #[derive(Debug)]
@@ -175,6 +177,7 @@ impl Work {
     fn take_documents(&mut self, view: usize, changes: Vec<DocumentChange>) -> Result<(), RunError> {
         let first = self.first;
         let pending = &mut self.views[view];
+        let changes: Vec<DocumentChange> = changes.into_iter().map(keepable).collect();
         if pending.hydration != Hydration::Load || self.loaded {
             pending.changes.extend(changes);
             return Ok(());
@@ -311,6 +314,22 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// A row whose key is too long for the store is an error of the view, under a key that stands for the long one.
+fn keepable(change: DocumentChange) -> DocumentChange {
+    let length = change.key.len();
+    if length <= MAX_KEY_BYTES {
+        return change;
+    }
+    const START: usize = 64;
+    let key = [&change.key[..START], &xxh3_128(&change.key).to_be_bytes()].concat().into();
+    let reason = format!("it has {length} bytes, and at most {MAX_KEY_BYTES} can be kept: let shorter columns be the view's key");
+    let outcome = match change.outcome {
+        Outcome::Document(_) => Outcome::Failed(reason),
+        other => other,
+    };
+    DocumentChange { key, outcome, ..change }
 }
 
 /// Of what a source left out, so many are shown while it runs.
