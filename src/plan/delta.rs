@@ -10,6 +10,8 @@
 //! one moment is counted once. At the first moment there is no before: everything then comes of the last input, which is why the one is
 //! put last whose path never meets more than one row at a time.
 
+use std::ops::Range;
+
 use super::node::{Join, JoinKind, Node, Side};
 use super::query::is_unique;
 use super::{Arrangement, ArrangementKind, PlanTable};
@@ -63,9 +65,15 @@ pub(super) struct Tree<'p> {
     /// Sets of columns that are equal.
     equal: Vec<Vec<Place>>,
     /// What is held if it is joined two by two: every join but the root.
-    inner: Vec<(&'p Schema, Vec<usize>)>,
+    inner: Vec<Inner>,
     /// Where the root's columns come from.
     shown: Vec<Place>,
+}
+
+/// A join as a side of another.
+struct Inner {
+    leaves: Range<usize>,
+    width: f64,
 }
 
 impl<'p> Tree<'p> {
@@ -116,7 +124,7 @@ impl<'p> Tree<'p> {
             Some(join) => {
                 let first = self.leaves.len();
                 let columns = self.join(join, is_view);
-                self.inner.push((&join.schema, (first..self.leaves.len()).collect()));
+                self.inner.push(Inner { leaves: first..self.leaves.len(), width: width(&join.schema, &side.key) });
                 columns
             }
             None => {
@@ -253,11 +261,9 @@ impl<'p> Tree<'p> {
     /// Whether less is held than by joining two by two. An unfiltered input counts as one row for each row of the result, since lookups by
     /// a key meet one row; a filter is taken to leave a fifth, of what it filters and of what that is joined with.
     fn is_worth_it(&self, joined: &DeltaJoin, held: &dyn Fn(&Side) -> bool) -> bool {
-        let of_side = |side: &Side| if held(side) { 0.0 } else { share(&side.node) * width(side.node.schema()) };
-        let as_delta: f64 = joined.inputs.iter().flat_map(|input| &input.held).map(of_side).sum();
-        let of_inner = |(schema, leaves): &(&Schema, Vec<usize>)| {
-            leaves.iter().map(|&leaf| share(&self.leaves[leaf].node)).product::<f64>() * width(schema)
-        };
+        let of_side = |side: &Side| if held(side) { 0.0 } else { share(&side.node) * width(side.node.schema(), &side.key) };
+        let as_delta: f64 = joined.sides().map(of_side).sum();
+        let of_inner = |inner: &Inner| inner.leaves.clone().map(|leaf| share(&self.leaves[leaf].node)).product::<f64>() * inner.width;
         let two_by_two: f64 = self.leaves.iter().map(|side| of_side(side)).chain(self.inner.iter().map(of_inner)).sum();
         as_delta <= two_by_two
     }
@@ -286,11 +292,13 @@ fn share(node: &Node) -> f64 {
     }
 }
 
-/// Bytes of a row and of what stands beside it.
-fn width(schema: &Schema) -> f64 {
-    const TEXT: usize = 16;
+/// Bytes of a row, of its key and of what stands beside them.
+fn width(schema: &Schema, key: &[usize]) -> f64 {
+    const TEXT: usize = 24;
     const BESIDE: usize = 24;
-    (BESIDE + schema.columns().iter().map(|column| column.ty.fixed_width().unwrap_or(TEXT)).sum::<usize>()) as f64
+    let column = |column: &Column| column.ty.fixed_width().unwrap_or(TEXT);
+    let key: usize = key.iter().map(|&place| column(&schema.columns()[place])).sum();
+    (BESIDE + key + schema.columns().iter().map(column).sum::<usize>()) as f64
 }
 
 impl DeltaJoin {
