@@ -10,7 +10,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::progress::Antichain;
 
-use super::render::RowTrace;
+use super::sources::RowTrace;
 use super::{Moment, hash};
 use crate::value::Row;
 

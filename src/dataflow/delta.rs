@@ -17,7 +17,7 @@ use timely::dataflow::{Scope, Stream};
 
 use super::bytes::RowBatch;
 use super::join::{push_columns, release};
-use super::render::RowTrace;
+use super::sources::RowTrace;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
 use crate::plan::{DeltaInput, DeltaJoin, DeltaStep};

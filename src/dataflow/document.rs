@@ -62,7 +62,7 @@ impl Assembler {
     pub(super) fn new(document: &Document, schema: &Schema) -> Assembler {
         let mut nodes = vec![Node {
             path: String::new(),
-            rows: Layout::new(&document.root.schema),
+            rows: Layout::new(document.root.schema()),
             visible: document.root.visible,
             element: Layout::new(schema),
             children: Vec::new(),
@@ -230,7 +230,7 @@ fn add_children(nodes: &mut Vec<Node>, parent: usize, lookups: &[Lookup]) {
         nodes[parent].children.push(index);
         nodes.push(Node {
             path: lookup.path.clone(),
-            rows: Layout::new(&lookup.input.schema),
+            rows: Layout::new(lookup.input.schema()),
             visible: lookup.input.visible,
             element: Layout::new(&lookup.element),
             children: Vec::new(),

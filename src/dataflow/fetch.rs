@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::batcher::prefix_of;
 use super::climb::release;
-use super::render::RowTrace;
+use super::sources::RowTrace;
 use super::{Moment, hash};
 use crate::value::{Layout, Row, key};
 

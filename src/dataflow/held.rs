@@ -6,7 +6,7 @@ use std::rc::Rc;
 use differential_dataflow::trace::{BatchReader, TraceReader};
 
 use super::bytes::offsets_bytes;
-use super::render::RowTrace;
+use super::sources::RowTrace;
 
 /// What one arrangement holds at one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]

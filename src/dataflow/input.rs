@@ -4,7 +4,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 
 use super::Failure;
 use super::updates::{Update, Updates};
-use crate::plan::{EvaluationError, Expression, Input, InputColumn};
+use crate::plan::{EvaluationError, Expression, InputColumn, TableRows};
 use crate::value::{Diff, Layout, Row, RowBuilder, Schema, arrow};
 
 /// Turns table rows into input rows, a batch at a time.
@@ -20,7 +20,7 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    pub(super) fn new(input: &Input, table: &Schema) -> Inlet {
+    pub(super) fn new(input: &TableRows, table: &Schema) -> Inlet {
         Inlet::of(input.filter.as_ref(), &input.columns, &input.schema, table)
     }
 

@@ -27,6 +27,7 @@ mod render;
 mod route;
 mod select;
 mod slots;
+mod sources;
 mod top;
 mod touch;
 mod unnest;

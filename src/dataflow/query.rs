@@ -19,14 +19,15 @@ use super::input::Inlet;
 use super::join::join;
 use super::present::{present, present_groups};
 use super::recursion::{Step, recursion};
-use super::render::{RowTrace, Sources, arrange};
+use super::render::arrange;
 use super::select::{key_by, select};
+use super::sources::{RowTrace, Sources, Told};
 use super::top::top;
 use super::unnest::unnest;
 use super::updates::Updates;
 use super::window::window;
 use super::{Clock, DocumentChange, Failure, FailureChange, Moment};
-use crate::plan::{Arrangements, Body, Input, InputColumn, Node, Plan, Query, Side, View};
+use crate::plan::{Arrangements, Body, Input, InputColumn, Node, Origin, Plan, Query, Side, TableRows, View};
 use crate::value::{Diff, Layout, Row};
 
 /// The queries of a plan, as far as they are rendered.
@@ -38,7 +39,7 @@ pub(super) struct Queries<'s, 'p> {
     pub(super) rows: &'p [Rows<'s>],
     /// Open as long as inputs are; carries nothing.
     pub(super) ticks: Stream<'s, Moment, Vec<()>>,
-    pub(super) sources: &'p Sources<'s>,
+    pub(super) sources: Sources<'s, 'p>,
     pub(super) clock: Clock,
     pub(super) rendered: Vec<(&'p Node, Rows<'s>)>,
     pub(super) held: Vec<(&'p Side, Arranged<'s, RowTrace>)>,
@@ -47,11 +48,10 @@ pub(super) struct Queries<'s, 'p> {
 type Rows<'s> = Stream<'s, Moment, Updates>;
 /// Where failing rows of views are told.
 type Heard = Vec<Rc<RefCell<Vec<FailureChange>>>>;
-type Problems<'s> = Vec<Stream<'s, Moment, Vec<()>>>;
 
 impl<'s, 'p> Queries<'s, 'p> {
     /// Puts what becomes of the view's keys into `done`. The returned streams' frontiers say how far the view, its failures included, is.
-    pub(super) fn view(&mut self, view: &View, query: &'p Query, hydrate: bool, done: Rc<RefCell<Vec<DocumentChange>>>) -> Problems<'s> {
+    pub(super) fn view(&mut self, view: &View, query: &'p Query, hydrate: bool, done: Rc<RefCell<Vec<DocumentChange>>>) -> Told<'s> {
         let mut told = Vec::new();
         let rows = self.node(&query.node, &mut told);
         let name = format!("Present {}", view.name);
@@ -67,7 +67,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         told
     }
 
-    fn node(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Rows<'s> {
+    pub(super) fn node(&mut self, node: &'p Node, told: &mut Told<'s>) -> Rows<'s> {
         if let Some((_, rows)) = self.rendered.iter().find(|(known, _)| *known == node) {
             return rows.clone();
         }
@@ -76,7 +76,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         rows
     }
 
-    fn render(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Rows<'s> {
+    fn render(&mut self, node: &'p Node, told: &mut Told<'s>) -> Rows<'s> {
         let heard = self.heard(node);
         match node {
             Node::Table(input) => self.table(input, heard, told),
@@ -155,7 +155,7 @@ impl<'s, 'p> Queries<'s, 'p> {
     }
 
     /// The step of a recursion: what reads the recursion is rendered in its loop, everything else as any node.
-    fn step(&mut self, node: &'p Node, told: &mut Problems<'s>) -> Step<'s, 'p> {
+    fn step(&mut self, node: &'p Node, told: &mut Told<'s>) -> Step<'s, 'p> {
         match node {
             Node::Itself(_) => Step::Itself,
             Node::Select(node) => {
@@ -181,7 +181,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         }
     }
 
-    fn table(&self, input: &Input, heard: Heard, told: &mut Problems<'s>) -> Rows<'s> {
+    fn table(&self, input: &TableRows, heard: Heard, told: &mut Told<'s>) -> Rows<'s> {
         let table = &self.plan.tables[input.table];
         let selected = select(&format!("Select {}", table.name), self.rows[input.table].clone(), Inlet::new(input, &table.schema));
         let index = input.table;
@@ -189,7 +189,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         selected.rows
     }
 
-    fn side(&mut self, side: &'p Side, told: &mut Problems<'s>) -> Arranged<'s, RowTrace> {
+    fn side(&mut self, side: &'p Side, told: &mut Told<'s>) -> Arranged<'s, RowTrace> {
         if let Some(shared) = self.arrangements.of_side(&side.node, &side.key) {
             return self.sources.arranged(shared).clone();
         }
@@ -202,9 +202,15 @@ impl<'s, 'p> Queries<'s, 'p> {
         held
     }
 
-    /// The views that the node is a part of.
+    /// The views that hear of what fails in the node: those of whose query it is a part, and documents whose place it makes of another view.
     fn heard(&self, node: &Node) -> Heard {
-        let of = |view: &View| matches!(&view.body, Body::Query(query) if query.node.contains(node));
+        let of = |view: &View| match &view.body {
+            Body::Query(query) => query.node.contains(node),
+            Body::Document(document) => {
+                let made = |input: &&Input| matches!(input.of, Origin::View(_)) && input.rows == *node && input.is_made(self.plan);
+                document.own_query().is_some_and(|query| query.contains(node)) || document.inputs().iter().any(made)
+            }
+        };
         let views = self.plan.views.iter().enumerate().filter(|(_, view)| of(view));
         views.map(|(i, _)| self.sources.failures(i)).collect()
     }
@@ -213,7 +219,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         self.tell(problems, heard, |reason| (None, Failure { row: Row::default(), reason }))
     }
 
-    fn tell<T: Clone + 'static>(
+    pub(super) fn tell<T: Clone + 'static>(
         &self,
         failures: Stream<'s, Moment, Vec<(T, Moment, Diff)>>,
         heard: Heard,

@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::TraceReader;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::ExchangeCore;
+use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
-use timely::dataflow::operators::{Concatenate, InspectCore};
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::progress::Antichain;
 use timely::worker::Worker;
@@ -21,19 +21,13 @@ use super::climb::climb;
 use super::document::Assembler;
 use super::fetch::{Piece, Relations, Requests, fetch};
 use super::held::{Held, HeldBytes};
-use super::input::Inlet;
 use super::query::Queries;
-use super::route::route;
+use super::sources::{Keys, RowTrace, Sources, Told, wanted};
 use super::touch::{Brake, touch};
 use super::updates::{Update, Updates};
 use super::{Clock, DocumentChange, FailureChange, Moment, START, hash};
-use crate::plan::{
-    Arrangements, Body, Document, DocumentArrangements, Input, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements,
-};
-use crate::value::{Diff, Layout, Row, Tick};
-
-pub(super) type RowTrace = TraceAgent<RowSpine>;
-type Keys<'s> = Stream<'s, Moment, Vec<Row>>;
+use crate::plan::{Arrangements, Body, Document, DocumentArrangements, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
+use crate::value::{Diff, Layout, Tick};
 
 /// One worker's end of a rendered plan.
 pub struct Rendered {
@@ -146,23 +140,6 @@ struct Rendering<'s, 'p> {
     hold_back: Rc<Cell<bool>>,
 }
 
-/// A distinct input and what is wanted of it: arrangements and keys of changed rows.
-struct Wanted {
-    input: Input,
-    arrangements: Vec<usize>,
-    touched: Vec<Vec<usize>>,
-    /// Views that hear of its failures.
-    views: Vec<usize>,
-}
-
-/// What [`Wanted`] became.
-pub(super) struct Sources<'s> {
-    arranged: Vec<Option<Arranged<'s, RowTrace>>>,
-    /// As in [`Wanted`].
-    touched: Vec<(Input, Vec<usize>, Keys<'s>)>,
-    failures: Vec<Rc<RefCell<Vec<FailureChange>>>>,
-}
-
 impl<'s, 'p> Rendering<'s, 'p> {
     fn new(scope: Scope<'s, Moment>, plan: &'p Plan, arrangements: &'p Arrangements, start: Tick) -> Self {
         let (mut tables, mut rows) = (Vec::new(), Vec::new());
@@ -188,98 +165,50 @@ impl<'s, 'p> Rendering<'s, 'p> {
     }
 
     fn views(self, hydrate: &[bool]) -> Rendered {
-        let sources = self.sources();
         let mut queries = Queries {
             scope: self.scope,
             plan: self.plan,
             arrangements: self.arrangements,
             rows: &self.rows,
             ticks: self.ticked.clone(),
-            sources: &sources,
+            sources: Sources::new(self.plan, self.arrangements),
             clock: self.clock,
             rendered: Vec::new(),
             held: Vec::new(),
         };
+        for wanted in wanted(self.plan, self.arrangements) {
+            self.probe_all(queries.source(wanted));
+        }
         let mut documents = Vec::new();
         for ((view, indexes), hydrate) in self.plan.views.iter().zip(&self.arrangements.views).zip(hydrate) {
             documents.push(match (&view.body, indexes) {
                 (Body::Document(document), ViewArrangements::Document(indexes)) => {
-                    self.document(view, document, indexes, &sources, *hydrate)
+                    self.document(view, document, indexes, &queries.sources, *hydrate)
                 }
                 (Body::Query(query), _) => {
                     let done = Rc::new(RefCell::new(Vec::new()));
-                    for told in queries.view(view, query, *hydrate, done.clone()) {
-                        told.probe_with(&self.probe);
-                    }
+                    self.probe_all(queries.view(view, query, *hydrate, done.clone()));
                     done
                 }
                 (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
             });
         }
-        let held = sources.arranged.iter().enumerate().filter_map(|(i, a)| {
-            let mut trace = a.as_ref()?.trace.clone();
+        let held = queries.sources.traces().map(|(index, mut trace)| {
             trace.set_logical_compaction(Antichain::new().borrow());
             trace.set_physical_compaction(Antichain::new().borrow());
-            Some((i, trace))
+            (index, trace)
         });
         let held = Held(held.collect());
+        let failures = queries.sources.all_failures();
         let (clock, hold_back) = (self.clock, self.hold_back);
         let inputs = Inputs { tables: self.tables, ticks: self.ticks, clock, now: START };
-        Rendered { inputs, outputs: Outputs { documents, failures: sources.failures, clock, probe: self.probe, held, hold_back } }
+        Rendered { inputs, outputs: Outputs { documents, failures, clock, probe: self.probe, held, hold_back } }
     }
 
-    fn sources(&self) -> Sources<'s> {
-        let failures: Vec<_> = self.plan.views.iter().map(|_| Rc::new(RefCell::new(Vec::new()))).collect();
-        let mut sources = Sources { arranged: self.arrangements.list.iter().map(|_| None).collect(), touched: Vec::new(), failures };
-        for wanted in self.wanted() {
-            let table = &self.plan.tables[wanted.input.table];
-            let inlet = Inlet::new(&wanted.input, &table.schema);
-            let kinds = wanted.arrangements.iter().map(|&a| self.arrangements.list[a].kind.clone()).collect();
-            let rows = self.rows[wanted.input.table].clone();
-            let routed = route(&format!("Route {}", table.name), rows, inlet, kinds, wanted.touched.clone());
-            for (&index, stream) in wanted.arrangements.iter().zip(routed.arrangements) {
-                sources.arranged[index] = Some(arrange(&format!("Arrange {}", table.name), stream));
-            }
-            for (columns, keys) in wanted.touched.into_iter().zip(routed.touched) {
-                sources.touched.push((wanted.input.clone(), columns, keys));
-            }
-            let heard: Vec<_> = wanted.views.iter().map(|&v| sources.failures[v].clone()).collect();
-            let (table, clock) = (wanted.input.table, self.clock);
-            routed
-                .failures
-                .inspect_container(move |event| {
-                    let Ok((_, failures)) = event else { return };
-                    for (failure, moment, diff) in failures {
-                        let change =
-                            FailureChange { tick: clock.tick_of(*moment), table: Some(table), failure: failure.clone(), diff: *diff };
-                        heard.iter().for_each(|h| h.borrow_mut().push(change.clone()));
-                    }
-                })
-                .probe_with(&self.probe);
-        }
-        sources
-    }
-
-    fn wanted(&self) -> Vec<Wanted> {
-        let mut all: Vec<Wanted> = Vec::new();
-        for (index, arrangement) in self.arrangements.list.iter().enumerate() {
-            wanted_of(&mut all, &arrangement.input).arrangements.push(index);
-        }
-        for (index, (view, used)) in self.plan.views.iter().zip(&self.arrangements.views).enumerate() {
-            match (&view.body, used) {
-                (Body::Document(document), _) => {
-                    wanted_of(&mut all, &document.root).touch(&view.key, index);
-                    for lookup in all_lookups(&document.lookups) {
-                        wanted_of(&mut all, &lookup.input).touch(&lookup.child_columns, index);
-                    }
-                }
-                (Body::Query(_), ViewArrangements::Query(used)) => {
-                    used.iter().for_each(|&a| wanted_of(&mut all, &self.arrangements.list[a].input).heard_by(index));
-                }
-                (Body::Query(_), ViewArrangements::Document(_)) => unreachable!("arrangements are of the view"),
-            }
-        }
-        all
+    fn probe_all(&self, told: Told<'s>) {
+        told.into_iter().for_each(|told| {
+            told.probe_with(&self.probe);
+        });
     }
 
     fn document(
@@ -287,17 +216,17 @@ impl<'s, 'p> Rendering<'s, 'p> {
         view: &View,
         document: &Document,
         indexes: &DocumentArrangements,
-        sources: &Sources<'s>,
+        sources: &Sources<'s, '_>,
         hydrate: bool,
     ) -> Rc<RefCell<Vec<DocumentChange>>> {
         let assembled = Probe::new();
-        let mut touched = vec![sources.touched(&document.root, &view.key)];
+        let mut touched = vec![sources.touched(&document.root.rows, &view.key)];
         for (lookup, indexes) in document.lookups.iter().zip(&indexes.lookups) {
             touched.push(climb_to(&view.name, lookup, indexes, sources, self.scope));
         }
         let touched = self.scope.concatenate(touched);
         let roots = sources.arranged(indexes.root);
-        let relations = relations(Layout::new(&document.root.schema), &document.lookups);
+        let relations = relations(Layout::new(document.root.schema()), &document.lookups);
         let hydrate_at = hydrate.then_some(START);
         let (roots, requests) = touch(
             &format!("Touch {}", view.name),
@@ -322,57 +251,20 @@ impl<'s, 'p> Rendering<'s, 'p> {
     }
 }
 
-impl Wanted {
-    fn touch(&mut self, columns: &[usize], view: usize) {
-        if !self.touched.iter().any(|t| t == columns) {
-            self.touched.push(columns.to_vec());
-        }
-        self.heard_by(view);
-    }
-
-    fn heard_by(&mut self, view: usize) {
-        if !self.views.contains(&view) {
-            self.views.push(view);
-        }
-    }
-}
-
-impl<'s> Sources<'s> {
-    pub(super) fn arranged(&self, index: usize) -> &Arranged<'s, RowTrace> {
-        self.arranged[index].as_ref().expect("every arrangement of the plan is rendered")
-    }
-
-    /// Where failing rows of a view are told.
-    pub(super) fn failures(&self, view: usize) -> Rc<RefCell<Vec<FailureChange>>> {
-        self.failures[view].clone()
-    }
-
-    fn touched(&self, input: &Input, columns: &[usize]) -> Keys<'s> {
-        let found = self.touched.iter().find(|(i, c, _)| i == input && c == columns);
-        found.expect("every touched key of the plan is rendered").2.clone()
-    }
-}
-
-fn wanted_of<'a>(all: &'a mut Vec<Wanted>, input: &Input) -> &'a mut Wanted {
-    let at = all.iter().position(|w| w.input == *input).unwrap_or_else(|| {
-        all.push(Wanted { input: input.clone(), arrangements: Vec::new(), touched: Vec::new(), views: Vec::new() });
-        all.len() - 1
-    });
-    &mut all[at]
-}
-
-fn all_lookups(lookups: &[Lookup]) -> Vec<&Lookup> {
-    lookups.iter().flat_map(|l| std::iter::once(l).chain(all_lookups(&l.children))).collect()
-}
-
 pub(super) fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Updates>) -> Arranged<'s, RowTrace> {
     let by_key = ExchangeCore::<CapacityContainerBuilder<Updates>, _>::new(|u: &Update<'_>| hash(u.key));
     arrange_core::<_, _, PassOn, RowBatcher, RowBatchBuilder, RowSpine>(updates, by_key, name)
 }
 
 /// The keys that reach the lookup's parent for every change at this lookup or below it.
-fn climb_to<'s>(view: &str, lookup: &Lookup, indexes: &LookupArrangements, sources: &Sources<'s>, scope: Scope<'s, Moment>) -> Keys<'s> {
-    let mut keys = vec![sources.touched(&lookup.input, &lookup.child_columns)];
+fn climb_to<'s>(
+    view: &str,
+    lookup: &Lookup,
+    indexes: &LookupArrangements,
+    sources: &Sources<'s, '_>,
+    scope: Scope<'s, Moment>,
+) -> Keys<'s> {
+    let mut keys = vec![sources.touched(&lookup.input.rows, &lookup.child_columns)];
     for (child, indexes) in lookup.children.iter().zip(&indexes.children) {
         keys.push(climb_to(view, child, indexes, sources, scope));
     }
@@ -389,9 +281,9 @@ fn fetch_all<'s>(
     lookup: &Lookup,
     indexes: &LookupArrangements,
     requests: Requests<'s>,
-    sources: &Sources<'s>,
+    sources: &Sources<'s, '_>,
 ) {
-    let relations = relations(Layout::new(&lookup.input.schema), &lookup.children);
+    let relations = relations(Layout::new(lookup.input.schema()), &lookup.children);
     let rows = sources.arranged(indexes.rows);
     let (found, asks) = fetch(&format!("Fetch {}", lookup.path), *node, requests, rows, relations);
     pieces.push(found);

@@ -16,7 +16,7 @@ use timely::dataflow::operators::probe::Handle as Probe;
 
 use super::climb::release;
 use super::fetch::{Relations, Request, Requests};
-use super::render::RowTrace;
+use super::sources::RowTrace;
 use super::{Moment, hash};
 use crate::value::Row;
 

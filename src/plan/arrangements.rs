@@ -2,14 +2,16 @@
 //!
 //! The root is arranged by the view's key, the input of each lookup by its `child_columns`. A change of a child must find the root's
 //! key: where the child's key is not itself the key by which its parent is reached, a slim reverse index leads there. Arrangements of
-//! equal inputs by equal keys are one, within a view and across views.
+//! equal rows by equal keys are one, within a view and across views; a side of a join has one here where it is a table, or where a document
+//! needs it as well.
 
 use super::delta::{DeltaJoin, Tree};
-use super::{Body, Document, Input, Lookup, Node, Plan, Side, View};
+use super::{Body, Document, Input, Lookup, Node, Origin, Plan, Side, View};
 
 /// Something held in memory: an input's rows by key, or a slim index of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrangement {
+    /// As the first who needs it sees it.
     pub input: Input,
     pub kind: ArrangementKind,
 }
@@ -36,7 +38,7 @@ pub struct Arrangements {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ViewArrangements {
     Document(DocumentArrangements),
-    /// The tables that the query joins; [`Arrangements::of_side`] says which is whose.
+    /// What the query joins; [`Arrangements::of_side`] says which is whose.
     Query(Vec<usize>),
 }
 
@@ -46,6 +48,8 @@ pub struct DocumentArrangements {
     pub root: usize,
     /// As [`Document::lookups`].
     pub lookups: Vec<LookupArrangements>,
+    /// What the document's own query joins.
+    pub query: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,23 +72,23 @@ pub enum Up {
 impl Plan {
     pub fn arrangements(&self) -> Arrangements {
         let (mut list, mut joins) = (Vec::new(), Vec::new());
-        let is_view = |node: &Node| self.views.iter().any(|view| matches!(&view.body, Body::Query(query) if query.node == *node));
+        let is_view = |node: &Node| self.view_of(node).is_some();
         let mut views = Vec::new();
-        for view in &self.views {
+        for (index, view) in self.views.iter().enumerate() {
+            let mut joined = Vec::new();
+            view.query().into_iter().for_each(|query| {
+                joined_tables(&mut list, query, &mut joined, &mut |node| match Tree::of(node, &is_view) {
+                    Some(tree) => {
+                        let inputs = tree.inputs();
+                        joins.push((index, node, tree));
+                        inputs
+                    }
+                    None => Vec::new(),
+                });
+            });
             views.push(match &view.body {
-                Body::Document(document) => ViewArrangements::Document(document_arrangements(&mut list, view, document)),
-                Body::Query(query) => {
-                    let mut used = Vec::new();
-                    joined_tables(&mut list, &query.node, &mut used, &mut |node| match Tree::of(node, &is_view) {
-                        Some(tree) => {
-                            let inputs = tree.inputs();
-                            joins.push((views.len(), node, tree));
-                            inputs
-                        }
-                        None => Vec::new(),
-                    });
-                    ViewArrangements::Query(used)
-                }
+                Body::Document(document) => ViewArrangements::Document(document_arrangements(&mut list, view, document, joined)),
+                Body::Query(_) => ViewArrangements::Query(joined),
             });
         }
         // What is held anyhow decides about joins of several inputs.
@@ -95,16 +99,37 @@ impl Plan {
                 deltas.push(tree.delta_join(&self.tables, &list)?);
                 Some(deltas.len() - 1)
             });
-            let mut used = Vec::new();
+            let used = views[view].joined();
             match delta {
-                Some(delta) => deltas[delta].sides().for_each(|side| held_side(&mut list, side, &mut used)),
-                None => two_by_two(&mut list, node, &tree, &mut used),
-            }
-            if let ViewArrangements::Query(of_view) = &mut views[view] {
-                of_view.append(&mut used);
+                Some(delta) => deltas[delta].sides().for_each(|side| held_side(&mut list, side, used)),
+                None => two_by_two(&mut list, node, &tree, used),
             }
         }
-        Arrangements { list, views, deltas }
+        let mut arrangements = Arrangements { list, views, deltas };
+        for (index, view) in self.views.iter().enumerate() {
+            let shared: Vec<usize> = view.query().map(|query| arrangements.shared_sides(query)).unwrap_or_default();
+            arrangements.views[index].joined().extend(shared);
+        }
+        arrangements
+    }
+}
+
+impl View {
+    /// The query whose rows it has, or of whose rows it makes documents.
+    pub fn query(&self) -> Option<&Node> {
+        match &self.body {
+            Body::Document(document) => document.own_query(),
+            Body::Query(query) => Some(&query.node),
+        }
+    }
+}
+
+impl ViewArrangements {
+    fn joined(&mut self) -> &mut Vec<usize> {
+        match self {
+            ViewArrangements::Document(used) => &mut used.query,
+            ViewArrangements::Query(used) => used,
+        }
     }
 }
 
@@ -114,17 +139,29 @@ impl Arrangements {
         self.deltas.iter().find(|delta| delta.node == *node)
     }
 
-    /// The arrangement of a table as a side of a join; `None` for a side that is not a table, which is arranged for itself.
+    /// The arrangement of a side of a join; `None` for a side that nobody else needs, which is arranged for itself.
     pub fn of_side(&self, node: &Node, key: &[usize]) -> Option<usize> {
-        let Node::Table(input) = node else { return None };
-        self.list.iter().position(|a| a.input == *input && matches!(&a.kind, ArrangementKind::Rows { key: k } if k == key))
+        self.list.iter().position(|a| a.input.rows == *node && matches!(&a.kind, ArrangementKind::Rows { key: k } if k == key))
+    }
+
+    /// What is joined of what is no table, and is in the list because documents need it.
+    fn shared_sides(&self, node: &Node) -> Vec<usize> {
+        let of_side = |side: &Side| self.of_side(&side.node, &side.key).filter(|_| !matches!(side.node, Node::Table(_)));
+        let (sides, inputs): (Vec<&Side>, Vec<&Node>) = match (self.delta_of(node), node) {
+            (Some(delta), _) => (delta.sides().collect(), delta.inputs.iter().map(|input| &input.held[0].node).collect()),
+            (None, Node::Join(join)) => (vec![&join.left, &join.right], node.inputs()),
+            (None, _) => (Vec::new(), node.inputs()),
+        };
+        let below = inputs.into_iter().flat_map(|input| self.shared_sides(input));
+        sides.into_iter().filter_map(of_side).chain(below).collect()
     }
 }
 
-fn document_arrangements(list: &mut Vec<Arrangement>, view: &View, Document { root, lookups }: &Document) -> DocumentArrangements {
+fn document_arrangements(list: &mut Vec<Arrangement>, view: &View, document: &Document, query: Vec<usize>) -> DocumentArrangements {
+    let Document { root, lookups } = document;
     let rows = shared(list, root, ArrangementKind::Rows { key: view.key.clone() });
     let lookups = lookups.iter().map(|l| lookup_arrangements(list, root, &view.key, l)).collect();
-    DocumentArrangements { root: rows, lookups }
+    DocumentArrangements { root: rows, lookups, query }
 }
 
 /// The tables that are sides of joins. Of joins of several inputs that `postpone` answers with the inputs, only what is in these.
@@ -156,8 +193,9 @@ fn two_by_two(list: &mut Vec<Arrangement>, node: &Node, tree: &Tree, used: &mut 
 }
 
 fn held_side(list: &mut Vec<Arrangement>, side: &Side, used: &mut Vec<usize>) {
-    if let Node::Table(input) = &side.node {
-        used.push(shared(list, input, ArrangementKind::Rows { key: side.key.clone() }));
+    if let Node::Table(rows) = &side.node {
+        let input = Input { rows: side.node.clone(), visible: rows.schema.len(), of: Origin::Table(rows.table) };
+        used.push(shared(list, &input, ArrangementKind::Rows { key: side.key.clone() }));
     }
 }
 
@@ -175,9 +213,9 @@ fn lookup_arrangements(list: &mut Vec<Arrangement>, parent: &Input, reached_by: 
 }
 
 fn shared(list: &mut Vec<Arrangement>, input: &Input, kind: ArrangementKind) -> usize {
-    let wanted = Arrangement { input: input.clone(), kind };
-    list.iter().position(|a| *a == wanted).unwrap_or_else(|| {
-        list.push(wanted);
+    let place = list.iter().position(|a| a.input.rows == input.rows && a.kind == kind);
+    place.unwrap_or_else(|| {
+        list.push(Arrangement { input: input.clone(), kind });
         list.len() - 1
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Body, Embed, Expression, Input, InputColumn, Lookup, Node, Plan, View};
+use super::{Body, Embed, Expression, Input, InputColumn, Lookup, Node, Plan, TableRows, View};
 
 impl Plan {
     pub fn definition_of(&self, view: &View) -> String {
@@ -24,8 +24,8 @@ impl Plan {
 
 fn write_node(out: &mut String, plan: &Plan, node: &Node) {
     let _ = match node {
-        Node::Table(input) => {
-            write_input(out, plan, input);
+        Node::Table(rows) => {
+            write_table(out, plan, rows, rows.schema.len());
             return;
         }
         Node::Select(select) => {
@@ -92,17 +92,27 @@ fn write_lookups(out: &mut String, plan: &Plan, lookups: &[Lookup]) {
 }
 
 fn write_input(out: &mut String, plan: &Plan, input: &Input) {
-    let table = &plan.tables[input.table];
+    match &input.rows {
+        Node::Table(rows) => write_table(out, plan, rows, input.visible),
+        rows => {
+            let _ = writeln!(out, "from a query as {:?} visible {}", rows.schema(), input.visible);
+            write_node(out, plan, rows);
+        }
+    }
+}
+
+fn write_table(out: &mut String, plan: &Plan, rows: &TableRows, visible: usize) {
+    let table = &plan.tables[rows.table];
     let _ = write!(out, "from {} key {:?} schema {:?} ", table.full_name(), table.key, table.schema);
-    if let Some(filter) = &input.filter {
+    if let Some(filter) = &rows.filter {
         let _ = write!(out, "where {:?} ", filter.text());
     }
-    for (i, column) in input.columns.iter().enumerate() {
+    for (i, column) in rows.columns.iter().enumerate() {
         let _ = match column {
             InputColumn::Column(c) => write!(out, "column {c} "),
             InputColumn::Computed(expression) => write!(out, "computed {:?} ", expression.text()),
         };
-        let _ = write!(out, "as {:?} ", input.schema.columns()[i].name);
+        let _ = write!(out, "as {:?} ", rows.schema.columns()[i].name);
     }
-    let _ = writeln!(out, "visible {}", input.visible);
+    let _ = writeln!(out, "visible {visible}");
 }

@@ -93,8 +93,7 @@ impl<'p> Tree<'p> {
 }
 
 fn is_held(held: &[Arrangement], side: &Side) -> bool {
-    let Node::Table(input) = &side.node else { return false };
-    held.iter().any(|a| a.input == *input && matches!(&a.kind, ArrangementKind::Rows { key } if *key == side.key))
+    held.iter().any(|a| a.input.rows == side.node && matches!(&a.kind, ArrangementKind::Rows { key } if *key == side.key))
 }
 
 impl<'p> Tree<'p> {

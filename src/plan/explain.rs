@@ -3,8 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use super::{
-    Arrangement, ArrangementKind, Arrangements, Body, Counted, DeltaJoin, Document, Embed, Input, InputColumn, JoinKind, Lookup,
-    LookupArrangements, Missing, Node, OnMany, Order, OrderBy, Plan, Select, Side, Up, View, ViewArrangements,
+    Arrangement, ArrangementKind, Arrangements, Body, Counted, DeltaJoin, Document, Embed, Expression, Input, InputColumn, JoinKind,
+    Lookup, LookupArrangements, Missing, Node, OnMany, Order, OrderBy, Origin, Plan, Select, Side, TableRows, Up, View, ViewArrangements,
 };
 use crate::value::{Column, Schema};
 
@@ -29,6 +29,10 @@ impl Display for Explanation<'_> {
                     self.input(f, root, None)?;
                     writeln!(f, " {}", number(used.root))?;
                     self.lookups(f, root, lookups, &used.lookups, "  ")?;
+                    if let Some(query) = view.query() {
+                        write!(f, "  the query: ")?;
+                        self.node(f, query, &arrangements, "  ", true)?;
+                    }
                 }
                 (Body::Query(query), _) => {
                     self.node(f, &query.node, &arrangements, "  ", true)?;
@@ -50,9 +54,10 @@ impl Explanation<'_> {
             return writeln!(f, "view {}", view.name);
         }
         match node {
-            Node::Table(input) => {
-                self.input(f, input, None)?;
-                write!(f, ": {}", all_names(&input.schema))?;
+            Node::Table(rows) => {
+                write!(f, "{}", self.table_name(rows.table))?;
+                write_filter(f, rows.filter.as_ref())?;
+                write!(f, ": {}", all_names(&rows.schema))?;
             }
             Node::Select(select) => {
                 write!(f, "select {}", columns_text(select))?;
@@ -164,7 +169,7 @@ impl Explanation<'_> {
             let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             write!(f, "{indent}{branch}{} ", embed(lookup))?;
             self.input(f, &lookup.input, Some(&lookup.order_by))?;
-            let (from, to) = (names(&parent.schema, &lookup.parent_columns), names(&lookup.input.schema, &lookup.child_columns));
+            let (from, to) = (names(parent.schema(), &lookup.parent_columns), names(lookup.input.schema(), &lookup.child_columns));
             write!(f, " on {from} = {to} {}", number(used.rows))?;
             if let Up::Index(index) = used.up {
                 write!(f, ", up by {}", number(index))?;
@@ -176,16 +181,28 @@ impl Explanation<'_> {
     }
 
     fn input(&self, f: &mut Formatter<'_>, input: &Input, order: Option<&[OrderBy]>) -> Result {
-        let table = &self.0.tables[input.table];
-        write!(f, "{}.{}", table.source, table.name)?;
-        if let Some(filter) = &input.filter {
-            write!(f, " where {}", filter.text())?;
+        match input.of {
+            Origin::Own(_) => write!(f, "the query")?,
+            Origin::Table(_) | Origin::View(_) => write!(f, "{}", self.origin(input.of))?,
         }
+        write_filter(f, input.filter(self.0))?;
         if let Some(order) = order.filter(|o| !o.is_empty()) {
-            let column = |o: &OrderBy| format!("{}{}", input.schema.columns()[o.column].name, if o.descending { " desc" } else { "" });
+            let column = |o: &OrderBy| format!("{}{}", input.schema().columns()[o.column].name, if o.descending { " desc" } else { "" });
             write!(f, " order {}", order.iter().map(column).collect::<Vec<_>>().join(", "))?;
         }
         Ok(())
+    }
+
+    fn table_name(&self, table: usize) -> String {
+        self.0.tables[table].full_name()
+    }
+
+    fn origin(&self, of: Origin) -> String {
+        match of {
+            Origin::Table(table) => self.table_name(table),
+            Origin::View(view) => format!("view {}", self.0.views[view].name),
+            Origin::Own(view) => format!("the query of {}", self.0.views[view].name),
+        }
     }
 
     fn arrangements(&self, f: &mut Formatter<'_>, arrangements: &Arrangements) -> Result {
@@ -199,18 +216,17 @@ impl Explanation<'_> {
     }
 
     fn arrangement(&self, Arrangement { input, kind }: &Arrangement) -> String {
-        let table = &self.0.tables[input.table];
-        let name = format!("{}.{}", table.source, table.name);
+        let name = self.origin(input.of);
         match kind {
             ArrangementKind::Rows { key } => {
-                let filter = input.filter.as_ref().map(|f| format!(" where {}", f.text())).unwrap_or_default();
-                let columns: Vec<&str> = input.schema.columns().iter().map(|c| c.name.as_str()).collect();
+                let filter = input.filter(self.0).map(|f| format!(" where {}", f.text())).unwrap_or_default();
+                let columns: Vec<&str> = input.schema().columns().iter().map(|c| c.name.as_str()).collect();
                 let (shown, hidden) = columns.split_at(input.visible);
                 let hidden = if hidden.is_empty() { String::new() } else { format!(" (not shown: {})", hidden.join(", ")) };
-                format!("{name}{filter} rows by {}: {}{hidden};", names(&input.schema, key), shown.join(", "))
+                format!("{name}{filter} rows by {}: {}{hidden};", names(input.schema(), key), shown.join(", "))
             }
             ArrangementKind::Reverse { from, to } => {
-                format!("{name} index {} -> {};", names(&input.schema, from), names(&input.schema, to))
+                format!("{name} index {} -> {};", names(input.schema(), from), names(input.schema(), to))
             }
         }
     }
@@ -221,13 +237,13 @@ impl Explanation<'_> {
         let mut any = false;
         for (i, table) in self.0.tables.iter().enumerate() {
             let mut used = vec![false; table.schema.len()];
-            self.0.views.iter().for_each(|view| match &view.body {
-                Body::Document(document) => {
-                    mark(&document.root, i, &mut used);
-                    document.lookups.iter().for_each(|l| mark_lookup(l, i, &mut used));
-                }
-                Body::Query(query) => query.node.tables().into_iter().for_each(|input| mark(input, i, &mut used)),
-            });
+            for view in &self.0.views {
+                let read = match &view.body {
+                    Body::Document(document) => document.inputs().into_iter().flat_map(|input| input.rows.tables()).collect(),
+                    Body::Query(query) => query.node.tables(),
+                };
+                read.into_iter().filter(|rows| rows.table == i).for_each(|rows| mark(rows, &mut used));
+            }
             let pruned: Vec<&str> =
                 table.schema.columns().iter().zip(&used).filter(|(_, used)| !**used).map(|(c, _)| c.name.as_str()).collect();
             if !pruned.is_empty() {
@@ -289,6 +305,7 @@ fn users(views: &[View], arrangements: &Arrangements) -> Vec<Vec<String>> {
             (Body::Document(document), ViewArrangements::Document(used)) => {
                 add(&mut users, used.root, &view.name);
                 add_lookups(&mut users, &view.name, &document.lookups, &used.lookups);
+                used.query.iter().for_each(|&u| add(&mut users, u, &view.name));
             }
             (_, ViewArrangements::Query(used)) => used.iter().for_each(|&u| add(&mut users, u, &view.name)),
             (Body::Query(_), ViewArrangements::Document(_)) => unreachable!("arrangements are of the view"),
@@ -314,22 +331,18 @@ fn add(users: &mut [Vec<String>], arrangement: usize, name: &str) {
     }
 }
 
-fn mark_lookup(lookup: &Lookup, table: usize, used: &mut [bool]) {
-    mark(&lookup.input, table, used);
-    lookup.children.iter().for_each(|child| mark_lookup(child, table, used));
-}
-
-fn mark(input: &Input, table: usize, used: &mut [bool]) {
-    if input.table != table {
-        return;
-    }
-    input.filter.iter().for_each(|f| f.columns().iter().for_each(|&c| used[c] = true));
-    for column in &input.columns {
+fn mark(rows: &TableRows, used: &mut [bool]) {
+    rows.filter.iter().for_each(|f| f.columns().iter().for_each(|&c| used[c] = true));
+    for column in &rows.columns {
         match column {
             InputColumn::Column(c) => used[*c] = true,
             InputColumn::Computed(expression) => expression.columns().iter().for_each(|&c| used[c] = true),
         }
     }
+}
+
+fn write_filter(f: &mut Formatter<'_>, filter: Option<&Expression>) -> Result {
+    filter.map_or(Ok(()), |filter| write!(f, " where {}", filter.text()))
 }
 
 fn all_names(schema: &Schema) -> String {

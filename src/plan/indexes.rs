@@ -35,7 +35,7 @@ fn add(out: &mut Vec<Vec<String>>, at: &str, input: &Input, columns: &[usize]) {
     if columns.iter().any(|&c| c >= input.visible) {
         return;
     }
-    let fields: Vec<String> = columns.iter().map(|&c| format!("{at}{}", input.schema.columns()[c].name)).collect();
+    let fields: Vec<String> = columns.iter().map(|&c| format!("{at}{}", input.schema().columns()[c].name)).collect();
     if !out.contains(&fields) {
         out.push(fields);
     }

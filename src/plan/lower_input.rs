@@ -3,7 +3,7 @@
 use super::lower::Findings;
 use super::problem::{did_you_mean, listed};
 use super::written::{Place, Written, WrittenColumn, WrittenInput};
-use super::{Input, InputColumn, PlanTable};
+use super::{Input, InputColumn, Node, Origin, PlanTable, TableRows};
 use crate::sql::{Expression, SqlError};
 use crate::value::{Column, Schema};
 
@@ -199,13 +199,9 @@ impl<'a> InputDraft<'a> {
     }
 
     pub(super) fn finish(&self) -> Input {
-        Input {
-            table: self.table_index,
-            filter: self.filter.clone(),
-            columns: self.columns.iter().map(|c| c.what.clone()).collect(),
-            schema: self.schema(),
-            visible: self.visible,
-        }
+        let columns = self.columns.iter().map(|c| c.what.clone()).collect();
+        let rows = TableRows { table: self.table_index, filter: self.filter.clone(), columns, schema: self.schema() };
+        Input { rows: Node::Table(rows), visible: self.visible, of: Origin::Table(self.table_index) }
     }
 
     pub(super) fn unknown_column(&self, name: &Written<String>, found: &mut Findings) {

@@ -8,6 +8,7 @@ mod definition;
 mod delta;
 mod explain;
 mod indexes;
+mod input;
 mod lower;
 mod lower_embed;
 mod lower_input;
@@ -20,10 +21,11 @@ mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use delta::{DeltaInput, DeltaJoin, DeltaStep};
+pub use input::{Input, Origin};
 pub use lower::{Catalog, examine, lower};
 pub use node::{
-    Constants, Counted, Group, Join, JoinKind, Node, PairCondition, Recursion, RecursionLimit, Select, Side, Top, Unnest, UnnestColumn,
-    Window, WithoutElements,
+    Constants, Counted, Group, Join, JoinKind, Node, PairCondition, Recursion, RecursionLimit, Select, Side, TableRows, Top, Unnest,
+    UnnestColumn, Window, WithoutElements,
 };
 pub use problem::{Problem, did_you_mean, listed, nearest};
 pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
@@ -85,6 +87,23 @@ pub struct Document {
     pub lookups: Vec<Lookup>,
 }
 
+impl Document {
+    /// The root's, then those of all lookups, parents before children.
+    pub fn inputs(&self) -> Vec<&Input> {
+        std::iter::once(&self.root).chain(self.all_lookups().into_iter().map(|lookup| &lookup.input)).collect()
+    }
+
+    /// Parents before children.
+    pub fn all_lookups(&self) -> Vec<&Lookup> {
+        self.lookups.iter().flat_map(Lookup::and_below).collect()
+    }
+
+    /// The query of its own, with all that the document leaves of it.
+    pub fn own_query(&self) -> Option<&Node> {
+        matches!(self.root.of, Origin::Own(_)).then_some(&self.root.rows)
+    }
+}
+
 /// What a SQL query gives.
 #[derive(Debug, Clone)]
 pub struct Query {
@@ -103,26 +122,12 @@ pub enum Uniqueness {
     None,
 }
 
-/// A table as one place of one view sees it: filtered, computed, its columns chosen. Two places that see a table alike have equal
-/// inputs, and share what is arranged of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Input {
-    /// Index into [`Plan::tables`].
-    pub table: usize,
-    /// Rows for which this is not true are not there.
-    pub filter: Option<Expression>,
-    pub columns: Vec<InputColumn>,
-    /// What `columns` make.
-    pub schema: Schema,
-    /// How many of `columns` the document shows; the others come after them and serve relations, keys and orders only.
-    pub visible: usize,
-}
-
+/// A column of rows that are made of others.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InputColumn {
-    /// A column of the table, as it is.
+    /// A column as it is.
     Column(usize),
-    /// Computed from the table's columns.
+    /// Computed from columns.
     Computed(Expression),
 }
 
@@ -142,6 +147,12 @@ pub struct Lookup {
     pub children: Vec<Lookup>,
     /// One child as embedded: the visible columns, then what `children` add.
     pub element: Schema,
+}
+
+impl Lookup {
+    fn and_below(&self) -> Vec<&Lookup> {
+        std::iter::once(self).chain(self.children.iter().flat_map(Lookup::and_below)).collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,14 +2,13 @@
 //!
 //! Rows are multisets, as in SQL. Names in a node's schema are only for people; columns are indexes.
 
-use super::{Input, InputColumn};
+use super::InputColumn;
 use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
 use crate::value::{Diff, Row, Schema};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
-    /// A table, filtered and computed.
-    Table(Input),
+    Table(TableRows),
     Select(Box<Select>),
     Join(Box<Join>),
     Group(Box<Group>),
@@ -25,6 +24,18 @@ pub enum Node {
     Recursion(Box<Recursion>),
     /// Inside the step of a recursion: the recursion's rows.
     Itself(Schema),
+}
+
+/// Rows of a table, filtered and computed. What sees a table alike has equal ones, and shares what is arranged of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableRows {
+    /// Index into [`Plan::tables`](super::Plan::tables).
+    pub table: usize,
+    /// Rows for which this is not true are not there.
+    pub filter: Option<Expression>,
+    pub columns: Vec<InputColumn>,
+    /// What `columns` make.
+    pub schema: Schema,
 }
 
 /// Rows that are always there.
@@ -278,13 +289,18 @@ impl Node {
         }
     }
 
+    /// How many nodes it is made of; a part of it has fewer.
+    pub fn size(&self) -> usize {
+        1 + self.inputs().into_iter().map(Node::size).sum::<usize>()
+    }
+
     /// Whether the other is this one or a part of it.
     pub fn contains(&self, other: &Node) -> bool {
         self == other || self.inputs().into_iter().any(|input| input.contains(other))
     }
 
     /// Every table that is read, in the order of the query.
-    pub fn tables(&self) -> Vec<&Input> {
+    pub fn tables(&self) -> Vec<&TableRows> {
         match self {
             Node::Table(input) => vec![input],
             other => other.inputs().into_iter().flat_map(Node::tables).collect(),

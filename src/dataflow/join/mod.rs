@@ -26,7 +26,7 @@ use self::not_in::not_in;
 pub(super) use self::pairs::{Pairs, push_columns};
 use super::Moment;
 use super::bytes::RowBatch;
-use super::render::RowTrace;
+use super::sources::RowTrace;
 use super::updates::{Update, Updates};
 use crate::plan::{Join, JoinKind};
 use crate::value::{Diff, Row};

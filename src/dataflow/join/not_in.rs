@@ -19,7 +19,7 @@ use super::pairs::{Give, Made};
 use super::{Entry, Joined, Sides, Waiting, each_key, release, unpack};
 use crate::dataflow::Moment;
 use crate::dataflow::bytes::RowBatch;
-use crate::dataflow::render::RowTrace;
+use crate::dataflow::sources::RowTrace;
 use crate::dataflow::updates::{Update, Updates};
 use crate::plan::Join;
 use crate::value::{Diff, Layout};

@@ -17,7 +17,7 @@ use timely::order::Product;
 
 use super::super::bytes::RowBatch;
 use super::super::join::{Entry, Pairs, entries, release};
-use super::super::render::RowTrace;
+use super::super::sources::RowTrace;
 use super::super::updates::{Update, Updates};
 use super::super::{START, hash};
 use super::held::Held;

@@ -1,7 +1,7 @@
 //! DataFusion's optimized plan of a query to [`Node`]s.
 //!
 //! In: the plan, the tables, and the nodes of views that were lowered before. Out: a node and the key of its rows, or why the query cannot
-//! be maintained. Filters and projections right above a table become part of its [`Input`](crate::plan::Input), so that they happen before
+//! be maintained. Filters and projections right above a table become part of its [`TableRows`](crate::plan::TableRows), so that they happen before
 //! anything is held, and equal inputs are shared.
 
 mod constant;

@@ -6,7 +6,9 @@
 //! that it is maintained once.
 
 use super::Readable;
-use crate::plan::{Expression, Group, Input, InputColumn, Join, Node, Order, PairCondition, Recursion, Select, Side, Top, Unnest, Window};
+use crate::plan::{
+    Expression, Group, InputColumn, Join, Node, Order, PairCondition, Recursion, Select, Side, TableRows, Top, Unnest, Window,
+};
 use crate::value::Schema;
 
 /// What is read of a node: the rows for which the filter is true, each made into these columns.
@@ -123,15 +125,14 @@ impl Readable<'_> {
         }
     }
 
-    fn table(&self, input: Input, wanted: Wanted) -> Node {
+    fn table(&self, input: TableRows, wanted: Wanted) -> Node {
         if input.filter.is_some() && wanted.filter.is_some() {
             return wanted.of(Node::Table(input));
         }
         let table = &self.tables[input.table].schema;
         match wanted.through(|column| input.columns[column].clone(), table) {
             Some(Wanted { filter, columns, schema }) => {
-                let visible = columns.len();
-                Node::Table(Input { table: input.table, filter: input.filter.or(filter), columns, schema, visible })
+                Node::Table(TableRows { table: input.table, filter: input.filter.or(filter), columns, schema })
             }
             None => wanted.of(Node::Table(input)),
         }

@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use super::recursion::recursion_of;
 use super::{Readable, compiled, computed, select, unique_names};
-use crate::plan::{Input, InputColumn, Node, PlanTable};
+use crate::plan::{InputColumn, Node, PlanTable, TableRows};
 use crate::sql::{SqlError, name_of};
 use crate::value::Column;
 
@@ -100,7 +100,6 @@ impl Base<'_> {
         let filter = self.filters.iter().map(|filter| self.own(filter)).reduce(|a, b| a.and(b));
         let filter = filter.map(|filter| compiled(&filter, &self.names, &self.table.schema)).transpose()?;
         let (columns, schema): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
-        let visible = columns.len();
-        Ok(Node::Table(Input { table: self.index, filter, columns, schema: unique_names(schema), visible }))
+        Ok(Node::Table(TableRows { table: self.index, filter, columns, schema: unique_names(schema) }))
     }
 }
