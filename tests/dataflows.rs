@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use support::Program;
 
 /// Runs an example with the program, on a state of its own.
@@ -48,7 +50,7 @@ fn the_recorded_shop_adds_up_to_its_revenue() {
         got.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     let cents = |row: &serde_json::Value, column: &str| (row[column].as_f64().unwrap() * 100.0).round() as i64;
-    let mut of_state = std::collections::BTreeMap::new();
+    let mut of_state = BTreeMap::new();
     for row in rows("revenue") {
         let (revenue, best): &mut (i64, i64) = of_state.entry(row["state"].to_string()).or_default();
         *revenue += cents(&row, "revenue");
@@ -57,13 +59,51 @@ fn the_recorded_shop_adds_up_to_its_revenue() {
     let by_state = rows("revenue_by_state");
     assert!(by_state.len() > 5, "{} states", by_state.len());
     let told = by_state.iter().map(|row| (row["state"].to_string(), (cents(row, "revenue"), cents(row, "best"))));
-    assert_eq!(told.collect::<std::collections::BTreeMap<_, _>>(), of_state);
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), of_state);
     // The same items, as the order documents have them.
     let items: i64 = rows("revenue").iter().map(|row| row["items"].as_i64().unwrap()).sum();
     let documents = run_example("shop_fixture", "1").1;
     let documents = documents.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let known = documents.filter(|d| d["customer_info"].is_object());
     assert_eq!(items, known.map(|d| d["order_items"].as_array().unwrap().len() as i64).sum::<i64>());
+}
+
+#[test]
+fn sellers_and_persons_have_what_was_sold_and_bought() {
+    let program = Program::new();
+    let spec = format!("{}/dataflows/shop_sellers.yaml", env!("CARGO_MANIFEST_DIR"));
+    let run = program.run(&["run", &spec, "--state", "state", "--until-caught-up", "--workers", "2"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let rows = |view: &str| -> Vec<serde_json::Value> {
+        let got = program.run(&["get", view, "--state", "state"]);
+        got.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let cents = |value: &serde_json::Value| (value.as_f64().unwrap_or(0.0) * 100.0).round() as i64;
+    let documents = run_example("shop_fixture", "1").1;
+    let documents = documents.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (mut of_seller, mut of_person) = (BTreeMap::new(), BTreeMap::new());
+    for order in documents {
+        for item in order["order_items"].as_array().unwrap() {
+            *of_seller.entry(item["seller_id"].to_string()).or_insert(0) += cents(&item["price"]);
+            *of_person.entry(order["customer_info"]["customer_unique_id"].to_string()).or_insert(0) += cents(&item["price"]);
+        }
+    }
+    let sellers = rows("seller_single_view");
+    assert!(sellers.len() > 5, "{} sellers", sellers.len());
+    for seller in &sellers {
+        let best: Vec<i64> = seller["best"].as_array().unwrap().iter().map(|sold| cents(&sold["revenue"])).collect();
+        assert!(best.len() <= 3 && best.is_sorted_by(|a, b| a >= b), "{seller}");
+        assert!(seller["best"].as_array().unwrap().iter().all(|sold| sold["product"].is_object()), "{seller}");
+        assert_eq!(cents(&seller["revenue"]), of_seller.get(&seller["seller_id"].to_string()).copied().unwrap_or(0), "{seller}");
+    }
+    let persons = rows("person_single_view");
+    assert!(persons.len() > 500, "{} persons", persons.len());
+    for person in &persons {
+        let categories: i64 = person["bought"].as_array().unwrap().iter().map(|bought| cents(&bought["spent"])).sum();
+        assert_eq!(categories, cents(&person["spent"]), "{person}");
+        assert_eq!(categories, of_person.get(&person["person"].to_string()).copied().unwrap_or(0), "{person}");
+        assert!(!person["cities"].as_array().unwrap().is_empty(), "{person}");
+    }
 }
 
 #[test]

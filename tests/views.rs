@@ -5,6 +5,8 @@
 //! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed;
 //! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows and recursions.
 
+#[path = "views/documents_of_queries.rs"]
+mod documents_of_queries;
 #[path = "views/recursions.rs"]
 mod recursions;
 #[path = "support/views/mod.rs"]
@@ -16,8 +18,8 @@ use std::process::Command;
 
 use futures::{FutureExt, StreamExt};
 use support::case::{Case, check_folder, scratch};
-use support::engine::{Way, prepare};
-use support::generate::{Generated, generate, generate_queries, generate_windows};
+use support::engine::{Observed, Way, prepare};
+use support::generate::{Generated, generate, generate_documents_of_queries, generate_queries, generate_windows};
 use support::random::Random;
 use support::{chains, queries, query_case, recursive_queries};
 
@@ -45,7 +47,17 @@ async fn random_views_are_right_after_every_random_transaction() {
         Some(seed) => seed..seed + 1,
         None => 0..number("TIDEMILL_VIEW_CASES").unwrap_or(200),
     };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(seed)))).await;
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(generate(seed), seed)))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_documents_of_queries_are_right_after_every_random_transaction() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("TIDEMILL_VIEW_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEMILL_VIEW_CASES").unwrap_or(200),
+    };
+    all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(generate_documents_of_queries(seed), seed)))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -481,8 +493,7 @@ fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/views")
 }
 
-async fn random_case(seed: u64) -> Result<(), String> {
-    let generated = generate(seed);
+async fn random_case(generated: Generated, seed: u64) -> Result<(), String> {
     let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
     let tell = |wrong: String| format!("{wrong}\n{}", text());
     let case = Case::new(&generated.files, &generated.changes).await.map_err(tell)?;
@@ -493,7 +504,8 @@ async fn random_case(seed: u64) -> Result<(), String> {
     let stops = [stop, stop + random.below(case.transactions() - stop)];
     let whole = case.run(more).await.map_err(tell)?;
     let stopped = case.run_stopping(&stops, &[one, more]).await.map_err(tell)?;
-    match whole[0].rows == stopped[0].rows && whole[0].changes == stopped[0].changes {
+    let same = |(whole, stopped): (&Observed, &Observed)| whole.rows == stopped.rows && whole.changes == stopped.changes;
+    match whole.iter().zip(&stopped).all(same) {
         true => Ok(()),
         false => Err(tell("stopping made a difference".into())),
     }

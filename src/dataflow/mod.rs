@@ -40,6 +40,7 @@ pub use render::{Inputs, Outputs, Rendered, render};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::plan::Origin;
 use crate::value::{Diff, Row, Tick};
 
 /// Time in the dataflow: a tick and, below it, a portion. Inputs only ever stand at portion 0; a tick that touches many roots works
@@ -107,8 +108,8 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureChange {
     pub tick: Tick,
-    /// The table that the row is of; `None` for a row that a query made, of which nothing but the reason is told.
-    pub table: Option<usize>,
+    /// The table or the view that the row is of; `None` for a row that a query made, of which nothing but the reason is told.
+    pub of: Option<Origin>,
     pub failure: Failure,
     pub diff: Diff,
 }

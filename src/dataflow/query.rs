@@ -85,7 +85,8 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let rows = self.node(&node.of, told);
                 let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
                 let selected = select("Select", rows, inlet);
-                told.push(self.tell(selected.failures, heard, |failure: Failure| (None, failure)));
+                let of = self.plan.view_of(&node.of).map(Origin::View);
+                told.push(self.tell(selected.failures, heard, move |failure: Failure| (of, failure)));
                 selected.rows
             }
             Node::Union(nodes) => {
@@ -184,8 +185,8 @@ impl<'s, 'p> Queries<'s, 'p> {
     fn table(&self, input: &TableRows, heard: Heard, told: &mut Told<'s>) -> Rows<'s> {
         let table = &self.plan.tables[input.table];
         let selected = select(&format!("Select {}", table.name), self.rows[input.table].clone(), Inlet::new(input, &table.schema));
-        let index = input.table;
-        told.push(self.tell(selected.failures, heard, move |failure| (Some(index), failure)));
+        let of = Origin::Table(input.table);
+        told.push(self.tell(selected.failures, heard, move |failure| (Some(of), failure)));
         selected.rows
     }
 
@@ -223,15 +224,15 @@ impl<'s, 'p> Queries<'s, 'p> {
         &self,
         failures: Stream<'s, Moment, Vec<(T, Moment, Diff)>>,
         heard: Heard,
-        failure: impl Fn(T) -> (Option<usize>, Failure) + 'static,
+        failure: impl Fn(T) -> (Option<Origin>, Failure) + 'static,
     ) -> Stream<'s, Moment, Vec<()>> {
         let clock = self.clock;
         failures
             .inspect_container(move |event| {
                 let Ok((_, failures)) = event else { return };
                 for (failed, moment, diff) in failures {
-                    let (table, failure) = failure(failed.clone());
-                    let change = FailureChange { tick: clock.tick_of(*moment), table, failure, diff: *diff };
+                    let (of, failure) = failure(failed.clone());
+                    let change = FailureChange { tick: clock.tick_of(*moment), of, failure, diff: *diff };
                     heard.iter().for_each(|h| h.borrow_mut().push(change.clone()));
                 }
             })

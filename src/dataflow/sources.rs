@@ -15,7 +15,7 @@ use super::query::Queries;
 use super::render::arrange;
 use super::route::{Routed, route};
 use super::{FailureChange, Moment};
-use crate::plan::{ArrangementKind, Arrangements, Body, InputColumn, Node, Plan, TableRows, ViewArrangements};
+use crate::plan::{ArrangementKind, Arrangements, Body, InputColumn, Node, Origin, Plan, TableRows, ViewArrangements};
 use crate::value::Row;
 
 pub(super) type RowTrace = TraceAgent<RowSpine>;
@@ -151,7 +151,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         let inlet = Inlet::new(rows, &table.schema);
         let routed = route(&format!("Route {}", table.name), self.rows[index].clone(), inlet, kinds, wanted.touched.clone());
         let heard = wanted.views.iter().map(|&view| self.sources.failures(view)).collect();
-        let failures = self.tell(routed.failures.clone(), heard, move |failure| (Some(index), failure));
+        let failures = self.tell(routed.failures.clone(), heard, move |failure| (Some(Origin::Table(index)), failure));
         (routed, failures)
     }
 }

@@ -2,19 +2,20 @@
 //!
 //! In: [`WrittenView`]s and a [`Catalog`]. Out: the plan, or all problems of all views at once. Where the tables of a source are not
 //! known (its server cannot be reached) [`examine`] still says whatever can be known without them.
-//! Elsewhere: which lookup lies in which (`parents`), relations (`relation`), columns (`lower_input`), documents (`lower_embed`).
+//! Elsewhere: views of queries (`lower_query`), what an input is made of (`basis`), which lookup lies in which (`parents`), relations
+//! (`relation`), columns (`lower_input`), documents (`lower_embed`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::basis::{Basis, BasisRows};
 use super::lower_embed;
 use super::lower_input::InputDraft;
+use super::lower_query::{Nameable, QueryViews, lower_queries, refuse_unreadable_view};
 use super::parents::{self, Parent};
 use super::problem::{Problem, did_you_mean, listed};
-use super::query::{Readable, makes_unique};
 use super::relation::{self, Drafts};
-use super::written::{Place, TableName, Written, WrittenInput, WrittenQuery, WrittenView};
-use super::{Body, Document, Node, Plan, PlanTable, Query, Uniqueness, View};
-use crate::sql::{Relation, plan_query};
+use super::written::{Place, TableName, Written, WrittenFrom, WrittenInput, WrittenView};
+use super::{Body, Document, Plan, PlanTable, View};
 
 /// The tables that views may name.
 #[derive(Debug, Default)]
@@ -52,16 +53,25 @@ pub fn examine(views: &[WrittenView], catalog: &Catalog) -> (Option<Plan>, Vec<P
 
 fn lower_all(views: &[WrittenView], catalog: &Catalog) -> (Option<Plan>, Vec<Problem>) {
     let mut problems = Vec::new();
+    let nameable = Nameable { views, catalog };
+    let names = Names { nameable, queries: lower_queries(nameable, &mut problems) };
     let mut lowered = Vec::new();
-    for view in views.iter().filter(|v| v.query.is_none()) {
+    for (index, view) in views.iter().enumerate() {
         let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
-        lowered.push((&view.name.value, lower_view(view, catalog, &mut found)));
+        lowered.push(match view.query {
+            Some(_) => names.queries.view(&view.name.value),
+            None => lower_view(view, index, &names, &mut found),
+        });
         problems.append(&mut found.list);
     }
-    lowered.extend(lower_queries(views, catalog, &mut problems));
-    lowered.sort_by_key(|(name, _)| views.iter().position(|v| v.name.value == **name));
-    let views: Option<Vec<View>> = lowered.into_iter().map(|(_, view)| view).collect();
+    let views: Option<Vec<View>> = lowered.into_iter().collect();
     (views.map(|views| Plan { tables: catalog.tables.clone(), views }), problems)
+}
+
+/// What the parts of a view may name.
+struct Names<'a> {
+    nameable: Nameable<'a>,
+    queries: QueryViews,
 }
 
 /// The problems of one view so far.
@@ -77,11 +87,20 @@ impl Findings {
     }
 }
 
-fn lower_view(view: &WrittenView, catalog: &Catalog, found: &mut Findings) -> Option<View> {
+/// `index`: among the views.
+fn lower_view(view: &WrittenView, index: usize, names: &Names, found: &mut Findings) -> Option<View> {
     let parents = parents::parents(&view.lookups, found);
+    let own = match view.root.from.as_ref().map(|from| &from.value) {
+        Some(WrittenFrom::Query(query)) => names.queries.lower(query, &[], names.nameable, found),
+        _ => None,
+    };
+    let of_root = match &own {
+        Some(query) => Some(Basis::of_own_query(index, query)),
+        None => basis(&view.root, names, found),
+    };
     let mut drafts = Drafts {
-        root: draft(&view.root, view.name.at, catalog, found),
-        lookups: view.lookups.iter().map(|l| draft(&l.input, l.at, catalog, found)).collect(),
+        root: of_root.map(|of| InputDraft::new(&view.root, view.name.at, of, found)),
+        lookups: view.lookups.iter().map(|l| Some(InputDraft::new(&l.input, l.at, basis(&l.input, names, found)?, found))).collect(),
     };
     let key = view_key(view, &mut drafts, found);
     let relations: Vec<_> = (0..view.lookups.len()).map(|i| relation::relate(view, &parents, i, &mut drafts, found)).collect();
@@ -98,114 +117,35 @@ fn lower_view(view: &WrittenView, catalog: &Catalog, found: &mut Findings) -> Op
     known.then(|| View { name: view.name.value.clone(), key, schema, body: Body::Document(Document { root: root.finish(), lookups }) })
 }
 
-/// Views of queries, those that others read first; a view that nobody can begin with is in a circle.
-fn lower_queries<'a>(views: &'a [WrittenView], catalog: &Catalog, problems: &mut Vec<Problem>) -> Vec<(&'a String, Option<View>)> {
-    let mut waiting: Vec<(&WrittenView, &WrittenQuery)> = views.iter().filter_map(|v| Some((v, v.query.as_ref()?))).collect();
-    let (mut lowered, mut nodes) = (Vec::new(), BTreeMap::new());
-    while !waiting.is_empty() {
-        let undone: Vec<&str> = waiting.iter().map(|(view, _)| view.name.value.as_str()).collect();
-        let ready = waiting.iter().position(|(_, query)| query.views.iter().all(|name| !undone.contains(&name.as_str())));
-        let (view, query) = waiting.remove(ready.unwrap_or(0));
-        let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
-        let result = match ready {
-            None => {
-                let help = "WITH RECURSIVE is for rows that depend on each other".to_string();
-                found.say(query.sql.at, "the view reads itself, through others or directly", None, Some(help));
-                None
-            }
-            Some(_) => lower_query_view(view, query, views, catalog, &mut nodes, &mut found),
-        };
-        problems.append(&mut found.list);
-        lowered.push((&view.name.value, result));
-    }
-    lowered
-}
-
-fn lower_query_view(
-    view: &WrittenView,
-    query: &WrittenQuery,
-    views: &[WrittenView],
-    catalog: &Catalog,
-    nodes: &mut BTreeMap<String, Node>,
-    found: &mut Findings,
-) -> Option<View> {
-    let at = query.sql.at;
-    let mut relations = Vec::new();
-    for TableName { source, table } in &query.tables {
-        match catalog.tables.iter().find(|t| t.source == *source && t.name == *table) {
-            Some(known) => {
-                relations.push(Relation { source: Some(source.clone()), name: table.clone(), schema: known.schema.clone() });
-            }
-            None if catalog.unknown.contains(source) => return None,
-            None if catalog.unknown_tables.contains(&TableName { source: source.clone(), table: table.clone() }) => return None,
-            None => {
-                refuse_unknown_table(at, source, table, catalog, found);
+/// What an input is made of; `None` where that is not known, or was said.
+fn basis<'a>(written: &'a WrittenInput, names: &'a Names, found: &mut Findings) -> Option<Basis<'a>> {
+    let Names { nameable: Nameable { views, catalog }, queries } = names;
+    let from = written.from.as_ref()?;
+    match &from.value {
+        WrittenFrom::Table(name) => {
+            let index = table(name, from.at, catalog, found)?;
+            Some(Basis::of_table(index, &catalog.tables[index]))
+        }
+        WrittenFrom::View(name) => {
+            let Some(query) = queries.get(name) else {
+                refuse_unreadable_view(from.at, name, views, found);
                 return None;
-            }
+            };
+            let index = views.iter().position(|other| other.name.value == *name)?;
+            Some(Basis::of_view(name, index, query))
         }
-    }
-    for name in &query.views {
-        let Some(node) = nodes.get(name) else {
-            refuse_unreadable_view(at, name, views, found);
-            return None;
-        };
-        relations.push(Relation { source: None, name: name.clone(), schema: node.schema().clone() });
-    }
-    let readable = Readable { tables: &catalog.tables, views: nodes, limit: query.limit, itself: None };
-    let lowered = plan_query(&query.sql.value, &relations).and_then(|plan| readable.node(&plan)).map(|node| readable.pruned(node));
-    let node = match lowered {
-        Ok(node) => node,
-        Err(error) => {
-            found.list.push(Problem {
-                view: found.view.clone(),
-                at,
-                within: error.span.filter(|span| *span != (0..query.sql.value.len())),
-                message: error.message,
-                label: None,
-                help: error.help,
-            });
-            return None;
-        }
-    };
-    let key = readable.key(&node);
-    let uniqueness = match &key {
-        Some(_) if makes_unique(&node) => Uniqueness::Made,
-        Some(_) => Uniqueness::Declared,
-        None => Uniqueness::None,
-    };
-    let key = key.unwrap_or_else(|| (0..node.schema().len()).collect());
-    let schema = node.schema().clone();
-    nodes.insert(view.name.value.clone(), node.clone());
-    Some(View { name: view.name.value.clone(), key, schema, body: Body::Query(Query { node, uniqueness }) })
-}
-
-/// Says why a name that a query reads cannot be read; nothing where that view's own problem has been said.
-fn refuse_unreadable_view(at: Place, name: &str, views: &[WrittenView], found: &mut Findings) {
-    match views.iter().find(|v| v.name.value == name) {
-        Some(view) if view.query.is_some() => {}
-        Some(_) => {
-            let help = "read the tables that it is made of".to_string();
-            found.say(at, format!("`{name}` is a view of documents, which a query cannot read"), None, Some(help));
-        }
-        None => {
-            let names = || views.iter().filter(|v| v.query.is_some()).map(|v| v.name.value.as_str());
-            let help = did_you_mean(name, names()).or(Some("a table is written `source.table`".to_string()));
-            found.say(at, format!("there is no view `{name}`"), None, help);
-        }
+        WrittenFrom::Query(_) => None,
     }
 }
 
-fn draft<'a>(written: &WrittenInput, at: Place, catalog: &'a Catalog, found: &mut Findings) -> Option<InputDraft<'a>> {
-    let name = written.table.as_ref()?;
-    let (source, table) = (&name.value.source, &name.value.table);
+/// Where the table is in the catalog.
+pub(super) fn table(name: &TableName, at: Place, catalog: &Catalog, found: &mut Findings) -> Option<usize> {
+    let TableName { source, table } = name;
     let place = catalog.tables.iter().position(|t| t.source == *source && t.name == *table);
-    let Some(index) = place else {
-        if !catalog.unknown.contains(source) && !catalog.unknown_tables.contains(&name.value) {
-            refuse_unknown_table(name.at, source, table, catalog, found);
-        }
-        return None;
-    };
-    Some(InputDraft::new(written, at, (index, &catalog.tables[index]), found))
+    if place.is_none() && !catalog.unknown.contains(source) && !catalog.unknown_tables.contains(name) {
+        refuse_unknown_table(at, source, table, catalog, found);
+    }
+    place
 }
 
 fn refuse_unknown_table(at: Place, source: &str, table: &str, catalog: &Catalog, found: &mut Findings) {
@@ -222,10 +162,13 @@ fn refuse_unknown_table(at: Place, source: &str, table: &str, catalog: &Catalog,
 fn view_key(view: &WrittenView, drafts: &mut Drafts, found: &mut Findings) -> Vec<usize> {
     let Some(root) = drafts.root.as_mut() else { return Vec::new() };
     if view.key.is_empty() {
-        let key: Vec<usize> = root.table.key.clone();
-        let at = view.root.table.as_ref().map_or(view.name.at, |t| t.at);
+        let key: Vec<usize> = root.of.key.to_vec();
+        let at = view.root.from.as_ref().map_or(view.name.at, |t| t.at);
         if key.is_empty() {
-            let message = format!("`{}` has no primary key", root.table.name);
+            let message = match root.of.rows {
+                BasisRows::Table(_) => format!("{} has no primary key", root.of),
+                BasisRows::Query(..) => format!("nothing says what makes a row of {} unique", root.of),
+            };
             found.say(at, message, None, Some("say which columns make a row of the view unique: `key: [...]`".into()));
         }
         let columns: Vec<usize> = key.into_iter().map(|k| root.table_column(k)).collect();

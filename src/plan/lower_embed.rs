@@ -19,7 +19,7 @@ pub(super) fn order(lookup: &WrittenLookup, draft: Option<&mut InputDraft>, foun
             order.push(OrderBy { column, descending });
         }
     }
-    for k in draft.table.key.clone() {
+    for &k in draft.of.key {
         let column = draft.table_column(k);
         if !order.iter().any(|o| o.column == column) {
             order.push(OrderBy { column, descending: false });
@@ -105,7 +105,7 @@ impl Builder<'_, '_> {
         let draft = draft?;
         let (parent_columns, child_columns) = self.relations[i].clone();
         let mut order_by = self.orders[i].clone();
-        if draft.table.key.is_empty() {
+        if draft.of.key.is_empty() {
             let rest = (0..draft.len()).filter(|c| !order_by.iter().any(|o| o.column == *c)).collect::<Vec<_>>();
             order_by.extend(rest.into_iter().map(|column| OrderBy { column, descending: false }));
         }
@@ -119,7 +119,7 @@ impl Builder<'_, '_> {
         let name = |field: &Field| match field.of {
             Some(i) if self.view.lookups[i].path.value.is_empty() => format!("the {}", self.view.lookups[i].label()),
             Some(i) => format!("the lookup `{}`", self.view.lookups[i].label()),
-            None => format!("`{}`", draft.map_or("", |d| &d.table.name)),
+            None => draft.map_or_else(String::new, |draft| draft.of.to_string()),
         };
         for (i, field) in fields.iter().enumerate().skip(own) {
             let Some(other) = fields[..i].iter().find(|other| other.column.name == field.column.name) else { continue };

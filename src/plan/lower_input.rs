@@ -1,15 +1,15 @@
 //! An [`Input`] in the making: the shown columns are settled first, hidden ones join as relations, keys and orders ask for them.
 
+use super::basis::{Basis, BasisRows};
 use super::lower::Findings;
 use super::problem::{did_you_mean, listed};
 use super::written::{Place, Written, WrittenColumn, WrittenInput};
-use super::{Input, InputColumn, Node, Origin, PlanTable, TableRows};
+use super::{Input, InputColumn, Node, Origin, Select, TableRows};
 use crate::sql::{Expression, SqlError};
 use crate::value::{Column, Schema};
 
 pub(super) struct InputDraft<'a> {
-    pub table: &'a PlanTable,
-    table_index: usize,
+    pub of: Basis<'a>,
     filter: Option<Expression>,
     columns: Vec<DraftColumn>,
     visible: usize,
@@ -26,14 +26,9 @@ struct DraftColumn {
 }
 
 impl<'a> InputDraft<'a> {
-    pub(super) fn new(
-        written: &WrittenInput,
-        at: Place,
-        (table_index, table): (usize, &'a PlanTable),
-        found: &mut Findings,
-    ) -> InputDraft<'a> {
-        let filter = written.filter.as_ref().and_then(|sql| found.sql(sql, Expression::compile_filter(&sql.value, &table.schema)));
-        let mut draft = InputDraft { table, table_index, filter, columns: Vec::new(), visible: 0, spare: Vec::new() };
+    pub(super) fn new(written: &WrittenInput, at: Place, of: Basis<'a>, found: &mut Findings) -> InputDraft<'a> {
+        let filter = written.filter.as_ref().and_then(|sql| found.sql(sql, Expression::compile_filter(&sql.value, of.schema)));
+        let mut draft = InputDraft { of, filter, columns: Vec::new(), visible: 0, spare: Vec::new() };
         match &written.columns {
             Some(columns) => draft.take_listed(columns, found),
             None => draft.take_all(written, at, found),
@@ -55,7 +50,7 @@ impl<'a> InputDraft<'a> {
         for column in columns {
             let taken = match column {
                 WrittenColumn::Plain(name) => self.plain(name, name, found),
-                WrittenColumn::Named { name, sql } if self.table.schema.index_of(sql.value.trim()).is_some() => {
+                WrittenColumn::Named { name, sql } if self.of.schema.index_of(sql.value.trim()).is_some() => {
                     self.plain(&Written::new(sql.value.trim().to_string(), sql.at), name, found)
                 }
                 WrittenColumn::Named { name, sql } => self.computed(name, sql, found),
@@ -67,18 +62,18 @@ impl<'a> InputDraft<'a> {
     fn take_all(&mut self, written: &WrittenInput, at: Place, found: &mut Findings) {
         for name in &written.exclude {
             let computed = written.compute.iter().any(|(computed, _)| computed.value == name.value);
-            if !computed && self.table.schema.index_of(&name.value).is_none() {
+            if !computed && self.of.schema.index_of(&name.value).is_none() {
                 self.unknown_column(name, found);
             }
         }
         for (old, _) in &written.rename {
-            if self.table.schema.index_of(&old.value).is_none() {
+            if self.of.schema.index_of(&old.value).is_none() {
                 self.unknown_column(old, found);
             } else if written.exclude.iter().any(|e| e.value == old.value) {
                 found.say(old.at, format!("`{}` is renamed and excluded", old.value), None, Some("leave one of the two out".into()));
             }
         }
-        for (i, column) in self.table.schema.columns().iter().enumerate() {
+        for (i, column) in self.of.schema.columns().iter().enumerate() {
             if written.exclude.iter().any(|e| e.value == column.name) {
                 continue;
             }
@@ -89,8 +84,8 @@ impl<'a> InputDraft<'a> {
     }
 
     fn plain(&self, name: &Written<String>, shown: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
-        match self.table.schema.index_of(&name.value) {
-            Some(i) => Some(table_column(shown.value.clone(), shown.at, i, &self.table.schema.columns()[i])),
+        match self.of.schema.index_of(&name.value) {
+            Some(i) => Some(table_column(shown.value.clone(), shown.at, i, &self.of.schema.columns()[i])),
             None => {
                 self.unknown_column(name, found);
                 None
@@ -99,7 +94,7 @@ impl<'a> InputDraft<'a> {
     }
 
     fn computed(&self, name: &Written<String>, sql: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
-        let expression = found.sql(sql, Expression::compile(&sql.value, &self.table.schema))?;
+        let expression = found.sql(sql, Expression::compile(&sql.value, self.of.schema))?;
         let column = Column { name: name.value.clone(), ..expression.output().clone() };
         Some(DraftColumn { name: name.value.clone(), at: name.at, what: InputColumn::Computed(expression), column })
     }
@@ -123,7 +118,7 @@ impl<'a> InputDraft<'a> {
             self.columns.push(spare.clone());
             return Some(self.columns.len() - 1);
         }
-        let column = self.table.schema.index_of(name)?;
+        let column = self.of.schema.index_of(name)?;
         Some(self.table_column(column))
     }
 
@@ -134,14 +129,14 @@ impl<'a> InputDraft<'a> {
         }
         let what = match self.spare.iter().find(|c| c.name == name) {
             Some(spare) => spare.what.clone(),
-            None => InputColumn::Column(self.table.schema.index_of(name)?),
+            None => InputColumn::Column(self.of.schema.index_of(name)?),
         };
         self.columns.iter().position(|c| c.what == what)
     }
 
     /// Whether [`find`](InputDraft::find) would find it.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.columns[..self.visible].iter().chain(&self.spare).any(|c| c.name == name) || self.table.schema.index_of(name).is_some()
+        self.columns[..self.visible].iter().chain(&self.spare).any(|c| c.name == name) || self.of.schema.index_of(name).is_some()
     }
 
     /// As [`find`](InputDraft::find), and reported where there is none.
@@ -157,7 +152,7 @@ impl<'a> InputDraft<'a> {
     pub(super) fn table_column(&mut self, column: usize) -> usize {
         let there = self.columns.iter().position(|c| c.what == InputColumn::Column(column));
         there.unwrap_or_else(|| {
-            let of_table = &self.table.schema.columns()[column];
+            let of_table = &self.of.schema.columns()[column];
             let mut name = of_table.name.clone();
             while self.columns.iter().any(|c| c.name == name) {
                 name.push('\'');
@@ -186,7 +181,7 @@ impl<'a> InputDraft<'a> {
     /// Everything that an expression over this input may name, under the names that [`find`](InputDraft::find) takes.
     pub(super) fn nameable(&self) -> Schema {
         let mut columns: Vec<Column> = self.columns[..self.visible].iter().chain(&self.spare).map(|c| c.column.clone()).collect();
-        for column in self.table.schema.columns() {
+        for column in self.of.schema.columns() {
             if !columns.iter().any(|c| c.name == column.name) {
                 columns.push(column.clone());
             }
@@ -199,15 +194,23 @@ impl<'a> InputDraft<'a> {
     }
 
     pub(super) fn finish(&self) -> Input {
-        let columns = self.columns.iter().map(|c| c.what.clone()).collect();
-        let rows = TableRows { table: self.table_index, filter: self.filter.clone(), columns, schema: self.schema() };
-        Input { rows: Node::Table(rows), visible: self.visible, of: Origin::Table(self.table_index) }
+        let (filter, schema) = (self.filter.clone(), self.schema());
+        let columns: Vec<InputColumn> = self.columns.iter().map(|c| c.what.clone()).collect();
+        let (rows, of) = match self.of.rows {
+            BasisRows::Table(table) => (Node::Table(TableRows { table, filter, columns, schema }), Origin::Table(table)),
+            BasisRows::Query(node, of) => {
+                let select = Select { of: node.clone(), filter, columns, schema };
+                let as_it_is = select.changes_nothing() && select.schema == *node.schema();
+                (if as_it_is { select.of } else { Node::Select(Box::new(select)) }, of)
+            }
+        };
+        Input { rows, visible: self.visible, of }
     }
 
     pub(super) fn unknown_column(&self, name: &Written<String>, found: &mut Findings) {
         let nameable = self.nameable();
         let names = || nameable.columns().iter().map(|c| c.name.as_str());
-        let message = format!("`{}` has no column `{}`", self.table.name, name.value);
+        let message = format!("{} has no column `{}`", self.of, name.value);
         let label = format!("columns: {}", listed(names()));
         found.say(name.at, message, Some(label), did_you_mean(&name.value, names()));
     }

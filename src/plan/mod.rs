@@ -4,6 +4,7 @@
 //! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
 
 mod arrangements;
+mod basis;
 mod definition;
 mod delta;
 mod explain;
@@ -12,6 +13,7 @@ mod input;
 mod lower;
 mod lower_embed;
 mod lower_input;
+mod lower_query;
 mod node;
 mod parents;
 mod problem;
@@ -28,7 +30,9 @@ pub use node::{
     UnnestColumn, Window, WithoutElements,
 };
 pub use problem::{Problem, did_you_mean, listed, nearest};
-pub use written::{Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenQuery, WrittenView};
+pub use written::{
+    Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
+};
 
 /// What a plan's nodes compute, for whoever renders them.
 pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
@@ -70,6 +74,13 @@ pub struct View {
     pub key: Vec<usize>,
     pub schema: Schema,
     pub body: Body,
+}
+
+impl View {
+    /// Whether the key is one, as far as is known: a row alone is under it, or an error is.
+    pub fn has_key(&self) -> bool {
+        !matches!(&self.body, Body::Query(query) if query.uniqueness == Uniqueness::None)
+    }
 }
 
 /// What a view's rows are.

@@ -147,12 +147,12 @@ fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, dra
     match candidates.as_slice() {
         [] => root.unknown_column(field, found),
         [one] => {
-            let message = format!("`{}` has no column `{}`", root.table.name, field.value);
+            let message = format!("{} has no column `{}`", root.of, field.value);
             found.say(field.at, message, None, Some(format!("for {one} write it so, and give the lookup a path in it")));
         }
         several => {
             let message = format!("`{}` could be {}", field.value, several.join(" or "));
-            let label = format!("`{}` has no such column", root.table.name);
+            let label = format!("{} has no such column", root.of);
             found.say(field.at, message, Some(label), Some("write the one that is meant, and give the lookup a path in it".into()));
         }
     }
@@ -173,7 +173,7 @@ fn refuse_unlike(
         return;
     }
     let name = format!("{}_as_{}", child.value, left.to_string().split('(').next().unwrap_or_default());
-    let message = format!("`{}` is {left}, but `{}` of `{}` is {right}", field.value, child.value, child_draft.table.name);
+    let message = format!("`{}` is {left}, but `{}` of {} is {right}", field.value, child.value, child_draft.of);
     let label = "types must be the same".to_string();
     let help = match cast_name(left) {
         Some(sql) => format!(

@@ -20,10 +20,10 @@ pub struct Written<T> {
 pub struct WrittenView {
     pub name: Written<String>,
     pub root: WrittenInput,
-    /// Empty: the primary key of the root's table.
+    /// Empty: the primary key of the root's table, or what is known of a query.
     pub key: Vec<Written<String>>,
     pub lookups: Vec<WrittenLookup>,
-    /// Instead of all that: a query.
+    /// Instead of a root and lookups: a query.
     pub query: Option<WrittenQuery>,
 }
 
@@ -43,8 +43,8 @@ impl WrittenView {
     /// Every table that the view names.
     pub fn tables(&self) -> Vec<&TableName> {
         let inputs = std::iter::once(&self.root).chain(self.lookups.iter().map(|l| &l.input));
-        let of_query = self.query.iter().flat_map(|q| &q.tables);
-        inputs.filter_map(|input| input.table.as_ref().map(|t| &t.value)).chain(of_query).collect()
+        let of_inputs = inputs.filter_map(|input| Some(input.from.as_ref()?.value.tables())).flatten();
+        of_inputs.chain(self.query.iter().flat_map(|q| &q.tables)).collect()
     }
 }
 
@@ -55,10 +55,31 @@ pub struct TableName {
     pub table: String,
 }
 
-/// A table, and which of its rows and columns are taken.
+/// What an input is of.
+#[derive(Debug, Clone)]
+pub enum WrittenFrom {
+    Table(TableName),
+    /// Another view.
+    View(String),
+    /// The view's own query; roots only.
+    Query(WrittenQuery),
+}
+
+impl WrittenFrom {
+    /// The tables that are named here.
+    pub fn tables(&self) -> Vec<&TableName> {
+        match self {
+            WrittenFrom::Table(table) => vec![table],
+            WrittenFrom::View(_) => Vec::new(),
+            WrittenFrom::Query(query) => query.tables.iter().collect(),
+        }
+    }
+}
+
+/// A table or a query, and which of its rows and columns are taken.
 #[derive(Debug, Clone)]
 pub struct WrittenInput {
-    pub table: Option<Written<TableName>>,
+    pub from: Option<Written<WrittenFrom>>,
     /// SQL over the table's columns.
     pub filter: Option<Written<String>>,
     /// Exactly these columns, in this order. `None`: all of the table.
@@ -118,9 +139,9 @@ impl WrittenLookup {
         if !self.path.value.is_empty() {
             return self.path.value.join(".");
         }
-        match &self.input.table {
-            Some(table) => format!("lookup of {}", table.value.table),
-            None => "lookup".into(),
+        match self.input.from.as_ref().map(|from| &from.value) {
+            Some(WrittenFrom::Table(TableName { table: name, .. }) | WrittenFrom::View(name)) => format!("lookup of {name}"),
+            Some(WrittenFrom::Query(_)) | None => "lookup".into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::start::{Hydration, Start};
 use super::status::Status;
 use super::{Fatal, RunError};
 use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Origin, Plan};
 use crate::store::{BulkLoad, Commit, ErrorChange, MAX_KEY_BYTES, Reached, Rejected, Rejections, Store, TickMark, ViewBatch, ViewChange};
 use crate::value::{Delta, Layout, Row, RowBuilder, Tick, json, row_of_key};
 
@@ -389,16 +389,21 @@ impl PendingView {
 
 /// The row's key and what failed, never its other values.
 fn failure_message(plan: &Plan, failure: &FailureChange) -> String {
-    let Some(table) = failure.table else { return format!("a row of the query: {}", failure.failure.reason) };
-    let table = &plan.tables[table];
-    let layout = Layout::new(&table.schema);
-    let key_layout = Layout::new(&table.schema.project(&table.key));
+    let (name, schema, key) = match failure.of {
+        Some(Origin::Table(table)) => (plan.tables[table].full_name(), &plan.tables[table].schema, &plan.tables[table].key),
+        Some(Origin::View(view)) if plan.views[view].has_key() => {
+            (plan.views[view].name.clone(), &plan.views[view].schema, &plan.views[view].key)
+        }
+        Some(Origin::View(view)) => return format!("a row of {}: {}", plan.views[view].name, failure.failure.reason),
+        Some(Origin::Own(_)) | None => return format!("a row of the query: {}", failure.failure.reason),
+    };
+    let layout = Layout::new(schema);
+    let key_layout = Layout::new(&schema.project(key));
     let mut builder = RowBuilder::new(&key_layout);
-    for &column in &table.key {
+    for &column in key {
         builder.push(layout.get(&failure.failure.row, column));
     }
-    let key = json_of(&key_layout, &builder.finish());
-    format!("{} {key}: {}", table.full_name(), failure.failure.reason)
+    format!("{name} {}: {}", json_of(&key_layout, &builder.finish()), failure.failure.reason)
 }
 
 fn json_of(layout: &Layout, row: &[u8]) -> String {

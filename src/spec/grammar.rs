@@ -61,11 +61,18 @@ pub(super) const SINK: &[Key] = &[
     key("options", Options(Role::Sink), "What this kind takes"),
 ];
 
-pub(super) const FROM: Key = required("from", Text, "The table, as `source.table`");
+pub(super) const FROM: Key = required("from", Text, "The table, as `source.table`, or another view of a query, by its name");
+pub(super) const KEY: Key = key(
+    "key",
+    OneOrMany(&Text),
+    "The columns that make a row of the view unique; default: the table's primary key, or what the query says of its rows",
+);
+pub(super) const LOOKUP_LIST: &str = "lookup";
 const WHERE: Key = key("where", Text, "SQL over the table's columns: rows for which it is not true are not there");
 const COLUMNS: Key =
     key("columns", Columns, "Exactly these columns, in this order: names, and `{name: SQL}` for renamed and computed ones");
-const EXCLUDE: Key = key("exclude", OneOrMany(&Text), "Columns that are not shown; relations, keys and orders may still name them");
+pub(super) const EXCLUDE: Key =
+    key("exclude", OneOrMany(&Text), "Columns that are not shown; relations, keys and orders may still name them");
 const RENAME: Key = key("rename", Map(&Text), "Columns by their old name, each with its new one");
 const COMPUTE: Key = key("compute", Map(&Text), "Computed columns by name, each with SQL over the table's columns");
 
@@ -79,17 +86,22 @@ pub(super) const MAX_RECURSION_ROWS: Key = key(
 
 pub(super) const VIEW: &[Key] = &[
     Key { required: false, ..FROM },
-    key("sql", Text, "Instead of all else: the query whose rows the view has, over tables (`source.table`) and other views of queries"),
+    key(
+        "sql",
+        Text,
+        "Instead of `from`: the query whose rows the view has, over tables (`source.table`) and other views of queries; with `lookup`, \
+         documents are made of them",
+    ),
     key("sql_file", Text, "Instead of `sql`: the file that the query is in, from the spec's folder"),
     MAX_RECURSION,
     MAX_RECURSION_ROWS,
-    key("key", OneOrMany(&Text), "The columns that make a row of the view unique; default: the table's primary key"),
+    KEY,
     WHERE,
     COLUMNS,
     EXCLUDE,
     RENAME,
     COMPUTE,
-    key("lookup", List(&Record(LOOKUP)), "The tables embedded into each row, to any depth"),
+    key(LOOKUP_LIST, List(&Record(LOOKUP)), "The tables and views of queries that are embedded into each row, to any depth"),
 ];
 
 pub(super) const LOOKUP: &[Key] = &[

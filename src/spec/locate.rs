@@ -36,11 +36,11 @@ impl Spec {
 
     /// Something wrong with a table of a source, at the first place that names it; with a source as a whole, at its name.
     pub fn table_problem(&self, source: &str, table: Option<&str>, message: impl Into<String>, help: Option<String>) -> Problem {
-        let wanted = |name: &TableName| name.source == source && Some(name.table.as_str()) == table;
+        let wanted = |name: &&TableName| name.source == source && Some(name.table.as_str()) == table;
         let inputs = self.views.iter().flat_map(|v| std::iter::once(&v.root).chain(v.lookups.iter().map(|l| &l.input)));
-        let named = inputs.filter_map(|input| input.table.as_ref()).find(|n| wanted(&n.value)).map(|n| n.at);
+        let named = inputs.filter_map(|input| input.from.as_ref()).find(|from| from.value.tables().iter().any(wanted)).map(|from| from.at);
         let queries = || self.views.iter().filter_map(|v| v.query.as_ref());
-        let at = named.or_else(|| queries().find(|q| q.tables.iter().any(wanted)).map(|q| q.sql.at));
+        let at = named.or_else(|| queries().find(|q| q.tables.iter().any(|name| wanted(&name))).map(|q| q.sql.at));
         let place = at.map(|at| self.spots[at.0].span);
         let at = place.or_else(|| self.sources.iter().find(|s| s.name == source).map(|s| s.written.name));
         Problem { at, in_file: None, message: message.into(), label: None, help }

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::options::Kind;
-use crate::plan::{self, Body, Catalog, Plan, PlanTable, Uniqueness, WrittenView};
+use crate::plan::{self, Catalog, Plan, PlanTable, WrittenView};
 
 /// A checked spec file.
 #[derive(Debug, Clone)]
@@ -111,10 +111,8 @@ impl Spec {
 
     /// Sinks write each row under its key: views whose rows have none cannot go there.
     fn sinks_without_key(&self, plan: &Plan) -> Vec<Problem> {
-        let without_key = |name: &str| {
-            plan.views.iter().any(|v| v.name == name && matches!(&v.body, Body::Query(query) if query.uniqueness == Uniqueness::None))
-        };
-        let help = "group by what makes a row unique, or select the keys of the tables as well";
+        let without_key = |name: &str| plan.views.iter().any(|v| v.name == name && !v.has_key());
+        let help = "group by what makes a row unique, select the keys of the tables as well, or say what makes it so: `key: [...]`";
         let problem = |sink: &SinkSpec| {
             self.sink_problem(&sink.name, format!("rows of `{}` have no key to be written under", sink.view), Some(help.into()))
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::grammar::{Key, MAX_RECURSION, MAX_RECURSION_ROWS};
+use super::grammar::{EXCLUDE, KEY, Key, LOOKUP_LIST, MAX_RECURSION, MAX_RECURSION_ROWS};
 use super::problem::Problem;
 use super::text::Text;
 use super::views::ViewsReader;
@@ -10,25 +10,30 @@ use super::yaml::Node;
 use crate::plan::{RecursionLimit, TableName, Written, WrittenQuery, did_you_mean, listed};
 use crate::sql::relations_of;
 
-const SQL: &str = "sql";
-const SQL_FILE: &str = "sql_file";
-/// What may stand beside either.
-const BESIDE: [&str; 2] = [MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
+pub(super) const SQL: &str = "sql";
+pub(super) const SQL_FILE: &str = "sql_file";
+/// What goes with either.
+const LIMITS: [&str; 2] = [MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
 
 impl ViewsReader<'_> {
     /// The view's query, where it is right, and whether it has one. Names of relations are looked up later, sources now.
     pub(super) fn query(&mut self, view: &Node) -> (Option<WrittenQuery>, bool) {
         let found = [SQL, SQL_FILE].into_iter().find_map(|name| Some((name, view.get(name)?)));
         let Some((name, node)) = found else {
-            for (key, _) in view.entries().iter().filter(|(key, _)| BESIDE.contains(&key.key_text())) {
+            for (key, _) in view.entries().iter().filter(|(key, _)| LIMITS.contains(&key.key_text())) {
                 let problem = Problem::new(key.span, format!("`{}` means nothing without `sql`", key.key_text()));
                 self.problems.push(problem.help("it goes with a query that has WITH RECURSIVE"));
             }
             return (None, false);
         };
-        for (key, _) in view.entries().iter().filter(|(key, _)| key.key_text() != name && !BESIDE.contains(&key.key_text())) {
+        let of_documents = [LOOKUP_LIST, EXCLUDE.name];
+        let may_stand = |key: &str| {
+            key == name || key == KEY.name || LIMITS.contains(&key) || view.get(LOOKUP_LIST).is_some() && of_documents.contains(&key)
+        };
+        for (key, _) in view.entries().iter().filter(|(key, _)| !may_stand(key.key_text())) {
             let problem = Problem::new(key.span, format!("`{}` means nothing beside `{name}`", key.key_text()));
-            self.problems.push(problem.help("the query says it all"));
+            let help = if key.key_text() == EXCLUDE.name { "it goes with `lookup`; select the others" } else { "the query says it all" };
+            self.problems.push(problem.help(help));
         }
         let sql = match name {
             SQL => self.text(node),

@@ -53,7 +53,10 @@ pub(super) fn parse(path: &Path, source: &str, kinds: Kinds, environment: Enviro
     let names = names_of(tree.get("sources"));
     let mut spots = Vec::new();
     let views = match tree.get("views") {
-        Some(node) => ViewsReader { folder: &folder_of_spec, sources: &names, spots: &mut spots, problems: &mut problems }.views(node),
+        Some(node) => {
+            let (folder, spots, problems) = (&folder_of_spec, &mut spots, &mut problems);
+            ViewsReader { folder, sources: &names, views: node, spots, problems }.views()
+        }
         None => Vec::new(),
     };
     let mut index = 0;

@@ -6,12 +6,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::grammar::{FROM, LOOKUP};
+use super::grammar::{FROM, KEY, LOOKUP, LOOKUP_LIST};
 use super::problem::Problem;
+use super::queries::{SQL, SQL_FILE};
 use super::text::{Span, Text, within};
 use super::yaml::{Node, NodeKind};
 use crate::plan::{
-    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView, did_you_mean, listed,
+    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView,
+    did_you_mean, listed,
 };
 
 /// Where something that the plan knows as a [`Place`] stands.
@@ -41,25 +43,36 @@ pub(super) struct ViewsReader<'a> {
     pub folder: &'a Path,
     /// The sources that are declared.
     pub sources: &'a [String],
+    /// All of `views:`.
+    pub views: &'a Node,
     pub spots: &'a mut Vec<Spot>,
     pub problems: &'a mut Vec<Problem>,
 }
 
 impl ViewsReader<'_> {
-    pub(super) fn views(&mut self, node: &Node) -> Vec<WrittenView> {
-        node.entries().iter().map(|(name, view)| self.view(name, view)).collect()
+    pub(super) fn views(&mut self) -> Vec<WrittenView> {
+        self.views.entries().iter().map(|(name, view)| self.view(name, view)).collect()
     }
 
     fn view(&mut self, name: &Node, node: &Node) -> WrittenView {
         let (query, is_query) = self.query(node);
+        let makes_documents = node.get(LOOKUP_LIST).is_some();
         if !is_query && node.get(FROM.name).is_none() && matches!(node.kind, NodeKind::Map(_)) {
             self.problems.push(Problem::new(name.span, "`from` is missing").help(FROM.help));
         }
-        let key = self.one_or_many(node.get("key"));
-        let lookups = node.get("lookup").map(Node::items).unwrap_or_default();
+        let key = self.one_or_many(node.get(KEY.name));
+        let lookups = node.get(LOOKUP_LIST).map(Node::items).unwrap_or_default();
+        let mut root = self.input(node);
+        let query = match makes_documents && is_query {
+            true => {
+                root.from = query.map(|query| Written::new(WrittenFrom::Query(query.clone()), query.sql.at));
+                None
+            }
+            false => query,
+        };
         WrittenView {
             name: self.written(name, name.key_text().to_string()),
-            root: self.input(node),
+            root,
             key,
             lookups: lookups.iter().filter(|l| matches!(l.kind, NodeKind::Map(_))).map(|l| self.lookup(l)).collect(),
             query,
@@ -190,7 +203,7 @@ impl ViewsReader<'_> {
         self.refuse_columns_told_twice(node);
         let columns = node.get("columns").filter(|c| matches!(c.kind, NodeKind::List(_))).map(|c| self.columns(c));
         WrittenInput {
-            table: node.get(FROM.name).and_then(|from| self.table(from)),
+            from: node.get(FROM.name).and_then(|from| self.from(from)),
             filter: node.get("where").and_then(|sql| self.text(sql)),
             columns,
             exclude: self.one_or_many(node.get("exclude")),
@@ -230,17 +243,20 @@ impl ViewsReader<'_> {
         out
     }
 
-    /// `source.table`; the table's own name may have dots.
-    fn table(&mut self, node: &Node) -> Option<Written<TableName>> {
+    /// `source.table`, where the table's own name may have dots; a bare name is another view.
+    fn from(&mut self, node: &Node) -> Option<Written<WrittenFrom>> {
         let text = node.text()?;
         let sources = || self.sources.iter().map(String::as_str);
         let Some((source, table)) = text.split_once('.') else {
-            let problem = Problem::new(node.span, format!("`{text}` names no source"));
-            let help = match self.sources {
-                [one] => format!("write `{one}.{text}`"),
-                _ => format!("write `source.{text}`; sources: {}", listed(sources())),
-            };
-            self.problems.push(problem.help(help));
+            if self.views.get(text).is_some() {
+                return Some(self.written(node, WrittenFrom::View(text.to_string())));
+            }
+            let queries = self.views.entries().iter().filter(|(_, view)| view.get(SQL).or(view.get(SQL_FILE)).is_some());
+            let help = did_you_mean(text, queries.map(|(name, _)| name.key_text())).unwrap_or_else(|| match self.sources {
+                [one] => format!("a table is written `{one}.{text}`"),
+                _ => format!("a table is written `source.{text}`; sources: {}", listed(sources())),
+            });
+            self.problems.push(Problem::new(node.span, format!("there is no view `{text}`")).help(help));
             return None;
         };
         if !self.sources.iter().any(|s| s == source) {
@@ -251,7 +267,7 @@ impl ViewsReader<'_> {
             return None;
         }
         let name = TableName { source: source.to_string(), table: table.to_string() };
-        Some(self.written(node, name))
+        Some(self.written(node, WrittenFrom::Table(name)))
     }
 
     fn pairs(&mut self, node: Option<&Node>) -> Vec<(Written<String>, Written<String>)> {

@@ -19,7 +19,9 @@ impl Readable<'_> {
             Node::Group(group) => some((0..group.key.len()).collect()),
             Node::Top(top) => self.keys_of_top(top),
             Node::Window(window) => self.keys_of_window(window),
-            Node::Union(_) | Node::Unnest(_) | Node::Constants(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
+            // Whatever the query says of its rows: the planner saw that there are none.
+            Node::Nothing(schema) => some((0..schema.len()).collect()),
+            Node::Union(_) | Node::Unnest(_) | Node::Constants(_) | Node::Itself(_) => Vec::new(),
             Node::Recursion(recursion) if recursion.distinct => some((0..recursion.schema.len()).collect()),
             Node::Recursion(_) => Vec::new(),
             Node::Join(join) => self.keys_of_join(join),

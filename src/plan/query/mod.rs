@@ -27,6 +27,7 @@ use self::constant::{folded, one_row, values};
 use self::first::{first_rows, without_number};
 use self::group::group;
 pub(super) use self::key::{is_unique, makes_unique};
+use super::lower_query::LoweredQuery;
 use super::node::{Node, Select, Side};
 use super::{InputColumn, PlanTable, RecursionLimit};
 use crate::sql::{Expression, SqlError, has_subquery};
@@ -36,7 +37,7 @@ use crate::value::{Column, Schema};
 pub(super) struct Readable<'a> {
     pub(super) tables: &'a [PlanTable],
     /// Views by their names.
-    pub(super) views: &'a BTreeMap<String, Node>,
+    pub(super) views: &'a BTreeMap<String, LoweredQuery>,
     /// How far a recursion may go.
     pub(super) limit: RecursionLimit,
     /// The recursion whose step this is: its name and its rows.

@@ -88,7 +88,7 @@ impl Readable<'_> {
     }
 
     fn give(&self, node: Node, wanted: Wanted) -> Node {
-        if !matches!(node, Node::Table(_)) && self.views.values().any(|view| *view == node) {
+        if !matches!(node, Node::Table(_)) && self.views.values().any(|view| view.node == node) {
             return wanted.of(node);
         }
         match node {

@@ -20,7 +20,11 @@ impl Readable<'_> {
             return self.itself(scan, &recursion);
         }
         let (_, name) = name_of(&scan.table_name);
-        let node = self.views.get(&name).cloned().ok_or_else(|| SqlError::new(format!("`{name}` is not a view of a query")))?;
+        let node = self
+            .views
+            .get(&name)
+            .map(|view| view.node.clone())
+            .ok_or_else(|| SqlError::new(format!("`{name}` is not a view of a query")))?;
         Ok(match &scan.projection {
             Some(columns) => select(node, None, columns.iter().copied().map(InputColumn::Column).collect()),
             None => node,

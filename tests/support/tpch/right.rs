@@ -13,7 +13,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use serde_json::{Map, Value};
 use tidemill::value::{Layout, Row, RowBuilder, Schema, arrow, json};
 
-use crate::support::query_case::rows_of;
+use crate::support::answers::rows_of;
 
 /// How often each row is there, as JSON.
 pub(crate) type Rows = BTreeMap<String, i64>;

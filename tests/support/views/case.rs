@@ -6,8 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tidemill::plan::WrittenView;
+
+use super::answers::{Rows, answers};
 use super::check::Recomputed;
 use super::engine::{Observed, Prepared, Way, prepare};
+use super::query_case::compare;
 use super::recording::record;
 
 pub(crate) const CHANGES: &str = "changes.jsonl";
@@ -18,7 +22,23 @@ pub(crate) struct Case {
     /// The changes file, a piece for each transaction.
     transactions: Vec<String>,
     prepared: Prepared,
-    views: Vec<Recomputed>,
+    views: Vec<Right>,
+}
+
+/// What a view must be.
+enum Right {
+    Documents(Recomputed),
+    /// The rows of a query in each state, and the state after so many transactions.
+    Rows(Vec<Rows>, Vec<usize>),
+}
+
+impl Right {
+    fn check(&self, observed: &Observed, transactions: usize) -> Result<(), String> {
+        match self {
+            Right::Documents(recomputed) => recomputed.check(observed, transactions),
+            Right::Rows(states, after) => compare(&states[..=after[transactions]].iter().collect::<Vec<_>>(), observed),
+        }
+    }
 }
 
 impl Case {
@@ -31,12 +51,30 @@ impl Case {
         fs::write(folder.path().join(CHANGES), changes).unwrap();
         let prepared = prepare(&folder.path().join("spec.yaml")).await?;
         let recording = record(prepared.source(), prepared.tables.clone()).await;
-        let views = prepared.spec.views.iter().map(|view| Recomputed::new(view, &recording)).collect();
+        let mut answered = Vec::new();
+        for (_, contents) in &recording.states {
+            answered.push(answers(&prepared, contents).await?);
+        }
+        let right = |(place, view): (usize, &WrittenView)| match view.query {
+            None => Right::Documents(Recomputed::new(view, &recording, &answered)),
+            Some(_) => {
+                let rows = answered.iter().map(|views| views[place].as_ref().expect("a query has an answer").rows.clone());
+                Right::Rows(rows.collect(), recording.state_after.clone())
+            }
+        };
+        let views = prepared.spec.views.iter().enumerate().map(right).collect();
         Ok(Case { folder, transactions: transactions(changes), prepared, views })
     }
 
-    pub(crate) fn recomputed(&self) -> &[Recomputed] {
-        &self.views
+    /// The views of documents, each with its place among the views.
+    fn documents(&self) -> Vec<(usize, &Recomputed)> {
+        let mut documents = Vec::new();
+        for (place, view) in self.views.iter().enumerate() {
+            if let Right::Documents(recomputed) = view {
+                documents.push((place, recomputed));
+            }
+        }
+        documents
     }
 
     pub(crate) fn transactions(&self) -> usize {
@@ -62,9 +100,9 @@ impl Case {
             written = stop;
             let way = ways[i % ways.len()];
             last = self.prepared.run(&state.path().join("state"), way).await;
-            for (recomputed, observed) in self.views.iter().zip(&last) {
-                let wrong = |wrong| format!("stopped after {stops:?}, now after {stop}, {way:?}: {wrong}");
-                recomputed.check(observed, stop).map_err(wrong)?;
+            for ((right, observed), view) in self.views.iter().zip(&last).zip(&self.prepared.plan.views) {
+                let wrong = |wrong| format!("`{}`, stopped after {stops:?}, now after {stop}, {way:?}: {wrong}", view.name);
+                right.check(observed, stop).map_err(wrong)?;
             }
         }
         Ok(last)
@@ -112,17 +150,19 @@ pub(crate) async fn check_folder(folder: &Path) -> Result<(), String> {
     let one = Way { workers: 1, scatter: None };
     let four = |seed| Way { workers: 4, scatter: Some(seed) };
     let first = case.run(one).await?;
-    let [view] = first.as_slice() else { return Err("a case has one view".into()) };
-    same(folder, "expected.jsonl", &lines(&view.rows), &lines(&case.recomputed()[0].rows()))?;
+    let [(place, recomputed)] = case.documents()[..] else { return Err("a case has one view of documents".into()) };
+    let view = &first[place];
+    same(folder, "expected.jsonl", &lines(&view.rows), &lines(&recomputed.rows()))?;
     let changelog = changelog(view);
-    let right = case.recomputed()[0].changes().into_iter().enumerate().skip(1);
+    let right = recomputed.changes().into_iter().enumerate().skip(1);
     let right: Vec<String> = right.flat_map(|(n, changes)| changes.into_iter().map(move |(k, after)| change_line(n, &k, after))).collect();
     same(folder, "changelog.jsonl", &sorted(&changelog), &sorted(&right))?;
     let mut others = vec![case.run(four(1)).await?, case.run(four(2)).await?];
     others.push(case.run_stopping(&every, &[one]).await?);
     others.push(case.run_stopping(&every, &[four(3), one]).await?);
     for other in others {
-        if (&other[0].rows, other[0].changes, self::changelog(&other[0])) != (&view.rows, view.changes, changelog.clone()) {
+        let other = &other[place];
+        if (&other.rows, other.changes, self::changelog(other)) != (&view.rows, view.changes, changelog.clone()) {
             return Err("rows, changelog or the number of changes are not the same in every way of running".into());
         }
     }

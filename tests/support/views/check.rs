@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use tidemill::plan::WrittenView;
 
+use super::answers::Answer;
 use super::engine::{Change, Observed};
-use super::oracle::{self, State};
+use super::oracle::{self, Known, State};
 use super::recording::Recording;
 
 /// What a view must be, by recomputation: after the snapshot and after each transaction.
@@ -16,9 +17,14 @@ pub(crate) struct Recomputed {
 }
 
 impl Recomputed {
-    pub(crate) fn new(view: &WrittenView, recording: &Recording) -> Recomputed {
-        let state = |(at, contents): &(String, _)| (at.clone(), oracle::state(view, &recording.tables, contents));
-        Recomputed { states: recording.states.iter().map(state).collect(), state_after: recording.state_after.clone() }
+    /// `answers`: of the views' queries, for each state of the recording.
+    pub(crate) fn new(view: &WrittenView, recording: &Recording, answers: &[Vec<Option<Answer>>]) -> Recomputed {
+        let state = |((at, contents), answers): (&(String, _), &Vec<Option<Answer>>)| {
+            let known = Known { tables: &recording.tables, contents, queries: answers.iter().flatten().collect() };
+            (at.clone(), oracle::state(view, &known))
+        };
+        let states = recording.states.iter().zip(answers).map(state).collect();
+        Recomputed { states, state_after: recording.state_after.clone() }
     }
 
     /// The documents at the end, in key order.

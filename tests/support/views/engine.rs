@@ -20,7 +20,7 @@ pub(crate) struct Prepared {
     pub(crate) spec: Spec,
     pub(crate) plan: Plan,
     pub(crate) tables: Vec<Table>,
-    name: String,
+    pub(crate) name: String,
     options: serde_json::Value,
 }
 
@@ -40,6 +40,8 @@ pub(crate) struct Observed {
     pub(crate) steps: Vec<Step>,
     pub(crate) changes: u64,
     pub(crate) errors: u64,
+    /// What is told of the errors.
+    pub(crate) reasons: Vec<String>,
 }
 
 /// A tick of a view's history; the first is the snapshot.
@@ -123,5 +125,7 @@ fn observe(store: &Store, name: &str) -> Observed {
         let step = steps.iter_mut().find(|s| s.tick == entry.tick).expect("a change is of a tick that is known");
         step.changes.push(Change { key, before, after });
     }
-    Observed { rows, steps, changes: info.changes, errors: info.errors }
+    let mut reasons: Vec<String> = view.errors().unwrap().into_iter().map(|error| error.message).collect();
+    reasons.sort();
+    Observed { rows, steps, changes: info.changes, errors: info.errors, reasons }
 }

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::documents::{self, Relation};
 use super::random::Random;
 use super::windows;
 
@@ -27,18 +28,22 @@ struct Table {
     rows: Vec<Map<String, Value>>,
 }
 
-struct Shape<'r> {
-    random: &'r mut Random,
-    lookups: Vec<Value>,
-    /// Paths that lookups may lie in, the columns by which each is reached, and how deep it is.
-    parents: Vec<(String, Vec<&'static str>, usize)>,
-}
-
 /// A random view of documents.
 pub(crate) fn generate(seed: u64) -> Generated {
     let mut random = Random::new(seed);
-    let view = |tables: &[Table], random: &mut Random| json!({"v": view(random, tables)});
+    let view = |tables: &[Table], random: &mut Random| json!({"v": documents::view(random, &relations(tables))});
     generate_with(&mut random, view)
+}
+
+/// Random queries, and documents that are made of them and of tables.
+pub(crate) fn generate_documents_of_queries(seed: u64) -> Generated {
+    let mut random = Random::new(seed);
+    generate_with(&mut random, |tables, random| documents::of_queries(random, relations(tables)).into())
+}
+
+/// Tables as documents read them.
+fn relations(tables: &[Table]) -> Vec<Relation> {
+    tables.iter().enumerate().map(|(i, table)| Relation { name: format!("s.t{i}"), keyed: table.keyed }).collect()
 }
 
 /// A few random queries of a grammar.
@@ -172,124 +177,4 @@ fn change(place: usize, table: &mut Table, random: &mut Random, lines: &mut Vec<
             table.rows[at] = after;
         }
     }
-}
-
-fn view(random: &mut Random, tables: &[Table]) -> Value {
-    let root = if random.percent(70) { 0 } else { random.below(TABLES) };
-    let mut out = Map::new();
-    out.insert("from".into(), format!("s.t{root}").into());
-    let mut key = vec!["id"];
-    if !tables[root].keyed || random.percent(20) {
-        key = random.pick(&[vec!["id"], vec!["id"], vec!["id", "a"], vec!["c", "id"]]).clone();
-        out.insert("key".into(), json!(key));
-    }
-    input(&mut out, random, true);
-    let mut shape = Shape { random, lookups: Vec::new(), parents: vec![(String::new(), key, 0)] };
-    for i in 0..1 + shape.random.below(6) {
-        shape.lookup(i, tables);
-    }
-    out.insert("lookup".into(), Value::Array(shape.lookups));
-    Value::Object(out)
-}
-
-/// Filters and columns. `all`: no column may go.
-fn input(out: &mut Map<String, Value>, random: &mut Random, all: bool) {
-    if random.percent(20) {
-        let filters = ["v > 0", "a is not null", "c <> 'x'", "v = 1 or b < 2", "not (a = b)", "v <> 2 and c is not null"];
-        out.insert("where".into(), (*random.pick(&filters)).into());
-    }
-    match random.below(if all { 8 } else { 10 }) {
-        0 => drop(out.insert("compute".into(), json!({"w": "v * 2 + 1"}))),
-        1 => drop(out.insert("compute".into(), json!({"u": "upper(c)"}))),
-        8 => drop(out.insert("columns".into(), json!(["id", "c", {"sum": "a + b"}]))),
-        9 => drop(out.insert("exclude".into(), json!(["a", "v"]))),
-        _ => {}
-    }
-}
-
-impl Shape<'_> {
-    fn lookup(&mut self, i: usize, tables: &[Table]) {
-        // Often the deepest, so that there are deep ones.
-        let deepest = self.parents.len() - 1;
-        let at = if self.random.percent(50) { deepest } else { self.random.below(self.parents.len()) };
-        let (parent, reached_by, depth) = self.parents[at].clone();
-        let table = self.random.below(TABLES);
-        let mut out = Map::new();
-        out.insert("from".into(), format!("s.t{table}").into());
-        let relation = self.relation(&reached_by);
-        let field = |column: &str| if parent.is_empty() { column.to_string() } else { format!("{parent}.{column}") };
-        let on: Map<String, Value> = relation.iter().map(|(p, c)| (field(p), (*c).into())).collect();
-        out.insert("on".into(), on.into());
-        let path = field(&format!("l{i}"));
-        let form = self.random.below(10);
-        let (orders, on_many) = (self.random.percent(40), self.random.percent(40));
-        match form {
-            0..4 => {
-                out.insert("path".into(), path.clone().into());
-                out.insert("type".into(), "array".into());
-                if self.random.percent(25) {
-                    out.insert("limit".into(), (1 + self.random.below(2)).into());
-                }
-                self.maybe(&mut out, "missing", 30, &["absent", "null", "empty"]);
-                if self.random.percent(30) {
-                    out.insert("aggregates".into(), aggregates(i));
-                }
-            }
-            4..8 => {
-                out.insert("path".into(), path.clone().into());
-                out.insert("type".into(), "object".into());
-                self.maybe(&mut out, "missing", 40, &["absent", "null"]);
-            }
-            8 => {
-                out.insert("path".into(), "".into());
-                out.insert("prefix".into(), format!("p{i}_").into());
-                out.insert("columns".into(), json!(["id", "c", {"d": "v + 1"}]));
-                self.maybe(&mut out, "missing", 40, &["absent", "null"]);
-            }
-            _ => drop(out.insert("aggregates".into(), aggregates(i))),
-        }
-        if (4..9).contains(&form) && on_many {
-            self.maybe(&mut out, "on_many", 100, &["first", "last", "last", "error"]);
-        }
-        if form < 9 && orders {
-            let orders = [json!("v desc"), json!(["c", "a desc"]), json!(["b desc", "v asc"])];
-            out.insert("order_by".into(), self.random.pick(&orders).clone());
-        }
-        if form < 8 {
-            // Columns that are not shown end the order of rows without a key in a way of the engine's own.
-            input(&mut out, self.random, !tables[table].keyed);
-            if depth < 3 {
-                self.parents.push((path, relation.iter().map(|(_, c)| *c).collect(), depth + 1));
-            }
-        }
-        self.lookups.push(Value::Object(out));
-    }
-
-    /// Parent's and child's columns. Often the columns by which the parent itself is reached, where no index is needed.
-    fn relation(&mut self, reached_by: &[&'static str]) -> Vec<(&'static str, &'static str)> {
-        const INTEGERS: [&str; 4] = ["id", "a", "b", "v"];
-        if self.random.percent(30) {
-            let like = |column: &&'static str| (*column, if *column == "c" { "c" } else { *self.random.pick(&INTEGERS) });
-            let pairs: Vec<_> = reached_by.iter().map(like).collect();
-            if pairs.len() < 2 || pairs[0].1 != pairs[1].1 {
-                return pairs;
-            }
-        }
-        match self.random.below(6) {
-            0 => vec![("c", "c")],
-            1 => vec![("a", "b"), ("c", "c")],
-            2 => vec![("a", "a"), ("b", "b")],
-            _ => vec![(*self.random.pick(&INTEGERS), *self.random.pick(&INTEGERS))],
-        }
-    }
-
-    fn maybe(&mut self, out: &mut Map<String, Value>, key: &str, percent: usize, of: &[&str]) {
-        if self.random.percent(percent) {
-            out.insert(key.into(), (*self.random.pick(of)).into());
-        }
-    }
-}
-
-fn aggregates(i: usize) -> Value {
-    json!({format!("n{i}"): "count()", format!("s{i}"): "sum(v)", format!("m{i}"): "min(c)", format!("x{i}"): "max(b)", format!("k{i}"): "count(a)"})
 }

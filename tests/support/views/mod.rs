@@ -1,8 +1,10 @@
 //! What shows that views are right: a case's folder, the engine run in several ways, and an independent recomputation.
 
+pub(crate) mod answers;
 pub(crate) mod case;
 pub(crate) mod chains;
 pub(crate) mod check;
+pub(crate) mod documents;
 pub(crate) mod engine;
 pub(crate) mod expression;
 pub(crate) mod generate;

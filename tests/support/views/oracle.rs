@@ -7,9 +7,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tidemill::plan::{Missing, OnMany, WrittenColumn, WrittenEmbed, WrittenInput, WrittenLookup, WrittenView};
+use tidemill::plan::{Missing, OnMany, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView};
 use tidemill::sources::Table;
 
+use super::answers::Answer;
 use super::expression::evaluate;
 use super::order::{Scaled, compare};
 use super::recording::{Contents, Object};
@@ -37,13 +38,20 @@ struct Oracle<'a> {
 /// There is no right document.
 struct Wrong;
 
-pub(crate) fn state(view: &WrittenView, tables: &[Table], contents: &Contents) -> State {
-    let (root_table, roots) = seen(&view.root, tables, contents);
+/// What views can read, at one moment.
+pub(crate) struct Known<'a> {
+    pub(crate) tables: &'a [Table],
+    pub(crate) contents: &'a Contents,
+    pub(crate) queries: Vec<&'a Answer>,
+}
+
+pub(crate) fn state(view: &WrittenView, known: &Known) -> State {
+    let (key, roots) = seen(&view.root, &view.name.value, known);
     let named: Vec<String> = view.key.iter().map(|k| k.value.clone()).collect();
-    let root_key = if named.is_empty() { key_names(root_table) } else { named };
+    let root_key = if named.is_empty() { key } else { named };
     let inputs = view.lookups.iter().map(|lookup| {
-        let (table, rows) = seen(&lookup.input, tables, contents);
-        let last = if table.key.is_empty() { rows.first().map_or(Vec::new(), Seen::shown_names) } else { key_names(table) };
+        let (key, rows) = seen(&lookup.input, &view.name.value, known);
+        let last = if key.is_empty() { rows.first().map_or(Vec::new(), Seen::shown_names) } else { key };
         (rows, last)
     });
     let oracle = Oracle { view, root_key, parents: parents(&view.lookups), inputs: inputs.collect() };
@@ -78,18 +86,26 @@ fn parents(lookups: &[WrittenLookup]) -> Vec<Option<usize>> {
     lookups.iter().map(of).collect()
 }
 
-fn seen<'t>(input: &WrittenInput, tables: &'t [Table], contents: &Contents) -> (&'t Table, Vec<Seen>) {
-    let name = &input.table.as_ref().expect("a checked spec").value.table;
-    let index = tables.iter().position(|t| t.name == *name).expect("a checked spec");
+/// The rows of an input, and the columns that make one unique.
+fn seen(input: &WrittenInput, view: &str, known: &Known) -> (Vec<String>, Vec<Seen>) {
+    let query = |name: &str| known.queries.iter().find(|query| query.name == name).expect("a checked spec");
+    let (key, rows): (_, Vec<(&String, usize)>) = match &input.from.as_ref().expect("a checked spec").value {
+        WrittenFrom::Table(name) => {
+            let index = known.tables.iter().position(|t| t.name == name.table).expect("a checked spec");
+            (key_names(&known.tables[index]), known.contents[index].iter().map(|(row, count)| (row, *count as usize)).collect())
+        }
+        WrittenFrom::View(name) => (query(name).key.clone(), query(name).rows.iter().map(|row| (row, 1)).collect()),
+        WrittenFrom::Query(_) => (query(view).key.clone(), query(view).rows.iter().map(|row| (row, 1)).collect()),
+    };
     let mut out = Vec::new();
-    for (text, count) in &contents[index] {
+    for (text, count) in rows {
         let row: Object = serde_json::from_str(text).expect("a row is an object");
         let kept = input.filter.as_ref().is_none_or(|f| evaluate(&f.value, &|c| value(&row, c)) == Value::Bool(true));
         if kept {
-            out.extend(std::iter::repeat_n(see(input, row), *count as usize));
+            out.extend(std::iter::repeat_n(see(input, row), count));
         }
     }
-    (&tables[index], out)
+    (key, out)
 }
 
 fn value(row: &Object, column: &str) -> Value {

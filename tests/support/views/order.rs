@@ -12,6 +12,10 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Ordering {
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         (Value::Number(a), Value::Number(b)) => compare_numbers(&a.to_string(), &b.to_string()),
         (Value::String(a), Value::String(b)) => a.as_bytes().cmp(b.as_bytes()),
+        (Value::Array(a), Value::Array(b)) => {
+            let items = a.iter().zip(b).map(|(a, b)| compare(a, b));
+            items.chain([a.len().cmp(&b.len())]).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        }
         _ => panic!("values of unlike types are compared"),
     }
 }

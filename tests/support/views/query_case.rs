@@ -2,29 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Arc;
 
-use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
-use datafusion::datasource::MemTable;
-use datafusion::prelude::{SessionConfig, SessionContext};
-use tidemill::value::{Layout, RowBuilder, Schema, arrow, json};
-
+use super::answers::{Rows, answers};
 use super::case::{CHANGES, scratch, transactions};
-use super::engine::{Observed, Prepared, Way, prepare};
+use super::engine::{Observed, Way, prepare};
 use super::generate::Generated;
-use super::queries::spelled_out;
 use super::random::Random;
-use super::recording::{Contents, record, text};
-
-/// A query whose batch answer is that of another one: where DataFusion's own is wrong, or none.
-pub(crate) fn answered_by(query: &str, same: &str) -> String {
-    format!("{query}{ANSWERED_BY}{same} */")
-}
-
-const ANSWERED_BY: &str = " /* answered by: ";
-
-/// The rows of a view, sorted.
-type Rows = Vec<String>;
+use super::recording::record;
 
 /// Runs it with one worker, and with several, scattered and stopped twice.
 pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<(), String> {
@@ -51,7 +35,8 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
             let observed = prepared.run(&state.path().join("state"), ways[i % 2]).await;
             let until = recording.state_after[*stop];
             for (view, observed) in observed.iter().enumerate() {
-                let states: Vec<&Rows> = right[..=until].iter().map(|views| &views[view]).collect();
+                let states: Vec<&Rows> =
+                    right[..=until].iter().map(|views| &views[view].as_ref().expect("a view of a query").rows).collect();
                 let name = &prepared.plan.views[view].name;
                 compare(&states, observed).map_err(|wrong| format!("`{name}`, {:?}, up to {stop} of {stops:?}: {wrong}", ways[i % 2]))?;
             }
@@ -60,7 +45,8 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
     Ok(())
 }
 
-fn compare(states: &[&Rows], observed: &Observed) -> Result<(), String> {
+/// What was seen must have gone through these states, and no others.
+pub(crate) fn compare(states: &[&Rows], observed: &Observed) -> Result<(), String> {
     let mut now: BTreeMap<String, i64> = BTreeMap::new();
     let mut done = 0;
     for step in &observed.steps {
@@ -87,67 +73,4 @@ fn compare(states: &[&Rows], observed: &Observed) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{done} transactions, {} errors, rows {rows:?}", observed.errors)),
     }
-}
-
-/// What each view's query gives on these tables.
-async fn answers(prepared: &Prepared, contents: &Contents) -> Result<Vec<Rows>, String> {
-    let mut config = SessionConfig::new().with_target_partitions(1).with_default_catalog_and_schema("c", "public");
-    let options = config.options_mut();
-    options.sql_parser.enable_ident_normalization = false;
-    options.sql_parser.parse_float_as_decimal = true;
-    options.sql_parser.map_string_types_to_utf8view = false;
-    // Of some outer joins DataFusion believes that a column is never NULL, and stops when it sees that it may be.
-    options.execution.skip_physical_aggregate_schema_check = true;
-    // Joins tell the scans below window functions what they look for, and sometimes that is nothing, wrongly: all rows are lost.
-    options.optimizer.enable_dynamic_filter_pushdown = false;
-    options.optimizer.enable_join_dynamic_filter_pushdown = false;
-    let context = SessionContext::new_with_config(config);
-    let schema = Arc::new(MemorySchemaProvider::new());
-    context.catalog("c").unwrap().register_schema("s", schema.clone()).unwrap();
-    for (table, rows) in prepared.tables.iter().zip(contents) {
-        let layout = Layout::new(&table.schema);
-        let mut packed = Vec::new();
-        for (text, count) in rows {
-            let mut builder = RowBuilder::new(&layout);
-            json::push_object(&mut builder, serde_json::from_str(text).as_ref().unwrap()).unwrap();
-            let row = builder.finish();
-            packed.extend(std::iter::repeat_n(row, *count as usize));
-        }
-        let batch = arrow::to_batch(&layout, packed.iter().map(|row| &**row));
-        let table_of = MemTable::try_new(Arc::new(table.schema.arrow()), vec![vec![batch]]).unwrap();
-        schema.register_table(table.name.clone(), Arc::new(table_of)).unwrap();
-    }
-    let mut out = Vec::new();
-    for (written, view) in prepared.spec.views.iter().zip(&prepared.plan.views) {
-        let sql = &written.query.as_ref().expect("a view of a query").sql.value;
-        let sql = &spelled_out(sql.split_once(ANSWERED_BY).map_or(sql.as_str(), |(_, same)| same.trim_end_matches(" */")));
-        let failed = |error: datafusion::error::DataFusionError| format!("the batch answer fails: {error}");
-        let frame = context.sql(sql).await.map_err(failed)?;
-        let planned = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(failed)?;
-        let mut rows = rows_of(&view.schema, &batches);
-        rows.sort();
-        out.push(rows);
-        // Views that come behind it may read it.
-        let schema = batches.first().map_or(planned, |batch| batch.schema());
-        let answer = MemTable::try_new(schema, vec![batches]).map_err(failed)?;
-        context.register_table(written.name.value.as_str(), Arc::new(answer)).map_err(failed)?;
-    }
-    Ok(out)
-}
-
-/// In the order of the batches.
-pub(crate) fn rows_of(schema: &Schema, batches: &[datafusion::arrow::array::RecordBatch]) -> Vec<String> {
-    let layout = Layout::new(schema);
-    let mut builder = RowBuilder::new(&layout);
-    let mut rows = Vec::new();
-    for batch in batches {
-        let columns: Vec<_> =
-            schema.columns().iter().zip(batch.columns()).map(|(column, array)| arrow::canonical(array, &column.ty).unwrap()).collect();
-        for i in 0..batch.num_rows() {
-            columns.iter().for_each(|array| arrow::push_array_value(&mut builder, array, i).unwrap());
-            rows.push(text(&layout, &builder.finish()));
-        }
-    }
-    rows
 }

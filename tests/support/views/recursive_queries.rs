@@ -21,6 +21,11 @@ pub(crate) fn query(random: &mut Random) -> String {
     }
 }
 
+/// A recursion `r` with the numbers `m` and `n`, as it stands in WITH.
+pub(super) fn recursion(random: &mut Random) -> String {
+    distinct("r", None, random)
+}
+
 fn table(random: &mut Random) -> String {
     format!("s.t{}", random.below(4))
 }

@@ -1,7 +1,7 @@
 //! Random window functions.
 
+use super::answers::answered_by;
 use super::queries::{From, filter, from, number, simple};
-use super::query_case::answered_by;
 use super::random::Random;
 
 const COLUMNS: [&str; 5] = ["id", "a", "b", "c", "v"];

@@ -1,0 +1,168 @@
+//! Views of queries, and queries that documents are made of: from SQL to nodes.
+//!
+//! In: what was written, and the catalog. Out: for each query its node, and what is known to make a row unique. Views that others read
+//! come first.
+
+use std::collections::BTreeMap;
+
+use super::lower::{Catalog, Findings, table};
+use super::problem::{did_you_mean, listed};
+use super::query::{Readable, makes_unique};
+use super::written::{Place, Written, WrittenQuery, WrittenView};
+use super::{Body, Node, Problem, Query, Uniqueness, View};
+use crate::sql::{Relation, plan_query};
+use crate::value::Schema;
+
+/// The views of queries that are right.
+#[derive(Default)]
+pub(super) struct QueryViews(BTreeMap<String, LoweredQuery>);
+
+pub(super) struct LoweredQuery {
+    pub node: Node,
+    /// The columns that make a row unique: as declared, or as the query says.
+    pub key: Option<Vec<usize>>,
+    uniqueness: Uniqueness,
+}
+
+/// What a query can name.
+#[derive(Clone, Copy)]
+pub(super) struct Nameable<'a> {
+    pub views: &'a [WrittenView],
+    pub catalog: &'a Catalog,
+}
+
+/// A view that nobody can begin with is in a circle.
+pub(super) fn lower_queries(nameable: Nameable, problems: &mut Vec<Problem>) -> QueryViews {
+    let mut waiting: Vec<(&WrittenView, &WrittenQuery)> = nameable.views.iter().filter_map(|v| Some((v, v.query.as_ref()?))).collect();
+    let mut lowered = QueryViews::default();
+    while !waiting.is_empty() {
+        let undone: Vec<&str> = waiting.iter().map(|(view, _)| view.name.value.as_str()).collect();
+        let ready = waiting.iter().position(|(_, query)| query.views.iter().all(|name| !undone.contains(&name.as_str())));
+        let (view, query) = waiting.remove(ready.unwrap_or(0));
+        let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
+        match ready {
+            None => refuse_circle(query.sql.at, &mut found),
+            Some(_) => {
+                if let Some(query) = lowered.lower(query, &view.key, nameable, &mut found) {
+                    lowered.0.insert(view.name.value.clone(), query);
+                }
+            }
+        }
+        problems.append(&mut found.list);
+    }
+    lowered
+}
+
+impl QueryViews {
+    pub(super) fn get(&self, name: &str) -> Option<&LoweredQuery> {
+        self.0.get(name)
+    }
+
+    /// The view of a query that is right.
+    pub(super) fn view(&self, name: &str) -> Option<View> {
+        let LoweredQuery { node, key, uniqueness } = self.get(name)?;
+        let schema = node.schema().clone();
+        let key = key.clone().unwrap_or_else(|| (0..schema.len()).collect());
+        let query = Query { node: node.clone(), uniqueness: *uniqueness };
+        Some(View { name: name.to_string(), key, schema, body: Body::Query(query) })
+    }
+
+    /// `key`: as declared; empty: it is what the query says.
+    pub(super) fn lower(
+        &self,
+        query: &WrittenQuery,
+        key: &[Written<String>],
+        nameable: Nameable,
+        found: &mut Findings,
+    ) -> Option<LoweredQuery> {
+        let relations = self.relations(query, nameable, found)?;
+        let readable = Readable { tables: &nameable.catalog.tables, views: &self.0, limit: query.limit, itself: None };
+        let lowered = plan_query(&query.sql.value, &relations).and_then(|plan| readable.node(&plan)).map(|node| readable.pruned(node));
+        let node = match lowered {
+            Ok(node) => node,
+            Err(error) => {
+                found.list.push(Problem {
+                    view: found.view.clone(),
+                    at: query.sql.at,
+                    within: error.span.filter(|span| *span != (0..query.sql.value.len())),
+                    message: error.message,
+                    label: None,
+                    help: error.help,
+                });
+                return None;
+            }
+        };
+        let known = readable.key(&node);
+        let declared = declared_key(key, node.schema(), found)?;
+        let says_less = |declared: &Vec<usize>| known.as_ref().is_some_and(|known| known.iter().all(|column| declared.contains(column)));
+        let made = known.is_some() && makes_unique(&node) && declared.as_ref().is_none_or(says_less);
+        let key = declared.or(known);
+        let uniqueness = match key {
+            Some(_) if made => Uniqueness::Made,
+            Some(_) => Uniqueness::Declared,
+            None => Uniqueness::None,
+        };
+        Some(LoweredQuery { node, key, uniqueness })
+    }
+
+    /// What the query names, as far as all of it is there.
+    fn relations(&self, query: &WrittenQuery, nameable: Nameable, found: &mut Findings) -> Option<Vec<Relation>> {
+        let mut relations = Vec::new();
+        for name in &query.tables {
+            let known = &nameable.catalog.tables[table(name, query.sql.at, nameable.catalog, found)?];
+            relations.push(Relation { source: Some(name.source.clone()), name: name.table.clone(), schema: known.schema.clone() });
+        }
+        for name in &query.views {
+            let Some(view) = self.get(name) else {
+                refuse_unreadable_view(query.sql.at, name, nameable.views, found);
+                return None;
+            };
+            relations.push(Relation { source: None, name: name.clone(), schema: view.node.schema().clone() });
+        }
+        Some(relations)
+    }
+}
+
+/// `None` where it is wrong, which is said; nothing inside where nothing is declared.
+fn declared_key(written: &[Written<String>], schema: &Schema, found: &mut Findings) -> Option<Option<Vec<usize>>> {
+    let mut key = Vec::new();
+    for name in written {
+        let Some(column) = schema.index_of(&name.value) else {
+            let names = || schema.columns().iter().map(|column| column.name.as_str());
+            let message = format!("the query has no column `{}`", name.value);
+            found.say(name.at, message, Some(format!("columns: {}", listed(names()))), did_you_mean(&name.value, names()));
+            return None;
+        };
+        if key.contains(&column) {
+            found.say(name.at, format!("`{}` is twice in the key", name.value), None, None);
+            return None;
+        }
+        key.push(column);
+    }
+    Some((!key.is_empty()).then_some(key))
+}
+
+fn refuse_circle(at: Place, found: &mut Findings) {
+    let help = "WITH RECURSIVE is for rows that depend on each other".to_string();
+    found.say(at, "the view reads itself, through others or directly", None, Some(help));
+}
+
+/// Says why a view that another one names cannot be read; nothing where that view's own problem has been said.
+pub(super) fn refuse_unreadable_view(at: Place, name: &str, views: &[WrittenView], found: &mut Findings) {
+    match views.iter().find(|v| v.name.value == name) {
+        _ if name == found.view => refuse_circle(at, found),
+        Some(view) if view.query.is_some() || view.root.from.is_none() => {}
+        Some(view) => {
+            let help = match view.lookups.is_empty() {
+                true => "read the table or the view that it is made of",
+                false => "read the tables and views that it is made of; rows that both need can be a view of a query",
+            };
+            found.say(at, format!("`{name}` is a view of documents, which no other view can read"), None, Some(help.into()));
+        }
+        None => {
+            let names = || views.iter().filter(|v| v.query.is_some()).map(|v| v.name.value.as_str());
+            let help = did_you_mean(name, names()).or(Some("a table is written `source.table`".to_string()));
+            found.say(at, format!("there is no view `{name}`"), None, help);
+        }
+    }
+}
