@@ -212,7 +212,7 @@ impl<'s, 'p> Queries<'s, 'p> {
                 document.own_query().is_some_and(|query| query.contains(node)) || document.inputs().iter().any(made)
             }
         };
-        let views = self.plan.views.iter().enumerate().filter(|(_, view)| of(view));
+        let views = self.plan.views.iter().enumerate().filter(|(index, view)| of(view) && !self.sources.has_told(node, *index));
         views.map(|(i, _)| self.sources.failures(i)).collect()
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Sources<'s, 'p> {
     /// As [`Arrangements::list`].
     arranged: Vec<Option<Arranged<'s, RowTrace>>>,
     touched: Vec<(&'p Node, Vec<usize>, Keys<'s>)>,
+    /// Rows of tables, and the views that hear here of those that fail.
+    told: Vec<(&'p Node, Vec<usize>)>,
     /// For each view, where its failing rows are told.
     failures: Vec<Rc<RefCell<Vec<FailureChange>>>>,
 }
@@ -46,6 +48,7 @@ impl<'s, 'p> Sources<'s, 'p> {
         Sources {
             arranged: arrangements.list.iter().map(|_| None).collect(),
             touched: Vec::new(),
+            told: Vec::new(),
             failures: plan.views.iter().map(|_| Rc::default()).collect(),
         }
     }
@@ -62,6 +65,11 @@ impl<'s, 'p> Sources<'s, 'p> {
     /// Where failing rows of a view are told.
     pub(super) fn failures(&self, view: usize) -> Rc<RefCell<Vec<FailureChange>>> {
         self.failures[view].clone()
+    }
+
+    /// Whether a view hears already of the rows that fail.
+    pub(super) fn has_told(&self, rows: &Node, view: usize) -> bool {
+        self.told.iter().any(|(known, views)| *known == rows && views.contains(&view))
     }
 
     pub(super) fn all_failures(self) -> Vec<Rc<RefCell<Vec<FailureChange>>>> {
@@ -129,6 +137,7 @@ impl<'s, 'p> Queries<'s, 'p> {
             Node::Table(rows) => {
                 let (routed, failures) = self.table_source(rows, &wanted, kinds);
                 told.push(failures);
+                self.sources.told.push((wanted.rows, wanted.views.clone()));
                 (self.plan.tables[rows.table].name.clone(), routed)
             }
             node => {

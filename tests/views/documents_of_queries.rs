@@ -133,3 +133,15 @@ async fn a_declared_key_of_a_query_is_what_its_rows_are_stored_under() {
     assert_eq!(once[0], (texts(&[r#"{"person":1,"v":4}"#, r#"{"person":2,"v":5}"#]), 0));
     assert_eq!(once[1].1, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_row_of_a_table_is_told_once_to_each_view() {
+    let views = json!({
+        "joined": {"sql": "SELECT p.id, m.q FROM s.people p JOIN (SELECT person, 20 / v AS q FROM s.marks) m ON m.person = p.id"},
+        "plain": {"sql": "SELECT person, 20 / v AS q FROM s.marks"},
+        "grouped": {"sql": "SELECT person, max(q) AS q FROM (SELECT person, 20 / v AS q FROM s.marks) m GROUP BY person"},
+        "d": {"from": "s.people", "lookup": [{"from": "s.marks", "path": "m", "type": "array", "on": {"id": "person"}, "columns": ["person", {"q": "20 / v"}]}]},
+    });
+    let errors: Vec<u64> = seen(&views, "", 2).await.into_iter().map(|(_, errors)| errors).collect();
+    assert_eq!(errors, [1, 1, 1, 1]);
+}
