@@ -8,6 +8,7 @@ mod basis;
 mod definition;
 mod delta;
 mod explain;
+mod explain_node;
 mod indexes;
 mod input;
 mod lower;
