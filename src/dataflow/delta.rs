@@ -20,23 +20,30 @@ use super::join::{push_columns, release};
 use super::sources::RowTrace;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
-use crate::plan::{DeltaInput, DeltaJoin, DeltaStep};
-use crate::value::{Diff, Layout, RowBuilder, key};
+use crate::plan::{DeltaInput, DeltaJoin, DeltaStep, Held};
+use crate::value::{Diff, Layout, Row, RowBuilder, Schema, key};
 
 type Rows<'s> = Stream<'s, Moment, Updates>;
 
+/// An arrangement, and where the columns of the input are in its rows if it has more.
+type HeldInput<'s> = (Arranged<'s, RowTrace>, Option<Held>);
+
 /// `held` are the inputs' arrangements, as in the plan.
-pub(super) fn delta_join<'s>(scope: Scope<'s, Moment>, plan: &DeltaJoin, held: &[Vec<Arranged<'s, RowTrace>>]) -> Rows<'s> {
+pub(super) fn delta_join<'s>(scope: Scope<'s, Moment>, plan: &DeltaJoin, held: &[Vec<HeldInput<'s>>]) -> Rows<'s> {
     let inputs = plan.inputs.iter().zip(held).enumerate().map(|(i, (input, arranged))| {
         // At the first moment everything comes of the last input: the others find nothing as of before.
         let skips_start = i + 1 < plan.inputs.len();
         let set_out = changes(&arranged[0], input, skips_start);
         input.path.iter().fold(set_out, |rows, step| {
-            let layout = Layout::new(plan.inputs[step.input].held[step.held].node.schema());
-            look_up(rows, &held[step.input][step.held], layout, step)
+            let narrow = plan.inputs[step.input].held[step.held].node.schema();
+            look_up(rows, &held[step.input][step.held], narrow, step)
         })
     });
     scope.concatenate(inputs.collect::<Vec<_>>())
+}
+
+fn place_in(wide: &Option<Held>, column: usize) -> usize {
+    wide.as_ref().map_or(column, |wide| wide.places[column])
 }
 
 /// Rows made of others, with the key by which they go on.
@@ -71,30 +78,39 @@ impl Maker {
 }
 
 /// The changes of an input, set out on its path.
-fn changes<'s>(held: &Arranged<'s, RowTrace>, plan: &DeltaInput, skips_start: bool) -> Rows<'s> {
+fn changes<'s>((held, wide): &HeldInput<'s>, plan: &DeltaInput, skips_start: bool) -> Rows<'s> {
     let mut builder = OperatorBuilder::new("Delta".to_string(), held.stream.scope());
     let mut batches_in = builder.new_input(held.stream.clone(), Pipeline);
     let (rows_out, rows) = builder.new_output::<Updates>();
     let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows_out);
-    let input = Layout::new(plan.held[0].node.schema());
-    let mut maker = Maker::new([input.clone(), input], &plan.shown, Layout::new(&plan.path[0].from), &plan.key);
+    let input = Layout::new(wide.as_ref().map_or(plan.held[0].node.schema(), |wide| wide.node.schema()));
+    let shown: Vec<usize> = plan.shown.iter().map(|&column| place_in(wide, column)).collect();
+    let mut maker = Maker::new([input.clone(), input], &shown, Layout::new(&plan.path[0].from), &plan.key);
     builder.build(move |_| {
         move |_| {
             let mut handle = rows_out.activate();
             batches_in.for_each(|capability, batches: &mut Vec<RowBatch>| {
                 let mut blocks: BTreeMap<Moment, Updates> = BTreeMap::new();
+                let mut give = |key: &[u8], row: &[u8], moment: Moment, diff: Diff| {
+                    let block = blocks.entry(moment).or_default();
+                    block.push(Update { key, row, moment, diff });
+                    if block.at_capacity() {
+                        handle.session(&capability.delayed(&moment, 0)).give_container(block);
+                        *block = Updates::default();
+                    }
+                };
                 for batch in batches.drain(..) {
-                    each_change(&batch, |row, moment, diff| {
-                        if moment == START && skips_start {
-                            return;
+                    each_key(&batch, |changes| {
+                        let mut later: BTreeMap<(Moment, Row, Row), Diff> = BTreeMap::new();
+                        for &(row, moment, diff) in changes.iter().filter(|(_, moment, _)| *moment != START || !skips_start) {
+                            match maker.make(row, None) {
+                                Some((key, row)) if moment == START => give(key, row, moment, diff),
+                                // A change of what is not read is none.
+                                Some((key, row)) => *later.entry((moment, Row::from_bytes(key), Row::from_bytes(row))).or_default() += diff,
+                                None => {}
+                            }
                         }
-                        let Some((key, row)) = maker.make(row, None) else { return };
-                        let block = blocks.entry(moment).or_default();
-                        block.push(Update { key, row, moment, diff });
-                        if block.at_capacity() {
-                            handle.session(&capability.delayed(&moment, 0)).give_container(block);
-                            *block = Updates::default();
-                        }
+                        later.iter().filter(|(_, diff)| **diff != 0).for_each(|((moment, key, row), &diff)| give(key, row, *moment, diff));
                     });
                 }
                 for (moment, mut block) in blocks.into_iter().filter(|(_, block)| !block.is_empty()) {
@@ -106,26 +122,32 @@ fn changes<'s>(held: &Arranged<'s, RowTrace>, plan: &DeltaInput, skips_start: bo
     rows
 }
 
-fn each_change(batch: &RowBatch, mut give: impl FnMut(&[u8], Moment, Diff)) {
+/// Gives the changes of each key: rows, with when and how often.
+fn each_key(batch: &RowBatch, mut give: impl FnMut(&[(&[u8], Moment, Diff)])) {
     let mut cursor = batch.cursor();
     while cursor.key_valid(batch) {
+        let mut changes = Vec::new();
         while let Some(row) = cursor.get_val(batch) {
-            cursor.map_times(batch, |&moment, &diff| give(row, moment, diff));
+            cursor.map_times(batch, |&moment, &diff| changes.push((row, moment, diff)));
             cursor.step_val(batch);
         }
+        give(&changes);
         cursor.step_key(batch);
     }
 }
 
 /// Rows that come with the key of what they are to meet, paired with that.
-fn look_up<'s>(rows: Rows<'s>, held: &Arranged<'s, RowTrace>, layout: Layout, step: &DeltaStep) -> Rows<'s> {
+fn look_up<'s>(rows: Rows<'s>, (held, wide): &HeldInput<'s>, narrow: &Schema, step: &DeltaStep) -> Rows<'s> {
     let mut builder = OperatorBuilder::new("Look up".to_string(), rows.scope());
     let by_key = ExchangeCore::<CapacityContainerBuilder<Updates>, _>::new(|u: &Update<'_>| hash(u.key));
     let mut rows_in = builder.new_input(rows, by_key);
     let mut held_in = builder.new_input(held.stream.clone(), Pipeline);
     let (rows_out, paired) = builder.new_output::<Updates>();
     let mut rows_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(rows_out);
-    let mut maker = Maker::new([Layout::new(&step.from), layout], &step.shown, Layout::new(&step.to), &step.key);
+    let layout = Layout::new(wide.as_ref().map_or(narrow, |wide| wide.node.schema()));
+    let shown = |&column: &usize| column.checked_sub(step.from.len()).map_or(column, |found| step.from.len() + place_in(wide, found));
+    let shown: Vec<usize> = step.shown.iter().map(shown).collect();
+    let mut maker = Maker::new([Layout::new(&step.from), layout], &shown, Layout::new(&step.to), &step.key);
     let before = step.before;
     let mut trace = Some(held.trace.clone());
     let mut waiting: BTreeMap<Moment, (Capability<Moment>, Vec<Updates>)> = BTreeMap::new();

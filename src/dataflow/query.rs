@@ -100,12 +100,14 @@ impl<'s, 'p> Queries<'s, 'p> {
                 if let Some(delta) = self.arrangements.delta_of(node) {
                     let mut held: Vec<Vec<_>> = Vec::new();
                     for input in &delta.inputs {
-                        held.push(input.held.iter().map(|side| self.side(side, told)).collect());
+                        let side = |side: &'p Side| (self.side(side, told), self.arrangements.held_for(side));
+                        held.push(input.held.iter().map(side).collect());
                     }
                     return delta_join(self.scope, delta, &held);
                 }
                 let (left, right) = (self.side(&plan.left, told), self.side(&plan.right, told));
-                let (rows, problems) = join("Join", &left, &right, plan);
+                let wide = [&plan.left, &plan.right].map(|side| self.arrangements.held_for(side));
+                let (rows, problems) = join("Join", &left, &right, &plan.over(wide.each_ref().map(Option::as_ref)));
                 told.push(self.tell_problems(problems, heard));
                 rows
             }
@@ -156,7 +158,7 @@ impl<'s, 'p> Queries<'s, 'p> {
     }
 
     /// The step of a recursion: what reads the recursion is rendered in its loop, everything else as any node.
-    fn step(&mut self, node: &'p Node, told: &mut Told<'s>) -> Step<'s, 'p> {
+    fn step(&mut self, node: &'p Node, told: &mut Told<'s>) -> Step<'s> {
         match node {
             Node::Itself(_) => Step::Itself,
             Node::Select(node) => {
@@ -165,8 +167,9 @@ impl<'s, 'p> Queries<'s, 'p> {
             }
             Node::Join(join) => {
                 let (own, other) = if join.left.node.reads_itself() { (&join.left, &join.right) } else { (&join.right, &join.left) };
-                let outside = self.side(other, told);
-                Step::Join(Box::new(self.step(&own.node, told)), join, outside)
+                let (outside, held) = (self.side(other, told), self.arrangements.held_for(other));
+                let held = if std::ptr::eq(other, &join.left) { [held.as_ref(), None] } else { [None, held.as_ref()] };
+                Step::Join(Box::new(self.step(&own.node, told)), Box::new(join.over(held)), outside)
             }
             Node::Union(branches) => Step::Union(branches.iter().map(|branch| self.step(branch, told)).collect()),
             Node::Table(_)

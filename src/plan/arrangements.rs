@@ -6,6 +6,7 @@
 //! needs it as well.
 
 use super::delta::{DeltaJoin, Tree};
+use super::widen::Held;
 use super::{Body, Document, Input, Lookup, Node, Origin, Plan, Side, View};
 
 /// Something held in memory: an input's rows by key, or a slim index of it.
@@ -32,6 +33,8 @@ pub struct Arrangements {
     pub views: Vec<ViewArrangements>,
     /// The joins of which only the inputs are held.
     pub deltas: Vec<DeltaJoin>,
+    /// The sides of joins that the list holds, with their places in it. What is held may have more columns.
+    pub sides: Vec<(Side, usize)>,
 }
 
 /// Indexes into [`Arrangements::list`].
@@ -105,7 +108,7 @@ impl Plan {
                 None => two_by_two(&mut list, node, &tree, used),
             }
         }
-        let mut arrangements = Arrangements { list, views, deltas };
+        let mut arrangements = Arrangements { list, views, deltas, sides: Vec::new() }.widened(&self.tables);
         for (index, view) in self.views.iter().enumerate() {
             let shared: Vec<usize> = view.query().map(|query| arrangements.shared_sides(query)).unwrap_or_default();
             arrangements.views[index].joined().extend(shared);
@@ -125,7 +128,7 @@ impl View {
 }
 
 impl ViewArrangements {
-    fn joined(&mut self) -> &mut Vec<usize> {
+    pub(super) fn joined(&mut self) -> &mut Vec<usize> {
         match self {
             ViewArrangements::Document(used) => &mut used.query,
             ViewArrangements::Query(used) => used,
@@ -141,7 +144,12 @@ impl Arrangements {
 
     /// The arrangement of a side of a join; `None` for a side that nobody else needs, which is arranged for itself.
     pub fn of_side(&self, node: &Node, key: &[usize]) -> Option<usize> {
-        self.list.iter().position(|a| a.input.rows == *node && matches!(&a.kind, ArrangementKind::Rows { key: k } if k == key))
+        self.sides.iter().find(|(side, _)| side.node == *node && side.key == key).map(|(_, place)| *place)
+    }
+
+    /// Where the columns of a side of a join are in what is held of it; `None` where it is held as it is.
+    pub fn held_for(&self, side: &Side) -> Option<Held> {
+        Held::of(&self.list[self.of_side(&side.node, &side.key)?].input.rows, &side.node)
     }
 
     /// What is joined of what is no table, and is in the list because documents need it.

@@ -14,7 +14,8 @@ use std::ops::Range;
 
 use super::node::{Join, JoinKind, Node, Side};
 use super::query::is_unique;
-use super::{Arrangement, ArrangementKind, PlanTable};
+use super::widen::is_shared;
+use super::{Arrangement, PlanTable};
 use crate::value::{Column, Schema};
 
 /// How a tree of inner joins is maintained without holding what it joins first.
@@ -79,7 +80,7 @@ struct Inner {
 impl<'p> Tree<'p> {
     /// The tree as a delta join, if that saves something over what is held anyhow.
     pub(super) fn delta_join(&self, tables: &[PlanTable], held: &[Arrangement]) -> Option<DeltaJoin> {
-        let held = |side: &Side| is_held(held, side);
+        let held = |side: &Side| held.iter().any(|held| is_shared(held, side));
         let last = self.last(tables);
         let order: Vec<usize> = (0..self.leaves.len()).filter(|leaf| *leaf != last).chain([last]).collect();
         let joined = self.joined(&order, tables, &held);
@@ -90,10 +91,6 @@ impl<'p> Tree<'p> {
     pub(super) fn inputs(&self) -> Vec<&'p Node> {
         self.leaves.iter().map(|side| &side.node).collect()
     }
-}
-
-fn is_held(held: &[Arrangement], side: &Side) -> bool {
-    held.iter().any(|a| a.input.rows == side.node && matches!(&a.kind, ArrangementKind::Rows { key } if *key == side.key))
 }
 
 impl<'p> Tree<'p> {

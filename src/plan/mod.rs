@@ -20,6 +20,7 @@ mod parents;
 mod problem;
 mod query;
 mod relation;
+mod widen;
 mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
@@ -31,6 +32,7 @@ pub use node::{
     UnnestColumn, Window, WithoutElements,
 };
 pub use problem::{Problem, did_you_mean, listed, nearest};
+pub use widen::Held;
 pub use written::{
     Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
 };

@@ -1,11 +1,13 @@
 //! The pairs of rows of one key, and what the kinds of join make of rows without a partner.
 
+use std::collections::HashMap;
+
 use super::condition::{Condition, Holds};
 use super::{Entry, Sides, each_key};
 use crate::dataflow::Moment;
 use crate::dataflow::updates::{Update, Updates};
 use crate::plan::{Join, JoinKind};
-use crate::value::{Datum, Diff, Layout, RowBuilder};
+use crate::value::{Datum, Diff, Layout, Row, RowBuilder};
 
 pub(in crate::dataflow) type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
 pub(in crate::dataflow) type Complain<'a> = &'a mut dyn FnMut(String, Diff);
@@ -16,6 +18,7 @@ pub(in crate::dataflow) struct Pairs {
     condition: Option<Condition>,
     layouts: [Layout; 2],
     keys: [Vec<usize>; 2],
+    read: [Option<Read>; 2],
     made: Made,
 }
 
@@ -79,6 +82,7 @@ impl Pairs {
             condition: plan.condition.as_ref().map(Condition::new),
             layouts: [&plan.left, &plan.right].map(|side| Layout::new(side.node.schema())),
             keys: [&plan.left, &plan.right].map(|side| side.key.clone()),
+            read: Read::of(plan),
             made: Made::new(plan),
         }
     }
@@ -86,6 +90,11 @@ impl Pairs {
     /// What the changes of a moment make of the result.
     pub(super) fn work(&mut self, changes: &[Updates; 2], sides: &mut Sides, give: Give, complain: Complain) {
         each_key(changes, |key, changed| {
+            let net = self.net(changed);
+            let changed = net.as_ref().unwrap_or(changed);
+            if changed.iter().all(Vec::is_empty) {
+                return;
+            }
             let side = usize::from(changed[0].is_empty());
             if self.matches_nothing(side, changed[side][0].row) {
                 self.without_partner(changed, give);
@@ -129,6 +138,19 @@ impl Pairs {
             updates.filter(|update| update.diff != 0).collect::<Vec<_>>()
         });
         self.inner(&changed, left, right, give, complain);
+    }
+
+    /// The changes without those that change nothing that is read; `None` where that is all of them.
+    fn net<'a>(&mut self, changed: &[Vec<Update<'a>>; 2]) -> Option<[Vec<Update<'a>>; 2]> {
+        let may_cancel = |side: usize| self.read[side].is_some() && changed[side].len() > 1;
+        if !may_cancel(0) && !may_cancel(1) {
+            return None;
+        }
+        let (read, layouts) = (&mut self.read, &self.layouts);
+        Some([0, 1].map(|side| match &mut read[side] {
+            Some(read) if changed[side].len() > 1 => read.net(&changed[side], &layouts[side]),
+            _ => changed[side].clone(),
+        }))
     }
 
     /// Whether a row of a side has a NULL in its key, which equals nothing.
@@ -256,6 +278,46 @@ impl Pairs {
             Some(condition) => condition.of(&self.layouts, pairs),
             None => Holds::All,
         }
+    }
+}
+
+/// The columns that are read of a side that has others.
+struct Read {
+    columns: Vec<usize>,
+    builder: RowBuilder,
+}
+
+impl Read {
+    /// Of each side; `None` where all are read.
+    fn of(plan: &Join) -> [Option<Read>; 2] {
+        let width = plan.left.node.schema().len();
+        // The mark stands behind the left columns.
+        let shown = plan.shown.iter().filter(|column| !plan.kind.is_marked() || **column < width);
+        let of_condition = plan.condition.iter().flat_map(|condition| &condition.columns);
+        let (left, right): (Vec<usize>, Vec<usize>) = shown.chain(of_condition).partition(|column| **column < width);
+        let read = [left, right.into_iter().map(|column| column - width).collect()];
+        [0, 1].map(|side| {
+            let of_side = [&plan.left, &plan.right][side];
+            let mut columns = [&read[side][..], &of_side.key].concat();
+            columns.sort_unstable();
+            columns.dedup();
+            let schema = of_side.node.schema();
+            (columns.len() < schema.len()).then(|| Read { builder: RowBuilder::new(&Layout::new(&schema.project(&columns))), columns })
+        })
+    }
+
+    /// Of the changes of a key those that change something that is read.
+    fn net<'a>(&mut self, changed: &[Update<'a>], layout: &Layout) -> Vec<Update<'a>> {
+        let mut narrow = |row: &[u8]| {
+            self.columns.iter().for_each(|&column| self.builder.push(layout.get(row, column)));
+            self.builder.finish()
+        };
+        let seen: Vec<Row> = changed.iter().map(|update| narrow(update.row)).collect();
+        let mut sums: HashMap<&Row, Diff> = HashMap::new();
+        for (row, update) in seen.iter().zip(changed) {
+            *sums.entry(row).or_default() += update.diff;
+        }
+        changed.iter().zip(&seen).filter(|(_, row)| sums[*row] != 0).map(|(update, _)| *update).collect()
     }
 }
 

@@ -40,18 +40,18 @@ type Rows<'s, T> = Stream<'s, T, Updates>;
 type Problems<'s, T> = Stream<'s, T, Vec<(String, Moment, Diff)>>;
 
 /// The step of a recursion, with what it reads from outside.
-pub(super) enum Step<'s, 'p> {
+pub(super) enum Step<'s> {
     Itself,
-    Select(Box<Step<'s, 'p>>, Inlet),
+    Select(Box<Step<'s>>, Inlet),
     /// The recursion's rows are the left side, or the right one of an inner join.
-    Join(Box<Step<'s, 'p>>, &'p Join, Arranged<'s, RowTrace>),
-    Union(Vec<Step<'s, 'p>>),
+    Join(Box<Step<'s>>, Box<Join>, Arranged<'s, RowTrace>),
+    Union(Vec<Step<'s>>),
 }
 
 pub(super) fn recursion<'s>(
     scope: Scope<'s, Moment>,
     base: Rows<'s, Moment>,
-    step: Step<'s, '_>,
+    step: Step<'s>,
     plan: &Recursion,
 ) -> (Rows<'s, Moment>, Problems<'s, Moment>) {
     scope.scoped("Recursion", |inner: Scope<'_, Turn>| {
@@ -66,7 +66,7 @@ pub(super) fn recursion<'s>(
     })
 }
 
-impl Step<'_, '_> {
+impl Step<'_> {
     fn rows<'i>(self, scope: Scope<'i, Turn>, itself: &Rows<'i, Turn>, problems: &mut Vec<Problems<'i, Turn>>) -> Rows<'i, Turn> {
         match self {
             Step::Itself => itself.clone(),
@@ -80,7 +80,7 @@ impl Step<'_, '_> {
                 let own = usize::from(plan.right.node.reads_itself());
                 let side = [&plan.left, &plan.right][own];
                 let keyed = key_by("Key side", rows, Layout::new(side.node.schema()), side.key.clone());
-                let (rows, problem) = lookup("Lookup", keyed, own, outside.stream.enter(scope), outside.trace, plan);
+                let (rows, problem) = lookup("Lookup", keyed, own, outside.stream.enter(scope), outside.trace, &plan);
                 problems.push(problem);
                 rows
             }

@@ -1,0 +1,217 @@
+//! One arrangement for all joins that look up the same rows of a table by the same key, with all columns that any of them reads.
+//!
+//! In: the arrangements as each place asks for them. Out: fewer, and for each that was asked for which one serves it. Joins of which more
+//! columns are held than they read are told where theirs are ([`Join::over`]). What documents read stays as it is, and serves joins
+//! where it has all they read. Computed columns are not shared like that: a row of which one fails is not there.
+
+use super::{Arrangement, ArrangementKind, Arrangements, Expression, Input, InputColumn, Join, JoinKind, Node, PairCondition};
+use super::{LookupArrangements, PlanTable, Side, TableRows, Up, ViewArrangements};
+
+/// A table's columns as they are, by a key of some of them.
+struct Plain<'a> {
+    table: usize,
+    filter: &'a Option<Expression>,
+    columns: Vec<usize>,
+    /// Of the table.
+    key: Vec<usize>,
+}
+
+impl<'a> Plain<'a> {
+    fn of(Arrangement { input, kind }: &'a Arrangement) -> Option<Plain<'a>> {
+        match kind {
+            ArrangementKind::Rows { key } => Plain::of_side(&input.rows, key),
+            ArrangementKind::Reverse { .. } => None,
+        }
+    }
+
+    fn of_side(node: &'a Node, key: &[usize]) -> Option<Plain<'a>> {
+        let Node::Table(rows) = node else { return None };
+        let columns = plain_columns(rows)?;
+        let key = key.iter().map(|&place| columns[place]).collect();
+        Some(Plain { table: rows.table, filter: &rows.filter, columns, key })
+    }
+
+    fn is_like(&self, other: &Plain) -> bool {
+        (self.table, self.filter, &self.key) == (other.table, other.filter, &other.key)
+    }
+
+    fn has_all_of(&self, columns: &[usize]) -> bool {
+        columns.iter().all(|column| self.columns.contains(column))
+    }
+}
+
+/// Whether the side is held as soon as this is, with more columns perhaps.
+pub(super) fn is_shared(held: &Arrangement, side: &Side) -> bool {
+    let as_it_is = held.input.rows == side.node && matches!(&held.kind, ArrangementKind::Rows { key } if *key == side.key);
+    let alike = Plain::of(held).zip(Plain::of_side(&side.node, &side.key)).is_some_and(|(held, side)| held.is_like(&side));
+    as_it_is || alike
+}
+
+fn plain_columns(rows: &TableRows) -> Option<Vec<usize>> {
+    let plain = |column: &InputColumn| match column {
+        InputColumn::Column(column) => Some(*column),
+        InputColumn::Computed(_) => None,
+    };
+    rows.columns.iter().map(plain).collect()
+}
+
+impl Arrangements {
+    /// The same with one for all joins by the same key of the same rows of a table.
+    pub(super) fn widened(mut self, tables: &[PlanTable]) -> Arrangements {
+        let documents = self.of_documents();
+        let asked = std::mem::take(&mut self.list);
+        // For each its place among what there will be.
+        let mut places: Vec<Option<usize>> = vec![None; asked.len()];
+        for (index, one) in asked.iter().enumerate() {
+            if places[index].is_some() {
+                continue;
+            }
+            let alike: Vec<usize> = match Plain::of(one).filter(|_| !documents[index]) {
+                Some(plain) => {
+                    let is_like = |&other: &usize| Plain::of(&asked[other]).is_some_and(|other| plain.is_like(&other));
+                    (0..asked.len()).filter(is_like).collect()
+                }
+                None => vec![index],
+            };
+            let (of_documents, of_joins): (Vec<usize>, Vec<usize>) = alike.into_iter().partition(|&other| documents[other]);
+            if of_joins.len() <= 1 && of_documents.is_empty() {
+                places[index] = Some(self.list.len());
+                self.list.push(one.clone());
+                continue;
+            }
+            let wide = if documents[index] { one.clone() } else { widest(&asked, &of_joins, tables) };
+            let read = Plain::of(&wide).map(|wide| wide.columns);
+            let serves = |&&other: &&usize| read.as_ref().zip(Plain::of(&asked[other])).is_some_and(|(read, other)| other.has_all_of(read));
+            let place = match of_documents.iter().find(serves).filter(|_| !documents[index]) {
+                Some(&document) => *places[document].get_or_insert_with(|| {
+                    self.list.push(asked[document].clone());
+                    self.list.len() - 1
+                }),
+                None => {
+                    self.list.push(wide);
+                    self.list.len() - 1
+                }
+            };
+            let served = if documents[index] { &of_documents } else { &of_joins };
+            served.iter().for_each(|&other| places[other] = Some(place));
+        }
+        let places: Vec<usize> = places.into_iter().map(|place| place.expect("each has got one")).collect();
+        for (asked, &place) in asked.into_iter().zip(&places) {
+            if let ArrangementKind::Rows { key } = asked.kind {
+                self.sides.push((Side { node: asked.input.rows, key }, place));
+            }
+        }
+        self.views.iter_mut().for_each(|view| view.moved(&places));
+        self
+    }
+
+    /// Which of the list documents read.
+    fn of_documents(&self) -> Vec<bool> {
+        fn mark(lookups: &[LookupArrangements], read: &mut [bool]) {
+            for lookup in lookups {
+                read[lookup.rows] = true;
+                if let Up::Index(index) = lookup.up {
+                    read[index] = true;
+                }
+                mark(&lookup.children, read);
+            }
+        }
+        let mut read = vec![false; self.list.len()];
+        for view in &self.views {
+            if let ViewArrangements::Document(document) = view {
+                read[document.root] = true;
+                mark(&document.lookups, &mut read);
+            }
+        }
+        read
+    }
+}
+
+/// One with all columns that these have.
+fn widest(asked: &[Arrangement], alike: &[usize], tables: &[PlanTable]) -> Arrangement {
+    let all: Vec<Plain> = alike.iter().filter_map(|&index| Plain::of(&asked[index])).collect();
+    if all.iter().all(|other| all[0].has_all_of(&other.columns)) {
+        return asked[alike[0]].clone();
+    }
+    let mut columns: Vec<usize> = all.iter().flat_map(|plain| plain.columns.iter().copied()).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let Plain { table, filter, key, .. } = &all[0];
+    let key = key.iter().map(|column| columns.binary_search(column).expect("each has its key")).collect();
+    let rows = TableRows {
+        table: *table,
+        filter: (*filter).clone(),
+        schema: tables[*table].schema.project(&columns),
+        columns: columns.into_iter().map(InputColumn::Column).collect(),
+    };
+    let input = Input { visible: rows.schema.len(), rows: Node::Table(rows), ..asked[alike[0]].input.clone() };
+    Arrangement { input, kind: ArrangementKind::Rows { key } }
+}
+
+impl ViewArrangements {
+    fn moved(&mut self, places: &[usize]) {
+        fn move_all(lookups: &mut [LookupArrangements], places: &[usize]) {
+            for lookup in lookups {
+                lookup.rows = places[lookup.rows];
+                if let Up::Index(index) = &mut lookup.up {
+                    *index = places[*index];
+                }
+                move_all(&mut lookup.children, places);
+            }
+        }
+        if let ViewArrangements::Document(document) = self {
+            document.root = places[document.root];
+            move_all(&mut document.lookups, places);
+        }
+        self.joined().iter_mut().for_each(|index| *index = places[*index]);
+    }
+}
+
+/// What is held of a side, and where the side's columns are in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    pub node: Node,
+    pub places: Vec<usize>,
+}
+
+impl Held {
+    /// `None` where the side's rows are held as they are.
+    pub(super) fn of(held: &Node, side: &Node) -> Option<Held> {
+        let (Node::Table(wide), Node::Table(narrow)) = (held, side) else { return None };
+        if wide == narrow {
+            return None;
+        }
+        let (wide, narrow) = (plain_columns(wide)?, plain_columns(narrow)?);
+        let places = narrow.iter().map(|column| wide.iter().position(|other| other == column)).collect::<Option<_>>()?;
+        Some(Held { node: held.clone(), places })
+    }
+}
+
+impl Join {
+    /// The same join of what is held of its sides; `None` for a side that is held as it is.
+    pub fn over(&self, held: [Option<&Held>; 2]) -> Join {
+        let widths = [&self.left, &self.right].map(|side| side.node.schema().len());
+        let side = |side: &Side, held: Option<&Held>| match held {
+            Some(held) => Side { node: held.node.clone(), key: side.key.iter().map(|&column| held.places[column]).collect() },
+            None => side.clone(),
+        };
+        let (left, right) = (side(&self.left, held[0]), side(&self.right, held[1]));
+        let place = |column: usize, held: Option<&Held>| held.map_or(column, |held| held.places[column]);
+        let of_pair = |column: usize| match column.checked_sub(widths[0]) {
+            None => place(column, held[0]),
+            // The mark stands behind the left columns.
+            Some(_) if self.kind == JoinKind::Mark => left.node.schema().len(),
+            Some(column) => left.node.schema().len() + place(column, held[1]),
+        };
+        let of_condition = |column: usize| match column.checked_sub(widths[0]) {
+            None => place(column, held[0]),
+            Some(column) => left.node.schema().len() + place(column, held[1]),
+        };
+        let condition = self.condition.as_ref().map(|PairCondition { expression, columns }| PairCondition {
+            expression: expression.clone(),
+            columns: columns.iter().map(|&column| of_condition(column)).collect(),
+        });
+        let shown = self.shown.iter().map(|&column| of_pair(column)).collect();
+        Join { condition, shown, kind: self.kind, null_equals_null: self.null_equals_null, schema: self.schema.clone(), left, right }
+    }
+}
