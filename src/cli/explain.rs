@@ -1,11 +1,12 @@
 //! `tidemill explain`: the plan of a spec.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::connect::KINDS;
-use super::discover::{REACH, discover};
+use super::discover::{Discovered, REACH, discover};
 use super::failure::Failure;
 use super::{print, runtime};
 use crate::spec::Draft;
@@ -22,6 +23,7 @@ impl Explain {
         let draft = Draft::load(&self.spec, KINDS)?;
         let runtime = runtime()?;
         let discovered = runtime.block_on(discover(&draft.spec, &draft.broken_sources, Some(REACH)));
+        let rows = runtime.block_on(row_counts(&discovered));
         runtime.shutdown_background();
         let (plan, mut problems) = draft.spec.examine(&discovered.catalog);
         problems.extend(draft.problems.iter().cloned().chain(discovered.problems));
@@ -29,9 +31,24 @@ impl Explain {
             return Err(draft.spec.problems(problems).into());
         }
         match (discovered.unreachable.into_iter().next(), plan) {
-            (None, Some(plan)) => print(&plan.explain().to_string()),
+            (None, Some(plan)) => {
+                let rows: Vec<_> = plan.tables.iter().map(|table| rows.get(&table.full_name()).copied()).collect();
+                print(&plan.explain(&rows).to_string())
+            }
             (Some(silent), _) => Err(silent.into()),
             (None, None) => unreachable!("all tables are known and nothing is wrong"),
         }
     }
+}
+
+/// Of the tables, by their full names, as far as the sources can tell.
+async fn row_counts(discovered: &Discovered) -> HashMap<String, u64> {
+    let mut counts = HashMap::new();
+    for open in &discovered.sources {
+        let answer = tokio::time::timeout(REACH, open.source.row_counts(&open.tables)).await;
+        let Ok(Ok(rows)) = answer else { continue };
+        let of_table = open.tables.iter().zip(rows).filter_map(|(table, rows)| Some((format!("{}.{}", open.name, table.name), rows?)));
+        counts.extend(of_table);
+    }
+    counts
 }

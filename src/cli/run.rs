@@ -116,6 +116,10 @@ fn amend(status: Arc<Status>) -> local::Amend {
             place.lag_ms = source.lag_ms;
             place.lag = Some(format!("{} transactions", status.behind()));
         }
+        let held = status.held_in_memory().into_iter();
+        shown.memory = held
+            .map(|held| local::MemoryStatus { name: held.name.to_string(), rows: held.updates as u64, bytes: held.bytes as u64 })
+            .collect();
         for sink in status.sinks() {
             if let Some(place) = shown.sinks.iter_mut().find(|s| s.name == sink.name) {
                 place.waiting = sink.waiting;

@@ -42,6 +42,13 @@ impl Status {
         for view in &status.views {
             println!("view {}: {} rows, {} bytes, {} changes, {} errors", view.name, view.rows, view.bytes, view.changes, view.errors);
         }
+        if !status.memory.is_empty() {
+            let bytes: u64 = status.memory.iter().map(|held| held.bytes).sum();
+            println!("in memory: {bytes} bytes in arrangements");
+            for held in &status.memory {
+                println!("  {}: {} rows, {} bytes", held.name, held.rows, held.bytes);
+            }
+        }
         for sink in &status.sinks {
             let position = sink.position.as_ref().map_or(String::new(), |p| format!(", position {p}"));
             println!("sink {}: view {} at tick {}{position}", sink.name, sink.view, sink.tick);

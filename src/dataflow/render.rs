@@ -5,13 +5,11 @@ use std::rc::Rc;
 
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use differential_dataflow::trace::TraceReader;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::ExchangeCore;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
-use timely::progress::Antichain;
 use timely::worker::Worker;
 
 use super::assemble::assemble;
@@ -193,12 +191,12 @@ impl<'s, 'p> Rendering<'s, 'p> {
                 (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
             });
         }
-        let held = queries.sources.traces().map(|(index, mut trace)| {
-            trace.set_logical_compaction(Antichain::new().borrow());
-            trace.set_physical_compaction(Antichain::new().borrow());
-            (index, trace)
-        });
-        let held = Held(held.collect());
+        let mut held = Held::default();
+        let names = self.plan.names_of(self.arrangements);
+        queries.sources.traces().for_each(|(index, trace)| held.add(&names[index], trace));
+        for (side, arranged) in &queries.held {
+            held.add(&self.plan.name_of(&side.node, &side.key), arranged.trace.clone());
+        }
         let failures = queries.sources.all_failures();
         let (clock, hold_back) = (self.clock, self.hold_back);
         let inputs = Inputs { tables: self.tables, ticks: self.ticks, clock, now: START };

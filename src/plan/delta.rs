@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use super::node::{Join, JoinKind, Node, Side};
 use super::query::is_unique;
+use super::size::row_bytes;
 use super::widen::is_shared;
 use super::{Arrangement, PlanTable};
 use crate::value::{Column, Schema};
@@ -74,7 +75,7 @@ pub(super) struct Tree<'p> {
 /// A join as a side of another.
 struct Inner {
     leaves: Range<usize>,
-    width: f64,
+    bytes: usize,
 }
 
 impl<'p> Tree<'p> {
@@ -120,7 +121,7 @@ impl<'p> Tree<'p> {
             Some(join) => {
                 let first = self.leaves.len();
                 let columns = self.join(join, is_view);
-                self.inner.push(Inner { leaves: first..self.leaves.len(), width: width(&join.schema, &side.key) });
+                self.inner.push(Inner { leaves: first..self.leaves.len(), bytes: row_bytes(&join.schema, &side.key) });
                 columns
             }
             None => {
@@ -257,9 +258,10 @@ impl<'p> Tree<'p> {
     /// Whether less is held than by joining two by two. An unfiltered input counts as one row for each row of the result, since lookups by
     /// a key meet one row; a filter is taken to leave a fifth, of what it filters and of what that is joined with.
     fn is_worth_it(&self, joined: &DeltaJoin, held: &dyn Fn(&Side) -> bool) -> bool {
-        let of_side = |side: &Side| if held(side) { 0.0 } else { share(&side.node) * width(side.node.schema(), &side.key) };
+        let of_side = |side: &Side| if held(side) { 0.0 } else { share(&side.node) * row_bytes(side.node.schema(), &side.key) as f64 };
         let as_delta: f64 = joined.sides().map(of_side).sum();
-        let of_inner = |inner: &Inner| inner.leaves.clone().map(|leaf| share(&self.leaves[leaf].node)).product::<f64>() * inner.width;
+        let of_inner =
+            |inner: &Inner| inner.leaves.clone().map(|leaf| share(&self.leaves[leaf].node)).product::<f64>() * inner.bytes as f64;
         let two_by_two: f64 = self.leaves.iter().map(|side| of_side(side)).chain(self.inner.iter().map(of_inner)).sum();
         as_delta <= two_by_two
     }
@@ -286,15 +288,6 @@ fn share(node: &Node) -> f64 {
         Node::Top(_) | Node::Constants(_) | Node::Nothing(_) => FILTERED,
         _ => 1.0,
     }
-}
-
-/// Bytes of a row, of its key and of what stands beside them.
-fn width(schema: &Schema, key: &[usize]) -> f64 {
-    const TEXT: usize = 24;
-    const BESIDE: usize = 24;
-    let column = |column: &Column| column.ty.fixed_width().unwrap_or(TEXT);
-    let key: usize = key.iter().map(|&place| column(&schema.columns()[place])).sum();
-    (BESIDE + key + schema.columns().iter().map(column).sum::<usize>()) as f64
 }
 
 impl DeltaJoin {

@@ -3,27 +3,32 @@
 
 use std::fmt::{Display, Formatter, Result};
 
+use super::size::bytes_a_row;
 use super::{
     Arrangement, ArrangementKind, Arrangements, Body, Document, Embed, Expression, Input, InputColumn, Lookup, LookupArrangements, Missing,
-    OnMany, OrderBy, Origin, Plan, TableRows, Up, View, ViewArrangements,
+    Node, OnMany, OrderBy, Origin, Plan, TableRows, Up, View, ViewArrangements,
 };
 use crate::value::Schema;
 
 /// See [`Plan::explain`].
-#[derive(Debug, Clone, Copy)]
-pub struct Explanation<'p>(pub(super) &'p Plan);
+#[derive(Debug, Clone)]
+pub struct Explanation<'p> {
+    pub(super) plan: &'p Plan,
+    /// Of each table, as far as known.
+    rows: Vec<Option<u64>>,
+}
 
 impl Plan {
-    /// Displays the plan for people.
-    pub fn explain(&self) -> Explanation<'_> {
-        Explanation(self)
+    /// Displays the plan for people. `rows`: how many each table has, as far as known.
+    pub fn explain(&self, rows: &[Option<u64>]) -> Explanation<'_> {
+        Explanation { plan: self, rows: rows.to_vec() }
     }
 }
 
 impl Display for Explanation<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let arrangements = self.0.arrangements();
-        for (view, used) in self.0.views.iter().zip(&arrangements.views) {
+        let arrangements = self.plan.arrangements();
+        for (view, used) in self.plan.views.iter().zip(&arrangements.views) {
             write!(f, "view {} key {}\n  ", view.name, names(&view.schema, &view.key))?;
             match (&view.body, used) {
                 (Body::Document(Document { root, lookups }), ViewArrangements::Document(used)) => {
@@ -44,6 +49,26 @@ impl Display for Explanation<'_> {
         }
         self.arrangements(f, &arrangements)?;
         self.pruned(f)
+    }
+}
+
+impl Plan {
+    /// Of each arrangement its number in `explain`, its rows and their key, in short.
+    pub fn names_of(&self, arrangements: &Arrangements) -> Vec<String> {
+        let name = |(i, Arrangement { input, kind }): (usize, &Arrangement)| {
+            let (of, schema) = (self.explain(&[]).origin(input.of), input.schema());
+            match kind {
+                ArrangementKind::Rows { key } => format!("{} {of} by {}", number(i), names(schema, key)),
+                ArrangementKind::Reverse { from, to } => format!("{} {of}: {} to {}", number(i), names(schema, from), names(schema, to)),
+            }
+        };
+        arrangements.list.iter().enumerate().map(name).collect()
+    }
+
+    /// The same of a side of a join that is in no list: for the first view that it is a part of.
+    pub fn name_of(&self, side: &Node, key: &[usize]) -> String {
+        let view = self.views.iter().find(|view| view.query().is_some_and(|query| query.contains(side)));
+        format!("{}: a join's side by {}", view.map_or("query", |view| &view.name), names(side.schema(), key))
     }
 }
 
@@ -70,7 +95,7 @@ impl Explanation<'_> {
             Origin::Own(_) => write!(f, "the query")?,
             Origin::Table(_) | Origin::View(_) => write!(f, "{}", self.origin(input.of))?,
         }
-        write_filter(f, input.filter(self.0))?;
+        write_filter(f, input.filter(self.plan))?;
         if let Some(order) = order.filter(|o| !o.is_empty()) {
             let column = |o: &OrderBy| format!("{}{}", input.schema().columns()[o.column].name, if o.descending { " desc" } else { "" });
             write!(f, " order {}", order.iter().map(column).collect::<Vec<_>>().join(", "))?;
@@ -79,23 +104,24 @@ impl Explanation<'_> {
     }
 
     pub(super) fn table_name(&self, table: usize) -> String {
-        self.0.tables[table].full_name()
+        self.plan.tables[table].full_name()
     }
 
     fn origin(&self, of: Origin) -> String {
         match of {
             Origin::Table(table) => self.table_name(table),
-            Origin::View(view) => format!("view {}", self.0.views[view].name),
-            Origin::Own(view) => format!("the query of {}", self.0.views[view].name),
+            Origin::View(view) => format!("view {}", self.plan.views[view].name),
+            Origin::Own(view) => format!("the query of {}", self.plan.views[view].name),
         }
     }
 
     fn arrangements(&self, f: &mut Formatter<'_>, arrangements: &Arrangements) -> Result {
         writeln!(f, "arrangements")?;
-        let users = users(&self.0.views, arrangements);
+        let users = users(&self.plan.views, arrangements);
         for (i, (arrangement, users)) in arrangements.list.iter().zip(&users).enumerate() {
             let shared = if users.len() > 1 { "shared by " } else { "for " };
-            writeln!(f, "  {} {} {shared}{}", number(i), self.arrangement(arrangement), users.join(", "))?;
+            let (text, users) = (self.arrangement(arrangement), users.join(", "));
+            writeln!(f, "  {} {text} {shared}{users}; {}", number(i), self.bytes(arrangement))?;
         }
         Ok(())
     }
@@ -104,7 +130,7 @@ impl Explanation<'_> {
         let name = self.origin(input.of);
         match kind {
             ArrangementKind::Rows { key } => {
-                let filter = input.filter(self.0).map(|f| format!(" where {}", f.text())).unwrap_or_default();
+                let filter = input.filter(self.plan).map(|f| format!(" where {}", f.text())).unwrap_or_default();
                 let columns: Vec<&str> = input.schema().columns().iter().map(|c| c.name.as_str()).collect();
                 let (shown, hidden) = columns.split_at(input.visible);
                 let hidden = if hidden.is_empty() { String::new() } else { format!(" (not shown: {})", hidden.join(", ")) };
@@ -116,13 +142,30 @@ impl Explanation<'_> {
         }
     }
 
+    /// What it takes, estimated.
+    fn bytes(&self, arrangement: &Arrangement) -> String {
+        let each = bytes_a_row(arrangement);
+        let input = &arrangement.input;
+        let rows = match input.of {
+            Origin::Table(table) => self.rows.get(table).copied().flatten(),
+            Origin::View(_) | Origin::Own(_) => None,
+        };
+        match rows {
+            Some(rows) => {
+                let most = if input.filter(self.plan).is_some() { "at most" } else { "about" };
+                format!("about {each} bytes a row, {most} {:.1} MB in all", (rows * each as u64) as f64 / 1e6)
+            }
+            None => format!("about {each} bytes a row"),
+        }
+    }
+
     /// Columns of captured tables that no view reads.
     fn pruned(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(f, "pruned columns")?;
         let mut any = false;
-        for (i, table) in self.0.tables.iter().enumerate() {
+        for (i, table) in self.plan.tables.iter().enumerate() {
             let mut used = vec![false; table.schema.len()];
-            for view in &self.0.views {
+            for view in &self.plan.views {
                 let read = match &view.body {
                     Body::Document(document) => document.inputs().into_iter().flat_map(|input| input.rows.tables()).collect(),
                     Body::Query(query) => query.node.tables(),

@@ -9,8 +9,8 @@ use crate::value::{Column, Schema};
 impl Explanation<'_> {
     /// A node in the line that stands, what it reads in lines below.
     pub(super) fn node(&self, f: &mut Formatter<'_>, node: &Node, arrangements: &Arrangements, indent: &str, root: bool) -> Result {
-        if let Some(view) = self.0.view_of(node).filter(|_| !root && !matches!(node, Node::Table(_))) {
-            return writeln!(f, "view {}", self.0.views[view].name);
+        if let Some(view) = self.plan.view_of(node).filter(|_| !root && !matches!(node, Node::Table(_))) {
+            return writeln!(f, "view {}", self.plan.views[view].name);
         }
         match node {
             Node::Table(rows) => {

@@ -20,6 +20,7 @@ mod parents;
 mod problem;
 mod query;
 mod relation;
+mod size;
 mod widen;
 mod written;
 

@@ -138,11 +138,16 @@ impl Status {
         Tick(self.committed_tick.load(Ordering::Acquire))
     }
 
-    /// Bytes held by each of the plan's arrangements, over all workers.
-    pub fn held_bytes(&self, arrangements: usize) -> Vec<usize> {
-        let mut total = vec![0; arrangements];
-        for held in locked(&self.held).iter().flatten() {
-            total[held.arrangement] += held.bytes;
+    /// What the arrangements hold, over all workers.
+    pub fn held_in_memory(&self) -> Vec<HeldBytes> {
+        let mut total: Vec<HeldBytes> = Vec::new();
+        for worker in locked(&self.held).iter() {
+            for (index, held) in worker.iter().enumerate() {
+                match total.get_mut(index) {
+                    Some(total) => (total.updates, total.bytes) = (total.updates + held.updates, total.bytes + held.bytes),
+                    None => total.push(held.clone()),
+                }
+            }
         }
         total
     }

@@ -105,6 +105,9 @@ pub trait Source: Send + Sync {
     /// Every table that could be asked for; for messages that name the nearest.
     async fn table_names(&self) -> Result<Vec<String>, SourceError>;
 
+    /// About how many rows the tables have, as far as that can be known quickly.
+    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError>;
+
     /// Looks for whatever would make a run fail or lose data: settings, grants, retention.
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
 

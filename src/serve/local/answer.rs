@@ -145,6 +145,7 @@ pub(super) fn status(store: &Store) -> Result<Status, AccessError> {
         sources: sources.collect(),
         views: views.collect(),
         sinks,
+        memory: Vec::new(),
     })
 }
 

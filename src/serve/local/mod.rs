@@ -89,6 +89,18 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     pub views: Vec<ViewStatus>,
     pub sinks: Vec<SinkStatus>,
+    /// What the running engine holds in memory, arrangement by arrangement.
+    #[serde(default)]
+    pub memory: Vec<MemoryStatus>,
+}
+
+/// An arrangement of the running engine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// Its number in `tidemill explain` where it has one, its rows and their key.
+    pub name: String,
+    pub rows: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -101,6 +101,12 @@ impl Source for FileSource {
         Ok(self.tables.iter().map(|table| table.name.clone()).collect())
     }
 
+    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
+        let files: Vec<_> = self.jobs(tables).into_iter().map(|job| job.options.rows).collect();
+        let counting = tokio::task::spawn_blocking(move || files.iter().map(snapshot::count_rows).collect());
+        Ok(counting.await.expect("counting does not panic"))
+    }
+
     async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
         Ok(Vec::new())
     }

@@ -242,7 +242,7 @@ impl Drop for Turn<'_> {
 
 /// The lines that hold rows, for the display of progress: counted in a file's first part, and taken to go on like that. `None` where the
 /// file cannot be read, which the reader then says.
-fn count_rows(rows: &RowsFile) -> Option<u64> {
+pub(super) fn count_rows(rows: &RowsFile) -> Option<u64> {
     match rows {
         RowsFile::Csv { path, .. } => Some(count_lines(path).ok()?.saturating_sub(1)),
         RowsFile::JsonLines { path } => count_lines(path).ok(),

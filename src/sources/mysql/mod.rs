@@ -66,6 +66,14 @@ impl Source for MysqlSource {
         schema::table_names(&mut conn, &self.options).await
     }
 
+    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let server = Server::of(&mut conn).await?;
+        let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
+        let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
+        snapshot::estimate(&mut conn, &tables).await
+    }
+
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
         let mut conn = connect(&self.options).await?;
         let server = Server::of(&mut conn).await?;

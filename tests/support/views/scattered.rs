@@ -53,6 +53,10 @@ impl Source for Scattered {
         self.inner.table_names().await
     }
 
+    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
+        self.inner.row_counts(tables).await
+    }
+
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
         self.inner.preflight(tables).await
     }
