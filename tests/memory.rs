@@ -1,0 +1,55 @@
+//! What is held in memory: `explain` estimates it, `status` tells it of a running engine.
+
+mod support;
+
+use support::Program;
+
+const SPEC: &str = "\
+sources:
+  shop:
+    kind: file
+    options:
+      tables:
+        orders: {csv: orders.csv, key: [id], columns: {id: int64, customer: int64, total: int64}}
+        customers: {csv: customers.csv, key: [id], columns: {id: int64, city: text}}
+views:
+  cities: {sql: \"SELECT o.id, c.city FROM shop.orders o JOIN shop.customers c ON o.customer = c.id\"}
+  totals: {sql: \"SELECT o.id, o.total FROM shop.orders o LEFT JOIN shop.customers c ON o.customer = c.id\"}
+  large:
+    sql: \"SELECT c.city, g.n FROM shop.customers c JOIN (SELECT customer, count(*) AS n FROM shop.orders GROUP BY customer) g ON g.customer = c.id\"
+    key: [city]
+";
+
+#[test]
+fn what_is_held_is_estimated_and_then_told() {
+    let program = Program::new();
+    program.write("shop.yaml", SPEC);
+    let orders: String = (0..10_000).map(|n| format!("{n},{},{n}\n", n % 100)).collect();
+    let customers: String = (0..100).map(|n| format!("{n},city {n}\n")).collect();
+    program.write("orders.csv", &format!("id,customer,total\n{orders}"));
+    program.write("customers.csv", &format!("id,city\n{customers}"));
+
+    let explained = program.run(&["explain", "shop.yaml"]);
+    let (_, held) = explained.stdout.split_once("arrangements\n").unwrap();
+    let expected = "  [1] shop.orders rows by customer: id, customer, total; shared by cities, totals; about 56 bytes a row, about 0.6 MB in all\n  \
+                    [2] shop.customers rows by id: id, city; shared by cities, totals, large; about 64 bytes a row, about 0.0 MB in all\n";
+    assert!(held.starts_with(expected), "{held}");
+
+    let running = program.start(&["run", "shop.yaml", "--state", "state", "--json", "--workers", "2"]);
+    running.wait_for_stdout("all orders", |line| line.contains("\"view\":\"cities\"") && line.contains("\"rows\":10000,"));
+    let status = program.run(&["status", "--state", "state", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    let memory = status["memory"].as_array().unwrap();
+    let told: Vec<_> = memory.iter().map(|held| (held["name"].as_str().unwrap(), held["rows"].as_u64().unwrap())).collect();
+    assert_eq!(
+        told,
+        [("[1] shop.orders by customer", 10_000), ("[2] shop.customers by id", 100), ("large: a join's side by customer", 100)]
+    );
+    let bytes = memory[0]["bytes"].as_u64().unwrap();
+    assert!((10_000 * 30..10_000 * 120).contains(&bytes), "{bytes} bytes for 10,000 small rows");
+    let shown = program.run(&["status", "--state", "state"]).stdout;
+    assert!(shown.contains("\n  [2] shop.customers by id: 100 rows, "), "{shown}");
+    running.signal("TERM");
+    assert_eq!(running.finish().code, Some(0));
+    assert!(!program.run(&["status", "--state", "state"]).stdout.contains("in memory"), "nothing is held at rest");
+}
