@@ -39,7 +39,7 @@ pub use written::{
 };
 
 /// What a plan's nodes compute, for whoever renders them.
-pub use crate::sql::{AggregateFunction, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
+pub use crate::sql::{AggregateFunction, Argument, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
 
 use crate::value::Schema;
 

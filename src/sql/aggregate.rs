@@ -20,7 +20,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr as Syntax, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Spanned,
 };
 
-pub use self::simple::{Order, Simple};
+pub(crate) use self::simple::is_plain_cast;
+pub use self::simple::{Argument, Order, Simple};
 use super::checked::checked;
 use super::error::bytes_of;
 use super::expression::{carried, columns_of, fold, moved, narrowed, planner_schema};

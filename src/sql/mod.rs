@@ -23,7 +23,8 @@ mod stream_functions;
 mod unnested;
 mod window;
 
-pub use aggregate::{AggregateFunction, Order, Simple};
+pub(crate) use aggregate::is_plain_cast;
+pub use aggregate::{AggregateFunction, Argument, Order, Simple};
 pub use error::{EvaluationError, SqlError};
 pub use expression::Expression;
 pub use query::{Relation, has_subquery, name_of, plan_query, relations_of};

@@ -175,6 +175,10 @@ impl Type {
         }
     }
 
+    pub fn is_integer(&self) -> bool {
+        matches!(self, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64)
+    }
+
     /// The type of an Arrow type, where it is carried. Timestamps of other units are carried as microseconds with the digits
     /// of their unit (`fsp` says otherwise), all text and binary forms as one.
     fn from_arrow(ty: &DataType, fsp: Option<u8>) -> Option<Type> {

@@ -2,12 +2,19 @@
 //!
 //! In: rows. Out: for each moment that changed a group, its old row taken back and its new one, one behind the other, with the group's
 //! key beside them and at the key's worker. A worker first sums up its own rows
-//! ([`mod@partial`]); what they come to goes to the group's worker, which keeps of each group what its aggregates need: sums and counts,
-//! values in order, and the values themselves for functions that can only be computed from all of them.
+//! ([`mod@partial`]); what they come to goes to the group's worker, which keeps of each group what its aggregates need
+//! ([`mod@aggregate`]): sums and counts, values in order, and the values themselves for functions that can only be computed from all of them.
 
-mod accumulator;
-mod kind;
+mod aggregate;
+mod bits;
+mod bools;
+mod computed;
+mod count;
+mod entry;
 mod partial;
+mod pick;
+mod sum;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -18,14 +25,13 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use self::accumulator::Accumulator;
-use self::kind::Kind;
+use self::aggregate::{Accumulators, accumulators};
 use self::partial::{Grouping, partial};
 use super::slots::Slots;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
 use crate::plan::Group as Plan;
-use crate::value::{Datum, Diff, Layout, Row, RowBuilder, row_of_key};
+use crate::value::{Diff, Layout, Row, RowBuilder, row_of_key};
 
 type Grouped<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(String, Moment, Diff)>>);
 
@@ -39,10 +45,10 @@ pub(super) fn group<'s>(
     columns: &dyn Fn(usize) -> usize,
     only_come: bool,
 ) -> Grouped<'s> {
-    let kinds = || plan.calls.iter().map(|call| Kind::of(call, layout, columns, only_come)).collect();
+    let calls = || plan.calls.iter().map(|call| accumulators(call, layout, columns, only_come)).collect();
     let key = plan.key.iter().map(|&column| columns(column)).collect();
-    let parts = partial(&format!("{name} parts"), rows, Grouping { layout: layout.clone(), key, kinds: kinds() });
-    whole(name, parts, Groups::new(plan, kinds()))
+    let parts = partial(&format!("{name} parts"), rows, Grouping { layout: layout.clone(), key, calls: calls() });
+    whole(name, parts, Groups::new(plan, calls()))
 }
 
 fn whole<'s>(name: &str, parts: Stream<'s, Moment, Updates>, mut groups: Groups) -> Grouped<'s> {
@@ -97,12 +103,11 @@ fn whole<'s>(name: &str, parts: Stream<'s, Moment, Updates>, mut groups: Groups)
 struct Groups {
     /// Of the key's columns.
     key: Layout,
-    kinds: Vec<Kind>,
+    /// With what is kept of each group at its place.
+    calls: Vec<Box<dyn Accumulators>>,
     output: Layout,
     builder: RowBuilder,
     groups: Slots<Group>,
-    /// Those of each group, at its place.
-    accumulators: Vec<Accumulator>,
     touched: Vec<usize>,
     /// Whether there is one group, whatever its rows.
     single: bool,
@@ -127,15 +132,14 @@ enum Told {
 }
 
 impl Groups {
-    fn new(plan: &Plan, kinds: Vec<Kind>) -> Groups {
+    fn new(plan: &Plan, calls: Vec<Box<dyn Accumulators>>) -> Groups {
         let output = Layout::new(&plan.schema);
         Groups {
-            kinds,
+            calls,
             key: Layout::new(&plan.of.schema().project(&plan.key)),
             builder: RowBuilder::new(&output),
             output,
             groups: Slots::new(),
-            accumulators: Vec::new(),
             touched: Vec::new(),
             single: plan.key.is_empty(),
             built: Vec::new(),
@@ -145,9 +149,7 @@ impl Groups {
     /// The place of the key's group, which is touched.
     fn touch(&mut self, key: &[u8]) -> usize {
         let place = self.groups.place(key);
-        if place * self.kinds.len() == self.accumulators.len() {
-            self.accumulators.extend(self.kinds.iter().map(Accumulator::of));
-        }
+        self.calls.iter_mut().for_each(|call| call.reach(place + 1));
         let group = self.groups.get_mut(place);
         if !std::mem::replace(&mut group.touched, true) {
             self.touched.push(place);
@@ -161,24 +163,20 @@ impl Groups {
             let place = self.touch(part.key);
             let (rows, mut record) = part.row.split_first_chunk().expect("a record begins with a number");
             self.groups.get_mut(place).rows += Diff::from_le_bytes(*rows);
-            let from = place * self.kinds.len();
-            for (kind, accumulator) in self.kinds.iter().zip(&mut self.accumulators[from..]) {
-                accumulator.merge(kind, &mut record);
-            }
+            self.calls.iter_mut().for_each(|call| call.merge(place, &mut record));
         }
     }
 
     /// What became of every touched group.
     fn tell(&mut self, mut give: impl FnMut(&[u8], &[u8], Diff), mut complain: impl FnMut(String, Diff)) {
         for place in std::mem::take(&mut self.touched) {
-            let accumulators = &mut self.accumulators[place * self.kinds.len()..][..self.kinds.len()];
             let (key, group) = self.groups.at(place);
             group.touched = false;
             let there = group.rows > 0 || self.single;
             let problem = match there {
                 true => {
                     push_key(key, &group.told, &self.key, &self.output, &mut self.builder);
-                    let built = self.kinds.iter().zip(&*accumulators).try_for_each(|(kind, a)| a.finish(kind, &mut self.builder));
+                    let built = self.calls.iter().try_for_each(|call| call.finish(place, &mut self.builder));
                     self.built.clear();
                     match built {
                         Ok(()) => {
@@ -215,7 +213,7 @@ impl Groups {
                 }
             }
             if group.rows == 0 && !self.single {
-                accumulators.iter_mut().for_each(Accumulator::reset);
+                self.calls.iter_mut().for_each(|call| call.reset(place));
                 self.groups.remove(place);
             }
         }
@@ -231,15 +229,5 @@ fn push_key(bytes: &[u8], told: &Told, key: &Layout, output: &Layout, builder: &
             let values = row_of_key(key, bytes).expect("it was made of a row");
             columns.for_each(|column| builder.push(key.get(&values, column)));
         }
-    }
-}
-
-/// A decimal's or an integer's unscaled value.
-fn unscaled(datum: Datum) -> Option<i128> {
-    match datum {
-        Datum::Int(value) => Some(value.into()),
-        Datum::UInt(value) => Some(value.into()),
-        Datum::Decimal(value) => Some(value),
-        _ => None,
     }
 }

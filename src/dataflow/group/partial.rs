@@ -10,8 +10,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::accumulator::Accumulator;
-use super::kind::Kind;
+use super::aggregate::Accumulators;
 use crate::dataflow::Moment;
 use crate::dataflow::slots::Slots;
 use crate::dataflow::updates::{Update, Updates};
@@ -27,7 +26,7 @@ pub(super) struct Grouping {
     /// Of the rows.
     pub(super) layout: Layout,
     pub(super) key: Vec<usize>,
-    pub(super) kinds: Vec<Kind>,
+    pub(super) calls: Vec<Box<dyn Accumulators>>,
 }
 
 pub(super) fn partial<'s>(name: &str, rows: Stream<'s, Moment, Updates>, grouping: Grouping) -> Stream<'s, Moment, Updates> {
@@ -65,54 +64,52 @@ struct Parts {
     grouping: Grouping,
     /// How many rows each has.
     groups: Slots<Diff>,
-    /// Those of each group, one group after the other.
-    accumulators: Vec<Accumulator>,
     rows: usize,
-    holds_values: bool,
+    grows: bool,
+    /// Of the rows that are added.
+    places: Vec<usize>,
     key: Vec<u8>,
     record: Vec<u8>,
 }
 
 impl Parts {
     fn new(grouping: Grouping) -> Parts {
-        let holds_values = grouping.kinds.iter().any(|kind| Accumulator::of(kind).holds_values());
-        Parts { grouping, groups: Slots::new(), accumulators: Vec::new(), rows: 0, holds_values, key: Vec::new(), record: Vec::new() }
+        let grows = grouping.calls.iter().any(|call| call.grows());
+        Parts { grouping, groups: Slots::new(), rows: 0, grows, places: Vec::new(), key: Vec::new(), record: Vec::new() }
     }
 
     fn is_full(&self) -> bool {
-        self.groups.len() >= MOST_GROUPS || (self.holds_values && self.rows >= MOST_VALUES)
+        self.groups.len() >= MOST_GROUPS || (self.grows && self.rows >= MOST_VALUES)
     }
 
     fn add(&mut self, updates: &Updates) {
-        let Grouping { layout, key: columns, kinds } = &self.grouping;
+        let Grouping { layout, key: columns, calls } = &mut self.grouping;
         self.rows += updates.len();
+        self.places.clear();
         for update in updates.iter() {
             self.key.clear();
             key::of_into(layout, update.row, columns, &mut self.key);
             let place = self.groups.place(&self.key);
             *self.groups.get_mut(place) += update.diff;
-            let from = place * kinds.len();
-            if from == self.accumulators.len() {
-                self.accumulators.extend(kinds.iter().map(Accumulator::of));
-            }
-            for (kind, accumulator) in kinds.iter().zip(&mut self.accumulators[from..]) {
-                accumulator.add(kind, layout, update.row, update.diff);
-            }
+            self.places.push(place);
+        }
+        for call in calls {
+            call.reach(self.groups.len());
+            call.add(layout, updates, &self.places);
         }
     }
 
     /// Gives what each group's rows came to, and forgets them.
     fn hand_on(&mut self, moment: Moment, mut give: impl FnMut(Update<'_>)) {
-        let each = self.grouping.kinds.len();
         for place in 0..self.groups.len() {
             let (key, rows) = self.groups.at(place);
             self.record.clear();
             self.record.extend_from_slice(&rows.to_le_bytes());
-            self.accumulators[place * each..][..each].iter().for_each(|a| a.write(&mut self.record));
+            self.grouping.calls.iter().for_each(|call| call.write(place, &mut self.record));
             give(Update { key, row: &self.record, moment, diff: 1 });
         }
         self.groups.clear();
-        self.accumulators.clear();
+        self.grouping.calls.iter_mut().for_each(|call| call.clear());
         self.rows = 0;
     }
 }

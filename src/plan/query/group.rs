@@ -1,10 +1,11 @@
 //! Aggregates.
 
-use datafusion::logical_expr::{Aggregate, Expr};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 
 use super::{Readable, extended, subquery_stays, unique_names};
 use crate::plan::{AggregateFunction, Group, Node};
-use crate::sql::{SqlError, has_subquery};
+use crate::sql::{SqlError, has_subquery, is_plain_cast};
 
 impl Readable<'_> {
     pub(super) fn group(&self, aggregate: &Aggregate) -> Result<Node, SqlError> {
@@ -19,7 +20,8 @@ impl Readable<'_> {
     /// The node that is grouped, with the values of `keys` and of what aggregates compute of a row among its columns.
     pub(super) fn grouping(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<Grouped, SqlError> {
         // What aggregates compute of a row becomes a column, so that an aggregate is a function of columns where it can be.
-        let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(inputs_of).filter(|a| is_computed(a)).collect();
+        let arguments: Vec<&Expr> =
+            aggregate.aggr_expr.iter().flat_map(inputs_of).filter(|a| is_computed(a, aggregate.input.schema())).collect();
         let exprs: Vec<&Expr> = keys.iter().chain(&arguments).copied().collect();
         let (side, names) = extended(self.node(&aggregate.input)?, aggregate.input.schema(), &exprs)?;
         let (key, places) = side.key.split_at(keys.len());
@@ -68,10 +70,13 @@ fn is_there(filter: &Expr) -> bool {
     matches!(filter, Expr::IsNotNull(of) if matches!(**of, Expr::Column(_)))
 }
 
-/// Neither a column nor a constant. A cast of a column is left to the aggregate, which may not need it.
-fn is_computed(expr: &Expr) -> bool {
+/// Neither a column nor a constant. A cast that aggregates do not need is left to them.
+fn is_computed(expr: &Expr, names: &DFSchema) -> bool {
     match expr {
-        Expr::Cast(cast) => is_computed(&cast.expr),
+        Expr::Cast(cast) if matches!(*cast.expr, Expr::Column(_)) => {
+            let from = cast.expr.get_type(names);
+            from.is_ok_and(|from| !is_plain_cast(&from, cast.field.data_type()))
+        }
         Expr::Column(_) | Expr::Literal(_, _) => false,
         _ => expr.any_column_refs(),
     }

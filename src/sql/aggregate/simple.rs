@@ -1,19 +1,20 @@
-//! Calls that are no more than a function of one column, for which there are quicker ways than to evaluate them.
+//! Calls that are no more than a function of columns, for which there are quicker ways than to evaluate them.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{CastExpr, Column as PhysicalColumn, IsNotNullExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use super::AggregateFunction;
 
-/// A call of one column, or of none: then it is about rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A call of columns and literals.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Simple<'a> {
     /// The function's name, in small letters.
     pub name: &'a str,
-    pub argument: Option<usize>,
+    pub arguments: Vec<Argument>,
     pub distinct: bool,
     /// A column that must be true of a row for it to count.
     pub filter: Option<usize>,
@@ -24,6 +25,20 @@ pub struct Simple<'a> {
     pub ignores_nulls: bool,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+pub enum Argument {
+    /// A column's value; of an integer perhaps in a wider type.
+    Column(usize),
+    /// The double of a column of numbers.
+    Float(usize),
+    Null,
+    Whole(i64),
+    Number(f64),
+    Text(String),
+    /// Another literal.
+    Other,
+}
+
 /// By a column of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
@@ -32,11 +47,39 @@ pub struct Order {
     pub nulls_first: bool,
 }
 
+impl Argument {
+    pub fn is_literal(&self) -> bool {
+        !matches!(self, Argument::Column(_) | Argument::Float(_))
+    }
+}
+
+impl Simple<'_> {
+    /// The same where each column is at another place.
+    pub fn moved(self, place: impl Fn(usize) -> usize) -> Self {
+        let argument = |argument| match argument {
+            Argument::Column(column) => Argument::Column(place(column)),
+            Argument::Float(column) => Argument::Float(place(column)),
+            literal => literal,
+        };
+        Simple {
+            arguments: self.arguments.into_iter().map(argument).collect(),
+            filter: self.filter.map(&place),
+            not_null: self.not_null.map(&place),
+            order_by: self.order_by.into_iter().map(|by| Order { column: place(by.column), ..by }).collect(),
+            ..self
+        }
+    }
+}
+
+/// Whether a cast says nothing that an aggregate would not know from the column: a wider integer, or a number's double.
+pub(crate) fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
+    let wider = matches!(to, DataType::Int64 | DataType::UInt64) && from.is_signed_integer() == to.is_signed_integer();
+    (from.is_integer() && (wider || *to == DataType::Float64)) || (*from == DataType::Float32 && *to == DataType::Float64)
+}
+
 impl AggregateFunction {
-    /// What the call is where it is no more than a function of one column, or of rows.
+    /// What the call is where it is no more than a function of columns.
     pub fn simple(&self) -> Option<Simple<'_>> {
-        let [argument] = self.whole.arguments.as_slice() else { return None };
-        let column_of = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index);
         let (filter, not_null) = match &self.whole.filter {
             Some(filter) => match filter.downcast_ref::<IsNotNullExpr>() {
                 Some(not_null) => (None, Some(column_of(not_null.arg())?)),
@@ -48,29 +91,41 @@ impl AggregateFunction {
             let (descending, nulls_first) = (sort.options.descending, sort.options.nulls_first);
             Some(Order { column: column_of(&sort.expr)?, descending, nulls_first })
         };
-        let order_by = self.whole.order_by.iter().map(order).collect::<Option<Vec<_>>>()?;
-        let (name, distinct, ignores_nulls) = (self.function.fun().name(), self.function.is_distinct(), self.function.ignore_nulls());
+        Some(Simple {
+            name: self.function.fun().name(),
+            arguments: self.whole.arguments.iter().map(|argument| self.argument(argument)).collect::<Option<_>>()?,
+            distinct: self.function.is_distinct(),
+            filter,
+            not_null,
+            order_by: self.whole.order_by.iter().map(order).collect::<Option<_>>()?,
+            ignores_nulls: self.function.ignore_nulls(),
+        })
+    }
+
+    fn argument(&self, argument: &Arc<dyn PhysicalExpr>) -> Option<Argument> {
         if let Some(literal) = argument.downcast_ref::<Literal>() {
-            return (!literal.value().is_null()).then_some(Simple {
-                name,
-                argument: None,
-                distinct,
-                filter,
-                not_null,
-                order_by,
-                ignores_nulls,
-            });
+            return Some(literal_of(literal.value()));
         }
-        let ty = |column: &PhysicalColumn| self.input.columns()[column.index()].ty.arrow();
-        let column = match argument.downcast_ref::<CastExpr>() {
-            // A wider integer, or an average's double, is the same number.
-            Some(cast) => cast.expr().downcast_ref::<PhysicalColumn>().filter(|column| {
-                let wider = matches!((cast.cast_type(), name), (DataType::Int64 | DataType::UInt64, "sum") | (DataType::Float64, "avg"));
-                let kept = ty(column).is_signed_integer() == cast.cast_type().is_signed_integer() || *cast.cast_type() == DataType::Float64;
-                ty(column).is_integer() && wider && kept
-            })?,
-            None => argument.downcast_ref::<PhysicalColumn>()?,
-        };
-        Some(Simple { name, argument: Some(column.index()), distinct, filter, not_null, order_by, ignores_nulls })
+        let Some(cast) = argument.downcast_ref::<CastExpr>() else { return column_of(argument).map(Argument::Column) };
+        let (column, to) = (column_of(cast.expr())?, cast.cast_type());
+        is_plain_cast(&self.input.columns()[column].ty.arrow(), to).then_some(match to {
+            DataType::Float64 => Argument::Float(column),
+            _ => Argument::Column(column),
+        })
+    }
+}
+
+fn column_of(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    expr.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
+}
+
+fn literal_of(value: &ScalarValue) -> Argument {
+    let text = value.try_as_str().flatten();
+    match value {
+        _ if value.is_null() => Argument::Null,
+        _ if let Some(text) = text => Argument::Text(text.to_string()),
+        ScalarValue::Float64(Some(number)) => Argument::Number(*number),
+        ScalarValue::Int64(Some(number)) => Argument::Whole(*number),
+        _ => Argument::Other,
     }
 }

@@ -178,7 +178,9 @@ fn plain(random: &mut Random) -> String {
 
 fn aggregate(from: &From, random: &mut Random) -> String {
     let argument = number(from, random);
-    let call = match random.below(12) {
+    let call = match random.below(14) {
+        12 => format!("bool_or({} < 2)", from.number(random)),
+        13 => format!("{}({})", random.pick(&["bit_and", "bit_or", "bit_xor"]), from.number(random)),
         0 => "count(*)".to_string(),
         1 => format!("count({})", from.any(random)),
         2 => format!("count(DISTINCT {argument})"),

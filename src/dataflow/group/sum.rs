@@ -1,0 +1,155 @@
+//! `sum` and `avg` of integers and decimals: exact, a number and a sum of 128 bits, or of 256 where values have many digits.
+
+use datafusion::arrow::datatypes::i256;
+
+use super::aggregate::{Accumulators, Aggregate, Call, take, take_diff};
+use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
+
+/// Up to so many digits, sums of ten thousand million values fit 128 bits.
+const MAX_DIGITS: u8 = 28;
+
+pub(super) fn whole(call: &Call) -> Option<Box<dyn Accumulators>> {
+    let column = call.column().or(call.float().filter(|_| call.is(&["avg"])))?;
+    let (ty, output) = (call.type_of(column), call.output());
+    let result = match (call.simple.name, ty, output) {
+        _ if call.simple.distinct => return None,
+        ("sum", Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: same })
+            if *precision <= 38 && *digits <= 38 && scale == same =>
+        {
+            Of::Sum
+        }
+        ("sum", _, Type::Int64 | Type::UInt64) if ty.is_integer() => Of::Sum,
+        ("avg", _, Type::Float64) if ty.is_integer() => Of::Average,
+        ("avg", Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: more })
+            if *precision <= 38 && *digits <= 38 && more >= scale =>
+        {
+            Of::AverageDecimal { more_digits: u32::from(more - scale) }
+        }
+        _ => return None,
+    };
+    let sum = Sum { column, of: result, ty: output.clone(), text: call.text() };
+    match ty {
+        Type::Decimal { precision, .. } if *precision > MAX_DIGITS => call.by(Wide(sum)),
+        _ => call.by(sum),
+    }
+}
+
+struct Sum {
+    column: usize,
+    of: Of,
+    ty: Type,
+    text: String,
+}
+
+/// What is made of a number and a sum.
+enum Of {
+    Sum,
+    /// The average of integers: a double.
+    Average,
+    /// The average of decimals, with so many more digits behind the point than they have.
+    AverageDecimal {
+        more_digits: u32,
+    },
+}
+
+impl Aggregate for Sum {
+    /// How many there are, and their sum.
+    type State = (Diff, i128);
+
+    #[inline]
+    fn add(&self, (count, sum): &mut (Diff, i128), layout: &Layout, row: &[u8], diff: Diff) {
+        if let Some(value) = unscaled(layout.get(row, self.column)) {
+            *count += diff;
+            *sum += value * i128::from(diff);
+        }
+    }
+
+    fn write(&self, (count, sum): &(Diff, i128), out: &mut Vec<u8>) {
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+
+    fn merge(&self, (count, sum): &mut (Diff, i128), bytes: &mut &[u8]) {
+        *count += take_diff(bytes);
+        *sum += i128::from_le_bytes(take(bytes));
+    }
+
+    fn finish(&self, (count, sum): &(Diff, i128), builder: &mut RowBuilder) -> Result<(), String> {
+        builder.push(match self.of {
+            _ if *count == 0 => Datum::Null,
+            Of::Sum => self.fitting(*sum)?,
+            Of::Average => Datum::Float64(*sum as f64 / *count as f64),
+            Of::AverageDecimal { more_digits } => {
+                let scaled = sum.checked_mul(10i128.pow(more_digits)).ok_or_else(|| self.too_large())?;
+                self.fitting(scaled / i128::from(*count))?
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Sum {
+    fn fitting(&self, value: i128) -> Result<Datum<'static>, String> {
+        let datum = match self.ty {
+            Type::Int64 => i64::try_from(value).ok().map(Datum::Int),
+            Type::UInt64 => u64::try_from(value).ok().map(Datum::UInt),
+            Type::Decimal { precision, .. } => (value.unsigned_abs() < 10u128.pow(u32::from(precision))).then_some(Datum::Decimal(value)),
+            _ => None,
+        };
+        datum.ok_or_else(|| self.too_large())
+    }
+
+    fn too_large(&self) -> String {
+        format!("`{}` became too large for its type", self.text)
+    }
+}
+
+/// Where values need not leave room in 128 bits.
+struct Wide(Sum);
+
+impl Aggregate for Wide {
+    type State = (Diff, i256);
+
+    fn add(&self, (count, sum): &mut (Diff, i256), layout: &Layout, row: &[u8], diff: Diff) {
+        if let Some(value) = unscaled(layout.get(row, self.0.column)) {
+            *count += diff;
+            *sum = sum.wrapping_add(i256::from_i128(value).wrapping_mul(i256::from_i128(diff.into())));
+        }
+    }
+
+    fn write(&self, (count, sum): &(Diff, i256), out: &mut Vec<u8>) {
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&sum.to_le_bytes());
+    }
+
+    fn merge(&self, (count, sum): &mut (Diff, i256), bytes: &mut &[u8]) {
+        *count += take_diff(bytes);
+        *sum = sum.wrapping_add(i256::from_le_bytes(take(bytes)));
+    }
+
+    fn finish(&self, (count, sum): &(Diff, i256), builder: &mut RowBuilder) -> Result<(), String> {
+        let value = match self.0.of {
+            _ if *count == 0 => {
+                builder.push(Datum::Null);
+                return Ok(());
+            }
+            Of::AverageDecimal { more_digits } => {
+                let scaled = sum.checked_mul(i256::from_i128(10i128.pow(more_digits)));
+                scaled.and_then(|scaled| scaled.checked_div(i256::from_i128((*count).into()))).and_then(i256::to_i128)
+            }
+            Of::Sum | Of::Average => sum.to_i128(),
+        };
+        builder.push(self.0.fitting(value.ok_or_else(|| self.0.too_large())?)?);
+        Ok(())
+    }
+}
+
+/// A decimal's or an integer's unscaled value.
+fn unscaled(datum: Datum) -> Option<i128> {
+    match datum {
+        Datum::Int(value) => Some(value.into()),
+        Datum::UInt(value) => Some(value.into()),
+        Datum::Decimal(value) => Some(value),
+        _ => None,
+    }
+}

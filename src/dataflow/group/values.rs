@@ -1,0 +1,64 @@
+//! How often each of some values is there, in the order of their bytes.
+
+use std::collections::BTreeMap;
+
+use super::aggregate::{take, take_bytes, take_diff, write_bytes};
+use crate::value::{Diff, Row};
+
+#[derive(Default)]
+pub(super) struct Values(BTreeMap<Row, Diff>);
+
+impl Values {
+    /// How many different ones there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Each with how often it is there, which is less than 0 where it went before it came.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Diff)> {
+        self.0.iter().map(|(value, count)| (&**value, *count))
+    }
+
+    /// How often the value was there, and is now.
+    pub(super) fn add(&mut self, value: &[u8], diff: Diff) -> (Diff, Diff) {
+        match self.0.get_mut(value) {
+            Some(count) => {
+                let before = *count;
+                *count += diff;
+                if *count == 0 {
+                    self.0.remove(value);
+                }
+                (before, before + diff)
+            }
+            None => {
+                if diff != 0 {
+                    self.0.insert(Row::from_bytes(value), diff);
+                }
+                (0, diff)
+            }
+        }
+    }
+
+    /// Their number (`u32`), then each one's diff, length (`u32`) and bytes.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.0.len() as u32).to_le_bytes());
+        for (value, count) in &self.0 {
+            out.extend_from_slice(&count.to_le_bytes());
+            write_bytes(value, out);
+        }
+    }
+
+    pub(super) fn merge(&mut self, bytes: &mut &[u8]) {
+        read(bytes, |value, diff| {
+            self.add(value, diff);
+        });
+    }
+}
+
+/// What was [written](Values::write), one value after the other.
+pub(super) fn read(bytes: &mut &[u8], mut each: impl FnMut(&[u8], Diff)) {
+    for _ in 0..u32::from_le_bytes(take(bytes)) {
+        let diff = take_diff(bytes);
+        each(take_bytes(bytes), diff);
+    }
+}
