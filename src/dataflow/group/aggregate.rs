@@ -5,14 +5,28 @@
 //! here with its [`Aggregate`], and a line in [`ALL`]; what none of them knows is [`Computed`].
 
 use super::computed::Computed;
-use super::{bits, bools, count, pick, sum};
+use super::distinct::Distinct;
+use super::{bits, bools, count, float, pairs, pick, sum, variance};
 use crate::dataflow::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
 /// The kinds of calls that there are more than general ways to compute; the first that takes a call has it.
-const ALL: &[fn(&Call) -> Option<Box<dyn Accumulators>>] =
-    &[count::rows, count::values, count::distinct, pick::extreme, pick::first_or_last, sum::whole, bools::of, bits::of];
+const ALL: &[Way] = &[
+    count::rows,
+    count::values,
+    count::distinct,
+    pick::extreme,
+    pick::first_or_last,
+    sum::whole,
+    float::sum_or_average,
+    variance::of,
+    pairs::of,
+    bools::of,
+    bits::of,
+];
+
+type Way = fn(&Call) -> Option<Box<dyn Accumulators>>;
 
 /// A function over the rows of a group.
 pub(super) trait Aggregate: 'static {
@@ -105,6 +119,14 @@ impl Call<'_> {
 
     pub(super) fn order(&self) -> Vec<Order> {
         self.simple.order_by.clone()
+    }
+
+    /// Computed of this column by what is given; with DISTINCT, once of each value.
+    pub(super) fn by_values<A: Aggregate>(&self, column: usize, aggregate: impl Fn(usize) -> A) -> Option<Box<dyn Accumulators>> {
+        match self.simple.distinct {
+            true => self.by(Distinct { column, value: Layout::new(&self.layout.schema().project(&[column])), aggregate: aggregate(0) }),
+            false => self.by(aggregate(column)),
+        }
     }
 
     /// Computed by this, of the rows that count.

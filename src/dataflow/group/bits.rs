@@ -5,14 +5,18 @@ use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
 pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
     let column = call.column().filter(|&column| call.type_of(column).is_integer() && call.output() == call.type_of(column))?;
-    let of = match (call.simple.name, call.simple.distinct) {
-        ("bit_and", _) => Of::And,
-        ("bit_or", _) => Of::Or,
-        ("bit_xor", false) => Of::Xor,
+    let of = match call.simple.name {
+        "bit_and" => Of::And,
+        "bit_or" => Of::Or,
+        "bit_xor" => Of::Xor,
         _ => return None,
     };
     let unsigned = matches!(call.output(), Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64);
-    call.by(Bits { column, of, unsigned })
+    match of {
+        Of::Xor => call.by_values(column, |column| Bits { column, of, unsigned }),
+        // That a value is there more than once makes no difference.
+        Of::And | Of::Or => call.by(Bits { column, of, unsigned }),
+    }
 }
 
 struct Bits {
@@ -21,6 +25,7 @@ struct Bits {
     unsigned: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Of {
     And,
     Or,

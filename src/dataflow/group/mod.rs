@@ -10,11 +10,16 @@ mod bits;
 mod bools;
 mod computed;
 mod count;
+mod distinct;
 mod entry;
+mod exact;
+mod float;
+mod pairs;
 mod partial;
 mod pick;
 mod sum;
 mod values;
+mod variance;
 
 use std::collections::BTreeMap;
 

@@ -11,8 +11,7 @@ const MAX_DIGITS: u8 = 28;
 pub(super) fn whole(call: &Call) -> Option<Box<dyn Accumulators>> {
     let column = call.column().or(call.float().filter(|_| call.is(&["avg"])))?;
     let (ty, output) = (call.type_of(column), call.output());
-    let result = match (call.simple.name, ty, output) {
-        _ if call.simple.distinct => return None,
+    let of = match (call.simple.name, ty, output) {
         ("sum", Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: same })
             if *precision <= 38 && *digits <= 38 && scale == same =>
         {
@@ -27,10 +26,10 @@ pub(super) fn whole(call: &Call) -> Option<Box<dyn Accumulators>> {
         }
         _ => return None,
     };
-    let sum = Sum { column, of: result, ty: output.clone(), text: call.text() };
+    let sum = |column| Sum { column, of, ty: output.clone(), text: call.text() };
     match ty {
-        Type::Decimal { precision, .. } if *precision > MAX_DIGITS => call.by(Wide(sum)),
-        _ => call.by(sum),
+        Type::Decimal { precision, .. } if *precision > MAX_DIGITS => call.by_values(column, |column| Wide(sum(column))),
+        _ => call.by_values(column, sum),
     }
 }
 
@@ -42,6 +41,7 @@ struct Sum {
 }
 
 /// What is made of a number and a sum.
+#[derive(Clone, Copy)]
 enum Of {
     Sum,
     /// The average of integers: a double.

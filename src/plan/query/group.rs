@@ -1,5 +1,6 @@
 //! Aggregates.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 
@@ -20,8 +21,7 @@ impl Readable<'_> {
     /// The node that is grouped, with the values of `keys` and of what aggregates compute of a row among its columns.
     pub(super) fn grouping(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<Grouped, SqlError> {
         // What aggregates compute of a row becomes a column, so that an aggregate is a function of columns where it can be.
-        let arguments: Vec<&Expr> =
-            aggregate.aggr_expr.iter().flat_map(inputs_of).filter(|a| is_computed(a, aggregate.input.schema())).collect();
+        let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(|call| computed_inputs(call, aggregate.input.schema())).collect();
         let exprs: Vec<&Expr> = keys.iter().chain(&arguments).copied().collect();
         let (side, names) = extended(self.node(&aggregate.input)?, aggregate.input.schema(), &exprs)?;
         let (key, places) = side.key.split_at(keys.len());
@@ -52,14 +52,18 @@ pub(super) fn group(of: Node, key: Vec<usize>, calls: Vec<AggregateFunction>) ->
     Node::Group(Box::new(Group { of, key, calls, schema }))
 }
 
-/// What a call reads of each row: arguments, filter, order.
-fn inputs_of(expr: &Expr) -> Vec<&Expr> {
+/// What a call reads of each row, arguments, filter and order, as far as it is computed.
+fn computed_inputs<'a>(expr: &'a Expr, names: &DFSchema) -> Vec<&'a Expr> {
     match expr {
-        Expr::Alias(alias) => inputs_of(&alias.expr),
+        Expr::Alias(alias) => computed_inputs(&alias.expr, names),
         Expr::AggregateFunction(call) => {
             let params = &call.params;
-            let filter = params.filter.as_deref().filter(|filter| !is_there(filter));
-            params.args.iter().chain(filter).chain(params.order_by.iter().map(|sort| &sort.expr)).collect()
+            let inputs = params.args.iter().chain(params.order_by.iter().map(|sort| &sort.expr));
+            // Different numbers may be one double.
+            let is_plain = |from: &DataType, to: &DataType| !params.distinct && is_plain_cast(from, to);
+            let inputs = inputs.filter(|input| is_computed(input, names, is_plain));
+            // A filter may have come to a constant, which is a column too.
+            inputs.chain(params.filter.as_deref().filter(|filter| !matches!(filter, Expr::Column(_)) && !is_there(filter))).collect()
         }
         _ => Vec::new(),
     }
@@ -71,11 +75,11 @@ fn is_there(filter: &Expr) -> bool {
 }
 
 /// Neither a column nor a constant. A cast that aggregates do not need is left to them.
-fn is_computed(expr: &Expr, names: &DFSchema) -> bool {
+fn is_computed(expr: &Expr, names: &DFSchema, is_plain: impl Fn(&DataType, &DataType) -> bool) -> bool {
     match expr {
         Expr::Cast(cast) if matches!(*cast.expr, Expr::Column(_)) => {
             let from = cast.expr.get_type(names);
-            from.is_ok_and(|from| !is_plain_cast(&from, cast.field.data_type()))
+            from.is_ok_and(|from| !is_plain(&from, cast.field.data_type()))
         }
         Expr::Column(_) | Expr::Literal(_, _) => false,
         _ => expr.any_column_refs(),

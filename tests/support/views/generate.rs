@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::documents::{self, Relation};
 use super::random::Random;
-use super::windows;
+use super::{aggregates, windows};
 
 /// The files of a case, and its changes.
 pub(crate) struct Generated {
@@ -23,6 +23,8 @@ const TEXTS: [&str; 5] = ["x", "y", "x_y", "", "é"];
 
 struct Table {
     keyed: bool,
+    /// Its rows only come.
+    stream: bool,
     /// It begins with less rows than that.
     most: usize,
     rows: Vec<Map<String, Value>>,
@@ -58,17 +60,28 @@ pub(crate) fn generate_windows(seed: u64) -> Generated {
     let views = |_: &[Table], random: &mut Random| {
         (0..3).map(|n| (format!("q{n}"), json!({"sql": windows::windowed_long(random)}))).collect::<Map<_, _>>().into()
     };
-    generate_rows(&mut random, views, &[200, SHORT, SHORT, SHORT])
+    generate_rows(&mut random, views, &[200, SHORT, SHORT, SHORT], 0)
+}
+
+/// A few random queries that group tables with many rows, of which half are streams.
+pub(crate) fn generate_aggregates(seed: u64) -> Generated {
+    let mut random = Random::new(seed);
+    let views = |_: &[Table], random: &mut Random| {
+        (0..4).map(|n| (format!("q{n}"), json!({"sql": aggregates::query(random)}))).collect::<Map<_, _>>().into()
+    };
+    generate_rows(&mut random, views, &[60, SHORT, 40, SHORT], 2)
 }
 
 fn generate_with(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value) -> Generated {
-    generate_rows(random, views, &[SHORT; TABLES])
+    generate_rows(random, views, &[SHORT; TABLES], 0)
 }
 
-/// `rows`: less than so many of each table.
-fn generate_rows(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value, rows: &[usize]) -> Generated {
-    let keyed = |i: usize, random: &mut Random| i == 0 || random.percent(65);
-    let new = |(i, &most): (usize, &usize)| Table { keyed: keyed(i, random), most, rows: Vec::new() };
+/// `rows`: less than so many of each table; the last `streams` are streams.
+fn generate_rows(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> Value, rows: &[usize], streams: usize) -> Generated {
+    let new = |(i, &most): (usize, &usize)| {
+        let stream = i + streams >= rows.len();
+        Table { keyed: !stream && (i == 0 || random.percent(65)), stream, most, rows: Vec::new() }
+    };
     let mut tables: Vec<Table> = rows.iter().enumerate().map(new).collect();
     let mut files = Vec::new();
     let mut declared = Map::new();
@@ -82,7 +95,11 @@ fn generate_rows(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> V
         files.push((format!("t{i}.jsonl"), text));
         let key = if table.keyed { vec!["id"] } else { Vec::new() };
         let columns = json!({"id": "int32", "a": "int32", "b": "int32", "c": "text", "v": "int32"});
-        declared.insert(format!("t{i}"), json!({"jsonl": format!("t{i}.jsonl"), "key": key, "columns": columns}));
+        let mut options = json!({"jsonl": format!("t{i}.jsonl"), "key": key, "columns": columns});
+        if table.stream {
+            options["stream"] = true.into();
+        }
+        declared.insert(format!("t{i}"), options);
     }
     let spec = json!({
         "sources": {"s": {"kind": "file", "options": {"tables": declared, "changes": "changes.jsonl"}}},
@@ -128,7 +145,8 @@ fn transaction(tables: &mut [Table], random: &mut Random) -> String {
     }
     if lines.is_empty() {
         // Nothing could be changed as it fell: a row of the last table that comes and goes.
-        let (name, row) = (format!("t{}", tables.len() - 1), Value::Object(row(1000, random)));
+        let last = tables.iter().rposition(|table| !table.stream).expect("there is a table that is no stream");
+        let (name, row) = (format!("t{last}"), Value::Object(row(1000, random)));
         lines.push(json!({"table": name, "op": "insert", "after": row}));
         lines.push(json!({"table": name, "op": "delete", "before": row}));
     }
@@ -138,7 +156,7 @@ fn transaction(tables: &mut [Table], random: &mut Random) -> String {
 
 fn change(place: usize, table: &mut Table, random: &mut Random, lines: &mut Vec<Value>) {
     let name = format!("t{place}");
-    if table.rows.is_empty() || random.percent(30) {
+    if table.rows.is_empty() || table.stream || random.percent(30) {
         if let Some(row) = fresh(table, random) {
             lines.push(json!({"table": name, "op": "insert", "after": row}));
             table.rows.push(row);

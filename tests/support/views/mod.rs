@@ -1,5 +1,6 @@
 //! What shows that views are right: a case's folder, the engine run in several ways, and an independent recomputation.
 
+pub(crate) mod aggregates;
 pub(crate) mod answers;
 pub(crate) mod case;
 pub(crate) mod chains;

@@ -1,0 +1,56 @@
+//! A function of the different values of a column.
+//!
+//! A part of the rows knows how often each value came; only of the whole it is known which are there, and they are what the function is told.
+
+use super::aggregate::Aggregate;
+use super::values::{self, Values};
+use crate::value::{Diff, Layout, RowBuilder, key, row_of_key};
+
+pub(super) struct Distinct<A> {
+    pub(super) column: usize,
+    /// Of the column alone.
+    pub(super) value: Layout,
+    /// Over rows of that.
+    pub(super) aggregate: A,
+}
+
+pub(super) struct Different<S> {
+    values: Values,
+    state: S,
+}
+
+impl<S: Default> Default for Different<S> {
+    fn default() -> Different<S> {
+        Different { values: Values::default(), state: S::default() }
+    }
+}
+
+impl<A: Aggregate> Aggregate for Distinct<A> {
+    type State = Different<A::State>;
+    const GROWS: bool = true;
+
+    fn add(&self, state: &mut Self::State, layout: &Layout, row: &[u8], diff: Diff) {
+        if !layout.is_null(row, self.column) {
+            state.values.add(&key::of(layout, row, &[self.column]), diff);
+        }
+    }
+
+    fn write(&self, state: &Self::State, out: &mut Vec<u8>) {
+        state.values.write(out);
+    }
+
+    fn merge(&self, state: &mut Self::State, bytes: &mut &[u8]) {
+        values::read(bytes, |value, diff| {
+            let (before, now) = state.values.add(value, diff);
+            let change = Diff::from(now > 0) - Diff::from(before > 0);
+            if change != 0 {
+                let row = row_of_key(&self.value, value).expect("it was made of a value");
+                self.aggregate.add(&mut state.state, &self.value, &row, change);
+            }
+        });
+    }
+
+    fn finish(&self, state: &Self::State, builder: &mut RowBuilder) -> Result<(), String> {
+        self.aggregate.finish(&state.state, builder)
+    }
+}

@@ -1,0 +1,184 @@
+//! Random calls of aggregates over groups, each with the call or the expression whose batch answer is the right one.
+//!
+//! Of sums of doubles the engine's answer is exact and rounded once. So the doubles here are quarters, which DataFusion adds exactly too, and
+//! what it has by running formulas (variances and their kin) is written out over whole numbers, so that only the last quotient is rounded.
+
+use super::answers::answered_by;
+use super::queries::{From, simple};
+use super::random::Random;
+
+// Two aggregates that differ by a cast have one name to DataFusion, and it takes only one of them: what is written out is times 1.
+const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
+const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
+
+/// The tables from this one on are streams.
+const STREAMS: usize = 2;
+
+pub(crate) fn query(random: &mut Random) -> String {
+    let table = random.below(4);
+    let of = Group { from: From { text: format!("s.t{table} x"), aliases: vec!["x"] }, stream: table >= STREAMS };
+    let key = *random.pick(&["", "x.a", "x.c", "x.a, x.b", "x.id % 3"]);
+    let mut columns: Vec<(String, String)> =
+        key.split(", ").filter(|key| !key.is_empty()).enumerate().map(|(n, key)| alike(format!("{key} AS k{n}"))).collect();
+    for n in 0..1 + random.below(3) {
+        let (call, same) = of.call(random);
+        columns.push((format!("{call} AS a{n}"), format!("{same} AS a{n}")));
+    }
+    let filter = if random.percent(20) { format!(" WHERE {}", simple(&of.from, random)) } else { String::new() };
+    let group = if key.is_empty() { String::new() } else { format!(" GROUP BY {key}") };
+    let having = if random.percent(15) { format!(" HAVING count(*) > {}", random.below(3)) } else { String::new() };
+    let select = |columns: Vec<&str>| format!("SELECT {} FROM {}{filter}{group}{having}", columns.join(", "), of.from.text);
+    answered_by(
+        &select(columns.iter().map(|(call, _)| call.as_str()).collect()),
+        &select(columns.iter().map(|(_, same)| same.as_str()).collect()),
+    )
+}
+
+struct Group {
+    from: From,
+    stream: bool,
+}
+
+/// DataFusion's own answer is right.
+fn alike(call: String) -> (String, String) {
+    (call.clone(), call)
+}
+
+impl Group {
+    fn number(&self, random: &mut Random) -> String {
+        format!("x.{}", random.pick(&NUMBERS))
+    }
+
+    fn any(&self, random: &mut Random) -> String {
+        format!("x.{}", random.pick(&ALL))
+    }
+
+    /// A call and what answers it.
+    fn call(&self, random: &mut Random) -> (String, String) {
+        let filter = random.percent(25).then(|| simple(&self.from, random));
+        match random.below(4) {
+            0 => self.sum(random, filter),
+            1 => self.variance(random, filter),
+            2 => self.pairs(random, filter),
+            _ => self.counted(random, filter),
+        }
+    }
+
+    fn sum(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
+        let value = match random.below(4) {
+            0 => format!("CAST({} AS FLOAT)", self.number(random)),
+            1 => format!("CAST({} AS DOUBLE) / 4", self.number(random)),
+            2 => format!("CAST({} - 2 AS DOUBLE) * 1024 * 1024 * 1024 * 1024", self.number(random)),
+            _ => format!("CAST({} AS DOUBLE)", self.number(random)),
+        };
+        let distinct = if random.percent(20) { "DISTINCT " } else { "" };
+        alike(format!("{}({distinct}{value}){}", random.pick(&["sum", "avg"]), filtered(&filter)))
+    }
+
+    fn counted(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
+        let call = match random.below(8) {
+            0 => "count(*)".to_string(),
+            1 => format!("count(DISTINCT {})", self.any(random)),
+            2 => {
+                let value = self.any(random);
+                let filter = filtered(&filter);
+                return (format!("approx_distinct({value}){filter}"), format!("CAST(count(DISTINCT {value}){filter} AS BIGINT UNSIGNED)"));
+            }
+            3 => format!("{}({} < 3)", random.pick(&["bool_and", "bool_or"]), self.number(random)),
+            4 if self.stream => {
+                let (name, same) = *random.pick(&[("latest", "last_value"), ("earliest", "first_value")]);
+                let value = self.any(random);
+                let there = and(&format!("{value} IS NOT NULL"), &filter);
+                let same = format!("{same}({value} ORDER BY x.\"ROWOFFSET\") FILTER (WHERE {there})");
+                return (format!("{name}_by_offset({value}){}", filtered(&filter)), same);
+            }
+            4 => format!("{}({})", random.pick(&["min", "max"]), self.any(random)),
+            5 => {
+                let distinct = if random.percent(30) { "DISTINCT " } else { "" };
+                format!("{}({distinct}{} - 2)", random.pick(&["bit_and", "bit_or", "bit_xor"]), self.number(random))
+            }
+            6 => format!("avg({} * 1)", self.number(random)),
+            _ => format!("sum({} * 1)", self.number(random)),
+        };
+        alike(format!("{call}{}", filtered(&filter)))
+    }
+
+    fn variance(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
+        let (x, filter) = (self.number(random), filtered(&filter));
+        let distinct = if random.percent(20) { "DISTINCT " } else { "" };
+        let of = |what: &str, of: &str| format!("{what}({distinct}{of}){filter}");
+        let (n, sum, squares) = (of("count", &x), of("sum", &format!("{x} * 1")), of("sum", &format!("{x} * {x}")));
+        let spread = format!("({n} * {squares} - {sum} * {sum})");
+        let name = *random.pick(&["var_pop", "var_samp", "var", "stddev_pop", "stddev_samp", "stddev"]);
+        let variance = match name.ends_with("pop") {
+            true => quotient(&spread, &format!("({n} * {n})")),
+            false => quotient(&spread, &format!("({n} * ({n} - 1))")),
+        };
+        let same = if name.starts_with("stddev") { format!("sqrt({variance})") } else { variance };
+        let value = random.pick(&[x.clone(), format!("CAST({x} AS DOUBLE)")]).clone();
+        (format!("{name}({distinct}{value}){filter}"), same)
+    }
+
+    fn pairs(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
+        let (y, x) = (self.number(random), self.number(random));
+        let both = and(&format!("{x} IS NOT NULL AND {y} IS NOT NULL"), &filter);
+        let sum = |of: &str| format!("sum({of} * 1) FILTER (WHERE {both})");
+        let n = format!("count(*) FILTER (WHERE {both})");
+        let spread = |a: &str, b: &str| format!("({n} * {} - {} * {})", sum(&format!("{a} * {b}")), sum(a), sum(b));
+        let name = *random.pick(&[
+            "covar_pop",
+            "covar_samp",
+            "covar",
+            "corr",
+            "regr_slope",
+            "regr_intercept",
+            "regr_r2",
+            "regr_count",
+            "regr_avgx",
+            "regr_avgy",
+            "regr_sxx",
+            "regr_syy",
+            "regr_sxy",
+        ]);
+        let enough = |value: String| format!("CASE WHEN {n} > 1 THEN {value} END");
+        let square = |of: &str| format!("({of} * {of})");
+        let variances = format!("({} * {})", spread(&x, &x), spread(&y, &y));
+        let call = format!("{name}({y}, {x}){}", filtered(&filter));
+        let same = match name {
+            "covar_pop" => quotient(&spread(&x, &y), &square(&n)),
+            "covar_samp" | "covar" => quotient(&spread(&x, &y), &format!("({n} * ({n} - 1))")),
+            // Two roundings more than the engine has: of such small numbers, others differ by more than that.
+            "corr" => {
+                let same = enough(quotient(&spread(&x, &y), &format!("sqrt(CAST({variances} AS DOUBLE))")));
+                return (format!("round({call}, 12)"), format!("round({same}, 12)"));
+            }
+            "regr_slope" => enough(quotient(&spread(&x, &y), &spread(&x, &x))),
+            "regr_intercept" => {
+                let (yxx, xxy) =
+                    (format!("{} * {}", sum(&y), sum(&format!("{x} * {x}"))), format!("{} * {}", sum(&x), sum(&format!("{x} * {y}"))));
+                enough(quotient(&format!("({yxx} - {xxy})"), &spread(&x, &x)))
+            }
+            "regr_r2" => enough(quotient(&square(&spread(&x, &y)), &variances)),
+            "regr_count" => format!("CAST({n} AS BIGINT UNSIGNED)"),
+            "regr_avgx" => quotient(&sum(&x), &n),
+            "regr_avgy" => quotient(&sum(&y), &n),
+            "regr_sxx" => quotient(&spread(&x, &x), &n),
+            "regr_syy" => quotient(&spread(&y, &y), &n),
+            _ => quotient(&spread(&x, &y), &n),
+        };
+        (call, same)
+    }
+}
+
+fn filtered(filter: &Option<String>) -> String {
+    filter.as_ref().map_or(String::new(), |filter| format!(" FILTER (WHERE {filter})"))
+}
+
+fn and(condition: &str, filter: &Option<String>) -> String {
+    filter.as_ref().map_or(condition.to_string(), |filter| format!("{condition} AND ({filter})"))
+}
+
+/// The double of a quotient of whole numbers, NULL by 0.
+fn quotient(number: &str, by: &str) -> String {
+    format!("(CAST({number} AS DOUBLE) / nullif(CAST({by} AS DOUBLE), 0))")
+}
