@@ -3,7 +3,7 @@
 use std::fmt::{Formatter, Result};
 
 use super::explain::{Explanation, all_names, names, number, write_filter};
-use super::{Arrangements, Counted, DeltaJoin, InputColumn, JoinKind, Node, Order, Select, Side};
+use super::{AggregateFunction, Arrangements, Counted, DeltaJoin, InputColumn, JoinKind, Node, Order, Select, Side};
 use crate::value::{Column, Schema};
 
 impl Explanation<'_> {
@@ -40,7 +40,11 @@ impl Explanation<'_> {
                 write!(f, ": {}", all_names(&join.schema))?;
             }
             Node::Group(group) => {
-                let calls: Vec<&str> = group.calls.iter().map(|call| call.text()).collect();
+                let call = |call: &AggregateFunction| match call.first_read() {
+                    Some(first) => format!("the first {first} of {}", call.text()),
+                    _ => call.text().to_string(),
+                };
+                let calls: Vec<String> = group.calls.iter().map(call).collect();
                 write!(f, "group by {}: {}", names(group.of.schema(), &group.key), calls.join(", "))?;
             }
             Node::Top(top) => {

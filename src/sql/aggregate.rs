@@ -28,7 +28,7 @@ use super::expression::{carried, columns_of, fold, moved, narrowed, planner_sche
 use super::names::{self, Place};
 use super::session::{coerce, state};
 use super::{EvaluationError, SqlError};
-use crate::value::{Column, Schema, arrow};
+use crate::value::{Column, Schema, Type, arrow};
 
 /// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text, their schema and what they
 /// read of it, place by place, are.
@@ -42,6 +42,7 @@ pub struct AggregateFunction {
     narrow: Inputs,
     columns: Vec<usize>,
     output: Column,
+    first_read: Option<usize>,
 }
 
 /// What is computed of each row before it is aggregated.
@@ -54,7 +55,8 @@ struct Inputs {
 
 impl PartialEq for AggregateFunction {
     fn eq(&self, other: &AggregateFunction) -> bool {
-        self.text == other.text && self.input == other.input && self.resolved() == other.resolved()
+        let same = self.text == other.text && self.first_read == other.first_read;
+        same && self.input == other.input && self.resolved() == other.resolved()
     }
 }
 
@@ -75,7 +77,7 @@ impl AggregateFunction {
         let whole = Inputs::of(lowered, &arrow).map_err(described)?;
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
-        Ok(AggregateFunction { text: text.to_string(), input: input.clone(), function, whole, narrow, columns, output })
+        Ok(AggregateFunction { text: text.to_string(), input: input.clone(), function, whole, narrow, columns, output, first_read: None })
     }
 
     /// The same over rows of `input`, where the columns that it reads have other places and perhaps other names: column `i` is at
@@ -100,7 +102,7 @@ impl AggregateFunction {
         let whole = Inputs::of(lowered, &arrow).map_err(described)?;
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
-        Ok(AggregateFunction { text, input: input.clone(), function, whole, narrow, columns, output })
+        Ok(AggregateFunction { text, input: input.clone(), function, whole, narrow, columns, output, first_read: None })
     }
 
     pub fn text(&self) -> &str {
@@ -119,6 +121,16 @@ impl AggregateFunction {
     /// The result: its name is the text.
     pub fn output(&self) -> &Column {
         &self.output
+    }
+
+    /// How many elements of the list that it gives are read at most, where it is known: it need not give more.
+    pub fn first_read(&self) -> Option<usize> {
+        self.first_read
+    }
+
+    pub fn with_first_read(self, first_read: Option<usize>) -> AggregateFunction {
+        let is_list = matches!(self.output.ty, Type::List(_));
+        AggregateFunction { first_read: first_read.filter(|_| is_list), ..self }
     }
 
     /// The columns of the input that it reads, in rising order.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::Schema as ArrowSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::logical_expr::Expr;
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::expressions::{Column as PhysicalColumn, Literal};
 use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::sql::sqlparser::ast::{Expr as Syntax, ExprWithAlias};
 
 use super::checked::{check_constants, checked};
@@ -104,6 +104,11 @@ impl Expression {
         &self.output
     }
 
+    /// How many elements at the front of the lists in this column are read at most; `None` where all may be.
+    pub fn first_read(&self, column: usize) -> Option<usize> {
+        first_read(&self.physical, column)
+    }
+
     /// The columns of the input that it reads, in rising order.
     pub fn columns(&self) -> &[usize] {
         &self.columns
@@ -155,6 +160,26 @@ pub(super) fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Arc<dyn Physica
     columns.sort_unstable();
     columns.dedup();
     columns
+}
+
+/// By `array_slice(list, 1, n)` and `list[n]`, which give no other answer for a list that ends there.
+fn first_read(expr: &Arc<dyn PhysicalExpr>, column: usize) -> Option<usize> {
+    let literal = |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Int64(Some(number)) => usize::try_from(*number).ok().filter(|number| *number > 0),
+        _ => None,
+    };
+    let is_it = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<PhysicalColumn>().is_some_and(|found| found.index() == column);
+    if is_it(expr) {
+        return None;
+    }
+    if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>() {
+        match (function.fun().name(), function.args()) {
+            ("array_slice", [list, from, to]) if is_it(list) && literal(from) == Some(1) && literal(to).is_some() => return literal(to),
+            ("array_element", [list, at]) if is_it(list) && literal(at).is_some() => return literal(at),
+            _ => {}
+        }
+    }
+    expr.children().into_iter().try_fold(0, |most, child| Some(most.max(first_read(child, column)?)))
 }
 
 /// The expression over a batch that has only `columns`.

@@ -6,7 +6,7 @@
 
 use super::computed::Computed;
 use super::distinct::Distinct;
-use super::{bits, bools, count, float, pairs, pick, sum, variance};
+use super::{bits, bools, count, float, list, pairs, percentile, pick, sum, variance};
 use crate::dataflow::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
@@ -22,6 +22,10 @@ const ALL: &[Way] = &[
     float::sum_or_average,
     variance::of,
     pairs::of,
+    list::array,
+    list::text,
+    list::nth,
+    percentile::of,
     bools::of,
     bits::of,
 ];

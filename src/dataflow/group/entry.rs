@@ -1,20 +1,21 @@
 //! Values of a column in an order of their rows, as bytes.
 //!
 //! An entry is the row's place in the order, then the packed value, then how long the former is (`u32`, little endian): entries have the order
-//! of the rows, and where that leaves them equal, one of the values' bytes.
+//! of the rows, and where that leaves them equal, one of the values' bytes. Where only different values matter, equal ones have equal entries.
 
 use std::cell::RefCell;
 
 use super::aggregate::Call;
 use crate::dataflow::order::place_into;
 use crate::plan::Order;
-use crate::value::{Layout, RowBuilder, key};
+use crate::value::{Datum, Layout, RowBuilder, key};
 
 pub(super) struct Entries {
     order: Vec<Order>,
     pub(super) column: usize,
     /// Of the column alone.
     pub(super) value: Layout,
+    distinct: bool,
     scratch: RefCell<Scratch>,
 }
 
@@ -28,7 +29,7 @@ impl Entries {
     pub(super) fn new(call: &Call, column: usize, order: Vec<Order>) -> Entries {
         let value = Layout::new(&call.layout.schema().project(&[column]));
         let scratch = RefCell::new(Scratch { entry: Vec::new(), builder: RowBuilder::new(&value) });
-        Entries { order, column, value, scratch }
+        Entries { order, column, value, distinct: call.simple.distinct, scratch }
     }
 
     /// Does something with the entry of a row.
@@ -40,7 +41,12 @@ impl Entries {
             order => order.iter().for_each(|by| place_into(by, layout, row, entry)),
         }
         let place = entry.len() as u32;
-        builder.push(layout.get(row, self.column));
+        builder.push(match layout.get(row, self.column) {
+            // There are two zeros, which are equal.
+            Datum::Float64(0.0) if self.distinct => Datum::Float64(0.0),
+            Datum::Float32(0.0) if self.distinct => Datum::Float32(0.0),
+            value => value,
+        });
         builder.finish_into(entry);
         entry.extend_from_slice(&place.to_le_bytes());
         what(entry)

@@ -19,6 +19,11 @@ impl Values {
         self.0.iter().map(|(value, count)| (&**value, *count))
     }
 
+    /// Takes out one of the ends.
+    pub(super) fn pop(&mut self, last: bool) -> Option<(Row, Diff)> {
+        if last { self.0.pop_last() } else { self.0.pop_first() }
+    }
+
     /// How often the value was there, and is now.
     pub(super) fn add(&mut self, value: &[u8], diff: Diff) -> (Diff, Diff) {
         match self.0.get_mut(value) {

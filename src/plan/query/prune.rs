@@ -1,7 +1,7 @@
 //! Filters and columns, as close as can be to where the rows come from.
 //!
 //! In: a query's node. Out: one that gives the same rows, in which a join shows no column that is not read above it, what is joined and
-//! grouped has no column that is not read there, selections of selections are one, and those of a table are part of its input. So nothing
+//! grouped has no column that is not read there, lists have no more elements than are read, selections of selections are one, and those of a table are part of its input. So nothing
 //! is built and held that nobody reads, and tables that are seen alike are arranged once. A view of its own stays as it is, so
 //! that it is maintained once.
 
@@ -44,6 +44,16 @@ impl Wanted {
             InputColumn::Computed(expression) => expression.columns().to_vec(),
         };
         sorted(self.columns.iter().flat_map(of).chain(self.filter.iter().flat_map(|filter| filter.columns().to_vec())))
+    }
+
+    /// How many elements at the front of the lists in a column are read at most; `None` where all may be.
+    fn first_read(&self, column: usize) -> Option<usize> {
+        let of = |computed: &InputColumn| match computed {
+            InputColumn::Column(read) => (*read != column).then_some(0),
+            InputColumn::Computed(expression) => expression.first_read(column),
+        };
+        let of_filter = self.filter.iter().map(|filter| filter.first_read(column));
+        self.columns.iter().map(of).chain(of_filter).try_fold(0, |most, first| Some(most.max(first?)))
     }
 
     /// The same of a node that has only the columns `read` of the one here.
@@ -95,7 +105,10 @@ impl Readable<'_> {
             Node::Table(input) => self.table(input, wanted),
             Node::Select(select) => self.selected(*select, wanted),
             Node::Join(join) => self.joined(*join, wanted),
-            Node::Group(group) => wanted.of(Node::Group(Box::new(self.grouped(*group)))),
+            Node::Group(group) => {
+                let group = self.grouped(*group, &wanted);
+                wanted.of(Node::Group(Box::new(group)))
+            }
             Node::Top(top) => self.first(*top, wanted),
             Node::Window(window) => wanted.of(Node::Window(Box::new(Window { of: self.pruned(window.of), ..*window }))),
             Node::Union(nodes) => match wanted.plain() {
@@ -207,8 +220,9 @@ impl Readable<'_> {
         Side { key: side.key.iter().map(|&column| place_in(columns, column)).collect(), node: self.give(side.node, wanted) }
     }
 
-    fn grouped(&self, group: Group) -> Group {
+    fn grouped(&self, group: Group, above: &Wanted) -> Group {
         let Group { of, key, calls, schema } = group;
+        let calls: Vec<_> = calls.into_iter().zip(key.len()..).map(|(call, at)| call.with_first_read(above.first_read(at))).collect();
         let read = sorted(key.iter().copied().chain(calls.iter().flat_map(|call| call.columns().to_vec())));
         let wanted = Wanted::columns(of.schema(), &read);
         let input = wanted.schema.clone();

@@ -20,8 +20,11 @@ pub(crate) fn query(random: &mut Random) -> String {
     let key = *random.pick(&["", "x.a", "x.c", "x.a, x.b", "x.id % 3"]);
     let mut columns: Vec<(String, String)> =
         key.split(", ").filter(|key| !key.is_empty()).enumerate().map(|(n, key)| alike(format!("{key} AS k{n}"))).collect();
-    for n in 0..1 + random.below(3) {
-        let (call, same) = of.call(random);
+    let calls = 1 + random.below(3);
+    // DataFusion takes calls in one order at a time.
+    let list = random.percent(40).then(|| random.below(calls));
+    for n in 0..calls {
+        let (call, same) = of.call(list == Some(n), random);
         columns.push((format!("{call} AS a{n}"), format!("{same} AS a{n}")));
     }
     let filter = if random.percent(20) { format!(" WHERE {}", simple(&of.from, random)) } else { String::new() };
@@ -54,9 +57,11 @@ impl Group {
     }
 
     /// A call and what answers it.
-    fn call(&self, random: &mut Random) -> (String, String) {
+    fn call(&self, list: bool, random: &mut Random) -> (String, String) {
         let filter = random.percent(25).then(|| simple(&self.from, random));
-        match random.below(4) {
+        match random.below(5) {
+            _ if list => self.list(random, filter),
+            4 => self.percentile(random, filter),
             0 => self.sum(random, filter),
             1 => self.variance(random, filter),
             2 => self.pairs(random, filter),
@@ -66,7 +71,7 @@ impl Group {
 
     fn sum(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
         let value = match random.below(4) {
-            0 => format!("CAST({} AS FLOAT)", self.number(random)),
+            0 => format!("CAST({} AS FLOAT) / 2", self.number(random)),
             1 => format!("CAST({} AS DOUBLE) / 4", self.number(random)),
             2 => format!("CAST({} - 2 AS DOUBLE) * 1024 * 1024 * 1024 * 1024", self.number(random)),
             _ => format!("CAST({} AS DOUBLE)", self.number(random)),
@@ -85,22 +90,32 @@ impl Group {
                 return (format!("approx_distinct({value}){filter}"), format!("CAST(count(DISTINCT {value}){filter} AS BIGINT UNSIGNED)"));
             }
             3 => format!("{}({} < 3)", random.pick(&["bool_and", "bool_or"]), self.number(random)),
-            4 if self.stream => {
-                let (name, same) = *random.pick(&[("latest", "last_value"), ("earliest", "first_value")]);
-                let value = self.any(random);
-                let there = and(&format!("{value} IS NOT NULL"), &filter);
-                let same = format!("{same}({value} ORDER BY x.\"ROWOFFSET\") FILTER (WHERE {there})");
-                return (format!("{name}_by_offset({value}){}", filtered(&filter)), same);
-            }
             4 => format!("{}({})", random.pick(&["min", "max"]), self.any(random)),
-            5 => {
-                let distinct = if random.percent(30) { "DISTINCT " } else { "" };
-                format!("{}({distinct}{} - 2)", random.pick(&["bit_and", "bit_or", "bit_xor"]), self.number(random))
-            }
+            // DataFusion's grouped bit_xor(DISTINCT) takes values as often as they are there.
+            5 if random.percent(30) => format!("{}(DISTINCT {} - 2)", random.pick(&["bit_and", "bit_or"]), self.number(random)),
+            5 => format!("{}({} - 2)", random.pick(&["bit_and", "bit_or", "bit_xor"]), self.number(random)),
             6 => format!("avg({} * 1)", self.number(random)),
             _ => format!("sum({} * 1)", self.number(random)),
         };
         alike(format!("{call}{}", filtered(&filter)))
+    }
+
+    /// At shares that DataFusion, which cuts them off behind six digits, takes as they are.
+    fn percentile(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
+        let (value, filter) = (self.number(random), filtered(&filter));
+        let distinct = if random.percent(20) { "DISTINCT " } else { "" };
+        let share = *random.pick(&["0", "0.25", "0.5", "0.75", "1"]);
+        let value = random.pick(&[value.clone(), format!("CAST({value} AS DOUBLE) / 4")]).clone();
+        match random.below(5) {
+            0 => alike(format!("median({distinct}{value}){filter}")),
+            1 => alike(format!("median(CAST({value} AS DECIMAL(10, 2))){filter}")),
+            2 => alike(format!("percentile_cont({share}) WITHIN GROUP (ORDER BY {value}{}){filter}", random.pick(&["", " DESC"]))),
+            3 => alike(format!("percentile_cont({distinct}{value}, {share}){filter}")),
+            _ => {
+                let value = format!("CAST({value} AS DOUBLE) * 1");
+                (format!("approx_percentile_cont({value}, {share}){filter}"), format!("percentile_cont({value}, {share}){filter}"))
+            }
+        }
     }
 
     fn variance(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
@@ -115,7 +130,7 @@ impl Group {
             false => quotient(&spread, &format!("({n} * ({n} - 1))")),
         };
         let same = if name.starts_with("stddev") { format!("sqrt({variance})") } else { variance };
-        let value = random.pick(&[x.clone(), format!("CAST({x} AS DOUBLE)")]).clone();
+        let value = random.pick(&[x.clone(), format!("CAST({x} AS DOUBLE) * 1")]).clone();
         (format!("{name}({distinct}{value}){filter}"), same)
     }
 
@@ -167,6 +182,58 @@ impl Group {
             _ => quotient(&spread(&x, &y), &n),
         };
         (call, same)
+    }
+}
+
+impl Group {
+    /// Values in an order that leaves only equal ones equal.
+    fn list(&self, random: &mut Random, filter: Option<String>) -> (String, String) {
+        let value = self.any(random);
+        let total = match self.stream {
+            true => "x.\"ROWOFFSET\"".to_string(),
+            false => ALL.map(|column| format!("x.{column}")).join(", "),
+        };
+        let direction = format!("{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]));
+        let (by_rows, by_value) = (format!("ORDER BY {}{direction}, {total}", self.any(random)), format!("ORDER BY {value}{direction}"));
+        let (count, nulls) = (1 + random.below(4), *random.pick(&["", ", true", ", false"]));
+        let there = |nulls: &str| match nulls {
+            ", false" => filtered(&filter),
+            _ => format!(" FILTER (WHERE {})", and(&format!("{value} IS NOT NULL"), &filter)),
+        };
+        let first = |list: String| format!("array_slice({list}, 1, {count})");
+        let known = filtered(&filter);
+        match random.below(if self.stream { 14 } else { 10 }) {
+            0 => (format!("topk({value}, {count}){known}"), first(format!("array_agg({value} ORDER BY {value} DESC){}", there("")))),
+            1 => {
+                let same = first(format!("array_agg(DISTINCT {value} ORDER BY {value} DESC){}", there("")));
+                (format!("topkdistinct({value}, {count}){known}"), same)
+            }
+            2 => (format!("collect_set({value}){known}"), format!("array_agg(DISTINCT {value} ORDER BY {value}){known}")),
+            3 => alike(format!("array_agg({value} {by_rows}){known}")),
+            4 => alike(format!("array_agg(DISTINCT {value} {by_value}){known}")),
+            5 => alike(first(format!("array_agg({value} {by_rows}){known}"))),
+            6 => alike(format!("string_agg(x.c, '+' {by_rows}){known}")),
+            7 => alike(format!("string_agg(DISTINCT x.c, '' ORDER BY x.c{direction}){known}")),
+            8 => {
+                let number = count as i64 * if random.percent(50) { -1 } else { 1 };
+                alike(format!("nth_value({value}, {number} {by_rows}){known}"))
+            }
+            9 => alike(format!("(array_agg({value} {by_rows}){known})[{count}]")),
+            13 => {
+                let (name, same) = *random.pick(&[("latest", "last_value"), ("earliest", "first_value")]);
+                let same = format!("{same}({value} ORDER BY {total}){}", there(nulls));
+                (format!("{name}_by_offset({value}{nulls}){known}"), same)
+            }
+            10 => (format!("collect_list({value}){known}"), format!("array_agg({value} ORDER BY {total}){known}")),
+            11 => {
+                let same = format!("array_reverse({})", first(format!("array_agg({value} ORDER BY {total} DESC){}", there(nulls))));
+                (format!("latest_by_offset({value}, {count}{nulls}){known}"), same)
+            }
+            _ => {
+                let same = first(format!("array_agg({value} ORDER BY {total}){}", there(nulls)));
+                (format!("earliest_by_offset({value}, {count}{nulls}){known}"), same)
+            }
+        }
     }
 }
 

@@ -1,0 +1,177 @@
+//! Numbers in order, with what stands at which place.
+//!
+//! Blocks of at most [`FULL`] different numbers, each with how many it has in all: a change moves a part of one block, and a place is found
+//! by walking the blocks and then one block, which is the root of the group's size for groups of any size that memory takes.
+
+use super::aggregate::{take, take_diff};
+use crate::value::Diff;
+
+/// A whole number that values are ordered by.
+pub(super) trait Number: Copy + Ord {
+    fn write(self, out: &mut Vec<u8>);
+    fn take(bytes: &mut &[u8]) -> Self;
+}
+
+impl Number for i64 {
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn take(bytes: &mut &[u8]) -> i64 {
+        i64::from_le_bytes(take(bytes))
+    }
+}
+
+impl Number for i128 {
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn take(bytes: &mut &[u8]) -> i128 {
+        i128::from_le_bytes(take(bytes))
+    }
+}
+
+/// Different numbers in a block, at most.
+const FULL: usize = 512;
+
+pub(super) struct Ranked<N> {
+    /// None is empty, and each one's numbers are less than the next one's.
+    blocks: Vec<Block<N>>,
+    count: Diff,
+}
+
+struct Block<N> {
+    count: Diff,
+    /// In order, each with how often it is there: less than 0 where it went before it came.
+    numbers: Vec<(N, Diff)>,
+}
+
+impl<N> Default for Ranked<N> {
+    fn default() -> Ranked<N> {
+        Ranked { blocks: Vec::new(), count: 0 }
+    }
+}
+
+impl<N: Number> Ranked<N> {
+    /// How many numbers there are.
+    pub(super) fn count(&self) -> Diff {
+        self.count
+    }
+
+    pub(super) fn add(&mut self, number: N, diff: Diff) {
+        self.count += diff;
+        let at = self.blocks.partition_point(|block| block.numbers[0].0 <= number).saturating_sub(1);
+        if self.blocks.is_empty() {
+            self.blocks.push(Block { count: 0, numbers: Vec::new() });
+        }
+        let block = &mut self.blocks[at];
+        block.count += diff;
+        match block.numbers.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => {
+                block.numbers[place].1 += diff;
+                if block.numbers[place].1 == 0 {
+                    block.numbers.remove(place);
+                    self.close_up(at);
+                }
+            }
+            Err(place) => {
+                block.numbers.insert(place, (number, diff));
+                if block.numbers.len() > FULL {
+                    self.split(at);
+                }
+            }
+        }
+    }
+
+    /// The number at a place, counted from 0, where there are more numbers than that.
+    pub(super) fn at(&self, place: Diff) -> Option<N> {
+        let mut before = 0;
+        let block = self.blocks.iter().find(|block| {
+            before += block.count;
+            before > place
+        })?;
+        before -= block.count;
+        let found = block.numbers.iter().find(|(_, count)| {
+            before += count;
+            before > place
+        });
+        found.map(|(number, _)| *number)
+    }
+
+    /// How many different numbers there are (`u32`), then each with its diff.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let different: usize = self.blocks.iter().map(|block| block.numbers.len()).sum();
+        out.extend_from_slice(&(different as u32).to_le_bytes());
+        for (number, count) in self.blocks.iter().flat_map(|block| &block.numbers) {
+            number.write(out);
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    pub(super) fn merge(&mut self, bytes: &mut &[u8]) {
+        for _ in 0..u32::from_le_bytes(take(bytes)) {
+            let number = N::take(bytes);
+            self.add(number, take_diff(bytes));
+        }
+    }
+
+    fn split(&mut self, at: usize) {
+        let block = &mut self.blocks[at];
+        let numbers = block.numbers.split_off(block.numbers.len() / 2);
+        let count = numbers.iter().map(|(_, count)| count).sum();
+        block.count -= count;
+        self.blocks.insert(at + 1, Block { count, numbers });
+    }
+
+    /// Joins a block from which a number went with the next one where both are small.
+    fn close_up(&mut self, at: usize) {
+        if self.blocks[at].numbers.is_empty() {
+            self.blocks.remove(at);
+        } else if self.blocks.get(at + 1).is_some_and(|next| next.numbers.len() + self.blocks[at].numbers.len() < FULL / 2) {
+            let next = self.blocks.remove(at + 1);
+            self.blocks[at].numbers.extend(next.numbers);
+            self.blocks[at].count += next.count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_a_sorted_list() {
+        let mut ranked = Ranked::default();
+        let mut sorted: Vec<i64> = Vec::new();
+        let mut state = 7u64;
+        let mut random = |end: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) % end
+        };
+        for round in 0..40_000 {
+            // It grows, shrinks to nothing, and grows again.
+            let number = random(5_000) as i64 - 2_500;
+            if round / 10_000 % 2 == 0 || sorted.is_empty() {
+                ranked.add(number, 1);
+                sorted.insert(sorted.partition_point(|other| *other < number), number);
+            } else {
+                let number = sorted.remove(random(sorted.len() as u64) as usize);
+                ranked.add(number, -1);
+            }
+            if round % 97 == 0 {
+                let place = random(sorted.len() as u64 + 2) as usize;
+                assert_eq!(ranked.at(place as Diff), sorted.get(place).copied(), "round {round}");
+                assert_eq!(ranked.count(), sorted.len() as Diff);
+                assert!(ranked.blocks.iter().all(|block| (1..=FULL).contains(&block.numbers.len())));
+                assert!(ranked.blocks.len() <= 2 + 2 * sorted.len() / (FULL / 4), "{} blocks", ranked.blocks.len());
+            }
+        }
+        let mut written = Vec::new();
+        ranked.write(&mut written);
+        let mut other = Ranked::default();
+        sorted.iter().for_each(|number| other.add(*number, -1));
+        other.merge(&mut &written[..]);
+        assert_eq!((other.count(), other.blocks.len()), (0, 0), "what went before it came leaves nothing");
+    }
+}
