@@ -297,6 +297,10 @@ async fn stream_aggregates_give_what_their_users_know() {
         ("collect_set(area)", "[\"engine\",\"motor\"]"),
         ("topk(reading, 2)", "[90,41]"),
         ("topk(area, 3)", "[\"motor\",\"motor\",\"engine\"]"),
+        ("histogram(area)", "{\"engine\":2,\"motor\":2}"),
+        ("HISTOGRAM(reading) FILTER (WHERE reading > 13)", "{\"41\":1,\"90\":1}"),
+        ("histogram(reading > 40)", "{\"false\":1,\"true\":2}"),
+        ("histogram(area) FILTER (WHERE reading > 100)", "{}"),
         ("topkdistinct(area, 3)", "[\"motor\",\"engine\"]"),
     ] {
         let rows = over_readings(&[&call(written)], null).await;

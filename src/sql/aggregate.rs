@@ -27,7 +27,7 @@ use super::error::bytes_of;
 use super::expression::{carried, columns_of, fold, moved, narrowed, planner_schema};
 use super::names::{self, Place};
 use super::session::{coerce, state};
-use super::{EvaluationError, SqlError};
+use super::{EvaluationError, SqlError, histogram};
 use crate::value::{Column, Schema, Type, arrow};
 
 /// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text, their schema and what they
@@ -334,6 +334,9 @@ const PICKS_A_VALUE: [&str; 6] = ["min", "max", "first_value", "last_value", "nt
 
 fn output_of(text: &str, function: &AggregateFunctionExpr, input: &Schema) -> Result<Column, SqlError> {
     let computed = carried(text, &function.field())?;
+    if function.fun().name() == histogram::NAME {
+        return Ok(Column { ty: Type::Json, ..computed });
+    }
     let arguments = function.expressions();
     let picked = arguments.first().and_then(|argument| argument.downcast_ref::<PhysicalColumn>());
     match picked {

@@ -15,6 +15,7 @@ mod correlated;
 mod distinct_on;
 mod error;
 mod expression;
+mod histogram;
 mod membership;
 mod names;
 mod query;

@@ -24,7 +24,7 @@ use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
-use super::session::{coerce, state};
+use super::session::{coerce, state, with_own_functions};
 use super::stream_functions;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{EvaluationError, SqlError};
@@ -126,7 +126,7 @@ fn session(relations: &[Relation]) -> SessionState {
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let catalogs = MemoryCatalogProviderList::new();
     datafusion::catalog::CatalogProviderList::register_catalog(&catalogs, CATALOG.to_string(), Arc::new(catalog));
-    SessionStateBuilder::new().with_config(config).with_default_features().with_catalog_list(Arc::new(catalogs)).build()
+    with_own_functions(SessionStateBuilder::new().with_config(config).with_default_features().with_catalog_list(Arc::new(catalogs)).build())
 }
 
 const CATALOG: &str = "tidemill";

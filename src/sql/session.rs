@@ -4,12 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::config::Dialect;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionConfig;
+
+use super::histogram;
 
 /// Names as written, decimals for numbers with a point, plain `Utf8` for text, UTC for times.
 pub(super) fn state() -> &'static SessionState {
@@ -22,8 +24,14 @@ pub(super) fn state() -> &'static SessionState {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.dialect = Dialect::Generic;
         options.execution.time_zone = Some("+00:00".to_string());
-        SessionStateBuilder::new().with_config(config).with_default_features().build()
+        with_own_functions(SessionStateBuilder::new().with_config(config).with_default_features().build())
     })
+}
+
+/// And the aggregates that DataFusion has not.
+pub(super) fn with_own_functions(mut state: SessionState) -> SessionState {
+    state.register_udaf(Arc::new(histogram::function())).expect("a session takes functions");
+    state
 }
 
 /// Brings the operands' types together, then folds constants.

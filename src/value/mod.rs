@@ -12,6 +12,7 @@ pub mod bson;
 mod datum;
 pub mod decimal;
 mod delta;
+mod histogram;
 pub mod json;
 pub mod key;
 mod layout;
@@ -26,6 +27,7 @@ mod unkey;
 
 pub use datum::Datum;
 pub use delta::{Delta, Diff, Position, Tick};
+pub use histogram::{histogram, is_counted};
 pub use layout::Layout;
 pub use list::{list_items, pack_list};
 pub use row::Row;

@@ -6,7 +6,7 @@
 
 use super::computed::Computed;
 use super::distinct::Distinct;
-use super::{bits, bools, count, float, list, pairs, percentile, pick, sum, variance};
+use super::{bits, bools, count, float, histogram, list, pairs, percentile, pick, sum, variance};
 use crate::dataflow::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
@@ -26,6 +26,7 @@ const ALL: &[Way] = &[
     list::text,
     list::nth,
     percentile::of,
+    histogram::of,
     bools::of,
     bits::of,
 ];

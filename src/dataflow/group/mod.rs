@@ -14,6 +14,7 @@ mod distinct;
 mod entry;
 mod exact;
 mod float;
+mod histogram;
 mod list;
 mod pairs;
 mod partial;

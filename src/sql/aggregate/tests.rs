@@ -111,6 +111,8 @@ fn distinct_filter_order_and_expressions() {
     are("array_agg(quantity order by price, quantity desc)", "list(int64)", ["[3,2,1,null]", "null", "[5]"]);
     are("median(weight)", "float64", ["1.5", "null", "1.0"]);
     are("stddev(weight)", "float64", ["1.0", "null", "null"]);
+    are("histogram(name)", "json", ["{\"a\":1,\"b\":1,\"c\":1}", "{}", "{\"x\":1}"]);
+    are("histogram(price) FILTER (WHERE quantity > 1)", "json", ["{\"0.25\":2}", "{}", "{\"1.00\":1}"]);
     are("bool_and(weight < 2)", "bool", ["false", "null", "true"]);
 }
 
@@ -139,6 +141,8 @@ fn what_is_not_one_aggregate_is_refused() {
     refused("upper(name)", "this is not an aggregate", "upper(name)");
     refused("sum(price) / count()", "the aggregate `sum` stands inside another expression", "sum");
     refused("sum(avg(price))", "the aggregate `avg` stands inside another expression", "avg");
+    let counts = "histogram counts numbers, texts, dates and times, and this is list(text)";
+    refused("histogram(string_to_array(name, ' '))", counts, "histogram(string_to_array(name, ' '))");
     refused("sum(prise)", "there is no column `prise`", "prise");
     refused("summ(price)", "there is no function `summ`", "summ");
     refused("sum(price) over ()", "`sum` over a window cannot stand here", "sum");

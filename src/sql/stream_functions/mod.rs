@@ -6,6 +6,7 @@
 mod by_offset;
 mod by_time;
 mod collect;
+mod histogram;
 mod top;
 
 use std::ops::ControlFlow;
@@ -39,6 +40,7 @@ pub(super) const ALL: &[StreamFunction] = &[
     by_time::EARLIEST,
     collect::LIST,
     collect::SET,
+    histogram::HISTOGRAM,
     top::TOPK,
     top::TOPK_DISTINCT,
 ];

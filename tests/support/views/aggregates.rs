@@ -15,6 +15,9 @@ const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 const STREAMS: usize = 2;
 
 pub(crate) fn query(random: &mut Random) -> String {
+    if random.percent(8) {
+        return histogram(random);
+    }
     let table = random.below(4);
     let of = Group { from: From { text: format!("s.t{table} x"), aliases: vec!["x"] }, stream: table >= STREAMS };
     let key = *random.pick(&["", "x.a", "x.c", "x.a, x.b", "x.id % 3"]);
@@ -35,6 +38,17 @@ pub(crate) fn query(random: &mut Random) -> String {
         &select(columns.iter().map(|(call, _)| call.as_str()).collect()),
         &select(columns.iter().map(|(_, same)| same.as_str()).collect()),
     )
+}
+
+/// The document is put together from the counts of each value.
+fn histogram(random: &mut Random) -> String {
+    let from = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
+    let (key, value) = (*random.pick(&["x.a", "x.c", "x.id % 3"]), format!("x.{}", random.pick(&ALL)));
+    let filter = filtered(&random.percent(25).then(|| simple(&from, random)));
+    let query = format!("SELECT {key} AS k0, histogram({value}){filter} AS a0 FROM {} GROUP BY {key}", from.text);
+    let counts = format!("SELECT {key} AS k0, {value} AS w, count(*){filter} AS n FROM {} GROUP BY {key}, {value}", from.text);
+    let fields = "string_agg(concat('\"', CAST(w AS TEXT), '\":', CAST(n AS TEXT)), ',' ORDER BY w) FILTER (WHERE w IS NOT NULL AND n > 0)";
+    answered_by(&query, &format!("SELECT k0, concat('{{', coalesce({fields}, ''), '}}') AS a0 FROM ({counts}) h GROUP BY k0"))
 }
 
 struct Group {
