@@ -75,7 +75,7 @@ fn plan(call: &str) -> Plan {
     let kinds = Kinds { sources: tidemill::sources::KINDS, sinks: tidemill::sinks::KINDS };
     let draft = Draft::parse(Path::new("aggregates.yaml"), &spec, kinds, &|_| None).unwrap_or_else(|wrong| panic!("{wrong}"));
     let spec = draft.finish().unwrap_or_else(|wrong| panic!("{wrong}"));
-    let table = PlanTable { source: "s".into(), name: "t".into(), schema: schema(), key: Vec::new(), stream: false };
+    let table = PlanTable { source: "s".into(), name: "t".into(), schema: schema(), key: Vec::new(), stream: false, arrival: false };
     spec.lower(&[table]).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 

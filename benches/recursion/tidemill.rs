@@ -35,7 +35,7 @@ fn plan() -> Plan {
     let kinds = Kinds { sources: tidemill::sources::KINDS, sinks: tidemill::sinks::KINDS };
     let draft = Draft::parse(Path::new("reached.yaml"), SPEC, kinds, &|_| None).unwrap_or_else(|wrong| panic!("{wrong}"));
     let spec = draft.finish().unwrap_or_else(|wrong| panic!("{wrong}"));
-    let edges = PlanTable { source: "g".into(), name: "edges".into(), schema: schema(), key: Vec::new(), stream: false };
+    let edges = PlanTable { source: "g".into(), name: "edges".into(), schema: schema(), key: Vec::new(), stream: false, arrival: false };
     spec.lower(&[edges]).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 

@@ -10,7 +10,7 @@ pub(crate) struct Measured {
     pub(crate) rows: u64,
     pub(crate) hydrate_seconds: f64,
     pub(crate) held_bytes: u64,
-    /// What the shared arrangements of tables say they hold.
+    /// What the arrangements say they hold.
     pub(crate) arranged_bytes: u64,
     /// Of a transaction of one order with its lines; `None` where no view reads either.
     pub(crate) order: Option<Latency>,
@@ -37,7 +37,7 @@ const MIB: f64 = (1 << 20) as f64;
 impl Measured {
     pub(crate) fn header() -> String {
         let (order, recompute) = ("one order p50/p99", "recomputed");
-        format!("{:5}{:>11}{:>11}{:>11}{:>11}{order:>24}{recompute:>12}", "", "rows", "hydrated", "held", "of it tables")
+        format!("{:5}{:>11}{:>11}{:>11}{:>11}{order:>24}{recompute:>12}", "", "rows", "hydrated", "held", "arranged")
     }
 
     pub(crate) fn line(&self, name: &str) -> String {

@@ -18,7 +18,7 @@ use super::written::{Place, TableName, Written, WrittenFrom, WrittenInput, Writt
 use super::{Body, Document, Plan, PlanTable, View};
 
 /// The tables that views may name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
     pub tables: Vec<PlanTable>,
     /// All names that a source has, where it was asked: for messages that name the nearest.

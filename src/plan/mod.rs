@@ -61,6 +61,8 @@ pub struct PlanTable {
     pub key: Vec<usize>,
     /// Whether rows only ever come.
     pub stream: bool,
+    /// Whether the last column is the order of arrival, which the source's rows do not have.
+    pub arrival: bool,
 }
 
 impl PlanTable {

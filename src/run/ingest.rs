@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::select_all;
 
+use super::arrival::Arrivals;
 use super::commit::{Ingested, Loaded, ToCommit};
 use super::start::Start;
 use super::status::Status;
@@ -43,6 +44,7 @@ struct Ingest {
     caught_up: Vec<bool>,
     /// Which worker is next.
     turn: usize,
+    arrivals: Arrivals,
 }
 
 /// The rest of the engine is gone: time to end.
@@ -63,7 +65,8 @@ pub(super) fn start(
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
     let (caught_up, rejected) = (vec![false; sources.len()], vec![Rejections::default(); sources.len()]);
     let (next, last) = (start.tick, Tick(start.tick.0 - 1));
-    let ingest = Ingest { sources, tables, feeds, to_commit, status, next, last, rejected, caught_up, turn: 0 };
+    let ingest =
+        Ingest { sources, tables, feeds, to_commit, status, next, last, rejected, caught_up, turn: 0, arrivals: Arrivals::new(plan) };
     let (start, inputs) = (start.clone(), plan.tables.len());
     let runtime = tokio::runtime::Handle::current();
     let body = move || {
@@ -126,6 +129,7 @@ impl Ingest {
         let mut rows = Rows::default();
         for held in store.load_input(table)? {
             let (row, count) = held?;
+            self.arrivals.held(table, &row);
             for _ in 0..count {
                 rows.push(&row);
                 if rows.is_full() && !self.feed(Feed::Rows { table, rows: std::mem::take(&mut rows) }) {
@@ -142,6 +146,7 @@ impl Ingest {
             match self.sources[source].events.recv().await {
                 Some(Event::Rows { table, rows }) => {
                     let table = self.tables[source][table];
+                    let rows = self.arrivals.rows(table, rows);
                     if let Some(load) = load.as_deref_mut() {
                         load.input(table, rows.iter())?;
                     }
@@ -213,6 +218,7 @@ impl Ingest {
         for delta in &mut deltas {
             delta.table = self.tables[source][delta.table];
         }
+        self.arrivals.changes(&mut deltas);
         all.extend(deltas.iter().cloned());
         self.status.rows_received(source, deltas.len() as u64);
         if self.feed(Feed::Changes(deltas)) { Ok(()) } else { Err(Gone) }

@@ -8,6 +8,7 @@
 //! finished it, with its positions and input rows, in one batch. Elsewhere: what a spec means (`spec`), how a view is maintained
 //! (`dataflow`), what a commit makes durable (`store`).
 
+mod arrival;
 mod attempt;
 mod commit;
 mod ingest;
@@ -230,5 +231,5 @@ async fn compact(store: Store, retention: Retention, fatal: Fatal, mut stopping:
 /// A source's table as a plan knows it.
 pub fn plan_table(source: &str, table: &Table) -> PlanTable {
     let Table { name, schema, key, stream } = table.clone();
-    PlanTable { source: source.into(), name, schema, key, stream }
+    PlanTable { source: source.into(), name, schema, key, stream, arrival: false }
 }

@@ -52,8 +52,15 @@ pub(super) const SPEC: &[Key] = &[
     key("sinks", Map(&Record(SINK)), "Where views go besides the store, by name"),
 ];
 
-pub(super) const SOURCE: &[Key] =
-    &[required("kind", Kind(Role::Source), "The kind of source"), key("options", Options(Role::Source), "What this kind takes")];
+pub(super) const SOURCE: &[Key] = &[
+    required("kind", Kind(Role::Source), "The kind of source"),
+    key("options", Options(Role::Source), "What this kind takes"),
+    key(
+        "arrival",
+        OneOrMany(&Text),
+        "Tables whose rows get the column ROWOFFSET, which rises with every row that arrives: for latest_by_offset and its like",
+    ),
+];
 
 pub(super) const SINK: &[Key] = &[
     required("kind", Kind(Role::Sink), "The kind of sink"),

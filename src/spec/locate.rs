@@ -78,8 +78,14 @@ fn deepest(options: &Node, path: &[String]) -> Option<Span> {
 }
 
 impl SourceSpec {
-    pub(super) fn new(name: String, kind: String, options: serde_json::Value, written: WrittenOptions) -> SourceSpec {
-        SourceSpec { name, kind, options, written }
+    pub(super) fn new(
+        name: String,
+        kind: String,
+        options: serde_json::Value,
+        arrival: Vec<(String, Span)>,
+        written: WrittenOptions,
+    ) -> SourceSpec {
+        SourceSpec { name, kind, options, arrival, written }
     }
 }
 

@@ -5,6 +5,7 @@
 //! into lines. Nothing here opens a connection; the only files read are the spec and those of `{file: ...}` secrets.
 //! The grammar is data (`grammar`), from which the JSON Schema for editors is made too ([`json_schema()`]).
 
+mod arrival;
 mod check;
 mod grammar;
 mod json_schema;
@@ -49,6 +50,8 @@ pub struct SourceSpec {
     pub kind: String,
     /// As the kind declares them; paths absolute. May hold secrets: not for printing.
     pub options: serde_json::Value,
+    /// Tables whose rows get the order of their arrival.
+    arrival: Vec<(String, text::Span)>,
     written: locate::WrittenOptions,
 }
 
@@ -103,7 +106,11 @@ impl Spec {
 
     /// The plan of all views over these tables ([`Spec::tables`]).
     pub fn lower(&self, tables: &[PlanTable]) -> Result<Plan, Problems> {
-        let plan = plan::lower(&self.views, tables);
+        let (tables, problems) = self.with_arrival(tables);
+        if !problems.is_empty() {
+            return Err(self.problems(problems));
+        }
+        let plan = plan::lower(&self.views, &tables);
         let plan = plan.map_err(|found| self.problems(found.into_iter().map(|p| self.located(p)).collect()))?;
         let problems = self.sinks_without_key(&plan);
         if problems.is_empty() { Ok(plan) } else { Err(self.problems(problems)) }
@@ -121,8 +128,9 @@ impl Spec {
 
     /// The plan where all is known and right, and every problem that can be seen with what the catalog knows.
     pub fn examine(&self, catalog: &Catalog) -> (Option<Plan>, Vec<Problem>) {
-        let (plan, found) = plan::examine(&self.views, catalog);
-        let mut problems: Vec<Problem> = found.into_iter().map(|p| self.located(p)).collect();
+        let (tables, mut problems) = self.with_arrival(&catalog.tables);
+        let (plan, found) = plan::examine(&self.views, &Catalog { tables, ..catalog.clone() });
+        problems.extend(found.into_iter().map(|p| self.located(p)));
         problems.extend(plan.iter().flat_map(|plan| self.sinks_without_key(plan)));
         (plan.filter(|_| problems.is_empty()), problems)
     }

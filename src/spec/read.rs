@@ -95,7 +95,9 @@ impl PartsReader {
             if self.problems.len() > before || kind.is_empty() {
                 broken.insert(name.key_text().to_string());
             }
-            sources.push(SourceSpec::new(name.key_text().to_string(), kind, options, written(name, node)));
+            let arrival = node.get("arrival").map(|node| if node.text().is_some() { vec![node] } else { node.items().iter().collect() });
+            let arrival = arrival.unwrap_or_default().into_iter().filter_map(|node| Some((node.text()?.to_string(), node.span))).collect();
+            sources.push(SourceSpec::new(name.key_text().to_string(), kind, options, arrival, written(name, node)));
         }
         (sources, broken)
     }

@@ -92,7 +92,14 @@ pub(crate) fn shop() -> Vec<PlanTable> {
 /// A table of the source `shop` whose first `key` columns are its primary key.
 pub(crate) fn table(name: &str, key: usize, columns: &[(&str, Type)]) -> PlanTable {
     let columns = columns.iter().enumerate().map(|(i, (name, ty))| Column::new(*name, ty.clone(), i >= key)).collect();
-    PlanTable { source: "shop".into(), name: name.into(), schema: Schema::new(columns), key: (0..key).collect(), stream: false }
+    PlanTable {
+        source: "shop".into(),
+        name: name.into(),
+        schema: Schema::new(columns),
+        key: (0..key).collect(),
+        stream: false,
+        arrival: false,
+    }
 }
 
 pub(crate) const KINDS: Kinds = Kinds { sources: SOURCES, sinks: SINKS };

@@ -177,8 +177,10 @@ impl Calls<'_> {
         let arrival = self.arrivals.last().copied().unwrap_or(Arrival::None);
         let written = (known.write)(&Call { arguments: arguments.iter().collect(), arrival }).map_err(|wrong| match wrong {
             Wrong::Arguments => misused(),
-            Wrong::NeedsArrival => SqlError::new(format!("`{}` needs the order in which rows arrive, which only a stream has", known.name))
-                .help("declare the table of its rows with `stream: true`, or order by a column: latest_by_time(value, time)"),
+            Wrong::NeedsArrival => {
+                SqlError::new(format!("`{}` needs the order in which rows arrive, which is not kept for these", known.name))
+                    .help("name the table in its source's `arrival: [...]`, or order by a column: latest_by_time(value, time)")
+            }
         })?;
         let span = function.name.span();
         let mut expr = parsed(&written.text, &arguments, span);
