@@ -51,7 +51,7 @@ fn check_says_everything_that_is_wrong_and_ends_with_2() {
 error: `shop` takes no `knd`
   --> shop.yaml:4:5
    |     knd: x
-   |     ^^^ keys: kind, options
+   |     ^^^ keys: kind, options, arrival
    = help: did you mean `kind`?
 
 error: `shop` has no table `order`
@@ -205,8 +205,8 @@ view orders key id
   └─ items: array, total: sum(price) of shop.items order id on id = order_id [2]
 
 arrangements
-  [1] shop.orders rows by id: id, customer, day; for orders
-  [2] shop.items rows by order_id: id, price (not shown: order_id); for orders items
+  [1] shop.orders rows by id: id, customer, day; for orders; about 68 bytes a row, about 136 bytes in all
+  [2] shop.items rows by order_id: id, price (not shown: order_id); for orders items; about 56 bytes a row, about 112 bytes in all
 pruned columns
   none
 ";

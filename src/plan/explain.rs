@@ -153,7 +153,7 @@ impl Explanation<'_> {
         match rows {
             Some(rows) => {
                 let most = if input.filter(self.plan).is_some() { "at most" } else { "about" };
-                format!("about {each} bytes a row, {most} {:.1} MB in all", (rows * each as u64) as f64 / 1e6)
+                format!("about {each} bytes a row, {most} {} in all", size(rows * each as u64))
             }
             None => format!("about {each} bytes a row"),
         }
@@ -275,4 +275,12 @@ pub(super) fn names(schema: &Schema, columns: &[usize]) -> String {
 
 pub(super) fn number(arrangement: usize) -> String {
     format!("[{}]", arrangement + 1)
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        ..10_000 => format!("{bytes} bytes"),
+        ..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
 }
