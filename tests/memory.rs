@@ -50,6 +50,10 @@ fn what_is_held_is_estimated_and_then_told() {
     let shown = program.run(&["status", "--state", "state"]).stdout;
     assert!(shown.contains("\n  [2] shop.customers by id: 100 rows, "), "{shown}");
     running.signal("TERM");
-    assert_eq!(running.finish().code, Some(0));
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0));
+    let last = ended.stdout.lines().find(|line| line.contains("\"event\":\"memory\"")).expect("what was held is told in the end");
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(last["arrangements"].as_array().unwrap(), memory);
     assert!(!program.run(&["status", "--state", "state"]).stdout.contains("in memory"), "nothing is held at rest");
 }

@@ -91,6 +91,7 @@ impl Shown {
         }
         if ended {
             self.clear_bars("");
+            self.memory(status);
             let seconds = self.began.elapsed().as_secs_f64();
             let rejected: u64 = status.sources().iter().map(|s| s.rejected).sum();
             let seconds_shown = (seconds * 1000.0).round() / 1000.0;
@@ -99,6 +100,18 @@ impl Shown {
             let line = format!("ended at tick {} after {seconds:.1} s{left_out}", status.tick());
             self.print(line, &event);
         }
+    }
+
+    /// What was held in memory in the end.
+    fn memory(&self, status: &Status) {
+        let held = status.held_in_memory();
+        if held.iter().all(|held| held.updates == 0) {
+            return;
+        }
+        let bytes: usize = held.iter().map(|held| held.bytes).sum();
+        let each: Vec<_> = held.iter().map(|held| json!({"name": held.name, "rows": held.updates, "bytes": held.bytes})).collect();
+        let event = json!({"event": "memory", "bytes": bytes, "arrangements": each});
+        self.print(format!("in memory: {bytes} bytes in {} arrangements", held.len()), &event);
     }
 
     fn progress(&mut self, name: &str, rows: u64, expected: Option<u64>) {
