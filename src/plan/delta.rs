@@ -3,8 +3,8 @@
 //! Joined two by two, every join but the last is held, as a side of the next. A delta join takes a change of any input through the
 //! others instead, one lookup after the other, so that only the inputs are held, each by every key that some path asks for. That is less
 //! where the keys are few or held anyhow for something else, and it is more where a filter makes what is joined first small. No sizes
-//! are known here, so the rule compares widths: see [`Tree::is_worth_it`]. (Delta queries as in DBToaster and Materialize; the
-//! lookups are worst-case optimal in none of the senses of the literature.)
+//! are known here, so the rule compares widths: see [`Tree::is_worth_it`]. (They are the delta queries of
+//! DBToaster and Materialize.)
 //!
 //! A change of input `i` meets the inputs in front of it as of its moment and those behind it as of before, so that a pair of changes of
 //! one moment is counted once. At the first moment there is no before: everything then comes of the last input, which is why the one is
@@ -94,15 +94,18 @@ impl<'p> Tree<'p> {
     }
 }
 
+/// Every input has a path through all others, and every step of it has to be told of every moment.
+const MOST_INPUTS: usize = 6;
+
 impl<'p> Tree<'p> {
-    /// `None` where fewer than three inputs are joined, or some in a way that no path can follow. `is_view`: whether a node is maintained for itself.
+    /// `None` where fewer than three inputs are joined, or too many, or some in a way that no path can follow. `is_view`: whether a node is maintained for itself.
     pub(super) fn of(node: &'p Node, is_view: &dyn Fn(&Node) -> bool) -> Option<Tree<'p>> {
         let root = inner(node)?;
         let mut tree = Tree { node, leaves: Vec::new(), equal: Vec::new(), inner: Vec::new(), shown: Vec::new() };
         tree.shown = tree.join(root, is_view);
         let twice = |class: &Vec<Place>| class.iter().enumerate().any(|(i, (leaf, _))| class[..i].iter().any(|(other, _)| other == leaf));
         let in_a_step = tree.leaves.iter().any(|side| side.node.reads_itself());
-        (tree.leaves.len() >= 3 && !in_a_step && !tree.equal.iter().any(twice)).then_some(tree)
+        ((3..=MOST_INPUTS).contains(&tree.leaves.len()) && !in_a_step && !tree.equal.iter().any(twice)).then_some(tree)
     }
 
     /// Where the join's columns come from.
