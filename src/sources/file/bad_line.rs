@@ -50,6 +50,10 @@ impl BadLine {
         BadLine { column: Some(column.into()), ..BadLine::new(path, line, what.to_string()) }
     }
 
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// As an error that ends the source.
     pub(super) fn stop(self) -> SourceError {
         SourceError::Stopped { message: self.to_string(), help: None }

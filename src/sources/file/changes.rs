@@ -18,20 +18,19 @@
 //! In: the lines of the file from a position on. Out: events, whole transactions only, up to the file's end, and from there again when
 //! the file has grown. A transaction of many changes is not held: it is checked line by line, and read a second time once its `commit` was seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::bad_line::{BadLine, BadLines};
 use super::lines::{FollowedFile, Place};
+use super::options::TableOptions;
 use super::position::FilePosition;
+use super::transaction::{BATCH, Changes, Transaction};
 use super::{Object, jsonl};
-use crate::sources::{Event, Rejected, SourceError, Table};
+use crate::sources::{Event, SourceError, Table};
 use crate::value::{Delta, Layout, RowBuilder};
-
-/// The deltas of one event.
-pub(super) const BATCH: usize = 1024;
 
 /// What one [`ChangesFile::read`] came to.
 #[derive(Debug)]
@@ -55,8 +54,12 @@ pub(super) struct ChangesFile {
     file: FollowedFile,
     /// The captured tables, with `None` for those that are known and not captured.
     tables: HashMap<String, Option<Captured>>,
+    /// The streams with a file of their own, which their rows come by.
+    with_file: HashSet<String>,
     open: Option<Transaction>,
     bad_lines: BadLines,
+    /// Behind the last transaction that was answered.
+    position: FilePosition,
 }
 
 #[derive(Debug)]
@@ -64,23 +67,6 @@ struct Captured {
     index: usize,
     builder: RowBuilder,
     stream: bool,
-}
-
-/// A transaction whose `commit` was not seen yet.
-#[derive(Debug)]
-struct Transaction {
-    /// Behind the `begin` line.
-    from: Place,
-    changes: Changes,
-    /// There were too many to hold; they are checked only.
-    large: bool,
-}
-
-/// What one line or several come to.
-#[derive(Debug, Default)]
-struct Changes {
-    deltas: Vec<Delta>,
-    rejected: Vec<Rejected>,
 }
 
 /// What a line says.
@@ -91,20 +77,27 @@ enum Line {
 }
 
 impl ChangesFile {
-    /// `tables` are the captured ones, `known` the names of all that the file may speak of.
+    /// `tables` are the captured ones, `known` all that the file may speak of.
     pub(super) fn open(
         path: &Path,
         from: &FilePosition,
         tables: &[Table],
-        known: &[String],
+        known: &[TableOptions],
         bad_lines: BadLines,
     ) -> Result<ChangesFile, SourceError> {
-        let mut named: HashMap<_, _> = known.iter().map(|name| (name.clone(), None)).collect();
+        let with_file = known.iter().filter(|table| table.is_followed()).map(|table| table.name.clone()).collect();
+        let mut named: HashMap<_, _> = known.iter().map(|table| (table.name.clone(), None)).collect();
         for (index, table) in tables.iter().enumerate() {
             let builder = RowBuilder::new(&Layout::new(&table.schema));
             named.insert(table.name.clone(), Some(Captured { index, builder, stream: table.stream }));
         }
-        Ok(ChangesFile { file: FollowedFile::open(path, from)?, tables: named, open: None, bad_lines })
+        let file = FollowedFile::open(path, from)?;
+        Ok(ChangesFile { file, tables: named, with_file, open: None, bad_lines, position: from.clone() })
+    }
+
+    /// Behind the last transaction that was answered. Whoever reads the files of streams says there how far those were read.
+    pub(super) fn position(&mut self) -> &mut FilePosition {
+        &mut self.position
     }
 
     /// Reads on, up to the file's end or until about [`BATCH`] deltas of small transactions are together. A large transaction's parts
@@ -170,14 +163,16 @@ impl ChangesFile {
         }
     }
 
-    fn transaction(&self, changes: Changes, committed_ms: Option<u64>, events: &mut Vec<Event>) {
+    fn transaction(&mut self, changes: Changes, committed_ms: Option<u64>, events: &mut Vec<Event>) {
         let changed = !changes.deltas.is_empty();
         events.extend(changes.events());
         events.push(self.end(changed, committed_ms));
     }
 
-    fn end(&self, changed: bool, committed_ms: Option<u64>) -> Event {
-        let position = self.file.position();
+    fn end(&mut self, changed: bool, committed_ms: Option<u64>) -> Event {
+        let streams = std::mem::take(&mut self.position.streams);
+        self.position = FilePosition { streams, ..self.file.position() };
+        let position = self.position.position();
         match changed {
             true => Event::Commit { position, committed_ms },
             false => Event::Progress { position, committed_ms },
@@ -267,6 +262,9 @@ impl ChangesFile {
         if self.tables[name].as_ref().is_some_and(|captured| captured.stream) && fields != INSERT {
             return Err(self.bad(&format!("`{name}` is a stream: its rows are inserted, and stay as they are")));
         }
+        if self.with_file.contains(name) {
+            return Err(self.bad(&format!("`{name}` is a stream with a file of its own, which this row must be appended to")));
+        }
         let image = |(field, diff): &(&str, i64)| match object.get(*field).and_then(Value::as_object) {
             Some(image) => Ok((image, *diff)),
             None => Err(self.bad(&format!("this change needs `{field}`, a whole row"))),
@@ -293,44 +291,12 @@ impl ChangesFile {
     }
 }
 
-impl Transaction {
-    fn add(&mut self, changes: Changes) {
-        if self.large {
-            return;
-        }
-        self.changes.append(changes);
-        if self.changes.len() > LARGE {
-            self.changes = Changes::default();
-            self.large = true;
-        }
-    }
-}
-
-impl Changes {
-    fn len(&self) -> usize {
-        self.deltas.len() + self.rejected.len()
-    }
-
-    fn append(&mut self, mut more: Changes) {
-        self.deltas.append(&mut more.deltas);
-        self.rejected.append(&mut more.rejected);
-    }
-
-    fn events(self) -> impl Iterator<Item = Event> {
-        let changed = !self.deltas.is_empty();
-        self.rejected.into_iter().map(Event::Rejected).chain(changed.then_some(Event::Changes(self.deltas)))
-    }
-}
-
 const INSERT: &[(&str, i64)] = &[("after", 1)];
 
-/// The rows of a stream that come by the changes file arrive behind those of its own file, of which the place is the line.
+/// Before the offset of the first row that a stream without a file gets by the changes file; states that exist count from here.
 const BEHIND_THE_ROWS: u64 = 1 << 40;
 
 /// A line with any of these is a mark.
 const MARKS: &[&str] = &["begin", "commit"];
 
 const FIELDS: &[&str] = &["table", "op", "before", "after", "begin", "commit", "committed_ms"];
-
-/// More than this of a transaction is not held.
-pub(super) const LARGE: usize = 16 * BATCH;

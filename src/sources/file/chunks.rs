@@ -3,19 +3,24 @@
 //! In: a file of lines, or of CSV, where a record may go over several lines inside quotes. Out: chunks of some [`CHUNK_BYTES`] that end where
 //! a record ends, each with the number of its first line. Nothing is looked at but line ends, and quotes where there are any: a chunk without
 //! a quote is cut by a search for bytes, one with quotes is read by `csv_core`, which is what reads its fields later.
+//!
+//! A file that grows is read up to where it ended when it was looked at, and what is not whole there, which may be a part of a record, is no chunk.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use csv_core::{ReadRecordResult, Reader};
 use memchr::{memchr, memchr_iter, memrchr};
 
+use super::bad_line::BadLine;
 use super::{open, unreadable};
 use crate::sources::SourceError;
 
 const CHUNK_BYTES: usize = 128 << 10;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Of a file that grows no more than this is held for a record's end to come.
+const LONGEST_RECORD: usize = 64 << 20;
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Whole records, and the line in the file, from 1, where they start. May begin with the rest of a line end.
 #[derive(Debug)]
@@ -34,51 +39,117 @@ pub(super) struct Chunks {
     rest: Vec<u8>,
     /// Of the first byte of it.
     line: u64,
+    byte: u64,
+    /// Of a file that grows: where it ended when it was looked at.
+    until: Option<u64>,
     ended: bool,
 }
 
 impl Chunks {
-    /// Every line is a record.
-    pub(super) fn of_lines(path: &Path) -> Result<Chunks, SourceError> {
-        Chunks::open(path, None)
+    /// Every line is a record. A file that `grows` is read up to where it ends now.
+    pub(super) fn of_lines(path: &Path, grows: bool) -> Result<Chunks, SourceError> {
+        Chunks::open(path, None, grows)
     }
 
-    pub(super) fn of_csv(path: &Path, delimiter: u8) -> Result<Chunks, SourceError> {
-        Chunks::open(path, Some(delimiter))
+    pub(super) fn of_csv(path: &Path, delimiter: u8, grows: bool) -> Result<Chunks, SourceError> {
+        Chunks::open(path, Some(delimiter), grows)
     }
 
-    fn open(path: &Path, delimiter: Option<u8>) -> Result<Chunks, SourceError> {
-        let mut file = open(path)?;
-        let mut rest = Vec::with_capacity(CHUNK_BYTES);
-        (&mut file).take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut rest).map_err(|e| unreadable(path, e))?;
-        if rest == BYTE_ORDER_MARK {
-            rest.clear();
+    fn open(path: &Path, delimiter: Option<u8>, grows: bool) -> Result<Chunks, SourceError> {
+        let file = open(path)?;
+        let until = if grows { Some(file.metadata().map_err(|e| unreadable(path, e))?.len()) } else { None };
+        let mut chunks = Chunks { path: path.into(), file, delimiter, rest: Vec::new(), line: 1, byte: 0, until, ended: false };
+        chunks.pass_byte_order_mark()?;
+        Ok(chunks)
+    }
+
+    fn pass_byte_order_mark(&mut self) -> Result<(), SourceError> {
+        let first = self.until.unwrap_or(u64::MAX).min(BYTE_ORDER_MARK.len() as u64);
+        self.rest.reserve(CHUNK_BYTES);
+        (&mut self.file).take(first).read_to_end(&mut self.rest).map_err(|e| unreadable(&self.path, e))?;
+        if self.rest == BYTE_ORDER_MARK {
+            self.byte = first;
+            self.rest.clear();
         }
-        Ok(Chunks { path: path.into(), file, delimiter, rest, line: 1, ended: false })
+        Ok(())
+    }
+
+    /// Reads from another place on, up to where the file ends now. `line` is that of the byte.
+    pub(super) fn go_on(&mut self, byte: u64, line: u64, until: u64) -> Result<(), SourceError> {
+        self.file.seek(SeekFrom::Start(byte)).map_err(|e| unreadable(&self.path, e))?;
+        self.rest.clear();
+        (self.byte, self.line, self.until, self.ended) = (byte, line, Some(until), false);
+        if byte == 0 { self.pass_byte_order_mark() } else { Ok(()) }
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         let mut bytes = std::mem::take(&mut self.rest);
-        while !self.ended {
-            // A record that is longer than a chunk is read in ever longer steps.
-            let step = CHUNK_BYTES.max(bytes.len());
-            let read = (&mut self.file).take(step as u64).read_to_end(&mut bytes).map_err(|e| unreadable(&self.path, e))?;
-            self.ended = read == 0;
-            let end = if self.ended { bytes.len() } else { self.end_of_records(&bytes) };
-            if end > 0 {
-                self.rest = Vec::with_capacity(CHUNK_BYTES + bytes.len() - end);
-                self.rest.extend_from_slice(&bytes[end..]);
-                bytes.truncate(end);
-                break;
+        let mut end = 0;
+        while end == 0 && !self.ended {
+            if self.until.is_some() && bytes.len() > LONGEST_RECORD {
+                return Err(self.too_long());
             }
+            // A record that is longer than a chunk is read in ever longer steps.
+            let step = CHUNK_BYTES.max(bytes.len()) as u64;
+            let there = self.until.map_or(u64::MAX, |until| until.saturating_sub(self.byte + bytes.len() as u64));
+            let read = (&mut self.file).take(step.min(there)).read_to_end(&mut bytes).map_err(|e| unreadable(&self.path, e))?;
+            self.ended = read == 0;
+            end = if self.ended { 0 } else { self.end_of_records(&bytes) };
         }
+        if self.ended {
+            end = if self.until.is_none() { bytes.len() } else { self.end_of_records(&bytes) };
+        }
+        Ok(self.cut(bytes, end))
+    }
+
+    /// What stands at the end of a file that grows, and may be a part of a record only.
+    pub(super) fn unended(&self) -> &[u8] {
+        &self.rest
+    }
+
+    /// Takes what stands at the end of a file that grows for whole.
+    pub(super) fn take_unended(&mut self) -> Option<Chunk> {
+        let bytes = std::mem::take(&mut self.rest);
+        let end = bytes.len();
+        self.cut(bytes, end)
+    }
+
+    /// Whether these bytes are whole records once there is a line end behind them.
+    pub(super) fn are_whole(&self, bytes: &[u8]) -> bool {
+        let ended = [bytes, b"\n"].concat();
+        self.end_of_records(&ended) == ended.len()
+    }
+
+    pub(super) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Where the next chunk begins, and its line.
+    pub(super) fn place(&self) -> (u64, u64) {
+        (self.byte, self.line)
+    }
+
+    fn too_long(&self) -> SourceError {
+        let message = format!("a record of more than {} MiB: is a quote not closed, or is this not a file of lines?", LONGEST_RECORD >> 20);
+        BadLine::new(&self.path, self.line, message).stop()
+    }
+
+    /// The first `end` of the bytes as a chunk; the others are kept.
+    fn cut(&mut self, mut bytes: Vec<u8>, end: usize) -> Option<Chunk> {
+        if end < bytes.len() || !self.ended {
+            self.rest = Vec::with_capacity(CHUNK_BYTES + bytes.len() - end);
+            self.rest.extend_from_slice(&bytes[end..]);
+        }
+        bytes.truncate(end);
         let line = self.line;
         self.line += memchr_iter(b'\n', &bytes).count() as u64;
-        Ok((!bytes.is_empty()).then_some(Chunk { bytes, line }))
+        self.byte += end as u64;
+        (!bytes.is_empty()).then_some(Chunk { bytes, line })
     }
 
     /// Gives back what is left of the last chunk, which comes again with the next.
     pub(super) fn put_back(&mut self, chunk: Chunk) {
+        self.byte -= chunk.bytes.len() as u64;
         self.rest.splice(0..0, chunk.bytes);
         self.line = chunk.line;
     }
@@ -126,7 +197,7 @@ mod tests {
     fn read(text: &str) -> (Vec<u64>, Vec<(u64, Vec<String>)>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut chunks = Chunks::of_csv(file.path(), b',').unwrap();
+        let mut chunks = Chunks::of_csv(file.path(), b',', false).unwrap();
         let (mut lines, mut all) = (Vec::new(), Vec::new());
         while let Some(chunk) = chunks.next().unwrap() {
             lines.push(chunk.line);

@@ -7,19 +7,19 @@ use csv_core::{ReadRecordResult, Reader};
 use super::bad_line::{BadLine, BadLines};
 use super::chunks::{self, Chunk, Chunks};
 use super::infer::Guess;
-use super::snapshot::Parsed;
+use super::reader::Parsed;
 use super::tables::own_columns;
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Datum, Layout, RowBuilder, Type, push_text};
 
-/// The names in the first line.
-pub(super) fn header(path: &Path, delimiter: u8) -> Result<Vec<String>, SourceError> {
-    open(path, delimiter).map(|(header, _)| header)
+/// The names in the first line, which is whole where the file `grows`.
+pub(super) fn header(path: &Path, delimiter: u8, grows: bool) -> Result<Vec<String>, SourceError> {
+    open(path, delimiter, grows).map(|(header, _)| header)
 }
 
 /// The header, and what comes behind it.
-fn open(path: &Path, delimiter: u8) -> Result<(Vec<String>, Chunks), SourceError> {
-    let mut chunks = Chunks::of_csv(path, delimiter)?;
+fn open(path: &Path, delimiter: u8, grows: bool) -> Result<(Vec<String>, Chunks), SourceError> {
+    let mut chunks = Chunks::of_csv(path, delimiter, grows)?;
     let no_header = || BadLine::new(path, 1, "there must be a line with the names of the columns").stop();
     let chunk = chunks.next()?.ok_or_else(no_header)?;
     let mut records = Records::new(delimiter, &chunk);
@@ -30,28 +30,17 @@ fn open(path: &Path, delimiter: u8) -> Result<(Vec<String>, Chunks), SourceError
     Ok((names, chunks))
 }
 
-/// Fills in the types that are `None` from all values of the file; `types` has one for each column of the header.
-pub(super) fn infer(path: &Path, delimiter: u8, null: &str, bad_lines: BadLines, types: &mut [Option<Type>]) -> Result<(), SourceError> {
+/// Fills in the types that are `None` from all values of the file; `types` has one for each column of the header. What stands unended in a
+/// file that `grows` is looked at, and is no bad line.
+pub(super) fn infer(rows: &CsvFile, grows: bool, bad_lines: BadLines, types: &mut [Option<Type>]) -> Result<(), SourceError> {
     let mut guesses: Vec<Option<Guess>> = types.iter().map(|ty| ty.is_none().then(Guess::default)).collect();
-    let (header, mut chunks) = open(path, delimiter)?;
+    let (header, mut chunks) = open(rows.path, rows.delimiter, grows)?;
     while let Some(chunk) = chunks.next()? {
-        let mut records = Records::new(delimiter, &chunk);
-        while let Some(record) = records.next() {
-            let fields = match record.fields(path, header.len()) {
-                Ok(fields) => fields,
-                Err(bad) => {
-                    bad_lines.set_aside(bad, None)?;
-                    continue;
-                }
-            };
-            for (guess, field) in guesses.iter_mut().zip(fields.iter()) {
-                if let Some(guess) = guess
-                    && field != null
-                {
-                    guess.see(field.as_bytes());
-                }
-            }
-        }
+        let bad = |bad| bad_lines.set_aside(bad, None).map(|_| ());
+        rows.see(&chunk, header.len(), &mut guesses, bad)?;
+    }
+    if let Some(chunk) = chunks.take_unended() {
+        rows.see(&chunk, header.len(), &mut guesses, |_| Ok(()))?;
     }
     for (ty, guess) in types.iter_mut().zip(guesses) {
         if let Some(guess) = guess {
@@ -59,6 +48,43 @@ pub(super) fn infer(path: &Path, delimiter: u8, null: &str, bad_lines: BadLines,
         }
     }
     Ok(())
+}
+
+/// A file, and how its fields are told apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CsvFile<'a> {
+    pub(super) path: &'a Path,
+    pub(super) delimiter: u8,
+    pub(super) null: &'a str,
+}
+
+impl CsvFile<'_> {
+    fn see(
+        &self,
+        chunk: &Chunk,
+        width: usize,
+        guesses: &mut [Option<Guess>],
+        bad: impl Fn(BadLine) -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let mut records = Records::new(self.delimiter, chunk);
+        while let Some(record) = records.next() {
+            let fields = match record.fields(self.path, width) {
+                Ok(fields) => fields,
+                Err(line) => {
+                    bad(line)?;
+                    continue;
+                }
+            };
+            for (guess, field) in guesses.iter_mut().zip(fields.iter()) {
+                if let Some(guess) = guess
+                    && field != self.null
+                {
+                    guess.see(field.as_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Makes rows of a file's records. The file's columns may stand in any order; the table has some or all of them.
@@ -76,7 +102,7 @@ pub(super) struct CsvRows {
 
 impl CsvRows {
     pub(super) fn open(path: &Path, delimiter: u8, null: &str, table: &Table) -> Result<(CsvRows, Chunks), SourceError> {
-        let (header, chunks) = open(path, delimiter)?;
+        let (header, chunks) = open(path, delimiter, table.stream)?;
         let places = own_columns(table).iter().map(|column| header.iter().position(|name| *name == column.name));
         let Some(places) = places.collect::<Option<Vec<usize>>>() else {
             return Err(BadLine::new(path, 1, "a column that was there at the start is gone").stop());
@@ -165,7 +191,7 @@ impl<'c> Records<'c> {
 }
 
 /// A bad record with more lines than this stops the source: a quote that is never closed takes the rest of the file with it.
-const LONGEST_BAD_RECORD: u64 = 100;
+pub(super) const LONGEST_BAD_RECORD: u64 = 100;
 
 /// A record as it was read.
 pub(super) struct Record<'r> {

@@ -8,14 +8,15 @@ use super::Object;
 use super::bad_line::{BadLine, BadLines};
 use super::chunks::{Chunk, Chunks};
 use super::infer::JsonGuess;
-use super::snapshot::Parsed;
+use super::reader::Parsed;
 use crate::sources::{SourceError, Table};
 use crate::value::{Datum, Layout, RowBuilder, Type, json};
 
-/// The fields of all objects of the file, in the order in which they first come, with the types of all their values.
-pub(super) fn infer(path: &Path, bad_lines: BadLines) -> Result<Vec<(String, Type)>, SourceError> {
+/// The fields of all objects of the file, in the order in which they first come, with the types of all their values. What stands unended in a
+/// file that `grows` is looked at, and is no bad line.
+pub(super) fn infer(path: &Path, grows: bool, bad_lines: BadLines) -> Result<Vec<(String, Type)>, SourceError> {
     let mut guesses: Vec<(String, JsonGuess)> = Vec::new();
-    let mut chunks = Chunks::of_lines(path)?;
+    let mut chunks = Chunks::of_lines(path, grows)?;
     while let Some(chunk) = chunks.next()? {
         for (_, object) in objects(path, &chunk) {
             match object {
@@ -25,6 +26,9 @@ pub(super) fn infer(path: &Path, bad_lines: BadLines) -> Result<Vec<(String, Typ
                 }
             }
         }
+    }
+    if let Some(chunk) = chunks.take_unended() {
+        objects(path, &chunk).flat_map(|(_, object)| object).for_each(|object| see(&object, &mut guesses));
     }
     Ok(guesses.into_iter().map(|(name, guess)| (name, guess.ty())).collect())
 }
@@ -52,7 +56,7 @@ pub(super) struct JsonRows {
 
 impl JsonRows {
     pub(super) fn open(path: &Path, table: &Table) -> Result<(JsonRows, Chunks), SourceError> {
-        Ok((JsonRows { path: path.into(), table: table.clone() }, Chunks::of_lines(path)?))
+        Ok((JsonRows { path: path.into(), table: table.clone() }, Chunks::of_lines(path, table.stream)?))
     }
 
     /// All rows of the chunk, in its order, and what cannot be one.

@@ -3,14 +3,13 @@
 //! A last line without a newline counts as soon as it is a whole object. Empty lines are passed over.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::bad_line::BadLine;
-use super::position::{CHECKED_BYTES, FilePosition, check};
+use super::position::{CHECKED_BYTES, FilePosition, bytes_before, check, name_of};
 use super::{Object, unreadable};
 use crate::sources::SourceError;
-use crate::value::Position;
 
 /// Behind a line: its number, from 1, and how many bytes end with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl FollowedFile {
         let mut file = super::open(path)?;
         let tail = tail_before(&mut file, from.byte).map_err(|e| unreadable(path, e))?;
         if from.byte > 0 && (from.file != name_of(path) || tail.as_deref().map(check).as_deref() != Some(&from.check)) {
-            return Err(replaced(path, from.byte));
+            return Err(replaced(path, from.byte, "a changes file"));
         }
         file.seek(SeekFrom::Start(from.byte)).map_err(|e| unreadable(path, e))?;
         let place = Place { line: from.line, byte: from.byte, tail: tail.unwrap_or_default() };
@@ -52,9 +51,10 @@ impl FollowedFile {
         &self.place
     }
 
-    pub(super) fn position(&self) -> Position {
+    /// The place as a position, which knows of no other file.
+    pub(super) fn position(&self) -> FilePosition {
         let Place { line, byte, tail } = &self.place;
-        FilePosition { file: name_of(&self.path), line: *line, byte: *byte, check: check(tail) }.position()
+        FilePosition { file: name_of(&self.path), line: *line, byte: *byte, check: check(tail), ..FilePosition::default() }
     }
 
     /// Whether the file ends inside a line.
@@ -117,30 +117,25 @@ impl FollowedFile {
         let opened = self.reader.get_ref().metadata().map_err(|e| unreadable(&self.path, e))?;
         match same_file(&now, &opened) && now.len() >= self.place.byte {
             true => Ok(()),
-            false => Err(replaced(&self.path, self.place.byte)),
+            false => Err(replaced(&self.path, self.place.byte, "a changes file")),
         }
     }
 }
 
 #[cfg(unix)]
-fn same_file(a: &Metadata, b: &Metadata) -> bool {
+pub(super) fn same_file(a: &Metadata, b: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
 #[cfg(not(unix))]
-fn same_file(_: &Metadata, _: &Metadata) -> bool {
+pub(super) fn same_file(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
 /// The end of the line that ends at `byte`, up to [`CHECKED_BYTES`]; `None` where the file is shorter.
 fn tail_before(file: &mut File, byte: u64) -> io::Result<Option<Vec<u8>>> {
-    if file.metadata()?.len() < byte {
-        return Ok(None);
-    }
-    let mut tail = vec![0; byte.min(CHECKED_BYTES as u64) as usize];
-    file.seek(SeekFrom::Start(byte - tail.len() as u64))?;
-    file.read_exact(&mut tail)?;
+    let Some(mut tail) = bytes_before(file, byte)? else { return Ok(None) };
     let inside = tail.len().saturating_sub(1);
     if let Some(newline) = tail[..inside].iter().rposition(|b| *b == b'\n') {
         tail.drain(..=newline);
@@ -148,13 +143,10 @@ fn tail_before(file: &mut File, byte: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(tail))
 }
 
-fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-fn replaced(path: &Path, byte: u64) -> SourceError {
+/// `kind` is what the file is to users.
+pub(super) fn replaced(path: &Path, byte: u64, kind: &str) -> SourceError {
     SourceError::Stopped {
         message: format!("{} is not the file that was read up to byte {byte} before", path.display()),
-        help: Some("a changes file is only ever appended to; put the old one back, or start with an empty state folder".into()),
+        help: Some(format!("{kind} is only ever appended to; put the old one back, or start with an empty state folder")),
     }
 }

@@ -1,8 +1,9 @@
 //! Tables from files: the rows from CSV or JSON lines, the changes to them from a JSON-lines file.
 //!
 //! In: files, and the types of their columns, declared or inferred ([`infer`]). Out: the rows of every table as the snapshot, then
-//! the changes file's transactions ([`changes`]), which is followed while it grows. A position is a place in the changes file; the
-//! files of rows are read once and never looked at again, so what changes in them later must come as a change.
+//! the changes file's transactions ([`changes`]) and the rows that are appended to the files of streams ([`stream`]), which are followed while
+//! they grow ([`follow`]). A position is a place in the changes file and in each stream's file; the other files of rows are read once and never
+//! looked at again, so what changes in them later must come as a change.
 //!
 //! Recorded binary logs of a server are the other way in: rows and changes both come from them ([`recorded`]).
 //!
@@ -13,25 +14,26 @@ mod bad_line;
 mod changes;
 mod chunks;
 mod csv;
+mod follow;
 mod infer;
 mod jsonl;
 mod lines;
 mod options;
 mod position;
+mod reader;
 mod recorded;
 mod snapshot;
+mod stream;
 mod tables;
+mod transaction;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
 
 use self::bad_line::BadLines;
-use self::changes::{ChangesFile, Ended, Portion};
 pub(crate) use self::options::KIND;
 use self::options::{FileOptions, TableOptions};
 use self::position::FilePosition;
@@ -44,9 +46,6 @@ mod tests;
 
 /// What a line of a JSON-lines file holds.
 type Object = serde_json::Map<String, serde_json::Value>;
-
-/// How often a file is looked at for more.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A source of these options, which must have passed the check against [`KIND`].
 pub(super) fn open_source(options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
@@ -112,81 +111,19 @@ impl Source for FileSource {
     }
 
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
-        if capture.from.is_none() {
-            if !snapshot::send(self.jobs(&capture.tables), &out).await? {
-                return Ok(());
-            }
-            if out.send(Event::SnapshotDone { position: FilePosition::default().position() }).await.is_err() {
-                return Ok(());
-            }
-        }
-        match &self.changes {
-            Some(path) => self.follow(path, capture, out).await,
+        let from = match &capture.from {
+            Some(from) => FilePosition::read(from)?,
             None => {
-                if out.send(Event::CaughtUp).await.is_ok() && !capture.until_caught_up {
-                    out.closed().await;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl FileSource {
-    /// Sends the changes file's transactions, and follows it.
-    async fn follow(&self, path: &Path, capture: Capture, out: EventSender) -> Result<(), SourceError> {
-        let from = capture.from.as_ref().map(FilePosition::read).transpose()?.unwrap_or_default();
-        let names = self.table_names().await?;
-        let mut changes = ChangesFile::open(path, &from, &capture.tables, &names, self.bad_lines)?;
-        let mut caught_up = false;
-        let mut waiting = None;
-        loop {
-            let portion;
-            (changes, portion) = read_on(changes, &out).await;
-            for event in portion.events {
-                if out.send(event).await.is_err() {
+                let Some(streams) = snapshot::send(self.jobs(&capture.tables), &out).await? else { return Ok(()) };
+                let from = FilePosition { streams, ..FilePosition::default() };
+                if out.send(Event::SnapshotDone { position: from.position() }).await.is_err() {
                     return Ok(());
                 }
+                from
             }
-            match portion.ended {
-                None => continue,
-                Some(Ended::Failed(error)) => return Err(error),
-                Some(Ended::End(unfinished)) if unfinished != waiting => {
-                    waiting = unfinished;
-                    if let Some(reason) = &waiting
-                        && out.send(Event::Waiting(reason.clone())).await.is_err()
-                    {
-                        return Ok(());
-                    }
-                }
-                Some(Ended::End(_)) => {}
-            }
-            if !caught_up && out.send(Event::CaughtUp).await.is_err() {
-                return Ok(());
-            }
-            caught_up = true;
-            if capture.until_caught_up || out.is_closed() {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        };
+        follow::run(self, from, capture, out).await
     }
-}
-
-/// Reads the next portion, on a thread that may block; the parts of a large transaction go out meanwhile.
-async fn read_on(mut changes: ChangesFile, out: &EventSender) -> (ChangesFile, Portion) {
-    let (sender, mut parts) = mpsc::channel(1);
-    let reading = tokio::task::spawn_blocking(move || {
-        let portion = changes.read(&mut |event| sender.blocking_send(event).is_ok());
-        (changes, portion)
-    });
-    while let Some(event) = parts.recv().await {
-        if out.send(event).await.is_err() {
-            break;
-        }
-    }
-    drop(parts);
-    reading.await.expect("reading does not panic")
 }
 
 fn open(path: &Path) -> Result<File, SourceError> {

@@ -65,7 +65,8 @@ const TABLE: &[OptionSpec] = &[
         value: OptionType::Bool,
         required: false,
         secret: false,
-        help: "Whether rows only ever come: then they get the column ROWOFFSET, which rises as they arrive. Default: false",
+        help: "Whether rows only ever come: then its file is followed while it grows, and rows get the column ROWOFFSET, which rises as they \
+               arrive. Default: false",
     },
     OptionSpec {
         name: "columns",
@@ -219,6 +220,13 @@ const TYPES: &str = "types: bool, int8 to int64, uint8 to uint64, float32, float
 
 pub(super) fn refuse(path: &[&str], message: String, help: Option<&str>) -> OptionError {
     OptionError { path: path.iter().map(|p| p.to_string()).collect(), message, help: help.map(String::from) }
+}
+
+impl TableOptions {
+    /// Whether rows are appended to its file, which is followed for them.
+    pub(super) fn is_followed(&self) -> bool {
+        self.stream && self.rows.path().is_some()
+    }
 }
 
 impl RowsFile {

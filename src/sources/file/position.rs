@@ -1,7 +1,13 @@
-//! Where a `file` source is: behind a line of its changes file.
+//! Where a `file` source is: behind a line of its changes file, and behind a row of each stream's file.
 //!
-//! The text is JSON, `{"file":"changes.jsonl","line":17,"byte":1234,"check":"..."}`; without a changes file, `{}`. `check` is a hash of the
-//! end of what was read, so that a file that was replaced is noticed and not read on from the middle.
+//! The text is JSON, `{"file":"changes.jsonl","line":17,"byte":1234,"check":"...","streams":{"readings":{"file":"readings.csv",...}}}`; without
+//! a changes file and streams, `{}`. `check` is a hash of the end of what was read, so that a file that was replaced is noticed and not read on
+//! from the middle.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,6 +31,23 @@ pub(super) struct FilePosition {
     pub(super) byte: u64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) check: String,
+    /// How far the files of the captured streams were read, by the streams' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) streams: BTreeMap<String, StreamPlace>,
+}
+
+/// How far a stream's file was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StreamPlace {
+    /// The file's name without its folder.
+    pub(super) file: String,
+    /// The line ends that were read.
+    pub(super) line: u64,
+    pub(super) byte: u64,
+    pub(super) check: String,
+    /// The last row stood at the file's end with no line end behind it, which must come first now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unended: bool,
 }
 
 fn is_zero(v: &u64) -> bool {
@@ -42,6 +65,22 @@ impl FilePosition {
     pub(super) fn position(&self) -> Position {
         Position::new(serde_json::to_string(self).expect("strings and numbers are JSON"))
     }
+}
+
+/// The file's name without its folder.
+pub(super) fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The last [`CHECKED_BYTES`] before `byte`; `None` where the file is shorter. Where the file is read next is not kept.
+pub(super) fn bytes_before(file: &mut File, byte: u64) -> io::Result<Option<Vec<u8>>> {
+    if file.metadata()?.len() < byte {
+        return Ok(None);
+    }
+    let mut tail = vec![0; byte.min(CHECKED_BYTES as u64) as usize];
+    file.seek(SeekFrom::Start(byte - tail.len() as u64))?;
+    file.read_exact(&mut tail)?;
+    Ok(Some(tail))
 }
 
 /// The `check` of a position; `before` is what comes before it, or its last [`CHECKED_BYTES`].

@@ -1,6 +1,8 @@
 //! Reads the rows of all tables: several threads at one file after the other, each a chunk at a time; rows go out in the files' order.
+//!
+//! A stream's file is read as far as it has whole records when it is opened; where that was goes into the position.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,13 +10,13 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use tokio::sync::mpsc;
 
-use super::bad_line::{BadLine, BadLines};
+use super::bad_line::BadLines;
 use super::chunks::{Chunk, Chunks};
-use super::csv::CsvRows;
-use super::jsonl::JsonRows;
 use super::options::{RowsFile, TableOptions};
+use super::position::StreamPlace;
+use super::reader::{Parsed, Reader};
+use super::stream;
 use crate::sources::{Event, EventSender, SourceError, Table};
-use crate::value::{RowBuilder, Rows};
 
 /// Batches that wait between the readers and the engine. With a batch's some hundred KiB this bounds what is held.
 const WAITING_BATCHES: usize = 4;
@@ -29,31 +31,34 @@ pub(super) struct Job {
     pub(super) bad_lines: BadLines,
 }
 
-/// Sends the plan, and then the rows of every table. Answers false if nobody listens any more.
-pub(super) async fn send(jobs: Vec<Job>, out: &EventSender) -> Result<bool, SourceError> {
+/// How far the files of streams were read, by the streams' names.
+pub(super) type Places = BTreeMap<String, StreamPlace>;
+
+/// Sends the plan, and then the rows of every table. `None` if nobody listens any more.
+pub(super) async fn send(jobs: Vec<Job>, out: &EventSender) -> Result<Option<Places>, SourceError> {
     let (sender, mut events) = mpsc::channel(WAITING_BATCHES);
     let reading = tokio::spawn(read_all(jobs, sender));
     // Readers send here and not straight to the engine, so that they stop when this future is dropped.
     while let Some(event) = events.recv().await {
         if out.send(event).await.is_err() {
-            return Ok(false);
+            return Ok(None);
         }
     }
-    reading.await.expect("the readers do not panic").map(|()| true)
+    reading.await.expect("the readers do not panic").map(Some)
 }
 
-async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<(), SourceError> {
+async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<Places, SourceError> {
     let plan = tokio::task::spawn_blocking({
         let files: Vec<RowsFile> = jobs.iter().map(|job| job.options.rows.clone()).collect();
         move || files.iter().map(count_rows).collect()
     });
     let rows = plan.await.expect("counting does not panic");
     if out.send(Event::SnapshotPlan { rows }).await.is_err() {
-        return Ok(());
+        return Ok(Places::new());
     }
     // The longest first: what is small is better left for the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.options.rows.path().and_then(|path| path.metadata().ok()).map_or(0, |m| m.len())));
-    let files = Arc::new(Mutex::new(Files { waiting: jobs.into(), open: None }));
+    let files = Arc::new(Mutex::new(Files { waiting: jobs.into(), ..Files::default() }));
     let readers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(READERS);
     let handles: Vec<_> = (0..readers)
         .map(|_| {
@@ -73,7 +78,7 @@ async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<(), SourceErro
     for handle in handles {
         result = result.and(handle.await.expect("a reader does not panic"));
     }
-    result
+    result.map(|()| std::mem::take(&mut files.lock().expect("no reader panics").places))
 }
 
 /// What is not read yet.
@@ -82,6 +87,8 @@ struct Files {
     waiting: VecDeque<Job>,
     /// The file that chunks are taken from, with the number of the next.
     open: Option<(Arc<TableFile>, Chunks, u64)>,
+    /// Of the files of streams that were read.
+    places: Places,
 }
 
 impl Files {
@@ -97,6 +104,10 @@ impl Files {
                 *number += 1;
                 return Ok(Some((file.clone(), chunk, *number - 1)));
             }
+            if file.job.table.stream {
+                let path = file.job.options.rows.path().expect("it is open");
+                self.places.insert(file.job.table.name.clone(), stream::place_of(path, chunks)?);
+            }
             self.open = None;
         }
     }
@@ -108,11 +119,7 @@ fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
         let next = files.lock().expect("no reader panics").next()?;
         let Some((file, chunk, number)) = next else { return Ok(true) };
         let turn = Turn { file: &file, number, went_well: false };
-        let mut parsed = Parsed::default();
-        match &file.kind {
-            Kind::Csv(rows) => rows.parse(&chunk, &mut parsed),
-            Kind::JsonLines(rows) => rows.parse(&chunk, &mut parsed),
-        }
+        let parsed = file.reader.parse(&chunk);
         drop(chunk);
         if !turn.take(parsed, out)? {
             return Ok(false);
@@ -123,14 +130,9 @@ fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
 /// A file whose rows are read by all readers.
 struct TableFile {
     job: Job,
-    kind: Kind,
+    reader: Reader,
     progress: Mutex<Progress>,
     progressed: Condvar,
-}
-
-enum Kind {
-    Csv(CsvRows),
-    JsonLines(JsonRows),
 }
 
 /// What went out of a file.
@@ -147,40 +149,8 @@ struct Progress {
 impl TableFile {
     /// `None` where the table has no file.
     fn open(job: Job) -> Result<Option<(TableFile, Chunks)>, SourceError> {
-        let (kind, chunks) = match &job.options.rows {
-            RowsFile::Csv { path, null, delimiter } => {
-                let (rows, chunks) = CsvRows::open(path, *delimiter, null, &job.table)?;
-                (Kind::Csv(rows), chunks)
-            }
-            RowsFile::JsonLines { path } => {
-                let (rows, chunks) = JsonRows::open(path, &job.table)?;
-                (Kind::JsonLines(rows), chunks)
-            }
-            RowsFile::None => return Ok(None),
-        };
-        Ok(Some((TableFile { job, kind, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
-    }
-}
-
-/// What a chunk is made into.
-#[derive(Default)]
-pub(super) struct Parsed {
-    rows: Rows,
-    bad: Vec<BadLine>,
-    /// How many bad ones stand before the first row.
-    bad_first: u64,
-}
-
-impl Parsed {
-    /// The row that was pushed, or why there is none.
-    pub(super) fn take(&mut self, pushed: Result<(), BadLine>, builder: &mut RowBuilder) {
-        match pushed {
-            Ok(()) => self.rows.push_built(builder),
-            Err(bad) => {
-                self.bad_first += u64::from(self.rows.is_empty());
-                self.bad.push(bad);
-            }
-        }
+        let opened = Reader::open(&job.options.rows, &job.table)?;
+        Ok(opened.map(|(reader, chunks)| (TableFile { job, reader, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
     }
 }
 

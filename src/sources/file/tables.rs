@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::bad_line::BadLines;
+use super::csv::CsvFile;
 use super::options::{RowsFile, TableOptions};
 use super::{csv, jsonl};
 use crate::sources::{SourceError, Table};
@@ -13,16 +14,16 @@ use crate::value::{Column, ROW_OFFSET, Schema, Type};
 pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Table, SourceError> {
     let columns = match &options.rows {
         RowsFile::Csv { path, null, delimiter } => {
-            let names = csv::header(path, *delimiter)?;
+            let names = csv::header(path, *delimiter, options.stream)?;
             check_names(options, path, &names)?;
             let declared = |name: &String| options.columns.iter().find(|c| c.0 == *name).map(|c| c.1.clone());
             let mut types: Vec<Option<Type>> = names.iter().map(declared).collect();
             if types.contains(&None) {
-                csv::infer(path, *delimiter, null, bad_lines, &mut types)?;
+                csv::infer(&CsvFile { path, delimiter: *delimiter, null }, options.stream, bad_lines, &mut types)?;
             }
             names.into_iter().zip(types.into_iter().map(|ty| ty.expect("declared or inferred"))).collect()
         }
-        RowsFile::JsonLines { path } if options.columns.is_empty() => jsonl::infer(path, bad_lines)?,
+        RowsFile::JsonLines { path } if options.columns.is_empty() => jsonl::infer(path, options.stream, bad_lines)?,
         RowsFile::JsonLines { path } => {
             super::open(path)?;
             options.columns.clone()

@@ -137,7 +137,7 @@ async fn a_file_that_grows_is_followed() {
 
 #[tokio::test]
 async fn a_large_transaction_comes_in_parts_with_one_commit() {
-    let rows = 3 * super::super::changes::LARGE;
+    let rows = 3 * transaction::LARGE;
     let mut text = format!("{ITEM}\n{{\"begin\": true}}\n");
     for id in 0..rows {
         if id == rows / 2 {
@@ -157,7 +157,7 @@ async fn a_large_transaction_comes_in_parts_with_one_commit() {
         match event {
             Event::Changes(part) => {
                 parts += 1;
-                assert!(part.len() <= super::super::changes::BATCH);
+                assert!(part.len() <= transaction::BATCH);
                 deltas.extend(part);
             }
             Event::Commit { position, .. } => commits.push((lines_of(&position), deltas.len())),

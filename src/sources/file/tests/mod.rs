@@ -1,6 +1,9 @@
 mod changes;
 mod recorded;
 mod rows;
+mod streams;
+mod streams_random;
+mod streams_stopped;
 
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -28,12 +31,21 @@ async fn discovered(source: &dyn Source) -> Result<Vec<Table>, SourceError> {
 
 /// What a run up to the files' end sends, rows as `table {json}` sorted, and how it ends.
 async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Result<(), SourceError>) {
+    let (sent, _, ended) = run_on(source, from).await;
+    (sent, ended)
+}
+
+/// The same, with the last position.
+async fn run_on(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Option<Position>, Result<(), SourceError>) {
     let tables = discovered(source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
     let capture = Capture { tables: tables.clone(), from, until_caught_up: true };
     let collect = async {
-        let (mut rows, mut sent) = (Vec::new(), Vec::new());
+        let (mut rows, mut sent, mut last) = (Vec::new(), Vec::new(), None);
         while let Some(event) = events.recv().await {
+            if let Event::SnapshotDone { position } | Event::Commit { position, .. } | Event::Progress { position, .. } = &event {
+                last = Some(position.clone());
+            }
             match event {
                 Event::SnapshotPlan { rows } => sent.push(format!("plan {rows:?}")),
                 Event::Rows { table, rows: batch } => rows.extend(batch.iter().map(|row| shown(&tables[table], row))),
@@ -54,10 +66,10 @@ async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Resul
                 Event::Waiting(reason) => sent.push(format!("waiting: {reason}")),
             }
         }
-        sent
+        (sent, last)
     };
-    let (ended, sent) = tokio::join!(source.run(capture, sender), collect);
-    (sent, ended)
+    let (ended, (sent, last)) = tokio::join!(source.run(capture, sender), collect);
+    (sent, last, ended)
 }
 
 fn shown(table: &Table, row: &[u8]) -> String {
