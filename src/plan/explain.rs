@@ -280,7 +280,7 @@ pub(super) fn number(arrangement: usize) -> String {
 fn size(bytes: u64) -> String {
     match bytes {
         ..10_000 => format!("{bytes} bytes"),
-        ..10_000_000 => format!("{} kB", bytes / 1_000),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
         _ => format!("{} MB", bytes / 1_000_000),
     }
 }
