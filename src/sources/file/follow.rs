@@ -131,7 +131,7 @@ impl Followed {
             None => &mut self.position,
         };
         let stream = &mut self.streams[stream];
-        match stream.read(self.last) {
+        match read_many(stream, self.last) {
             Ok(Read::Rows(arrived)) => {
                 position.streams.insert(stream.name().into(), stream.place());
                 portion(arrived, position)
@@ -140,6 +140,29 @@ impl Followed {
             Err(error) => Portion { events: Vec::new(), ended: Some(Ended::Failed(error)) },
         }
     }
+}
+
+/// Rows that are there at once are one transaction, up to so many or a few more.
+const ROWS_AT_ONCE: usize = 1 << 15;
+
+fn read_many(stream: &mut StreamFile, last: bool) -> Result<Read, SourceError> {
+    let mut all = match stream.read(last)? {
+        Read::Rows(arrived) => arrived,
+        end @ Read::End(_) => return Ok(end),
+    };
+    while all.failed.is_none() && all.deltas.len() < ROWS_AT_ONCE {
+        match stream.read(last) {
+            Ok(Read::Rows(mut more)) => {
+                all.deltas.append(&mut more.deltas);
+                all.rejected.append(&mut more.rejected);
+                all.failed = more.failed;
+            }
+            // It is said again at the next look.
+            Ok(Read::End(_)) => break,
+            Err(error) => all.failed = Some(error),
+        }
+    }
+    Ok(Read::Rows(all))
 }
 
 /// Rows of a stream as a transaction up to this position.
