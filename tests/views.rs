@@ -3,12 +3,17 @@
 //!
 //! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
 //! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed;
-//! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows and recursions.
+//! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows, recursions, joins and aggregates. A random case that does not
+//! hold is made smaller before it is printed.
 
 #[path = "views/documents_of_queries.rs"]
 mod documents_of_queries;
+#[path = "views/random.rs"]
+mod random;
 #[path = "views/recursions.rs"]
 mod recursions;
+#[path = "views/shrinking.rs"]
+mod shrinking;
 #[path = "support/views/mod.rs"]
 mod support;
 
@@ -17,11 +22,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use futures::{FutureExt, StreamExt};
-use support::case::{Case, check_folder, scratch};
-use support::engine::{Observed, Way, prepare};
-use support::generate::{Generated, generate, generate_aggregates, generate_documents_of_queries, generate_queries, generate_windows};
-use support::random::Random;
-use support::{chains, queries, query_case, recursive_queries};
+use support::case::{check_folder, scratch};
+use support::engine::{Way, prepare};
+use support::wrong::Wrong;
 
 /// How many cases run at a time: they mostly wait for each other's threads.
 const AT_A_TIME: usize = 4;
@@ -38,70 +41,6 @@ async fn every_case_holds_in_every_way_of_running() {
         (name, check_folder(case))
     }))
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_views_are_right_after_every_random_transaction() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("TIDEMILL_VIEW_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEMILL_VIEW_CASES").unwrap_or(200),
-    };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(generate(seed), seed)))).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_documents_of_queries_are_right_after_every_random_transaction() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("TIDEMILL_VIEW_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEMILL_VIEW_CASES").unwrap_or(200),
-    };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_VIEW_SEED={seed}"), random_case(generate_documents_of_queries(seed), seed)))).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_queries_are_right_after_every_random_transaction() {
-    random_queries_are_right(queries::query).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_recursions_are_right_after_every_random_transaction() {
-    random_queries_are_right(recursive_queries::query).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_joins_of_several_inputs_are_right_after_every_random_transaction() {
-    random_queries_are_right(chains::query).await;
-}
-
-async fn random_queries_are_right(query: fn(&mut Random) -> String) {
-    random_cases_are_right(|seed| generate_queries(seed, query)).await;
-}
-
-async fn random_cases_are_right(generate: impl Fn(u64) -> Generated + Copy) {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("TIDEMILL_QUERY_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEMILL_QUERY_CASES").unwrap_or(100),
-    };
-    all_hold(seeds.map(|seed| (format!("TIDEMILL_QUERY_SEED={seed}"), random_queries(seed, generate)))).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_windows_over_long_partitions_are_right_after_every_random_transaction() {
-    random_cases_are_right(generate_windows).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn random_aggregates_of_large_groups_are_right_after_every_random_transaction() {
-    random_cases_are_right(generate_aggregates).await;
-}
-
-async fn random_queries(seed: u64, generate: impl Fn(u64) -> Generated) -> Result<(), String> {
-    let generated = generate(seed);
-    let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
-    query_case::check(&generated, &mut Random::new(seed ^ 0x5eed)).await.map_err(|wrong| format!("{wrong}\n{}", text()))
 }
 
 /// The rows of a query over `t (id, v)` after its changes, and how many errors there are.
@@ -514,24 +453,6 @@ fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/views")
 }
 
-async fn random_case(generated: Generated, seed: u64) -> Result<(), String> {
-    let text = || generated.files.iter().map(|(name, text)| format!("--- {name}\n{text}")).collect::<String>() + &generated.changes;
-    let tell = |wrong: String| format!("{wrong}\n{}", text());
-    let case = Case::new(&generated.files, &generated.changes).await.map_err(tell)?;
-    let mut random = Random::new(seed ^ 0x5eed);
-    let one = Way { workers: 1, scatter: None };
-    let more = Way { workers: 2 + random.below(3), scatter: Some(seed) };
-    let stop = random.below(case.transactions());
-    let stops = [stop, stop + random.below(case.transactions() - stop)];
-    let whole = case.run(more).await.map_err(tell)?;
-    let stopped = case.run_stopping(&stops, &[one, more]).await.map_err(tell)?;
-    let same = |(whole, stopped): (&Observed, &Observed)| whole.rows == stopped.rows && whole.changes == stopped.changes;
-    match whole.iter().zip(&stopped).all(same) {
-        true => Ok(()),
-        false => Err(tell("stopping made a difference".into())),
-    }
-}
-
 /// Runs them a few at a time, and fails with every one that does not hold.
 async fn all_hold<F: Future<Output = Result<(), String>>>(cases: impl Iterator<Item = (String, F)>) {
     let run = |(name, case): (String, F)| async move {
@@ -539,7 +460,7 @@ async fn all_hold<F: Future<Output = Result<(), String>>>(cases: impl Iterator<I
         let wrong = match result {
             Ok(Ok(())) => return None,
             Ok(Err(wrong)) => wrong,
-            Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic, told above".into()),
+            Err(panic) => Wrong::of_panic(&*panic).to_string(),
         };
         Some(format!("== {name}\n{wrong}"))
     };

@@ -19,7 +19,7 @@ pub(crate) fn answered_by(query: &str, same: &str) -> String {
     format!("{query}{ANSWERED_BY}{same} */")
 }
 
-const ANSWERED_BY: &str = " /* answered by: ";
+pub(super) const ANSWERED_BY: &str = " /* answered by: ";
 
 /// The rows of a query as JSON, sorted.
 pub(crate) type Rows = Vec<String>;

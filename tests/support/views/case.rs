@@ -13,6 +13,7 @@ use super::check::Recomputed;
 use super::engine::{Observed, Prepared, Way, prepare};
 use super::query_case::compare;
 use super::recording::record;
+use super::wrong::Wrong;
 
 pub(crate) const CHANGES: &str = "changes.jsonl";
 
@@ -43,17 +44,17 @@ impl Right {
 
 impl Case {
     /// `files` by name; `changes` is kept apart.
-    pub(crate) async fn new(files: &[(String, String)], changes: &str) -> Result<Case, String> {
+    pub(crate) async fn new(files: &[(String, String)], changes: &str) -> Result<Case, Wrong> {
         let folder = scratch();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
         }
         fs::write(folder.path().join(CHANGES), changes).unwrap();
-        let prepared = prepare(&folder.path().join("spec.yaml")).await?;
+        let prepared = prepare(&folder.path().join("spec.yaml")).await.map_err(Wrong::Refused)?;
         let recording = record(prepared.source(), prepared.tables.clone()).await;
         let mut answered = Vec::new();
         for (_, contents) in &recording.states {
-            answered.push(answers(&prepared, contents).await?);
+            answered.push(answers(&prepared, contents).await.map_err(Wrong::Unanswered)?);
         }
         let right = |(place, view): (usize, &WrittenView)| match view.query {
             None => Right::Documents(Recomputed::new(view, &recording, &answered)),
@@ -145,7 +146,7 @@ pub(crate) async fn check_folder(folder: &Path) -> Result<(), String> {
             files.push((name.clone(), read(&name)?));
         }
     }
-    let case = Case::new(&files, &read(CHANGES)?).await?;
+    let case = Case::new(&files, &read(CHANGES)?).await.map_err(|wrong| wrong.to_string())?;
     let every: Vec<usize> = (0..case.transactions()).collect();
     let one = Way { workers: 1, scatter: None };
     let four = |seed| Way { workers: 4, scatter: Some(seed) };

@@ -10,6 +10,7 @@ use super::random::Random;
 use super::{aggregates, windows};
 
 /// The files of a case, and its changes.
+#[derive(Debug)]
 pub(crate) struct Generated {
     pub(crate) files: Vec<(String, String)>,
     pub(crate) changes: String,

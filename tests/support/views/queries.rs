@@ -141,14 +141,19 @@ fn membership(from: &From, random: &mut Random) -> String {
     };
     let table = format!("s.t{} i", random.below(4));
     let not = if random.percent(75) { "NOT " } else { "" };
-    format!("/*{not}|{value}|{found}|{table}|{filter}*/{value} {not}IN (SELECT {found} FROM {table} WHERE {filter})/*end*/")
+    let said = format!("{MEMBERSHIP}{not}|{value}|{found}|{table}|{filter}*/");
+    format!("{said}{value} {not}IN (SELECT {found} FROM {table} WHERE {filter}){MEMBERSHIP_END}")
 }
+
+/// Begin and end of a [`membership`].
+pub(super) const MEMBERSHIP: &str = "/*in:";
+pub(super) const MEMBERSHIP_END: &str = "/*end*/";
 
 /// The query with every [`membership`] by EXISTS, as SQL defines it. DataFusion answers it right where it does not the other.
 pub(crate) fn spelled_out(sql: &str) -> String {
-    let Some((before, rest)) = sql.split_once("/*") else { return sql.to_string() };
+    let Some((before, rest)) = sql.split_once(MEMBERSHIP) else { return sql.to_string() };
     let (said, rest) = rest.split_once("*/").expect("a comment ends");
-    let (_, rest) = rest.split_once("/*end*/").expect("a membership ends");
+    let (_, rest) = rest.split_once(MEMBERSHIP_END).expect("a membership ends");
     let parts: Vec<&str> = said.split('|').collect();
     let [not, value, found, table, filter] = parts[..] else { panic!("{said} has five parts") };
     let exists = |condition: String| format!("EXISTS (SELECT 1 FROM {table} WHERE {filter} AND ({condition}))");

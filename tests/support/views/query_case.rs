@@ -9,25 +9,26 @@ use super::engine::{Observed, Way, prepare};
 use super::generate::Generated;
 use super::random::Random;
 use super::recording::record;
+use super::wrong::Wrong;
 
 /// Runs it with one worker, and with several, scattered and stopped twice.
-pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<(), String> {
+pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<(), Wrong> {
     let folder = scratch();
     for (name, text) in &generated.files {
         fs::write(folder.path().join(name), text).unwrap();
     }
     fs::write(folder.path().join(CHANGES), &generated.changes).unwrap();
-    let prepared = prepare(&folder.path().join("spec.yaml")).await?;
+    let prepared = prepare(&folder.path().join("spec.yaml")).await.map_err(Wrong::Refused)?;
     let recording = record(prepared.source(), prepared.tables.clone()).await;
     let mut right = Vec::new();
     for (_, contents) in &recording.states {
-        right.push(answers(&prepared, contents).await?);
+        right.push(answers(&prepared, contents).await.map_err(Wrong::Unanswered)?);
     }
     let pieces = transactions(&generated.changes);
     let one = Way { workers: 1, scatter: None };
     let several = Way { workers: 2 + random.below(3), scatter: Some(random.next()) };
-    let stop = random.below(pieces.len());
-    let stops = [stop, stop + random.below(pieces.len() - stop), pieces.len()];
+    let stop = random.below(pieces.len().max(1));
+    let stops = [stop, stop + random.below((pieces.len() - stop).max(1)), pieces.len()];
     for (stops, ways) in [(&stops[2..], [one, one]), (&stops[..], [several, one])] {
         let state = scratch();
         for (i, stop) in stops.iter().enumerate() {
@@ -38,7 +39,8 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
                 let states: Vec<&Rows> =
                     right[..=until].iter().map(|views| &views[view].as_ref().expect("a view of a query").rows).collect();
                 let name = &prepared.plan.views[view].name;
-                compare(&states, observed).map_err(|wrong| format!("`{name}`, {:?}, up to {stop} of {stops:?}: {wrong}", ways[i % 2]))?;
+                let place = |wrong| Wrong::Rows(format!("`{name}`, {:?}, up to {stop} of {stops:?}: {wrong}", ways[i % 2]));
+                compare(&states, observed).map_err(place)?;
             }
         }
     }

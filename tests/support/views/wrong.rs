@@ -1,0 +1,41 @@
+//! In which way a case does not hold. What is wrong with rows and what is wrong with a text are told apart, so that a case which is made
+//! smaller stays wrong in the way it was.
+
+use std::any::Any;
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The spec is not taken.
+    Refused(String),
+    /// There is nothing to compare with: the batch answer fails.
+    Unanswered(String),
+    /// Rows, errors or the history are not what they must be.
+    Rows(String),
+    /// The engine, or the test, stopped.
+    Panic(String),
+}
+
+impl Wrong {
+    pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Wrong {
+        let text = panic.downcast_ref::<String>().cloned().or_else(|| Some(panic.downcast_ref::<&str>()?.to_string()));
+        Wrong::Panic(text.unwrap_or_else(|| "a panic, told above".into()))
+    }
+
+    pub(crate) fn is_like(&self, other: &Wrong) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// Whether other queries may be tried: one that is refused or has no batch answer says nothing about another one.
+    pub(crate) fn is_of_rows(&self) -> bool {
+        matches!(self, Wrong::Rows(_) | Wrong::Panic(_))
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Refused(text) | Wrong::Unanswered(text) | Wrong::Rows(text) | Wrong::Panic(text) => f.write_str(text),
+        }
+    }
+}
