@@ -417,6 +417,18 @@ async fn not_in_takes_null_for_what_may_be_equal() {
     assert_eq!(rows_after(unknown, rows, "").await.0, ids(&[1, 3]), "2 is in, of the others nothing is known");
     let of_group = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b WHERE b.id = a.id + 1)";
     assert_eq!(rows_after(of_group, rows, "").await.0, ids(&[1, 3]), "NULL stands in the row behind 2 only");
+    let of_keys = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.id FROM s.t b WHERE b.v >= a.id)";
+    assert_eq!(rows_after(of_keys, rows, "").await.0, ids(&[3]), "nothing is NULL that is compared");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_over_first_rows_need_not_show_what_they_are_ordered_by() {
+    let rows: String = (1..=6).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id % 3)).collect();
+    let gone = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 6, \"v\": 0}}\n";
+    // 3, 6 | 1, 4, 2, 5
+    let query = "SELECT f.id FROM (SELECT id, v FROM s.t ORDER BY v, id LIMIT 3 OFFSET 2) f WHERE f.id > 1";
+    assert_eq!(rows_after(query, &rows, "").await, ([r#"{"id":2}"#, r#"{"id":4}"#].map(String::from).to_vec(), 0));
+    assert_eq!(rows_after(query, &rows, gone).await, ([r#"{"id":2}"#, r#"{"id":4}"#, r#"{"id":5}"#].map(String::from).to_vec(), 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! `IN` over a subquery where NULL may be on either side, spelled out with EXISTS.
 //!
 //! DataFusion makes a join of `x IN (SELECT y ...)` that knows true and false only. That is right for a filter `x IN ...`, which keeps what is
-//! true, for `x NOT IN ...` where nothing is NULL and, by a join that knows better, where the subquery does not name the outer query.
+//! true and, by a join that knows better, for `x NOT IN ...` where the subquery does not name the outer query.
 //! As a part of an expression `IN` becomes
 //! ```text
 //! CASE WHEN EXISTS (... y = x) THEN true WHEN x IS NULL AND EXISTS (...) OR EXISTS (... y IS NULL) THEN NULL ELSE false END
@@ -105,12 +105,12 @@ impl<'a> Parts<'a> {
     }
 
     /// Whether a join is made of a filter that is right about NULL. It must compare a column; negated, it must see where NULL may be, and the
-    /// subquery must not name the outer query, where there may be NULL at all.
+    /// subquery must not name the outer query: such a join compares nothing else.
     fn is_left_to_a_join(&self, negated: bool) -> bool {
         let may_be_null = self.value_may_be_null || self.found_may_be_null;
         let sees_null = self.column_may_be_null || self.found_may_be_null;
         let by_itself = self.subquery.outer_ref_columns.is_empty();
-        self.value.any_column_refs() && (!negated || !may_be_null || by_itself && sees_null)
+        self.value.any_column_refs() && (!negated || by_itself && (!may_be_null || sees_null))
     }
 
     fn is_in(&self) -> Result<Expr, DataFusionError> {

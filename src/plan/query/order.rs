@@ -1,6 +1,8 @@
 //! The first rows in an order.
 
-use datafusion::logical_expr::{Expr, FetchType, Limit, LogicalPlan, SkipType, Sort};
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr, FetchType, Limit, LogicalPlan, Projection, SkipType, Sort};
 
 use super::{Readable, extended, select};
 use crate::plan::{Counted, InputColumn, Node, Order, Top};
@@ -14,6 +16,12 @@ impl Readable<'_> {
         else {
             return Err(unknown());
         };
+        // Between the two the optimizer leaves out columns that only the order needs.
+        if let LogicalPlan::Projection(between) = limit.input.as_ref() {
+            let first = LogicalPlan::Limit(Limit { input: between.input.clone(), ..limit.clone() });
+            let swapped = Projection::try_new_with_schema(between.expr.clone(), Arc::new(first), between.schema.clone());
+            return self.projection(&swapped.map_err(|error| SqlError::of_definition(&error))?);
+        }
         let LogicalPlan::Sort(sort) = limit.input.as_ref() else {
             return Err(SqlError::new("LIMIT without ORDER BY is not maintained").help("say which rows come first: ORDER BY"));
         };
