@@ -11,12 +11,12 @@ use crate::all_hold;
 use crate::support::case::{CHANGES, Case};
 use crate::support::engine::{Observed, Way};
 use crate::support::generate::{
-    Generated, generate, generate_aggregates, generate_documents_of_queries, generate_queries, generate_windows,
+    Generated, generate, generate_aggregates, generate_documents_of_queries, generate_queries, generate_views, generate_windows,
 };
 use crate::support::random::Random;
 use crate::support::shrink::{Limits, shrink};
 use crate::support::wrong::Wrong;
-use crate::support::{chains, queries, query_case, recursive_queries};
+use crate::support::{chains, nested, queries, query_case, recursive_queries};
 
 /// How many of those that do not hold are made smaller: what breaks one often breaks many.
 const SHRUNK: usize = 3;
@@ -44,6 +44,11 @@ async fn random_recursions_are_right_after_every_random_transaction() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_joins_of_several_inputs_are_right_after_every_random_transaction() {
     random_cases("TIDEMILL_QUERY", 100, |seed| generate_queries(seed, chains::query), check_queries).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_queries_over_queries_are_right_after_every_random_transaction() {
+    random_cases("TIDEMILL_QUERY", 100, |seed| generate_views(seed, nested::views), check_queries).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -19,6 +19,11 @@ pub(crate) fn answered_by(query: &str, same: &str) -> String {
     format!("{query}{ANSWERED_BY}{same} */")
 }
 
+/// The query of a view, and the one that its batch answer is of.
+pub(crate) fn answers_of(sql: &str) -> (&str, &str) {
+    sql.split_once(ANSWERED_BY).map_or((sql, sql), |(query, same)| (query, same.trim_end_matches(" */")))
+}
+
 pub(super) const ANSWERED_BY: &str = " /* answered by: ";
 
 /// The rows of a query as JSON, sorted.
@@ -46,6 +51,8 @@ pub(crate) async fn answers(prepared: &Prepared, contents: &Contents) -> Result<
     options.sql_parser.map_string_types_to_utf8view = false;
     // Of some outer joins DataFusion believes that a column is never NULL, and stops when it sees that it may be.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // Rows of a UNION are taken for ordered by what only some sides of it are ordered by.
+    options.optimizer.repartition_sorts = false;
     // A filter above a join is pushed below it to the side that has a column of that name, be it the other one; and joins tell the scans
     // below window functions what they look for, and sometimes that is nothing, wrongly: rows are lost.
     let mut rules = PhysicalOptimizer::new().rules;
@@ -73,8 +80,7 @@ pub(crate) async fn answers(prepared: &Prepared, contents: &Contents) -> Result<
             out.push(None);
             continue;
         };
-        let sql = &query.sql.value;
-        let sql = &spelled_out(sql.split_once(ANSWERED_BY).map_or(sql.as_str(), |(_, same)| same.trim_end_matches(" */")));
+        let sql = &spelled_out(answers_of(&query.sql.value).1);
         let failed = |error: datafusion::error::DataFusionError| format!("the batch answer fails: {error}");
         let frame = context.sql(sql).await.map_err(failed)?;
         let planned = Arc::new(frame.schema().as_arrow().clone());

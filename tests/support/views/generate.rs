@@ -52,24 +52,30 @@ fn relations(tables: &[Table]) -> Vec<Relation> {
 /// A few random queries of a grammar.
 pub(crate) fn generate_queries(seed: u64, query: fn(&mut Random) -> String) -> Generated {
     let mut random = Random::new(seed);
-    generate_with(&mut random, |_, random| (0..3).map(|n| (format!("q{n}"), json!({"sql": query(random)}))).collect::<Map<_, _>>().into())
+    generate_with(&mut random, |_, random| numbered((0..3).map(|_| query(random))))
+}
+
+/// Random queries, which may read those before them as `q0`, `q1` and so on.
+pub(crate) fn generate_views(seed: u64, views: fn(&mut Random) -> Vec<String>) -> Generated {
+    let mut random = Random::new(seed);
+    generate_with(&mut random, |_, random| numbered(views(random).into_iter()))
+}
+
+fn numbered(queries: impl Iterator<Item = String>) -> Value {
+    queries.enumerate().map(|(n, sql)| (format!("q{n}"), json!({"sql": sql}))).collect::<Map<_, _>>().into()
 }
 
 /// A few random queries with window functions over a table that has more rows than a change is looked at with.
 pub(crate) fn generate_windows(seed: u64) -> Generated {
     let mut random = Random::new(seed);
-    let views = |_: &[Table], random: &mut Random| {
-        (0..3).map(|n| (format!("q{n}"), json!({"sql": windows::windowed_long(random)}))).collect::<Map<_, _>>().into()
-    };
+    let views = |_: &[Table], random: &mut Random| numbered((0..3).map(|_| windows::windowed_long(random)));
     generate_rows(&mut random, views, &[200, SHORT, SHORT, SHORT], 0)
 }
 
 /// A few random queries that group tables with many rows, of which half are streams.
 pub(crate) fn generate_aggregates(seed: u64) -> Generated {
     let mut random = Random::new(seed);
-    let views = |_: &[Table], random: &mut Random| {
-        (0..4).map(|n| (format!("q{n}"), json!({"sql": aggregates::query(random)}))).collect::<Map<_, _>>().into()
-    };
+    let views = |_: &[Table], random: &mut Random| numbered((0..4).map(|_| aggregates::query(random)));
     generate_rows(&mut random, views, &[60, SHORT, 40, SHORT], 2)
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod documents;
 pub(crate) mod engine;
 pub(crate) mod expression;
 pub(crate) mod generate;
+pub(crate) mod nested;
 pub(crate) mod oracle;
 pub(crate) mod order;
 pub(crate) mod parts;

@@ -35,6 +35,12 @@ impl From {
     pub(super) fn any(&self, random: &mut Random) -> String {
         format!("{}.{}", random.pick(&self.aliases), random.pick(&ALL))
     }
+
+    /// An order that leaves only rows equal that are equal in all columns.
+    pub(super) fn total_order(&self) -> String {
+        let of = |alias: &&str| ALL.map(|column| format!("{alias}.{column}")).join(", ");
+        self.aliases.iter().map(of).collect::<Vec<_>>().join(", ")
+    }
 }
 
 pub(super) fn from(random: &mut Random) -> From {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use super::answers::{Rows, answers};
 use super::case::{CHANGES, scratch, transactions};
@@ -10,6 +11,9 @@ use super::generate::Generated;
 use super::random::Random;
 use super::recording::record;
 use super::wrong::Wrong;
+
+/// A run takes well under a second; not so on a machine that has much else to do.
+const LONGEST_RUN: Duration = Duration::from_secs(60);
 
 /// Runs it with one worker, and with several, scattered and stopped twice.
 pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<(), Wrong> {
@@ -33,7 +37,9 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
         let state = scratch();
         for (i, stop) in stops.iter().enumerate() {
             fs::write(folder.path().join(CHANGES), pieces[..*stop].concat()).unwrap();
-            let observed = prepared.run(&state.path().join("state"), ways[i % 2]).await;
+            let path = state.path().join("state");
+            let observed = tokio::time::timeout(LONGEST_RUN, prepared.run(&path, ways[i % 2])).await;
+            let observed = observed.map_err(|_| Wrong::Stuck(format!("{:?}, up to {stop} of {stops:?}: it does not end", ways[i % 2])))?;
             let until = recording.state_after[*stop];
             for (view, observed) in observed.iter().enumerate() {
                 let states: Vec<&Rows> =

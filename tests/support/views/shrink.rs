@@ -95,7 +95,7 @@ impl<C: AsyncFn(&Generated) -> Result<(), Wrong>> Shrinker<C> {
 
     async fn simplify(&mut self, view: usize) {
         let mut n = 0;
-        while self.wrong.is_of_rows() && self.may_go_on() {
+        while self.may_go_on() {
             let Some(sql) = self.parts.views[view].1["sql"].as_str().and_then(|sql| simpler(sql, n)) else { return };
             let mut other = self.parts.clone();
             other.views[view].1["sql"] = sql.into();

@@ -126,6 +126,12 @@ impl LeavingOut {
                 return true;
             }
         }
+        if let Some(with) = &mut query.with
+            && self.one_of(&mut with.cte_tables, 0)
+        {
+            query.with = query.with.take().filter(|with| !with.cte_tables.is_empty());
+            return true;
+        }
         // Without its order a LIMIT has no right answer.
         if query.limit_clause.is_some() && self.this() {
             (query.limit_clause, query.order_by) = (None, None);

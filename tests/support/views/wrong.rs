@@ -14,6 +14,8 @@ pub(crate) enum Wrong {
     Rows(String),
     /// The engine, or the test, stopped.
     Panic(String),
+    /// There is no end to it.
+    Stuck(String),
 }
 
 impl Wrong {
@@ -22,20 +24,23 @@ impl Wrong {
         Wrong::Panic(text.unwrap_or_else(|| "a panic, told above".into()))
     }
 
+    /// Of the same kind; what is about a text also for the same reason, which its first line says.
     pub(crate) fn is_like(&self, other: &Wrong) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
-    /// Whether other queries may be tried: one that is refused or has no batch answer says nothing about another one.
-    pub(crate) fn is_of_rows(&self) -> bool {
-        matches!(self, Wrong::Rows(_) | Wrong::Panic(_))
+        match (self, other) {
+            (Wrong::Refused(text), Wrong::Refused(other)) | (Wrong::Unanswered(text), Wrong::Unanswered(other)) => {
+                text.lines().next() == other.lines().next()
+            }
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
     }
 }
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Wrong::Refused(text) | Wrong::Unanswered(text) | Wrong::Rows(text) | Wrong::Panic(text) => f.write_str(text),
+            Wrong::Refused(text) | Wrong::Unanswered(text) | Wrong::Rows(text) | Wrong::Panic(text) | Wrong::Stuck(text) => {
+                f.write_str(text)
+            }
         }
     }
 }
