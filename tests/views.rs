@@ -316,6 +316,28 @@ async fn a_query_may_give_rows_of_its_own() {
     }
 }
 
+/// Its plan reads no table, though the query names one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spec_whose_only_view_is_always_empty_runs_to_the_end() {
+    let folder = scratch();
+    let table = serde_json::json!({"jsonl": "t.jsonl", "columns": {"v": "int64"}});
+    let options = serde_json::json!({"changes": "changes.jsonl", "tables": {"t": table}});
+    let spec = serde_json::json!({
+        "sources": {"s": {"kind": "file", "options": options}}, "views": {"q": {"sql": "SELECT v FROM s.t WHERE 1 = 2"}},
+    });
+    let change = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"v\": 1}}\n";
+    for (name, text) in [("spec.yaml", spec.to_string().as_str()), ("t.jsonl", "{\"v\": 1}\n"), ("changes.jsonl", change)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
+    for workers in [1, 2] {
+        let state = folder.path().join(format!("state{workers}"));
+        let running = prepared.run(&state, Way { workers, scatter: None });
+        let observed = tokio::time::timeout(std::time::Duration::from_secs(60), running).await.expect("it ends");
+        assert_eq!((observed[0].rows.len(), observed[0].errors), (0, 0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_is_rolled_up_is_another_group_than_null() {
     let rows = "{\"id\": 1, \"v\": null}\n{\"id\": 2, \"v\": 7}\n";

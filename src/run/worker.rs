@@ -171,7 +171,8 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
             }
         }
         outputs.hold_back(waiting.len() > HELD_OUTPUTS);
-        if frontier.is_none() && waiting.is_empty() {
+        // Views that read no table are complete from the start; ticks come all the same.
+        if frontier.is_none() && waiting.is_empty() && inputs.is_none() {
             return;
         }
     }
