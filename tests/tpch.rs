@@ -4,6 +4,8 @@
 //! their lines, and twelve more delete every seventh order with its lines. After a transaction each view, as its changelog tells it,
 //! must be what DataFusion answers on the tables as they are then. One run is with one worker; another with four, its rows scattered
 //! over them, stopped on the way and resumed with two. Every view is compared after the snapshot and after every transaction.
+//!
+//! With `TIDEMILL_LONG=1` each must be what DuckDB answers as well.
 
 #[allow(dead_code, reason = "the tests of views use all of it")]
 #[path = "support/views/mod.rs"]
@@ -16,7 +18,9 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use support::case::{CHANGES, scratch};
 use support::engine::{Observed, Prepared, Way, prepare};
+use tidemill::value::{Column, Schema, Type};
 use tpch::data::{Generator, TABLES, query, spec, table};
+use tpch::duckdb::{Answer, answers};
 use tpch::right::{Right, Rows, Tables};
 
 const SCALE: f64 = 0.01;
@@ -51,6 +55,13 @@ async fn all_queries_are_right_while_orders_come_and_go() {
     assert!(silent.is_empty(), "queries {silent:?} say nothing where all orders are there");
 
     let changes: Vec<String> = transactions.iter().map(Transaction::text).collect();
+    let by_duckdb = std::env::var_os("TIDEMILL_LONG").map(|_| {
+        std::fs::write(folder.path().join(CHANGES), changes.concat()).unwrap();
+        let schemas: Vec<_> = prepared.plan.views.iter().map(|view| &view.schema).collect();
+        let found = answers(folder.path(), &base, &queries, &schemas);
+        assert_eq!(found.len(), transactions.len() + 1, "DuckDB answers after each transaction");
+        found
+    });
     let one = Way { workers: 1, scatter: None };
     let [two, four] = [2, 4].map(|workers| Way { workers, scatter: Some(workers as u64) });
     for (name, runs) in [("one worker", vec![(changes.len(), one)]), ("several", vec![(57, four), (changes.len(), two)])] {
@@ -60,15 +71,46 @@ async fn all_queries_are_right_while_orders_come_and_go() {
             std::fs::write(folder.path().join(CHANGES), changes[..until].concat()).unwrap();
             observed = prepared.run(&state.path().join("state"), way).await;
         }
-        let wrong: Vec<String> = (0..QUERIES)
-            .filter_map(|n| follow(&observed[n], n, &right).err().map(|wrong| format!("{name}, Q{}: {wrong}", n + 1)))
-            .collect();
+        let mut wrong = Vec::new();
+        for (n, observed) in observed.iter().enumerate() {
+            let mut tell = |result: Result<(), String>, of: &str| {
+                wrong.extend(result.err().map(|wrong| format!("{name}, Q{}, {of}: {wrong}", n + 1)));
+            };
+            tell(follow(observed, right.len(), |done, rows| right[done][n].check(rows)), "DataFusion");
+            if let Some(right) = &by_duckdb {
+                tell(follow(observed, right.len(), |done, rows| right[done][n].check(rows)), "DuckDB");
+            }
+        }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }
 
-/// Replays what the view says of its history.
-fn follow(observed: &Observed, query: usize, right: &[Vec<Right>]) -> Result<(), String> {
+/// What is near is right only where DuckDB computes in floating point, and what is equal in the order of a LIMIT only at its end.
+#[test]
+fn an_answer_of_duckdb_is_taken_at_its_word() {
+    let column = |name: &str| Column::new(name, Type::Text, true);
+    let schema = Schema::new(vec![column("k"), column("n")]);
+    let rows = |rows: &[&str]| rows.iter().map(|row| (row.to_string(), 1)).collect::<Rows>();
+    let about = json!([[{"exact": "1.50"}, {"about": 2.0000004}], ["x", null]]);
+    let answer = Answer::new(serde_json::from_value(about).unwrap(), &schema, None, &[]);
+    let null = r#"{"k":"x","n":null}"#;
+    for (first, right) in [("1.5", true), ("1.500", true), ("1.51", false)] {
+        for (second, near) in [("2.000000", true), ("2.000001", true), ("2.000002", false), ("2.000000000", false), ("null", false)] {
+            let rows = rows(&[null, &format!(r#"{{"k":{first},"n":{second}}}"#)]);
+            assert_eq!(answer.check(&rows).is_ok(), right && near, "{rows:?}");
+        }
+    }
+    assert!(answer.check(&rows(&[null])).is_err());
+    let exact = json!([[{"exact": "3.00"}, {"exact": "1"}], [{"exact": "2.10"}, {"exact": "2"}], [{"exact": "2.1"}, {"exact": "3"}]]);
+    let answer = Answer::new(serde_json::from_value(exact).unwrap(), &schema, Some(2), &["k".to_string()]);
+    let (three, two, other) = (r#"{"k":3.00,"n":1}"#, r#"{"k":2.1,"n":2}"#, r#"{"k":2.100,"n":3}"#);
+    for (is, right) in [(vec![three, two], true), (vec![three, other], true), (vec![two, other], false), (vec![three, two, other], false)] {
+        assert_eq!(answer.check(&rows(&is)).is_ok(), right, "{is:?}");
+    }
+}
+
+/// Replays what the view says of its history, which has so many states; `check` says what is wrong after a number of transactions.
+fn follow(observed: &Observed, states: usize, check: impl Fn(usize, &Rows) -> Result<(), String>) -> Result<(), String> {
     let mut rows = Rows::new();
     let mut done = 0;
     for step in &observed.steps {
@@ -81,12 +123,14 @@ fn follow(observed: &Observed, query: usize, right: &[Vec<Right>]) -> Result<(),
         }
         rows.retain(|_, count| *count != 0);
         done += usize::from(step.position.is_some());
-        let right = &right.get(done).ok_or("more ticks than transactions")?[query];
-        right.check(&rows).map_err(|wrong| format!("after {done} transactions:\n {wrong}"))?;
+        if done >= states {
+            return Err("more ticks than transactions".into());
+        }
+        check(done, &rows).map_err(|wrong| format!("after {done} transactions:\n {wrong}"))?;
     }
     let mut stored = Rows::new();
     observed.rows.iter().for_each(|row| *stored.entry(row.clone()).or_default() += 1);
-    match done + 1 == right.len() && stored == rows && observed.errors == 0 {
+    match done + 1 == states && stored == rows && observed.errors == 0 {
         true => Ok(()),
         false => Err(format!("{done} transactions, {} errors, stored: {stored:?}", observed.errors)),
     }

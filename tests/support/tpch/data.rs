@@ -187,13 +187,18 @@ impl Generator {
 
 /// A spec of the queries, numbered from 1, over a file source. `files`: the tables that have one, `{table}.tbl`; the others start empty.
 pub(crate) fn spec(queries: &[usize], files: &[&str], changes: &str) -> String {
+    let views: Map<String, Value> = queries.iter().map(|&n| (view(n), json!({"sql": query(n)}))).collect();
+    let options = json!({"tables": tables(files), "changes": changes});
+    json!({"sources": {"tpch": {"kind": "file", "options": options}}, "views": views}).to_string()
+}
+
+/// All tables as options of a file source; `files`: those that have one.
+pub(crate) fn tables(files: &[&str]) -> Map<String, Value> {
     let option = |table: &Table| {
         let file = files.contains(&table.name).then(|| format!("{}.tbl", table.name));
         (table.name.to_string(), table.option(file.as_deref()))
     };
-    let tables: Map<String, Value> = TABLES.iter().map(option).collect();
-    let views: Map<String, Value> = queries.iter().map(|&n| (view(n), json!({"sql": query(n)}))).collect();
-    json!({"sources": {"tpch": {"kind": "file", "options": {"tables": tables, "changes": changes}}}, "views": views}).to_string()
+    TABLES.iter().map(option).collect()
 }
 
 /// The view of a query.

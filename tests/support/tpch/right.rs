@@ -30,7 +30,7 @@ pub(crate) struct Right {
 
 impl Right {
     /// Of rows in the order of these columns.
-    fn new(rows: Vec<String>, limit: Option<usize>, order: &[String]) -> Right {
+    pub(super) fn new(rows: Vec<String>, limit: Option<usize>, order: &[String]) -> Right {
         let Some(limit) = limit.filter(|limit| *limit < rows.len()) else {
             return Right { certain: counted(rows), ..Right::default() };
         };
@@ -184,7 +184,7 @@ fn without_limit(plan: LogicalPlan) -> (LogicalPlan, Option<usize>, Vec<String>)
     (limit.input.as_ref().clone(), Some(count), order)
 }
 
-fn counted(rows: Vec<String>) -> Rows {
+pub(super) fn counted(rows: Vec<String>) -> Rows {
     let mut out = Rows::new();
     rows.into_iter().for_each(|row| *out.entry(row).or_default() += 1);
     out
