@@ -7,6 +7,8 @@
 //!
 //! With `TIDEMILL_LONG=1` each must be what DuckDB answers as well.
 
+#[path = "support/long.rs"]
+mod long;
 #[allow(dead_code, reason = "the tests of views use all of it")]
 #[path = "support/views/mod.rs"]
 mod support;
@@ -55,7 +57,7 @@ async fn all_queries_are_right_while_orders_come_and_go() {
     assert!(silent.is_empty(), "queries {silent:?} say nothing where all orders are there");
 
     let changes: Vec<String> = transactions.iter().map(Transaction::text).collect();
-    let by_duckdb = std::env::var_os("TIDEMILL_LONG").map(|_| {
+    let by_duckdb = long::is_wanted().then(|| {
         std::fs::write(folder.path().join(CHANGES), changes.concat()).unwrap();
         let schemas: Vec<_> = prepared.plan.views.iter().map(|view| &view.schema).collect();
         let found = answers(folder.path(), &base, &queries, &schemas);
@@ -83,6 +85,8 @@ async fn all_queries_are_right_while_orders_come_and_go() {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
+    let beside = if by_duckdb.is_some() { "DataFusion and DuckDB" } else { "DataFusion" };
+    long::tell(&format!("TPC-H: {QUERIES} views in {} states, twice, beside {beside}", right.len()));
 }
 
 /// What is near is right only where DuckDB computes in floating point, and what is equal in the order of a LIMIT only at its end.

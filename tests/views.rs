@@ -4,10 +4,12 @@
 //! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
 //! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed;
 //! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows, recursions, joins and aggregates. A random case that does not
-//! hold is made smaller before it is printed.
+//! hold is made smaller before it is printed. With `TIDEMILL_LONG=1` many more cases are run, of seeds that are drawn anew.
 
 #[path = "views/documents_of_queries.rs"]
 mod documents_of_queries;
+#[path = "support/long.rs"]
+mod long;
 #[path = "views/random.rs"]
 mod random;
 #[path = "views/recursions.rs"]
@@ -40,7 +42,8 @@ async fn every_case_holds_in_every_way_of_running() {
         let name = case.file_name().unwrap().to_string_lossy().into_owned();
         (name, check_folder(case))
     }))
-    .await;
+    .await
+    .unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// The rows of a query over `t (id, v)` after its changes, and how many errors there are.
@@ -487,8 +490,8 @@ fn cases() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/views")
 }
 
-/// Runs them a few at a time, and fails with every one that does not hold.
-async fn all_hold<F: Future<Output = Result<(), String>>>(cases: impl Iterator<Item = (String, F)>) {
+/// Runs them a few at a time; fails with every one that does not hold.
+async fn all_hold<F: Future<Output = Result<(), String>>>(cases: impl Iterator<Item = (String, F)>) -> Result<(), String> {
     let run = |(name, case): (String, F)| async move {
         let result = AssertUnwindSafe(case).catch_unwind().await;
         let wrong = match result {
@@ -500,5 +503,5 @@ async fn all_hold<F: Future<Output = Result<(), String>>>(cases: impl Iterator<I
     };
     let wrong: Vec<String> =
         futures::stream::iter(cases.map(run)).buffer_unordered(AT_A_TIME).filter_map(std::future::ready).collect().await;
-    assert!(wrong.is_empty(), "{} do not hold\n{}", wrong.len(), wrong.join("\n"));
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} do not hold\n{}", wrong.len(), wrong.join("\n"))) }
 }

@@ -4,10 +4,12 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures::FutureExt;
 
 use crate::all_hold;
+use crate::long;
 use crate::support::case::{CHANGES, Case};
 use crate::support::engine::{Observed, Way};
 use crate::support::generate::{
@@ -23,57 +25,64 @@ const SHRUNK: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_views_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_VIEW", 200, generate, check_documents).await;
+    random_cases("documents", "TIDEMILL_VIEW", 200, generate, check_documents).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_documents_of_queries_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_VIEW", 200, generate_documents_of_queries, check_documents).await;
+    random_cases("documents of queries", "TIDEMILL_VIEW", 200, generate_documents_of_queries, check_documents).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_queries_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_QUERY", 100, |seed| generate_queries(seed, queries::query), check_queries).await;
+    random_cases("queries", "TIDEMILL_QUERY", 150, |seed| generate_queries(seed, queries::query), check_queries).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_recursions_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_QUERY", 100, |seed| generate_queries(seed, recursive_queries::query), check_queries).await;
+    random_cases("recursions", "TIDEMILL_QUERY", 150, |seed| generate_queries(seed, recursive_queries::query), check_queries).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_joins_of_several_inputs_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_QUERY", 100, |seed| generate_queries(seed, chains::query), check_queries).await;
+    random_cases("joins", "TIDEMILL_QUERY", 150, |seed| generate_queries(seed, chains::query), check_queries).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_queries_over_queries_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_QUERY", 100, |seed| generate_views(seed, nested::views), check_queries).await;
+    random_cases("queries over queries", "TIDEMILL_QUERY", 150, |seed| generate_views(seed, nested::views), check_queries).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_windows_over_long_partitions_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_QUERY", 100, generate_windows, check_queries).await;
+    random_cases("windows", "TIDEMILL_QUERY", 150, generate_windows, check_queries).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_aggregates_of_large_groups_are_right_after_every_random_transaction() {
-    random_cases("TIDEMILL_QUERY", 100, generate_aggregates, check_queries).await;
+    random_cases("aggregates", "TIDEMILL_QUERY", 150, generate_aggregates, check_queries).await;
 }
 
-/// The cases of some seeds: so many as `{variables}_CASES` says, or that of `{variables}_SEED`.
-async fn random_cases<C>(variables: &str, cases: u64, generate: fn(u64) -> Generated, check: C)
+/// How many cases of each kind are run with `TIDEMILL_LONG`, if nothing else is said.
+const LONG: u64 = 2_000;
+
+/// The cases of some seeds: so many as `{variables}_CASES` says, or that of `{variables}_SEED`; with `TIDEMILL_LONG` ones that were never
+/// run before.
+async fn random_cases<C>(what: &str, variables: &str, cases: u64, generate: fn(u64) -> Generated, check: C)
 where
     C: AsyncFn(&Generated, u64) -> Result<(), Wrong> + Copy,
 {
     let number = |name: &str| std::env::var(format!("{variables}_{name}")).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("CASES").unwrap_or(cases),
+    let seeds = match (number("SEED"), long::is_wanted()) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, true) => long::new_seeds(number("CASES").unwrap_or(LONG)),
+        (None, false) => 0..number("CASES").unwrap_or(cases),
     };
-    let wrong = AtomicUsize::new(0);
+    let began = Instant::now();
+    let (queries, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let hold = async |seed| {
         let generated = generate(seed);
+        queries.fetch_add(generated.views(), Ordering::Relaxed);
         let result = AssertUnwindSafe(check(&generated, seed)).catch_unwind().await;
         let Err(found) = result.unwrap_or_else(|panic| Err(Wrong::of_panic(&*panic))) else { return Ok(()) };
         if wrong.fetch_add(1, Ordering::Relaxed) >= SHRUNK {
@@ -82,7 +91,11 @@ where
         let shrunk = shrink(&generated, found, Limits::default(), async |case| check(case, seed).await).await;
         Err(format!("{}\nThe smallest such case that {} runs found:\n{}", shrunk.wrong, shrunk.runs, text(&shrunk.case)))
     };
-    all_hold(seeds.map(|seed| (format!("{variables}_SEED={seed}"), hold(seed)))).await;
+    let held = all_hold(seeds.clone().map(|seed| (format!("{variables}_SEED={seed}"), hold(seed)))).await;
+    let (queries, seconds) = (queries.into_inner(), began.elapsed().as_secs());
+    let seeds = format!("{variables}_SEED {} to {}", seeds.start, seeds.end - 1);
+    long::tell(&format!("random {what}: {queries} views, {seeds}, {} wrong, {seconds} s", wrong.into_inner()));
+    held.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// The files of the case, each below its name.

@@ -16,6 +16,13 @@ pub(crate) struct Generated {
     pub(crate) changes: String,
 }
 
+impl Generated {
+    pub(crate) fn views(&self) -> usize {
+        let (_, spec) = self.files.iter().find(|(name, _)| name == "spec.yaml").expect("there is a spec");
+        serde_json::from_str::<Value>(spec).expect("it is JSON")["views"].as_object().map_or(0, Map::len)
+    }
+}
+
 const TABLES: usize = 4;
 /// How many rows tables begin with, at most, where nothing else is said.
 const SHORT: usize = 7;
