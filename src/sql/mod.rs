@@ -20,6 +20,7 @@ mod membership;
 mod names;
 mod query;
 mod session;
+mod set_operations;
 mod stream_functions;
 mod unnested;
 mod window;

@@ -25,6 +25,7 @@ use super::error::{bytes_of, nearest};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::session::{coerce, state, with_own_functions};
+use super::set_operations::refuse_all_but_union;
 use super::stream_functions;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{EvaluationError, SqlError};
@@ -65,6 +66,7 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
         stream_functions::write_out(text, query, relations)?;
     }
     refuse_what_changes_by_itself(text, &statement)?;
+    refuse_all_but_union(text, &statement)?;
     let session = session(relations);
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
