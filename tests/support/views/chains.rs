@@ -19,6 +19,11 @@ pub(crate) fn query(random: &mut Random) -> String {
         if random.percent(10) {
             on.push(format!("{}.{} < {alias}.{}", random.pick(&aliases[..n]), random.pick(&NUMBERS), random.pick(&NUMBERS)));
         }
+        if random.percent(8) {
+            // By no equal columns at all.
+            let operator = *random.pick(&["<", ">=", "<>"]);
+            on = vec![format!("{}.{} {operator} {alias}.{}", random.pick(&aliases[..n]), random.pick(&NUMBERS), random.pick(&NUMBERS))];
+        }
         text += &format!(" JOIN {} ON {}", input(alias, random), on.join(" AND "));
     }
     let column = |random: &mut Random| format!("{}.{}", random.pick(aliases), random.pick(&["id", "a", "b", "c", "v"]));

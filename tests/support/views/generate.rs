@@ -99,19 +99,26 @@ fn generate_rows(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> V
     let mut tables: Vec<Table> = rows.iter().enumerate().map(new).collect();
     let mut files = Vec::new();
     let mut declared = Map::new();
+    let mut first = String::new();
     for (i, table) in tables.iter_mut().enumerate() {
         for _ in 0..random.below(table.most) {
             if let Some(row) = fresh(table, random) {
                 table.rows.push(row);
             }
         }
-        let text: String = table.rows.iter().map(|row| format!("{}\n", Value::Object(row.clone()))).collect();
-        files.push((format!("t{i}.jsonl"), text));
         let key = if table.keyed { vec!["id"] } else { Vec::new() };
         let columns = json!({"id": "int32", "a": "int32", "b": "int32", "c": "text", "v": "int32"});
-        let mut options = json!({"jsonl": format!("t{i}.jsonl"), "key": key, "columns": columns});
+        let mut options = json!({"key": key, "columns": columns});
+        let rows = || table.rows.iter().map(|row| Value::Object(row.clone()));
         if table.stream {
+            // Without a file of its own, it has its rows by the changes.
             options["stream"] = true.into();
+            let inserts: String =
+                rows().map(|row| format!("{}\n", json!({"table": format!("t{i}"), "op": "insert", "after": row}))).collect();
+            first += &if inserts.is_empty() { inserts } else { format!("{{\"begin\": true}}\n{inserts}{{\"commit\": true}}\n") };
+        } else {
+            options["jsonl"] = format!("t{i}.jsonl").into();
+            files.push((format!("t{i}.jsonl"), rows().map(|row| format!("{row}\n")).collect::<String>()));
         }
         declared.insert(format!("t{i}"), options);
     }
@@ -120,8 +127,8 @@ fn generate_rows(random: &mut Random, views: impl Fn(&[Table], &mut Random) -> V
         "views": views(&tables, random),
     });
     files.push(("spec.yaml".into(), format!("{spec:#}\n")));
-    let changes = (0..3 + random.below(8)).map(|_| transaction(&mut tables, random)).collect();
-    Generated { files, changes }
+    let changes: String = (0..3 + random.below(8)).map(|_| transaction(&mut tables, random)).collect();
+    Generated { files, changes: first + &changes }
 }
 
 fn row(id: i64, random: &mut Random) -> Map<String, Value> {
