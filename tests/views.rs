@@ -83,6 +83,14 @@ async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_rows_of_groups_are_so_many() {
+    let rows: String = (0..60).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id % 11)).collect();
+    let first = "SELECT v, count(*) AS n FROM s.t GROUP BY v ORDER BY n DESC, v LIMIT 3";
+    let right = [(0, 6), (1, 6), (2, 6)].map(|(v, n)| format!("{{\"v\":{v},\"n\":{n}}}"));
+    assert_eq!(rows_after(first, &rows, "").await, (right.to_vec(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_too_long_to_be_kept_is_an_error_of_the_view() {
     let words = "SELECT repeat('x', v) AS word, count(*) AS n FROM s.t GROUP BY repeat('x', v)";
     let rows = "{\"id\": 1, \"v\": 70000}\n{\"id\": 2, \"v\": 2}\n";

@@ -121,10 +121,8 @@ impl<'s, 'p> Queries<'s, 'p> {
             Node::Itself(_) => unreachable!("it is a part of its recursion's step, which is not rendered as a node"),
             Node::Top(plan) => {
                 let rows = self.node(&plan.of, told);
-                let keyed = match plan.partition.as_slice() {
-                    [] => rows,
-                    partition => key_by("Key partitions", rows, Layout::new(plan.of.schema()), partition.to_vec()),
-                };
+                // Rows of groups come with the groups' keys, which are no partitions.
+                let keyed = key_by("Key partitions", rows, Layout::new(plan.of.schema()), plan.partition.clone());
                 top("Top", keyed, plan)
             }
             Node::Window(plan) => {
