@@ -32,3 +32,16 @@ pub enum Datum<'a> {
     /// A packed list, see [`list_items`](super::list_items).
     List(&'a [u8]),
 }
+
+impl Datum<'_> {
+    /// An integer, or a decimal's unscaled one, of up to 38 digits.
+    #[inline]
+    pub fn unscaled(self) -> Option<i128> {
+        match self {
+            Datum::Int(value) => Some(value.into()),
+            Datum::UInt(value) => Some(value.into()),
+            Datum::Decimal(value) => Some(value),
+            _ => None,
+        }
+    }
+}

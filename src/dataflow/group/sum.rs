@@ -58,7 +58,7 @@ impl Aggregate for Sum {
 
     #[inline]
     fn add(&self, (count, sum): &mut (Diff, i128), layout: &Layout, row: &[u8], diff: Diff) {
-        if let Some(value) = unscaled(layout.get(row, self.column)) {
+        if let Some(value) = layout.get(row, self.column).unscaled() {
             *count += diff;
             *sum += value * i128::from(diff);
         }
@@ -111,7 +111,7 @@ impl Aggregate for Wide {
     type State = (Diff, i256);
 
     fn add(&self, (count, sum): &mut (Diff, i256), layout: &Layout, row: &[u8], diff: Diff) {
-        if let Some(value) = unscaled(layout.get(row, self.0.column)) {
+        if let Some(value) = layout.get(row, self.0.column).unscaled() {
             *count += diff;
             *sum = sum.wrapping_add(i256::from_i128(value).wrapping_mul(i256::from_i128(diff.into())));
         }
@@ -141,15 +141,5 @@ impl Aggregate for Wide {
         };
         builder.push(self.0.fitting(value.ok_or_else(|| self.0.too_large())?)?);
         Ok(())
-    }
-}
-
-/// A decimal's or an integer's unscaled value.
-fn unscaled(datum: Datum) -> Option<i128> {
-    match datum {
-        Datum::Int(value) => Some(value.into()),
-        Datum::UInt(value) => Some(value.into()),
-        Datum::Decimal(value) => Some(value),
-        _ => None,
     }
 }

@@ -55,7 +55,7 @@ impl Adder {
             Running::Values => {}
             Running::Count(Some(column)) => sum.number += i128::from(!layout.is_null(row, column)),
             Running::Sum(column) => {
-                if let Some(value) = unscaled(layout.get(row, column)) {
+                if let Some(value) = layout.get(row, column).unscaled() {
                     sum.number += value;
                     sum.value.get_or_insert_default();
                 }
@@ -91,7 +91,7 @@ impl Adder {
 
     /// What the rows up to one add up to, of which this is the value. For ranks: up to the row before the first of its place.
     pub(super) fn read(&self, value: Datum) -> Sum {
-        let number = unscaled(value).unwrap_or(0);
+        let number = value.unscaled().unwrap_or(0);
         let made = !matches!(value, Datum::Null);
         match self.running {
             Running::Ranks => Sum { number, rows: number - 1, value: None },
@@ -116,15 +116,5 @@ fn extreme(sum: &mut Sum, layout: &Layout, row: &[u8], column: usize, wanted: Or
     let key = key::of(layout, row, &[column]);
     if sum.value.as_ref().is_none_or(|value| key.cmp(value) == wanted) {
         sum.value = Some(key);
-    }
-}
-
-/// A decimal's or an integer's unscaled value.
-fn unscaled(datum: Datum) -> Option<i128> {
-    match datum {
-        Datum::Int(value) => Some(value.into()),
-        Datum::UInt(value) => Some(value.into()),
-        Datum::Decimal(value) => Some(value),
-        _ => None,
     }
 }
