@@ -39,6 +39,11 @@ async fn random_queries_are_right_after_every_random_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn random_first_groups_are_right_after_every_random_transaction() {
+    random_cases("first groups", "TIDEMILL_QUERY", 100, |seed| generate_queries(seed, queries::first_groups), check_queries).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_recursions_are_right_after_every_random_transaction() {
     random_cases("recursions", "TIDEMILL_QUERY", 150, |seed| generate_queries(seed, recursive_queries::query), check_queries).await;
 }

@@ -312,6 +312,21 @@ fn limited(random: &mut Random) -> String {
     format!("SELECT {} FROM {}{filter} ORDER BY {} LIMIT {}{offset}", named.join(", "), from.text, order.join(", "), random.below(5))
 }
 
+/// The first groups: in a total order, since the key is a part of it.
+pub(crate) fn first_groups(random: &mut Random) -> String {
+    let from = from(random);
+    let (key, call, filter) = (from.any(random), aggregate(&from, random), filter(&from, random));
+    let mut by = |name: &str| format!("{name}{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]));
+    let order = format!("{}, {}", by("a0"), by("k0"));
+    let offset = if random.percent(30) { format!(" OFFSET {}", random.below(3)) } else { String::new() };
+    let columns = if random.percent(75) { "k0, a0" } else { "a0, k0" };
+    let groups = format!("SELECT {key} AS k0, {call} AS a0 FROM {}{filter} GROUP BY {key}", from.text);
+    match random.percent(50) {
+        true => format!("{groups} ORDER BY {order} LIMIT {}{offset}", random.below(6)),
+        false => format!("SELECT {columns} FROM ({groups}) g ORDER BY {order} LIMIT {}{offset}", random.below(6)),
+    }
+}
+
 /// Aggregates of aggregates, and joins with them.
 fn over_subquery(random: &mut Random) -> String {
     let inner = From { text: format!("s.t{} x", random.below(4)), aliases: vec!["x"] };
