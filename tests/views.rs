@@ -91,6 +91,55 @@ async fn the_first_rows_of_groups_are_so_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_compares_a_column_that_union_made_wider() {
+    let rows = (1..4).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id + 1)).collect::<String>();
+    let wide = "(SELECT CAST(v AS INT) AS w FROM s.t UNION ALL SELECT 5000000000 AS w)";
+    let narrow = "(SELECT CAST(id AS INT) AS id FROM s.t) i";
+    let absent = format!("SELECT u.w FROM {wide} u WHERE NOT EXISTS (SELECT 1 FROM {narrow} WHERE i.id = u.w)");
+    assert_eq!(rows_after(&absent, &rows, "").await, (vec![r#"{"w":4}"#.into(), r#"{"w":5000000000}"#.into()], 0));
+    let after = format!("SELECT u.w, (SELECT max(i.id + i.id) FROM {narrow} WHERE i.id = u.w) AS n FROM {wide} u WHERE u.w > 2");
+    let right = vec![r#"{"w":3,"n":6}"#.into(), r#"{"w":4,"n":null}"#.into(), r#"{"w":5000000000,"n":null}"#.into()];
+    assert_eq!(rows_after(&after, &rows, "").await, (right, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_that_stands_for_one_value_gives_that_of_its_only_row() {
+    let rows = (1..4).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id + 1)).collect::<String>();
+    let looked_up = "SELECT o.id, (SELECT i.v FROM s.t i WHERE i.id = o.v) AS n FROM s.t o";
+    let right = ["{\"id\":1,\"n\":3}", "{\"id\":2,\"n\":4}", "{\"id\":3,\"n\":null}"].map(String::from);
+    assert_eq!(rows_after(looked_up, &rows, "").await, (right.to_vec(), 0));
+    let second = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 4, \"v\": 2}}\n";
+    let deleted = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 2}}\n";
+    let of_all = "SELECT id FROM s.t WHERE id = (SELECT i.id FROM s.t i WHERE i.v = 2)";
+    assert_eq!(rows_after(of_all, &rows, "").await, (vec!["{\"id\":1}".into()], 0));
+    assert_eq!(rows_after(of_all, &rows, second).await, (vec![], 1));
+    assert_eq!(rows_after(of_all, &rows, &format!("{second}{deleted}")).await, (vec!["{\"id\":4}".into()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subquery_may_look_for_the_first_row_in_an_order() {
+    let rows: String = (1..7).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id % 3)).collect();
+    let last = "SELECT o.id, (SELECT i.id FROM s.t i WHERE i.v = o.id ORDER BY i.id DESC LIMIT 1) AS last FROM s.t o WHERE o.id < 4";
+    let right = ["{\"id\":1,\"last\":4}", "{\"id\":2,\"last\":5}", "{\"id\":3,\"last\":null}"].map(String::from);
+    assert_eq!(rows_after(last, &rows, "").await, (right.to_vec(), 0));
+    let deleted = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 4, \"v\": 1}}\n";
+    let right = ["{\"id\":1,\"last\":1}", "{\"id\":2,\"last\":5}", "{\"id\":3,\"last\":null}"].map(String::from);
+    assert_eq!(rows_after(last, &rows, deleted).await, (right.to_vec(), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn except_all_and_intersect_all_count_equal_rows() {
+    let rows: String = [1, 1, 1, 2, 2, 3].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
+    let of = |operator: &str| format!("SELECT v FROM s.t {operator} ALL SELECT v - 1 AS v FROM s.t WHERE v > 1");
+    let values = |values: &[i64]| (values.iter().map(|v| format!("{{\"v\":{v}}}")).collect::<Vec<_>>(), 0);
+    assert_eq!(rows_after(&of("EXCEPT"), &rows, "").await, values(&[1, 2, 3]));
+    assert_eq!(rows_after(&of("INTERSECT"), &rows, "").await, values(&[1, 1, 2]));
+    let inserted = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 6, \"v\": 2}}\n";
+    assert_eq!(rows_after(&of("EXCEPT"), &rows, inserted).await, values(&[2, 2, 3]));
+    assert_eq!(rows_after(&of("INTERSECT"), &rows, inserted).await, values(&[1, 1, 1, 2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_too_long_to_be_kept_is_an_error_of_the_view() {
     let words = "SELECT repeat('x', v) AS word, count(*) AS n FROM s.t GROUP BY repeat('x', v)";
     let rows = "{\"id\": 1, \"v\": 70000}\n{\"id\": 2, \"v\": 2}\n";

@@ -38,6 +38,7 @@ pub use written::{
     Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
 };
 
+pub(crate) use crate::sql::SEVERAL;
 /// What a plan's nodes compute, for whoever renders them.
 pub use crate::sql::{AggregateFunction, Argument, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
 

@@ -24,8 +24,10 @@ use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
+use super::outer_types::with_types_of_outer;
+use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{coerce, state, with_own_functions};
-use super::set_operations::refuse_all_but_union;
+use super::set_operations::count_copies;
 use super::stream_functions;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{EvaluationError, SqlError};
@@ -66,16 +68,18 @@ pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, Sql
         stream_functions::write_out(text, query, relations)?;
     }
     refuse_what_changes_by_itself(text, &statement)?;
-    refuse_all_but_union(text, &statement)?;
     let session = session(relations);
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason).at(Some(0..text.len())))?;
+    let plan = count_copies(plan).map_err(described)?;
     let plan = without_distinct_on(plan).map_err(described)?;
+    let plan = aggregate_scalar_subqueries(plan).map_err(described)?;
     refuse_what_is_not_taken_out(&plan).map_err(|error| error.at(Some(0..text.len())))?;
     refuse_what_takes_elements_for_unique(&plan).map_err(|error| error.at(Some(0..text.len())))?;
     let plan = spell_out_membership(plan).map_err(described)?;
+    let plan = with_types_of_outer(plan, &session).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
 

@@ -1,43 +1,52 @@
-//! Set operations that keep equal rows apart.
+//! EXCEPT ALL and INTERSECT ALL, which take as many of equal rows as the counts on both sides say.
+//!
+//! DataFusion plans them as if it did not matter how many the right side has of a row that it has at all. Here equal rows get numbers on
+//! both sides, and a row is compared with its number: of three on the left and one on the right, the first is on both sides, and the second
+//! and third are on the left only.
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, SetExpr, SetOperator, SetQuantifier, Spanned, Visit, Visitor};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::{Column, DataFusionError, JoinType, NullEquality};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{Distinct, Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition};
 
-use super::SqlError;
-use super::error::bytes_of;
-
-/// EXCEPT ALL and INTERSECT ALL take as many of equal rows as both sides have of them. DataFusion plans them as if it did not matter how many
-/// the right side has, so they are refused.
-pub(super) fn refuse_all_but_union(text: &str, statement: &Statement) -> Result<(), SqlError> {
-    struct Operations<'a>(&'a str);
-    impl Visitor for Operations<'_> {
-        type Break = SqlError;
-        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
-            refuse(self.0, &query.body)
-        }
-    }
-    let Statement::Statement(inner) = statement else { return Ok(()) };
-    match inner.visit(&mut Operations(text)) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+/// The plan, and its subqueries, before it is optimized, with such operations over numbered rows.
+pub(super) fn count_copies(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let rewritten = plan.transform_up_with_subqueries(|plan| match plan {
+        LogicalPlan::Join(join) if keeps_copies(&join) => over_numbered(join).map(Transformed::yes),
+        other => Ok(Transformed::no(other)),
+    });
+    rewritten.data()
 }
 
-fn refuse(text: &str, body: &SetExpr) -> ControlFlow<SqlError> {
-    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return ControlFlow::Continue(()) };
-    let keeps_copies = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
-    match op {
-        SetOperator::Except | SetOperator::Intersect | SetOperator::Minus if keeps_copies => {
-            let error = SqlError::new(format!("{op} ALL, which counts equal rows, is not maintained")).at(bytes_of(text, body.span()));
-            ControlFlow::Break(error.help(format!(
-                "number equal rows on both sides, row_number() OVER (PARTITION BY their columns), and write {op} without ALL"
-            )))
-        }
-        _ => {
-            refuse(text, left)?;
-            refuse(text, right)
-        }
-    }
+/// Whether it is a set operation with ALL. Of one without, or whose left side has each row once, the left side is distinct.
+fn keeps_copies(join: &Join) -> bool {
+    let one_side = matches!(join.join_type, JoinType::LeftAnti | JoinType::LeftSemi);
+    one_side && join.null_equality == NullEquality::NullEqualsNull && !matches!(*join.left, LogicalPlan::Distinct(Distinct::All(_)))
+}
+
+fn over_numbered(join: Join) -> Result<LogicalPlan, DataFusionError> {
+    let shown = columns(&join.left);
+    let [(left, number), (right, other)] = [numbered(join.left, "copy of the left")?, numbered(join.right, "copy of the right")?];
+    let on = join.on.into_iter().chain([(number, other)]).collect();
+    let (left, right) = (Arc::new(left), Arc::new(right));
+    let join = Join::try_new(left, right, on, join.filter, join.join_type, join.join_constraint, join.null_equality, join.null_aware)?;
+    LogicalPlanBuilder::from(LogicalPlan::Join(join)).project(shown)?.build()
+}
+
+/// The rows with their numbers among those that are equal.
+fn numbered(of: Arc<LogicalPlan>, name: &str) -> Result<(LogicalPlan, Expr), DataFusionError> {
+    let columns = columns(&of);
+    let call = Expr::from(WindowFunction::new(WindowFunctionDefinition::WindowUDF(row_number_udwf()), Vec::new()));
+    let number = call.partition_by(columns.clone()).build()?;
+    let made = Expr::Column(Column::new_unqualified(number.schema_name().to_string()));
+    let shown = columns.into_iter().chain([made.alias(name)]);
+    let plan = LogicalPlanBuilder::from(of).window([number])?.project(shown)?.build()?;
+    Ok((plan, Expr::Column(Column::new_unqualified(name))))
+}
+
+fn columns(plan: &LogicalPlan) -> Vec<Expr> {
+    plan.schema().columns().into_iter().map(Expr::Column).collect()
 }

@@ -6,7 +6,7 @@
 
 use super::computed::Computed;
 use super::distinct::Distinct;
-use super::{bits, bools, count, float, histogram, list, pairs, percentile, pick, sum, variance};
+use super::{bits, bools, count, float, histogram, list, only, pairs, percentile, pick, sum, variance};
 use crate::dataflow::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
@@ -18,6 +18,7 @@ const ALL: &[Way] = &[
     count::distinct,
     pick::extreme,
     pick::first_or_last,
+    only::value,
     sum::whole,
     float::sum_or_average,
     variance::of,

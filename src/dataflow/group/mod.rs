@@ -16,6 +16,7 @@ mod exact;
 mod float;
 mod histogram;
 mod list;
+mod only;
 mod pairs;
 mod partial;
 mod percentile;

@@ -1,5 +1,6 @@
 //! Random SQL over the random tables, from a grammar of what can be maintained.
 
+use super::answers::answered_by;
 use super::random::Random;
 use super::windows::{distinct_on, first_rows, windowed};
 
@@ -51,6 +52,22 @@ pub(super) fn from(random: &mut Random) -> From {
         let table = table(alias, random);
         if random.percent(8) {
             from.text += &format!(" CROSS JOIN {table}");
+            from.aliases.push(alias);
+            continue;
+        }
+        if from.aliases.len() == 1 && random.percent(8) {
+            // By the columns that both have.
+            from.text += &match random.percent(30) {
+                true => format!(" NATURAL {kind} {table}"),
+                false => format!(" {kind} {table} USING ({})", random.pick(&ALL)),
+            };
+            from.aliases.push(alias);
+            continue;
+        }
+        if random.percent(8) {
+            // By no equal columns at all.
+            let operator = *random.pick(&["<", ">=", "<>"]);
+            from.text += &format!(" {kind} {table} ON {} {operator} {alias}.{}", from.number(random), random.pick(&NUMBERS));
             from.aliases.push(alias);
             continue;
         }
@@ -151,16 +168,44 @@ fn membership(from: &From, random: &mut Random) -> String {
     format!("{said}{value} {not}IN (SELECT {found} FROM {table} WHERE {filter}){MEMBERSHIP_END}")
 }
 
-/// Begin and end of a [`membership`].
+/// A subquery that stands for one value without an aggregate, which DataFusion does not answer: of the row with a key, or of the first in an
+/// order. Its table stands in quotes, so that nothing is put in its place.
+fn one_value(from: &From, random: &mut Random) -> String {
+    let (table, column, outer) = (format!("s.\"t{}\"", random.below(4)), *random.pick(&ALL), from.number(random));
+    let by = *random.pick(&NUMBERS);
+    let (query, same) = match random.below(2) {
+        0 => {
+            let table = format!("FROM (SELECT {by} AS k, max({column}) AS m FROM {table} GROUP BY {by}) i WHERE i.k = {outer}");
+            (format!("(SELECT i.m {table})"), format!("(SELECT max(i.m) {table})"))
+        }
+        _ => {
+            let of = *random.pick(&NUMBERS);
+            let order = format!("i.{of}{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]));
+            let order = ALL.iter().filter(|column| **column != of).fold(order, |order, column| format!("{order}, i.{column}"));
+            let table = format!("FROM {table} i WHERE i.{by} = {outer}");
+            (
+                format!("(SELECT i.{column} {table} ORDER BY {order} LIMIT 1)"),
+                format!("(SELECT first_value(i.{column} ORDER BY {order}) {table})"),
+            )
+        }
+    };
+    format!("{MEMBERSHIP}one|{same}*/{query}{MEMBERSHIP_END}")
+}
+
+/// Begin and end of a [`membership`] and of [`one_value`].
 pub(super) const MEMBERSHIP: &str = "/*in:";
 pub(super) const MEMBERSHIP_END: &str = "/*end*/";
 
-/// The query with every [`membership`] by EXISTS, as SQL defines it. DataFusion answers it right where it does not the other.
+/// The query with every [`membership`] by EXISTS, as SQL defines it, and every [`one_value`] by an aggregate. DataFusion answers it right where
+/// it does not the other.
 pub(crate) fn spelled_out(sql: &str) -> String {
     let Some((before, rest)) = sql.split_once(MEMBERSHIP) else { return sql.to_string() };
     let (said, rest) = rest.split_once("*/").expect("a comment ends");
     let (_, rest) = rest.split_once(MEMBERSHIP_END).expect("a membership ends");
     let parts: Vec<&str> = said.split('|').collect();
+    if let ["one", same] = parts[..] {
+        return format!("{before}{same}{}", spelled_out(rest));
+    }
     let [not, value, found, table, filter] = parts[..] else { panic!("{said} has five parts") };
     let exists = |condition: String| format!("EXISTS (SELECT 1 FROM {table} WHERE {filter} AND ({condition}))");
     let (equal, unknown) = (exists(format!("{found} = {value}")), exists(format!("{found} IS NULL OR {value} IS NULL")));
@@ -180,7 +225,11 @@ fn plain(random: &mut Random) -> String {
     let distinct = if random.percent(15) { "DISTINCT " } else { "" };
     let mut columns: Vec<String> = Vec::new();
     for n in 0..1 + random.below(4) {
-        let column = if random.percent(30) { number(&from, random) } else { from.any(random) };
+        let column = match random.below(10) {
+            0..3 => number(&from, random),
+            3 => one_value(&from, random),
+            _ => from.any(random),
+        };
         columns.push(format!("{column} AS n{n}"));
     }
     let filter = filter(&from, random);
@@ -283,7 +332,7 @@ fn unnested(random: &mut Random) -> String {
 }
 
 fn set_operation(random: &mut Random) -> String {
-    let operator = *random.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT"]);
+    let operator = *random.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL"]);
     let width = 1 + random.below(2);
     let side = |random: &mut Random| {
         if random.percent(10) {
@@ -294,7 +343,22 @@ fn set_operation(random: &mut Random) -> String {
         let filter = filter(&from, random);
         format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text)
     };
-    format!("{} {operator} {}", side(random), side(random))
+    let (left, right) = (side(random), side(random));
+    let query = format!("{left} {operator} {right}");
+    match counted(operator, &["n0", "n1"][..width], [&left, &right]) {
+        Some(same) => answered_by(&query, &same),
+        None => query,
+    }
+}
+
+/// What EXCEPT ALL and INTERSECT ALL mean: DataFusion answers them as if only the left side's copies counted.
+pub(super) fn counted(operator: &str, names: &[&str], sides: [&str; 2]) -> Option<String> {
+    let operator = operator.strip_suffix(" ALL").filter(|operator| *operator != "UNION")?;
+    // Of several columns DataFusion mistakes some for ordered.
+    let row: Vec<String> = names.iter().map(|name| format!("coalesce(CAST({name} AS VARCHAR), '')")).collect();
+    let (names, row) = (names.join(", "), row.join(", ',', "));
+    let [left, right] = sides.map(|side| format!("SELECT {names}, row_number() OVER (PARTITION BY concat({row})) AS copy FROM ({side}) s"));
+    Some(format!("SELECT {names} FROM ({left} {operator} {right}) c"))
 }
 
 /// The order is total, so that there is one answer.
