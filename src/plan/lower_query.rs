@@ -10,7 +10,7 @@ use super::problem::{did_you_mean, listed};
 use super::query::{Readable, makes_unique};
 use super::written::{Place, Written, WrittenQuery, WrittenView};
 use super::{Body, Node, Problem, Query, Uniqueness, View};
-use crate::sql::{Relation, plan_query};
+use crate::sql::{Relation, place_of_relation, plan_query};
 use crate::value::Schema;
 
 /// The views of queries that are right.
@@ -41,7 +41,11 @@ pub(super) fn lower_queries(nameable: Nameable, problems: &mut Vec<Problem>) -> 
         let (view, query) = waiting.remove(ready.unwrap_or(0));
         let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
         match ready {
-            None => refuse_circle(query.sql.at, &mut found),
+            None => {
+                refuse_circle(query.sql.at, &mut found);
+                let circle = query.views.iter().find(|name| undone.contains(&name.as_str()));
+                point_at(query, None, circle.expect("it waits for one"), &mut found.list);
+            }
             Some(_) => {
                 if let Some(query) = lowered.lower(query, &view.key, nameable, &mut found) {
                     lowered.0.insert(view.name.value.clone(), query);
@@ -76,15 +80,16 @@ impl QueryViews {
         found: &mut Findings,
     ) -> Option<LoweredQuery> {
         let relations = self.relations(query, nameable, found)?;
-        let readable = Readable { tables: &nameable.catalog.tables, views: &self.0, limit: query.limit, itself: None };
-        let lowered = plan_query(&query.sql.value, &relations).and_then(|plan| readable.node(&plan)).map(|node| readable.pruned(node));
+        let text = query.sql.value.as_str();
+        let readable = Readable { text, tables: &nameable.catalog.tables, views: &self.0, limit: query.limit, itself: None };
+        let lowered = plan_query(text, &relations).and_then(|plan| readable.node(&plan)).map(|node| readable.pruned(node));
         let node = match lowered {
             Ok(node) => node,
             Err(error) => {
                 found.list.push(Problem {
                     view: found.view.clone(),
                     at: query.sql.at,
-                    within: error.span.filter(|span| *span != (0..query.sql.value.len())),
+                    within: error.span.filter(|span| *span != (0..text.len())),
                     message: error.message,
                     label: None,
                     help: error.help,
@@ -109,12 +114,19 @@ impl QueryViews {
     fn relations(&self, query: &WrittenQuery, nameable: Nameable, found: &mut Findings) -> Option<Vec<Relation>> {
         let mut relations = Vec::new();
         for name in &query.tables {
-            let known = &nameable.catalog.tables[table(name, query.sql.at, nameable.catalog, found)?];
+            let said = found.list.len();
+            let Some(known) = table(name, query.sql.at, nameable.catalog, found) else {
+                point_at(query, Some(&name.source), &name.table, &mut found.list[said..]);
+                return None;
+            };
+            let known = &nameable.catalog.tables[known];
             relations.push(Relation { source: Some(name.source.clone()), name: name.table.clone(), schema: known.schema.clone() });
         }
         for name in &query.views {
             let Some(view) = self.get(name) else {
+                let said = found.list.len();
                 refuse_unreadable_view(query.sql.at, name, nameable.views, found);
+                point_at(query, None, name, &mut found.list[said..]);
                 return None;
             };
             relations.push(Relation { source: None, name: name.clone(), schema: view.node.schema().clone() });
@@ -140,6 +152,13 @@ fn declared_key(written: &[Written<String>], schema: &Schema, found: &mut Findin
         key.push(column);
     }
     Some((!key.is_empty()).then_some(key))
+}
+
+/// These problems of a query are with a relation that it names.
+fn point_at(query: &WrittenQuery, source: Option<&str>, name: &str, problems: &mut [Problem]) {
+    for problem in problems {
+        problem.within = place_of_relation(&query.sql.value, source, name);
+    }
 }
 
 fn refuse_circle(at: Place, found: &mut Findings) {

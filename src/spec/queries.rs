@@ -8,7 +8,7 @@ use super::text::Text;
 use super::views::ViewsReader;
 use super::yaml::Node;
 use crate::plan::{RecursionLimit, TableName, Written, WrittenQuery, did_you_mean, listed};
-use crate::sql::relations_of;
+use crate::sql::{place_of_relation, relations_of};
 
 pub(super) const SQL: &str = "sql";
 pub(super) const SQL_FILE: &str = "sql_file";
@@ -39,10 +39,10 @@ impl ViewsReader<'_> {
             SQL => self.text(node),
             _ => self.file(node),
         };
-        (sql.and_then(|sql| self.read(sql, node, recursion_limit(view))), true)
+        (sql.and_then(|sql| self.read(sql, recursion_limit(view))), true)
     }
 
-    fn read(&mut self, sql: Written<String>, node: &Node, limit: RecursionLimit) -> Option<WrittenQuery> {
+    fn read(&mut self, sql: Written<String>, limit: RecursionLimit) -> Option<WrittenQuery> {
         let mut query = WrittenQuery { sql, tables: Vec::new(), views: Vec::new(), limit };
         let relations = match relations_of(&query.sql.value) {
             Ok(relations) => relations,
@@ -59,8 +59,9 @@ impl ViewsReader<'_> {
             };
             if !self.sources.contains(&source) {
                 let sources = || self.sources.iter().map(String::as_str);
-                let problem =
-                    Problem::new(node.span, format!("there is no source `{source}`")).label(format!("sources: {}", listed(sources())));
+                let place = place_of_relation(&query.sql.value, Some(&source), &name);
+                let problem = self.spots[query.sql.at.0].problem(place, format!("there is no source `{source}`"));
+                let problem = problem.label(format!("sources: {}", listed(sources())));
                 let help = did_you_mean(&source, sources());
                 self.problems.push(Problem { help, ..problem });
                 return None;

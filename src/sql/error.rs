@@ -50,7 +50,9 @@ impl SqlError {
             }
             other => other.strip_backtrace(),
         };
-        let message = message.strip_prefix("Schema error: ").unwrap_or(&message);
+        let message = ["Schema error: ", "Internal error: "].iter().find_map(|kind| message.strip_prefix(kind)).unwrap_or(&message);
+        // What was tried, and syntax trees.
+        let message = [", errors: ", " { expr: "].iter().fold(message, |message, rest| message.split(rest).next().unwrap_or(message));
         SqlError::new(message.lines().next().unwrap_or_default().trim())
     }
 }
@@ -107,6 +109,12 @@ fn without_values(message: &str) -> String {
 pub(super) fn bytes_of(text: &str, span: Span) -> Option<Range<usize>> {
     let (start, end) = (byte_of(text, span.start)?, byte_of(text, span.end)?);
     (start < end).then(|| start..with_closing_parentheses(text, start, end))
+}
+
+/// The same of a plan's span.
+pub(super) fn bytes_of_plan(text: &str, span: datafusion::common::Span) -> Option<Range<usize>> {
+    let place = |at: datafusion::common::Location| Location { line: at.line, column: at.column };
+    bytes_of(text, Span { start: place(span.start), end: place(span.end) })
 }
 
 /// The parser's span of a call ends before its `)`.

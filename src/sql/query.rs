@@ -20,11 +20,13 @@ use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit
 
 use super::checked::check_constants;
 use super::correlated::refuse_what_is_not_taken_out;
+use super::culprit::culprit;
 use super::distinct_on::without_distinct_on;
-use super::error::{bytes_of, nearest};
+use super::error::{bytes_of, bytes_of_plan, nearest};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::outer_types::with_types_of_outer;
+use super::places::place_of_constant;
 use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{coerce, state, with_own_functions};
 use super::set_operations::count_copies;
@@ -44,8 +46,8 @@ pub struct Relation {
 
 /// The relations that a query names, each once, in the order of the text: source (`None` for a bare name) and name.
 pub fn relations_of(text: &str) -> Result<Vec<(Option<String>, String)>, SqlError> {
-    let statement = parse(text)?;
-    let named = state().resolve_table_references(&statement).map_err(|error| SqlError::of_definition(&error))?;
+    let query = Statement::Statement(parse(text)?);
+    let named = state().resolve_table_references(&query).map_err(|error| SqlError::of_definition(&error))?;
     let mut relations = Vec::new();
     for reference in named {
         let relation = name_of(&reference);
@@ -63,23 +65,32 @@ pub fn name_of(reference: &TableReference) -> (Option<String>, String) {
 
 /// The optimized plan of a query over these relations.
 pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, SqlError> {
-    let mut statement = parse(text)?;
-    if let Statement::Statement(query) = &mut statement {
-        stream_functions::write_out(text, query, relations)?;
-    }
-    refuse_what_changes_by_itself(text, &statement)?;
+    let query = parse(text)?;
     let session = session(relations);
+    planned(text, *query.clone(), relations, &session).map_err(|error| match error.span {
+        Some(_) => error,
+        None => {
+            let culprit = culprit(text, &query, |other| planned(text, other, relations, &session).is_ok());
+            error.at(culprit.or(Some(0..text.len())))
+        }
+    })
+}
+
+/// An error without a place is one of all of it.
+fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
+    stream_functions::write_out(text, &mut query, relations)?;
+    refuse_what_changes_by_itself(text, &query)?;
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
-    let plan = futures::executor::block_on(session.statement_to_plan(statement)).map_err(described)?;
-    check_constants_of(&plan).map_err(|error| SqlError::new(error.reason).at(Some(0..text.len())))?;
+    let plan = futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query)))).map_err(described)?;
+    check_constants_of(&plan).map_err(|error| SqlError::new(&error.reason).at(place_of_constant(text, &error.reason)))?;
     let plan = count_copies(plan).map_err(described)?;
     let plan = without_distinct_on(plan).map_err(described)?;
     let plan = aggregate_scalar_subqueries(plan).map_err(described)?;
-    refuse_what_is_not_taken_out(&plan).map_err(|error| error.at(Some(0..text.len())))?;
-    refuse_what_takes_elements_for_unique(&plan).map_err(|error| error.at(Some(0..text.len())))?;
+    refuse_what_is_not_taken_out(text, &plan)?;
+    refuse_what_takes_elements_for_unique(text, &plan)?;
     let plan = spell_out_membership(plan).map_err(described)?;
-    let plan = with_types_of_outer(plan, &session).map_err(described)?;
+    let plan = with_types_of_outer(plan, session).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
 
@@ -103,10 +114,11 @@ fn check_constants_of(plan: &LogicalPlan) -> Result<(), EvaluationError> {
     failure
 }
 
-fn parse(text: &str) -> Result<Statement, SqlError> {
+/// One query, and nothing else.
+pub(super) fn parse(text: &str) -> Result<Box<SqlStatement>, SqlError> {
     let statement = state().sql_to_statement(text, &Dialect::Generic).map_err(|error| syntax_error(text, &error))?;
-    match &statement {
-        Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => Ok(statement),
+    match statement {
+        Statement::Statement(query) if matches!(*query, SqlStatement::Query(_)) => Ok(query),
         _ => Err(SqlError::new("a view is a query")
             .at(Some(0..text.len()))
             .help("write SELECT ...; where its rows go is said under `sinks:`")),
@@ -140,16 +152,13 @@ const CATALOG: &str = "tidemill";
 const VIEWS: &str = "public";
 
 fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
-    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| {
-        let place = |at: datafusion::common::Location| datafusion::sql::sqlparser::tokenizer::Location { line: at.line, column: at.column };
-        bytes_of(text, datafusion::sql::sqlparser::tokenizer::Span { start: place(span.start), end: place(span.end) })
-    });
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of_plan(text, span));
     let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
     let described = SqlError::of_definition(error);
-    SqlError { span: span.or(Some(0..text.len())), help: help.or(described.help), message: described.message }
+    SqlError { span, help: help.or(described.help), message: described.message }
 }
 
-fn refuse_what_changes_by_itself(text: &str, statement: &Statement) -> Result<(), SqlError> {
+fn refuse_what_changes_by_itself(text: &str, query: &SqlStatement) -> Result<(), SqlError> {
     struct Calls<'a>(&'a str);
     impl Visitor for Calls<'_> {
         type Break = SqlError;
@@ -160,8 +169,7 @@ fn refuse_what_changes_by_itself(text: &str, statement: &Statement) -> Result<()
             }
         }
     }
-    let Statement::Statement(inner) = statement else { return Ok(()) };
-    match inner.visit(&mut Calls(text)) {
+    match query.visit(&mut Calls(text)) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

@@ -90,6 +90,6 @@ pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
 
 /// Whether there is one row at most for each combination of values of these columns.
 pub(in crate::plan) fn is_unique(tables: &[PlanTable], node: &Node, columns: &[usize]) -> bool {
-    let readable = Readable { tables, views: &BTreeMap::new(), limit: RecursionLimit::default(), itself: None };
+    let readable = Readable { text: "", tables, views: &BTreeMap::new(), limit: RecursionLimit::default(), itself: None };
     readable.keys(node).iter().any(|key| key.iter().all(|column| columns.contains(column)))
 }

@@ -30,11 +30,13 @@ pub(super) use self::key::{is_unique, makes_unique};
 use super::lower_query::LoweredQuery;
 use super::node::{Node, Select, Side};
 use super::{InputColumn, PlanTable, RecursionLimit};
-use crate::sql::{Expression, SqlError, has_subquery};
+use crate::sql::{Expression, SqlError, has_subquery, place_of_plan};
 use crate::value::{Column, Schema};
 
 /// What a query can read.
 pub(super) struct Readable<'a> {
+    /// The query's.
+    pub(super) text: &'a str,
     pub(super) tables: &'a [PlanTable],
     /// Views by their names.
     pub(super) views: &'a BTreeMap<String, LoweredQuery>,
@@ -45,8 +47,15 @@ pub(super) struct Readable<'a> {
 }
 
 impl Readable<'_> {
-    /// The node of a plan; its columns are the plan's, by place.
+    /// The node of a plan; its columns are the plan's, by place. What cannot be one is said to stand where the innermost such plan does.
     pub(in crate::plan) fn node(&self, plan: &LogicalPlan) -> Result<Node, SqlError> {
+        self.lowered(plan).map_err(|error| match error.span {
+            Some(_) => error,
+            None => error.at(place_of_plan(self.text, plan).or(Some(0..self.text.len()))),
+        })
+    }
+
+    fn lowered(&self, plan: &LogicalPlan) -> Result<Node, SqlError> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
