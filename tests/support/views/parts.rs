@@ -49,7 +49,8 @@ impl Parts {
         let Value::Object(views) = spec["views"].take() else { panic!("a spec has views") };
         let Value::Object(declared) = options(&mut spec)["tables"].take() else { panic!("the source has tables") };
         let table = |(name, option): (String, Value)| {
-            let rows = file(option["jsonl"].as_str().expect("a table has a file")).lines().map(object).collect();
+            // The rows of some tables come by the changes alone.
+            let rows = option["jsonl"].as_str().map_or(Vec::new(), |name| file(name).lines().map(object).collect());
             TableRows { name, option, rows }
         };
         let changes = |piece: String| {
@@ -71,8 +72,9 @@ impl Parts {
         let mut declared = Map::new();
         for table in &self.tables {
             declared.insert(table.name.clone(), table.option.clone());
-            let file = table.option["jsonl"].as_str().expect("a table has a file");
-            files.push((file.to_string(), table.rows.iter().map(|row| format!("{}\n", Value::Object(row.clone()))).collect()));
+            if let Some(file) = table.option["jsonl"].as_str() {
+                files.push((file.to_string(), table.rows.iter().map(|row| format!("{}\n", Value::Object(row.clone()))).collect()));
+            }
         }
         options(&mut spec)["tables"] = declared.into();
         files.push(("spec.yaml".into(), format!("{spec:#}\n")));
