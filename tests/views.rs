@@ -128,6 +128,15 @@ async fn a_subquery_may_look_for_the_first_row_in_an_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clauses_that_the_planner_reads_over_mean_what_they_say() {
+    let rows: String = [5, 7, 7].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
+    let rolled_up = ["{\"v\":null,\"n\":3}", "{\"v\":5,\"n\":1}", "{\"v\":7,\"n\":2}"].map(String::from);
+    assert_eq!(rows_after("SELECT v, count(*) AS n FROM s.t GROUP BY v WITH ROLLUP", &rows, "").await, (rolled_up.to_vec(), 0));
+    let first = "SELECT id FROM s.t ORDER BY v DESC, id DESC FETCH FIRST 1 ROW ONLY";
+    assert_eq!(rows_after(first, &rows, "").await, (vec!["{\"id\":2}".into()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn except_all_and_intersect_all_count_equal_rows() {
     let rows: String = [1, 1, 1, 2, 2, 3].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
     let of = |operator: &str| format!("SELECT v FROM s.t {operator} ALL SELECT v - 1 AS v FROM s.t WHERE v > 1");

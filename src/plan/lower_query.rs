@@ -82,7 +82,7 @@ impl QueryViews {
         let relations = self.relations(query, nameable, found)?;
         let text = query.sql.value.as_str();
         let readable = Readable { text, tables: &nameable.catalog.tables, views: &self.0, limit: query.limit, itself: None };
-        let lowered = plan_query(text, &relations).and_then(|plan| readable.node(&plan)).map(|node| readable.pruned(node));
+        let lowered = plan_query(text, &relations, |plan| Ok(readable.pruned(readable.node(plan)?)));
         let node = match lowered {
             Ok(node) => node,
             Err(error) => {

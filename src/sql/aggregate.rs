@@ -102,6 +102,10 @@ impl AggregateFunction {
         let whole = Inputs::of(lowered, &arrow).map_err(described)?;
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
+        if function.fun().name() == "count" && function.is_distinct() && whole.arguments.len() > 1 {
+            let error = SqlError::new("count(DISTINCT ...) of several values is not maintained");
+            return Err(error.help("count(DISTINCT struct(a, b)) FILTER (WHERE a IS NOT NULL AND b IS NOT NULL) counts pairs"));
+        }
         Ok(AggregateFunction { text, input: input.clone(), function, whole, narrow, columns, output, first_read: None })
     }
 

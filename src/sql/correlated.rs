@@ -6,9 +6,9 @@
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::{SqlError, place_of_plan};
+use super::SqlError;
 
-pub(super) fn refuse_what_is_not_taken_out(text: &str, plan: &LogicalPlan) -> Result<(), SqlError> {
+pub(super) fn refuse_what_is_not_taken_out(plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut found = Ok(());
     let visited = plan.apply_with_subqueries(|node| {
         let what = match node {
@@ -20,7 +20,7 @@ pub(super) fn refuse_what_is_not_taken_out(text: &str, plan: &LogicalPlan) -> Re
             return Ok(TreeNodeRecursion::Continue);
         }
         let message = format!("{what} in a subquery that depends on the row around it are not maintained");
-        found = Err(SqlError::new(message).at(place_of_plan(text, node)).help("compute them in a WITH over all rows, and join with it"));
+        found = Err(SqlError::new(message).help("compute them in a WITH over all rows, and join with it"));
         Ok(TreeNodeRecursion::Stop)
     });
     visited.expect("nothing here fails");

@@ -15,6 +15,8 @@ pub struct SqlError {
     pub message: String,
     /// Bytes of the expression's text, where known.
     pub span: Option<Range<usize>>,
+    /// What it is a part of, where nothing smaller is known.
+    pub(super) around: Option<Range<usize>>,
     pub help: Option<String>,
 }
 
@@ -27,11 +29,15 @@ pub struct EvaluationError {
 
 impl SqlError {
     pub(crate) fn new(message: impl Into<String>) -> SqlError {
-        SqlError { message: message.into(), span: None, help: None }
+        SqlError { message: message.into(), span: None, around: None, help: None }
     }
 
     pub(crate) fn at(self, span: Option<Range<usize>>) -> SqlError {
         SqlError { span, ..self }
+    }
+
+    pub(crate) fn inside(self, around: Option<Range<usize>>) -> SqlError {
+        SqlError { around: self.around.or(around), ..self }
     }
 
     pub(crate) fn help(self, help: impl Into<String>) -> SqlError {

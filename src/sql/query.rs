@@ -26,13 +26,12 @@ use super::error::{bytes_of, bytes_of_plan, nearest};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::outer_types::with_types_of_outer;
-use super::places::place_of_constant;
 use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{coerce, state, with_own_functions};
 use super::set_operations::count_copies;
-use super::stream_functions;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{EvaluationError, SqlError};
+use super::{read_over, stream_functions};
 use crate::value::Schema;
 
 /// Something that a query can read.
@@ -63,32 +62,33 @@ pub fn name_of(reference: &TableReference) -> (Option<String>, String) {
     (reference.schema().map(str::to_string), reference.table().to_string())
 }
 
-/// The optimized plan of a query over these relations.
-pub fn plan_query(text: &str, relations: &[Relation]) -> Result<LogicalPlan, SqlError> {
+/// What `lower` makes of the optimized plan of a query over these relations. What is wrong without saying where is looked for in the text.
+pub fn plan_query<T>(text: &str, relations: &[Relation], lower: impl Fn(&LogicalPlan) -> Result<T, SqlError>) -> Result<T, SqlError> {
     let query = parse(text)?;
     let session = session(relations);
-    planned(text, *query.clone(), relations, &session).map_err(|error| match error.span {
+    let made = |query| planned(text, query, relations, &session).and_then(|plan| lower(&plan));
+    made(*query.clone()).map_err(|error| match error.span {
         Some(_) => error,
         None => {
-            let culprit = culprit(text, &query, |other| planned(text, other, relations, &session).is_ok());
-            error.at(culprit.or(Some(0..text.len())))
+            let place = culprit(text, &query, |other| made(other).is_ok()).or(error.around.clone());
+            error.at(place.or(Some(0..text.len())))
         }
     })
 }
 
-/// An error without a place is one of all of it.
 fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
+    read_over::write_out(text, &mut query)?;
     stream_functions::write_out(text, &mut query, relations)?;
     refuse_what_changes_by_itself(text, &query)?;
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query)))).map_err(described)?;
-    check_constants_of(&plan).map_err(|error| SqlError::new(&error.reason).at(place_of_constant(text, &error.reason)))?;
+    check_constants_of(&plan).map_err(|error| SqlError::new(error.reason))?;
     let plan = count_copies(plan).map_err(described)?;
     let plan = without_distinct_on(plan).map_err(described)?;
     let plan = aggregate_scalar_subqueries(plan).map_err(described)?;
-    refuse_what_is_not_taken_out(text, &plan)?;
-    refuse_what_takes_elements_for_unique(text, &plan)?;
+    refuse_what_is_not_taken_out(&plan)?;
+    refuse_what_takes_elements_for_unique(&plan)?;
     let plan = spell_out_membership(plan).map_err(described)?;
     let plan = with_types_of_outer(plan, session).map_err(described)?;
     session.optimize(&plan).map_err(described)
@@ -155,7 +155,7 @@ fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of_plan(text, span));
     let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
     let described = SqlError::of_definition(error);
-    SqlError { span, help: help.or(described.help), message: described.message }
+    SqlError { span, help: help.or(described.help.clone()), ..described }
 }
 
 fn refuse_what_changes_by_itself(text: &str, query: &SqlStatement) -> Result<(), SqlError> {

@@ -6,9 +6,9 @@
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::{SqlError, place_of_plan};
+use super::SqlError;
 
-pub(super) fn refuse_what_takes_elements_for_unique(text: &str, plan: &LogicalPlan) -> Result<(), SqlError> {
+pub(super) fn refuse_what_takes_elements_for_unique(plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut found = Ok(());
     let visited = plan.apply_with_subqueries(|node| {
         let mistaken = matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) | LogicalPlan::Sort(_));
@@ -16,7 +16,7 @@ pub(super) fn refuse_what_takes_elements_for_unique(text: &str, plan: &LogicalPl
             return Ok(TreeNodeRecursion::Continue);
         }
         let error = SqlError::new("GROUP BY, DISTINCT and ORDER BY over an UNNEST of groups are not maintained");
-        found = Err(error.at(place_of_plan(text, node)).help("make the UNNEST a view of its own"));
+        found = Err(error.help("make the UNNEST a view of its own"));
         Ok(TreeNodeRecursion::Stop)
     });
     visited.expect("nothing here fails");

@@ -30,7 +30,7 @@ pub(super) use self::key::{is_unique, makes_unique};
 use super::lower_query::LoweredQuery;
 use super::node::{Node, Select, Side};
 use super::{InputColumn, PlanTable, RecursionLimit};
-use crate::sql::{Expression, SqlError, has_subquery, place_of_plan};
+use crate::sql::{Expression, SqlError, has_subquery, place_of_with};
 use crate::value::{Column, Schema};
 
 /// What a query can read.
@@ -47,15 +47,8 @@ pub(super) struct Readable<'a> {
 }
 
 impl Readable<'_> {
-    /// The node of a plan; its columns are the plan's, by place. What cannot be one is said to stand where the innermost such plan does.
+    /// The node of a plan; its columns are the plan's, by place.
     pub(in crate::plan) fn node(&self, plan: &LogicalPlan) -> Result<Node, SqlError> {
-        self.lowered(plan).map_err(|error| match error.span {
-            Some(_) => error,
-            None => error.at(place_of_plan(self.text, plan).or(Some(0..self.text.len()))),
-        })
-    }
-
-    fn lowered(&self, plan: &LogicalPlan) -> Result<Node, SqlError> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
@@ -94,7 +87,9 @@ impl Readable<'_> {
             LogicalPlan::Values(given) => values(given),
             LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::RecursiveQuery(query) => self.recursion(query),
+            LogicalPlan::RecursiveQuery(query) => {
+                self.recursion(query).map_err(|error| error.inside(place_of_with(self.text, &query.name)))
+            }
             LogicalPlan::Limit(limit) => self.limit(limit),
             // The rows of a view have no order.
             LogicalPlan::Sort(sort) => match sort.fetch {
