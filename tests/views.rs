@@ -137,6 +137,21 @@ async fn clauses_that_the_planner_reads_over_mean_what_they_say() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_in_from_may_be_of_what_stands_beside_them() {
+    let rows = "{\"id\": 1, \"v\": 5}\n{\"id\": 2, \"v\": null}\n";
+    let list = "CASE WHEN x.v > 0 THEN make_array(x.v, x.id) END";
+    let of = |rows: &[(i64, &str)]| (rows.iter().map(|(id, v)| format!("{{\"id\":{id},\"v\":{v}}}")).collect::<Vec<_>>(), 0);
+    let crossed = format!("SELECT x.id, u.v FROM s.t x CROSS JOIN UNNEST({list}) AS u(v)");
+    assert_eq!(rows_after(&crossed, rows, "").await, of(&[(1, "1"), (1, "5")]));
+    let left = format!("SELECT x.id, u.v FROM s.t x LEFT JOIN UNNEST({list}) AS u(v) ON true");
+    assert_eq!(rows_after(&left, rows, "").await, of(&[(1, "1"), (1, "5"), (2, "null")]));
+    let twice = format!("SELECT x.id, w.v FROM s.t x, UNNEST({list}) AS u(v), UNNEST(make_array(u.v, x.v + 1)) AS w(v) WHERE u.v > 1");
+    assert_eq!(rows_after(&twice, rows, "").await, of(&[(1, "5"), (1, "6")]));
+    let computed = "SELECT x.id, y.v FROM s.t x, LATERAL (SELECT coalesce(x.v, 0) * 2 AS v) y";
+    assert_eq!(rows_after(computed, rows, "").await, of(&[(1, "10"), (2, "0")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn except_all_and_intersect_all_count_equal_rows() {
     let rows: String = [1, 1, 1, 2, 2, 3].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
     let of = |operator: &str| format!("SELECT v FROM s.t {operator} ALL SELECT v - 1 AS v FROM s.t WHERE v > 1");

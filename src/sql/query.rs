@@ -18,6 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
+use super::beside::without_joins_beside;
 use super::checked::check_constants;
 use super::correlated::refuse_what_is_not_taken_out;
 use super::culprit::culprit;
@@ -84,6 +85,7 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     // Nothing is waited for: all tables are in memory, and empty.
     let plan = futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query)))).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason))?;
+    let plan = without_joins_beside(plan).map_err(described)?;
     let plan = count_copies(plan).map_err(described)?;
     let plan = without_distinct_on(plan).map_err(described)?;
     let plan = aggregate_scalar_subqueries(plan).map_err(described)?;

@@ -319,7 +319,8 @@ fn unnested(random: &mut Random) -> String {
     }
     let filter = filter(&from, random);
     let query = format!("SELECT {} FROM {}{filter}", columns.join(", "), from.text);
-    match random.below(4) {
+    match random.below(6) {
+        4.. => unnested_beside(&from, &filter, random),
         0 => format!("SELECT n1 AS k0, count(*) AS a0 FROM ({query}) u GROUP BY n1"),
         1 => format!(
             "SELECT k AS n0, unnest(l) AS n1 FROM (SELECT {} AS k, array_agg({}) AS l FROM {} GROUP BY 1) g",
@@ -329,6 +330,31 @@ fn unnested(random: &mut Random) -> String {
         ),
         _ => query,
     }
+}
+
+/// Lists in FROM, beside the rows that they are of.
+fn unnested_beside(from: &From, filter: &str, random: &mut Random) -> String {
+    let (list, ty) = match random.below(3) {
+        0 => (format!("make_array({}, {})", from.number(random), from.number(random)), "INT"),
+        1 => (format!("CASE WHEN {} THEN make_array({}) END", simple(from, random), from.number(random)), "INT"),
+        _ => (format!("CASE WHEN {} THEN string_to_array(concat({}, 'x'), 'x') END", simple(from, random), from.any(random)), "VARCHAR"),
+    };
+    let (column, text) = (from.any(random), &from.text);
+    let (join, same) = match random.below(3) {
+        0 => {
+            let nothing = format!("make_array(CAST(NULL AS {ty}))");
+            let list = format!("CASE WHEN array_length({list}) > 0 THEN {list} ELSE {nothing} END");
+            ("LEFT JOIN UNNEST", format!("unnest({list})"))
+        }
+        _ => (*random.pick(&["CROSS JOIN UNNEST", "CROSS JOIN LATERAL"]), format!("unnest({list})")),
+    };
+    let (lists, on) = match join {
+        "CROSS JOIN LATERAL" => (format!("(SELECT unnest({list}) AS a) u"), ""),
+        "LEFT JOIN UNNEST" => (format!("({list}) u(a)"), " ON true"),
+        _ => (format!("({list}) u(a)"), ""),
+    };
+    let query = format!("SELECT {column} AS n0, u.a AS n1 FROM {text} {join}{lists}{on}{filter}");
+    answered_by(&query, &format!("SELECT {column} AS n0, {same} AS n1 FROM {text}{filter}"))
 }
 
 fn set_operation(random: &mut Random) -> String {
