@@ -117,10 +117,10 @@ pub(super) fn bytes_of(text: &str, span: Span) -> Option<Range<usize>> {
     (start < end).then(|| start..with_closing_parentheses(text, start, end))
 }
 
-/// The same of a plan's span.
-pub(super) fn bytes_of_plan(text: &str, span: datafusion::common::Span) -> Option<Range<usize>> {
+/// A plan's span as the parser has it.
+pub(super) fn parsed_span(span: datafusion::common::Span) -> Span {
     let place = |at: datafusion::common::Location| Location { line: at.line, column: at.column };
-    bytes_of(text, Span { start: place(span.start), end: place(span.end) })
+    Span { start: place(span.start), end: place(span.end) }
 }
 
 /// The parser's span of a call ends before its `)`.

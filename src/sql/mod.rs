@@ -10,6 +10,7 @@
 //! integers that overflow are an error and never wrap.
 
 mod aggregate;
+mod ambiguous;
 mod beside;
 mod checked;
 mod correlated;

@@ -18,12 +18,13 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
+use super::ambiguous::ambiguous;
 use super::beside::without_joins_beside;
 use super::checked::check_constants;
 use super::correlated::refuse_what_is_not_taken_out;
 use super::culprit::culprit;
 use super::distinct_on::without_distinct_on;
-use super::error::{bytes_of, bytes_of_plan, nearest};
+use super::error::{bytes_of, nearest, parsed_span};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::outer_types::with_types_of_outer;
@@ -83,7 +84,11 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     refuse_what_changes_by_itself(text, &query)?;
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
-    let plan = futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query)))).map_err(described)?;
+    let read = |query| futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query))));
+    if let Some(error) = ambiguous(&query, |query| read(query).err()) {
+        return Err(described(error));
+    }
+    let plan = read(query).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason))?;
     let plan = without_joins_beside(plan).map_err(described)?;
     let plan = count_copies(plan).map_err(described)?;
@@ -154,7 +159,7 @@ const CATALOG: &str = "tidemill";
 const VIEWS: &str = "public";
 
 fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
-    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of_plan(text, span));
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of(text, parsed_span(span)));
     let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
     let described = SqlError::of_definition(error);
     SqlError { span, help: help.or(described.help.clone()), ..described }

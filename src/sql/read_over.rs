@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Fetch, GroupByExpr, GroupByWithModifier, LimitClause, Query, Select, SelectFlavor, Spanned, Statement, TableFactor, Value,
-    VisitMut, VisitorMut,
+    Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, LimitClause, OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, Spanned, Statement, TableFactor, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -31,6 +31,7 @@ impl VisitorMut for Clauses<'_> {
             return self.refuse("FOR XML, JSON and BROWSE", "leave it out", Span::empty());
         }
         fetch_as_limit(query);
+        order_by_places(query);
         ControlFlow::Continue(())
     }
 
@@ -88,6 +89,39 @@ impl VisitorMut for Clauses<'_> {
 impl Clauses<'_> {
     fn refuse(&self, what: &str, help: &str, span: Span) -> ControlFlow<SqlError> {
         ControlFlow::Break(SqlError::new(format!("{what} is not maintained")).at(bytes_of(self.text, span)).help(help))
+    }
+}
+
+/// A name in ORDER BY is that of a column that is selected, if there is one. DataFusion looks among the columns of FROM first, and
+/// takes one of the query around where several there have the name.
+fn order_by_places(query: &mut Query) {
+    let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(order), .. })) = (query.body.as_ref(), &mut query.order_by)
+    else {
+        return;
+    };
+    if matches!(select.distinct, Some(Distinct::On(_))) || select.projection.iter().any(is_several) {
+        return;
+    }
+    let names: Vec<Option<&str>> = select.projection.iter().map(name).collect();
+    for by in order {
+        let Expr::Identifier(wanted) = &by.expr else { continue };
+        let mut places = names.iter().zip(1..).filter(|(name, _)| **name == Some(wanted.value.as_str())).map(|(_, place)| place);
+        if let (Some(place), None) = (places.next(), places.next()) {
+            by.expr = Expr::value(Value::Number(i32::to_string(&place), false));
+        }
+    }
+}
+
+fn is_several(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. })
+}
+
+fn name(item: &SelectItem) -> Option<&str> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(&name.value),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => names.last().map(|name| name.value.as_str()),
+        _ => None,
     }
 }
 
