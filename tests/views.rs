@@ -25,7 +25,7 @@ use std::process::Command;
 
 use futures::{FutureExt, StreamExt};
 use support::case::{check_folder, scratch};
-use support::engine::{Way, prepare};
+use support::engine::{Observed, Way, prepare};
 use support::wrong::Wrong;
 
 /// How many cases run at a time: they mostly wait for each other's threads.
@@ -48,6 +48,11 @@ async fn every_case_holds_in_every_way_of_running() {
 
 /// The rows of a query over `t (id, v)` after its changes, and how many errors there are.
 async fn rows_after(sql: &str, rows: &str, changes: &str) -> (Vec<String>, u64) {
+    let observed = observed_after(sql, rows, changes).await;
+    (observed.rows, observed.errors)
+}
+
+async fn observed_after(sql: &str, rows: &str, changes: &str) -> Observed {
     let folder = scratch();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let spec = serde_json::json!({
@@ -60,8 +65,7 @@ async fn rows_after(sql: &str, rows: &str, changes: &str) -> (Vec<String>, u64) 
     write("changes.jsonl", changes);
     let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
     let mut observed = prepared.run(&folder.path().join("state"), Way { workers: 2, scatter: None }).await;
-    let observed = observed.remove(0);
-    (observed.rows, observed.errors)
+    observed.remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,6 +84,30 @@ async fn a_row_that_a_query_fails_on_is_an_error_until_it_is_corrected() {
     assert_eq!(rows_after(sum, rows, &update(0, most)).await, (vec![], 1));
     let corrected = update(0, most) + &update(most, 5);
     assert_eq!(rows_after(sum, rows, &corrected).await, (vec![r#"{"total":9,"n":2}"#.into()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_in_a_query_is_told_with_its_key() {
+    let rows: String = [0, 7, 7].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
+    let most = i64::MAX;
+    for (sql, reason) in [
+        ("SELECT 1 / v AS q FROM s.t".into(), r#"s.t {"id":0}: division by zero"#),
+        ("SELECT v, 1 / v AS q, count(*) AS n FROM s.t GROUP BY v".into(), r#"a row of the query {"v":0}: division by zero"#),
+        (
+            "SELECT x.id, 1 / (x.v + y.v) AS q FROM s.t x JOIN s.t y ON x.v = y.id".into(),
+            r#"a row of the query {"id":0}: division by zero"#,
+        ),
+        (
+            "SELECT x.id FROM s.t x JOIN s.t y ON x.v = y.v AND 1 / (x.id + 2 * y.id - 5) > 5".into(),
+            r#"a pair of rows {"id":1} {"id":2}: division by zero"#,
+        ),
+        (format!("SELECT v, sum(v + {}) AS s FROM s.t GROUP BY v", most - 7), r#"the group {"v":7}: `sum("#),
+        (format!("SELECT sum(v + {}) AS s FROM s.t", most - 7), "the group of all rows: `sum("),
+        (format!("SELECT id, sum(v + {}) OVER (PARTITION BY v) AS s FROM s.t", most - 7), r#"the partition {"v":7}: `sum("#),
+    ] {
+        let Observed { reasons, .. } = observed_after(&sql, &rows, "").await;
+        assert!(reasons.len() == 1 && reasons[0].starts_with(reason), "{sql}: {reasons:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod climb;
 mod constants;
 mod delta;
 mod document;
+mod failed;
 mod fetch;
 mod group;
 mod held;
@@ -108,7 +109,7 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureChange {
     pub tick: Tick,
-    /// The table or the view that the row is of; `None` for a row that a query made, of which nothing but the reason is told.
+    /// The table or the view that the row is of; `None` for what a query made, of which the reason says all.
     pub of: Option<Origin>,
     pub failure: Failure,
     pub diff: Diff,

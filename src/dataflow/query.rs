@@ -14,6 +14,7 @@ use timely::dataflow::{Scope, Stream};
 
 use super::constants::constants;
 use super::delta::delta_join;
+use super::failed::{Key, ROW};
 use super::group::group;
 use super::input::Inlet;
 use super::join::join;
@@ -86,7 +87,11 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
                 let selected = select("Select", rows, inlet);
                 let of = self.plan.view_of(&node.of).map(Origin::View);
-                told.push(self.tell(selected.failures, heard, move |failure: Failure| (of, failure)));
+                let key = Key::of(self.plan, &node.of);
+                told.push(self.tell(selected.failures, heard, move |failure: Failure| match of {
+                    Some(of) => (Some(of), failure),
+                    None => (None, Failure { reason: key.tell(ROW, &failure.row, &failure.reason), row: Row::default() }),
+                }));
                 selected.rows
             }
             Node::Union(nodes) => {
@@ -107,7 +112,9 @@ impl<'s, 'p> Queries<'s, 'p> {
                 }
                 let (left, right) = (self.side(&plan.left, told), self.side(&plan.right, told));
                 let wide = [&plan.left, &plan.right].map(|side| self.arrangements.held_for(side));
-                let (rows, problems) = join("Join", &left, &right, &plan.over(wide.each_ref().map(Option::as_ref)));
+                let plan = plan.over(wide.each_ref().map(Option::as_ref));
+                let keys = [&plan.left, &plan.right].map(|side| Key::of(self.plan, &side.node));
+                let (rows, problems) = join("Join", &left, &right, &plan, keys);
                 told.push(self.tell_problems(problems, heard));
                 rows
             }

@@ -1,5 +1,6 @@
 //! What the rows are of which documents are made.
 
+use super::query::key;
 use super::{Body, Expression, Node, Plan};
 use crate::value::Schema;
 
@@ -24,6 +25,11 @@ pub enum Origin {
 }
 
 impl Plan {
+    /// The columns that make a row of these unique, as far as that is known.
+    pub fn key_of(&self, rows: &Node) -> Option<Vec<usize>> {
+        key(&self.tables, rows)
+    }
+
     /// The view whose rows are these: the first, where queries are alike.
     pub fn view_of(&self, rows: &Node) -> Option<usize> {
         self.views.iter().position(|view| matches!(&view.body, Body::Query(query) if query.node == *rows))

@@ -395,7 +395,8 @@ fn failure_message(plan: &Plan, failure: &FailureChange) -> String {
             (plan.views[view].name.clone(), &plan.views[view].schema, &plan.views[view].key)
         }
         Some(Origin::View(view)) => return format!("a row of {}: {}", plan.views[view].name, failure.failure.reason),
-        Some(Origin::Own(_)) | None => return format!("a row of the query: {}", failure.failure.reason),
+        Some(Origin::Own(_)) => return format!("a row of the query: {}", failure.failure.reason),
+        None => return failure.failure.reason.clone(),
     };
     let layout = Layout::new(schema);
     let key_layout = Layout::new(&schema.project(key));

@@ -37,6 +37,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use self::aggregate::{Accumulators, accumulators};
 use self::partial::{Grouping, partial};
+use super::failed::tell_of_key;
 use super::slots::Slots;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
@@ -218,7 +219,7 @@ impl Groups {
                     match told {
                         Told::Nothing => {}
                         Told::Row(row) => give(key, row, diff),
-                        Told::Problem(reason) => complain(reason.clone(), diff),
+                        Told::Problem(reason) => complain(tell_of_key("the group", &self.key, key, reason), diff),
                     }
                 }
             }

@@ -26,6 +26,7 @@ use self::not_in::not_in;
 pub(super) use self::pairs::{Pairs, push_columns};
 use super::Moment;
 use super::bytes::RowBatch;
+use super::failed::Key;
 use super::sources::RowTrace;
 use super::updates::{Update, Updates};
 use crate::plan::{Join, JoinKind};
@@ -34,7 +35,14 @@ use crate::value::{Diff, Row};
 /// The result's changes, and pairs on which the condition failed.
 pub(super) type Joined<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(String, Moment, Diff)>>);
 
-pub(super) fn join<'s>(name: &str, left: &Arranged<'s, RowTrace>, right: &Arranged<'s, RowTrace>, plan: &Join) -> Joined<'s> {
+/// `keys`: what makes rows of the sides unique.
+pub(super) fn join<'s>(
+    name: &str,
+    left: &Arranged<'s, RowTrace>,
+    right: &Arranged<'s, RowTrace>,
+    plan: &Join,
+    keys: [Key; 2],
+) -> Joined<'s> {
     if plan.kind == JoinKind::NotIn {
         return not_in(name, left, right, plan);
     }
@@ -47,7 +55,7 @@ pub(super) fn join<'s>(name: &str, left: &Arranged<'s, RowTrace>, right: &Arrang
     let mut problems_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems_out);
     let mut traces = [Some(left.trace.clone()), Some(right.trace.clone())];
     let mut waiting: BTreeMap<Moment, Waiting> = BTreeMap::new();
-    let mut pairs = Pairs::new(plan);
+    let mut pairs = Pairs::new(plan, keys);
     builder.build(move |_| {
         move |frontiers| {
             for (side, input) in [&mut left_in, &mut right_in].into_iter().enumerate() {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::condition::{Condition, Holds};
 use super::{Entry, Sides, each_key};
 use crate::dataflow::Moment;
+use crate::dataflow::failed::Key;
 use crate::dataflow::updates::{Update, Updates};
 use crate::plan::{Join, JoinKind};
 use crate::value::{Datum, Diff, Layout, Row, RowBuilder};
@@ -18,6 +19,7 @@ pub(in crate::dataflow) struct Pairs {
     condition: Option<Condition>,
     layouts: [Layout; 2],
     keys: [Vec<usize>; 2],
+    names: [Key; 2],
     read: [Option<Read>; 2],
     made: Made,
 }
@@ -75,13 +77,15 @@ impl Made {
 }
 
 impl Pairs {
-    pub(in crate::dataflow) fn new(plan: &Join) -> Pairs {
+    /// `names`: by what messages name rows of the sides.
+    pub(in crate::dataflow) fn new(plan: &Join, names: [Key; 2]) -> Pairs {
         Pairs {
             kind: plan.kind,
             null_equals_null: plan.null_equals_null,
             condition: plan.condition.as_ref().map(Condition::new),
             layouts: [&plan.left, &plan.right].map(|side| Layout::new(side.node.schema())),
             keys: [&plan.left, &plan.right].map(|side| side.key.clone()),
+            names,
             read: Read::of(plan),
             made: Made::new(plan),
         }
@@ -168,6 +172,10 @@ impl Pairs {
         }
     }
 
+    fn tell(&self, left: &[u8], right: &[u8], reason: &str) -> String {
+        format!("a pair of rows{}{}: {reason}", self.names[0].text(left), self.names[1].text(right))
+    }
+
     /// Changed left rows with all right ones as of the moment, and changed right ones with all left ones as of before.
     fn inner(&mut self, changed: &[Vec<Update>; 2], left: &[Entry], right: &[Entry], give: Give, complain: Complain) {
         let [left_changed, right_changed] = changed;
@@ -179,7 +187,7 @@ impl Pairs {
             match holds.of(i) {
                 Ok(true) => self.pair(Some(left), Some(right), diff, give),
                 Ok(false) => {}
-                Err(reason) => complain(reason, diff),
+                Err(reason) => complain(self.tell(left, right, &reason), diff),
             }
         }
     }
@@ -211,7 +219,7 @@ impl Pairs {
                         }
                     }
                     Ok(false) => {}
-                    Err(reason) if entry.after != 0 => complain(reason, left.diff * entry.after),
+                    Err(reason) if entry.after != 0 => complain(self.tell(left.row, &entry.row, &reason), left.diff * entry.after),
                     Err(_) => {}
                 }
             }
@@ -239,7 +247,7 @@ impl Pairs {
                         }
                     }
                     Ok(false) => {}
-                    Err(reason) if diff != 0 => complain(reason, diff),
+                    Err(reason) if diff != 0 => complain(self.tell(&left.row, &right.row, &reason), diff),
                     Err(_) => {}
                 }
             }

@@ -14,6 +14,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::order::Product;
 
+use super::super::failed::ROW;
 use super::super::hash;
 use super::super::updates::{Update, Updates};
 use super::limit::{Limit, Passing};
@@ -89,7 +90,7 @@ pub(super) fn found<'s>(name: &str, rows: Rows<'s, Turn>, counts: Counts<'s>, pl
                     }
                 };
                 if beyond != 0 {
-                    problems_handle.session(&capabilities[2]).give((limit.reason(round), moment, beyond));
+                    problems_handle.session(&capabilities[2]).give((format!("{ROW}: {}", limit.reason(round)), moment, beyond));
                 }
                 match peers {
                     _ if more == 0 => {}

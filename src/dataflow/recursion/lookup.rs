@@ -16,6 +16,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::order::Product;
 
 use super::super::bytes::RowBatch;
+use super::super::failed::Key;
 use super::super::join::{Entry, Pairs, entries, release};
 use super::super::sources::RowTrace;
 use super::super::updates::{Update, Updates};
@@ -23,7 +24,7 @@ use super::super::{START, hash};
 use super::held::Held;
 use super::{Moment, Problems, Rows, Turn, is_complete};
 use crate::plan::Join;
-use crate::value::{Diff, Row};
+use crate::value::{Diff, Layout, Row};
 
 /// `own`: which side of the join the recursion's rows are, 0 or 1; they come with their key.
 pub(super) fn lookup<'s>(
@@ -44,7 +45,8 @@ pub(super) fn lookup<'s>(
     let mut problems_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems_out);
     let mut trace = Some(trace);
     let mut waiting: BTreeMap<(Moment, u32), Waiting> = BTreeMap::new();
-    let mut lookup = Lookup { own, pairs: Pairs::new(plan), held: Held::default() };
+    let names = [&plan.left, &plan.right].map(|side| Key::new(Layout::new(side.node.schema()), Vec::new()));
+    let mut lookup = Lookup { own, pairs: Pairs::new(plan, names), held: Held::default() };
     builder.build(move |_| {
         move |frontiers| {
             rows_in.for_each(|capability, updates: &mut Updates| {

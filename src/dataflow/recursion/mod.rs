@@ -25,6 +25,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use self::found::found;
 use self::lookup::lookup;
+use super::failed::ROW;
 use super::input::Inlet;
 use super::select::{key_by, select};
 use super::sources::RowTrace;
@@ -94,7 +95,7 @@ impl Step<'_> {
 
 /// Of rows that a query made, the reason is told and nothing else.
 fn reasons<'i>(failures: Stream<'i, Turn, Vec<(Failure, Moment, Diff)>>) -> Problems<'i, Turn> {
-    failures.map(|(failure, moment, diff)| (failure.reason, moment, diff))
+    failures.map(|(failure, moment, diff)| (format!("{ROW}: {}", failure.reason), moment, diff))
 }
 
 /// Whether all has come of this turn, and of those before it.

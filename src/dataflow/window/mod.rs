@@ -19,10 +19,11 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use self::partition::Partition;
 use self::shape::Shape;
+use super::failed::tell_of_key;
 use super::updates::{Update, Updates};
 use super::{Moment, START, hash};
 use crate::plan::Window as Plan;
-use crate::value::{Diff, Row};
+use crate::value::{Diff, Layout, Row};
 
 type Windowed<'s> = (Stream<'s, Moment, Updates>, Stream<'s, Moment, Vec<(String, Moment, Diff)>>);
 
@@ -35,7 +36,8 @@ pub(super) fn window<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &P
     let (problems_out, problems) = builder.new_output::<Vec<(String, Moment, Diff)>>();
     let mut problems_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(problems_out);
     let mut waiting: BTreeMap<Moment, ([Capability<Moment>; 2], Vec<Updates>)> = BTreeMap::new();
-    let mut partitions = Partitions { shape: Shape::new(plan), partitions: HashMap::new(), touched: Vec::new() };
+    let key = Layout::new(&plan.of.schema().project(&plan.partition));
+    let mut partitions = Partitions { shape: Shape::new(plan), key, partitions: HashMap::new(), touched: Vec::new() };
     builder.build(move |_| {
         move |frontiers| {
             rows_in.for_each(|capability, updates: &mut Updates| {
@@ -68,6 +70,8 @@ pub(super) fn window<'s>(name: &str, rows: Stream<'s, Moment, Updates>, plan: &P
 
 struct Partitions {
     shape: Shape,
+    /// Of the columns that rows of a partition share.
+    key: Layout,
     partitions: HashMap<Row, Partition>,
     /// Keys of the partitions that have changes to tell.
     touched: Vec<Row>,
@@ -89,7 +93,8 @@ impl Partitions {
     fn tell(&mut self, give: &mut dyn FnMut(&[u8], Diff), complain: &mut dyn FnMut(String, Diff)) {
         for key in std::mem::take(&mut self.touched) {
             let Some(partition) = self.partitions.get_mut(&*key) else { continue };
-            partition.tell(&mut self.shape, give, complain);
+            let mut name = |reason: String, diff| complain(tell_of_key("the partition", &self.key, &key, &reason), diff);
+            partition.tell(&mut self.shape, give, &mut name);
             if partition.is_empty() {
                 self.partitions.remove(&*key);
             }

@@ -90,6 +90,14 @@ pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
 
 /// Whether there is one row at most for each combination of values of these columns.
 pub(in crate::plan) fn is_unique(tables: &[PlanTable], node: &Node, columns: &[usize]) -> bool {
-    let readable = Readable { text: "", tables, views: &BTreeMap::new(), limit: RecursionLimit::default(), itself: None };
-    readable.keys(node).iter().any(|key| key.iter().all(|column| columns.contains(column)))
+    keys(tables, node).iter().any(|key| key.iter().all(|column| columns.contains(column)))
+}
+
+/// The columns that make a row of the node unique.
+pub(in crate::plan) fn key(tables: &[PlanTable], node: &Node) -> Option<Vec<usize>> {
+    keys(tables, node).into_iter().next()
+}
+
+fn keys(tables: &[PlanTable], node: &Node) -> Vec<Vec<usize>> {
+    Readable { text: "", tables, views: &BTreeMap::new(), limit: RecursionLimit::default(), itself: None }.keys(node)
 }

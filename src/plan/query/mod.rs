@@ -26,7 +26,7 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 use self::constant::{folded, one_row, values};
 use self::first::{first_rows, without_number};
 use self::group::group;
-pub(super) use self::key::{is_unique, makes_unique};
+pub(super) use self::key::{is_unique, key, makes_unique};
 use super::lower_query::LoweredQuery;
 use super::node::{Node, Select, Side};
 use super::{InputColumn, PlanTable, RecursionLimit};
