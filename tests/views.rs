@@ -185,6 +185,47 @@ async fn lists_in_from_may_be_of_what_stands_beside_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn subqueries_may_be_related_by_any_condition_and_stand_anywhere_in_what_is_selected() {
+    let rows: String =
+        [(1, "3"), (2, "1"), (3, "null"), (4, "1")].iter().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
+    let deleted = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 2, \"v\": 1}}\n";
+    for (value, before, after) in [
+        ("(SELECT count(*) FROM s.t i WHERE i.id < o.v)", ["2", "0", "0", "0"], ["1", "-", "0", "0"]),
+        (
+            "(SELECT i.id FROM s.t i WHERE i.v = o.v AND i.id <= o.id ORDER BY i.id LIMIT 1)",
+            ["1", "2", "null", "2"],
+            ["1", "-", "null", "4"],
+        ),
+        (
+            "EXISTS (SELECT 1 FROM s.t i WHERE i.v = o.v AND i.id <> o.id)",
+            ["false", "true", "false", "true"],
+            ["false", "-", "false", "false"],
+        ),
+        ("NOT EXISTS (SELECT 1 FROM s.t i WHERE i.v = o.id)", ["false", "true", "false", "true"], ["false", "-", "false", "true"]),
+        ("o.id IN (SELECT i.v FROM s.t i WHERE i.id >= o.id)", ["true", "null", "null", "false"], ["true", "-", "null", "false"]),
+    ] {
+        let query = format!("SELECT o.id, {value} AS n FROM s.t o");
+        for (changes, values) in [("", before), (deleted, after)] {
+            let right = values.iter().zip(1..).filter(|(n, _)| **n != "-").map(|(n, id)| format!("{{\"id\":{id},\"n\":{n}}}"));
+            assert_eq!(rows_after(&query, &rows, changes).await, (right.collect(), 0), "{query}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn is_not_distinct_from_joins_nulls_and_equality_beside_it_does_not() {
+    let rows: String = [(1, "3"), (2, "null"), (3, "null")].iter().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
+    let pairs = "FROM s.t x JOIN s.t y ON (x.v IS NOT DISTINCT FROM y.v)";
+    let of = |ids: &[(i64, i64)]| (ids.iter().map(|(a, b)| format!("{{\"a\":{a},\"b\":{b}}}")).collect::<Vec<_>>(), 0);
+    let all = of(&[(1, 1), (2, 2), (2, 3), (3, 2), (3, 3)]);
+    assert_eq!(rows_after(&format!("SELECT x.id AS a, y.id AS b {pairs}"), &rows, "").await, all);
+    assert_eq!(rows_after(&format!("SELECT x.id AS a, y.id AS b {pairs} JOIN s.t z ON y.id = z.id"), &rows, "").await, all);
+    assert_eq!(rows_after(&format!("SELECT x.id AS a, y.id AS b {pairs} WHERE x.v = y.v"), &rows, "").await, of(&[(1, 1)]));
+    let mixed = "SELECT x.id AS a, y.id AS b FROM s.t x JOIN s.t y ON x.id = y.id AND (x.v IS NOT DISTINCT FROM y.v)";
+    assert_eq!(rows_after(mixed, &rows, "").await, of(&[(1, 1), (2, 2), (3, 3)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn except_all_and_intersect_all_count_equal_rows() {
     let rows: String = [1, 1, 1, 2, 2, 3].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
     let of = |operator: &str| format!("SELECT v FROM s.t {operator} ALL SELECT v - 1 AS v FROM s.t WHERE v > 1");

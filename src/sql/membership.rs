@@ -15,6 +15,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not};
 
@@ -22,7 +23,11 @@ use super::query::has_subquery;
 
 pub(super) fn spell_out_membership(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let spelled = plan.transform_down_with_subqueries(|node| {
-        let LogicalPlan::Filter(filter) = node else { return Ok(Transformed::no(node)) };
+        let filter = match node {
+            LogicalPlan::Filter(filter) => filter,
+            LogicalPlan::Projection(_) => return shown(node),
+            other => return Ok(Transformed::no(other)),
+        };
         let schema = filter.input.schema().clone();
         let mut changed = false;
         let mut predicates = Vec::new();
@@ -35,6 +40,15 @@ pub(super) fn spell_out_membership(plan: LogicalPlan) -> Result<LogicalPlan, Dat
         Ok(Transformed::new_transformed(LogicalPlan::Filter(Filter::new(predicate, filter.input)), changed))
     })?;
     Ok(spelled.data)
+}
+
+/// What a projection shows.
+fn shown(projection: LogicalPlan) -> Result<Transformed<LogicalPlan>, DataFusionError> {
+    let (names, schema) = (NamePreserver::new(&projection), projection.inputs()[0].schema().clone());
+    projection.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(embedded(expr, &schema)?.update_data(|expr| name.restore(expr)))
+    })
 }
 
 /// A predicate of a filter, which keeps the rows for which it is true.
@@ -78,6 +92,8 @@ struct Parts<'a> {
     /// What the subquery gives, of `rows`.
     found: Expr,
     found_may_be_null: bool,
+    /// Whether what is compared has one type: else the join has two columns of one name, where it has other conditions.
+    is_of_one_type: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -101,12 +117,16 @@ impl<'a> Parts<'a> {
             found,
             rows: rows.clone(),
             found_may_be_null: gives.field(0).is_nullable(),
+            is_of_one_type: value.get_type(schema)? == *gives.field(0).data_type(),
         })
     }
 
     /// Whether a join is made of a filter that is right about NULL. It must compare a column; negated, it must see where NULL may be, and the
     /// subquery must not name the outer query: such a join compares nothing else.
     fn is_left_to_a_join(&self, negated: bool) -> bool {
+        if !self.subquery.outer_ref_columns.is_empty() && !self.is_of_one_type {
+            return false;
+        }
         let may_be_null = self.value_may_be_null || self.found_may_be_null;
         let sees_null = self.column_may_be_null || self.found_may_be_null;
         let by_itself = self.subquery.outer_ref_columns.is_empty();

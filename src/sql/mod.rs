@@ -15,7 +15,9 @@ mod beside;
 mod checked;
 mod correlated;
 mod culprit;
+mod decorrelated;
 mod distinct_on;
+mod equal_columns;
 mod error;
 mod expression;
 mod histogram;
@@ -35,6 +37,7 @@ mod window;
 
 pub(crate) use aggregate::is_plain_cast;
 pub use aggregate::{AggregateFunction, Argument, Order, Simple};
+pub use equal_columns::with_null_safe_keys;
 pub use error::{EvaluationError, SqlError};
 pub use expression::Expression;
 pub(crate) use only_value::SEVERAL;

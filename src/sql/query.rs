@@ -23,6 +23,7 @@ use super::beside::without_joins_beside;
 use super::checked::check_constants;
 use super::correlated::refuse_what_is_not_taken_out;
 use super::culprit::culprit;
+use super::decorrelated::decorrelate;
 use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest, parsed_span};
 use super::membership::spell_out_membership;
@@ -33,7 +34,7 @@ use super::session::{coerce, state, with_own_functions};
 use super::set_operations::count_copies;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{EvaluationError, SqlError};
-use super::{read_over, stream_functions};
+use super::{equal_columns, read_over, stream_functions};
 use crate::value::Schema;
 
 /// Something that a query can read.
@@ -65,14 +66,34 @@ pub fn name_of(reference: &TableReference) -> (Option<String>, String) {
 }
 
 /// What `lower` makes of the optimized plan of a query over these relations. What is wrong without saying where is looked for in the text.
-pub fn plan_query<T>(text: &str, relations: &[Relation], lower: impl Fn(&LogicalPlan) -> Result<T, SqlError>) -> Result<T, SqlError> {
+pub fn plan_query<T: Send>(
+    text: &str,
+    relations: &[Relation],
+    lower: impl Fn(&LogicalPlan) -> Result<T, SqlError> + Sync,
+) -> Result<T, SqlError> {
     let query = parse(text)?;
+    std::thread::scope(|scope| {
+        let planner = std::thread::Builder::new().name("planner".into()).stack_size(STACK);
+        let planned = planner.spawn_scoped(scope, || planned_or_placed(text, &query, relations, &lower));
+        planned.expect("a thread can be started").join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Plans are as deep as the queries that they are made of, and the optimizer goes down into them.
+const STACK: usize = 256 << 20;
+
+fn planned_or_placed<T>(
+    text: &str,
+    query: &SqlStatement,
+    relations: &[Relation],
+    lower: impl Fn(&LogicalPlan) -> Result<T, SqlError>,
+) -> Result<T, SqlError> {
     let session = session(relations);
     let made = |query| planned(text, query, relations, &session).and_then(|plan| lower(&plan));
-    made(*query.clone()).map_err(|error| match error.span {
+    made(query.clone()).map_err(|error| match error.span {
         Some(_) => error,
         None => {
-            let place = culprit(text, &query, |other| made(other).is_ok()).or(error.around.clone());
+            let place = culprit(text, query, |other| made(other).is_ok()).or(error.around.clone());
             error.at(place.or(Some(0..text.len())))
         }
     })
@@ -93,10 +114,11 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     let plan = without_joins_beside(plan).map_err(described)?;
     let plan = count_copies(plan).map_err(described)?;
     let plan = without_distinct_on(plan).map_err(described)?;
+    let plan = spell_out_membership(plan).map_err(described)?;
     let plan = aggregate_scalar_subqueries(plan).map_err(described)?;
+    let plan = decorrelate(plan).map_err(described)?;
     refuse_what_is_not_taken_out(&plan)?;
     refuse_what_takes_elements_for_unique(&plan)?;
-    let plan = spell_out_membership(plan).map_err(described)?;
     let plan = with_types_of_outer(plan, session).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
@@ -151,7 +173,14 @@ fn session(relations: &[Relation]) -> SessionState {
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let catalogs = MemoryCatalogProviderList::new();
     datafusion::catalog::CatalogProviderList::register_catalog(&catalogs, CATALOG.to_string(), Arc::new(catalog));
-    with_own_functions(SessionStateBuilder::new().with_config(config).with_default_features().with_catalog_list(Arc::new(catalogs)).build())
+    with_own_functions(
+        SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_catalog_list(Arc::new(catalogs))
+            .with_optimizer_rules(equal_columns::rules())
+            .build(),
+    )
 }
 
 const CATALOG: &str = "tidemill";

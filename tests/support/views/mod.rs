@@ -18,6 +18,7 @@ pub(crate) mod query_case;
 pub(crate) mod random;
 pub(crate) mod recording;
 pub(crate) mod recursive_queries;
+mod related;
 pub(crate) mod scattered;
 pub(crate) mod shrink;
 pub(crate) mod simpler;

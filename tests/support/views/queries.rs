@@ -2,18 +2,20 @@
 
 use super::answers::answered_by;
 use super::random::Random;
+use super::related::related;
 use super::windows::{distinct_on, first_rows, windowed};
 
-const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
+pub(super) const NUMBERS: [&str; 4] = ["id", "a", "b", "v"];
 const ALL: [&str; 5] = ["id", "a", "b", "c", "v"];
 
 pub(crate) fn query(random: &mut Random) -> String {
-    match random.below(19) {
+    match random.below(21) {
+        19.. => related(random),
         18 => unnested(random),
         17 => grouping_sets(random),
         10..14 => windowed(random),
         14..16 => first_rows(random),
-        16.. => distinct_on(random),
+        16 => distinct_on(random),
         0 => set_operation(random),
         1..4 => grouped(random),
         4 => over_subquery(random),
@@ -240,7 +242,7 @@ fn aggregate(from: &From, random: &mut Random) -> String {
     let argument = number(from, random);
     let call = match random.below(14) {
         12 => format!("bool_or({} < 2)", from.number(random)),
-        13 => format!("{}({})", random.pick(&["bit_and", "bit_or", "bit_xor"]), from.number(random)),
+        13 => format!("{}(CAST({} AS BIGINT))", random.pick(&["bit_and", "bit_or", "bit_xor"]), from.number(random)),
         0 => "count(*)".to_string(),
         1 => format!("count({})", from.any(random)),
         2 => format!("count(DISTINCT {argument})"),
