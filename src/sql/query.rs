@@ -99,6 +99,10 @@ fn planned_or_placed<T>(
     })
 }
 
+/// What DataFusion takes for something else or cannot make a join of, written as what it knows, in this order.
+const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 6] =
+    [without_joins_beside, count_copies, without_distinct_on, spell_out_membership, aggregate_scalar_subqueries, decorrelate];
+
 fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
     read_over::write_out(text, &mut query)?;
     stream_functions::write_out(text, &mut query, relations)?;
@@ -111,12 +115,7 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     }
     let plan = read(query).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason))?;
-    let plan = without_joins_beside(plan).map_err(described)?;
-    let plan = count_copies(plan).map_err(described)?;
-    let plan = without_distinct_on(plan).map_err(described)?;
-    let plan = spell_out_membership(plan).map_err(described)?;
-    let plan = aggregate_scalar_subqueries(plan).map_err(described)?;
-    let plan = decorrelate(plan).map_err(described)?;
+    let plan = CORRECTIONS.into_iter().try_fold(plan, |plan, correct| correct(plan)).map_err(described)?;
     refuse_what_is_not_taken_out(&plan)?;
     refuse_what_takes_elements_for_unique(&plan)?;
     let plan = with_types_of_outer(plan, session).map_err(described)?;
