@@ -387,6 +387,7 @@ async fn stream_aggregates_give_what_their_users_know() {
         ("collect_list(reading)", "[41,13,90,null]"),
         ("collect_set(area)", "[\"engine\",\"motor\"]"),
         ("topk(reading, 2)", "[90,41]"),
+        ("topk(reading, area, 2)", "[{\"sort_col\":90,\"col0\":\"engine\"},{\"sort_col\":41,\"col0\":\"motor\"}]"),
         ("topk(area, 3)", "[\"motor\",\"motor\",\"engine\"]"),
         ("histogram(area)", "{\"engine\":2,\"motor\":2}"),
         ("HISTOGRAM(reading) FILTER (WHERE reading > 13)", "{\"41\":1,\"90\":1}"),
