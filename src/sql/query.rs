@@ -80,7 +80,7 @@ pub fn plan_query<T: Send>(
 }
 
 /// Plans are as deep as the queries that they are made of, and the optimizer goes down into them.
-const STACK: usize = 256 << 20;
+const STACK: usize = 64 << 20;
 
 fn planned_or_placed<T>(
     text: &str,
