@@ -16,6 +16,10 @@ mod random;
 mod recursions;
 #[path = "views/shrinking.rs"]
 mod shrinking;
+#[path = "views/stream_aggregates.rs"]
+mod stream_aggregates;
+#[path = "views/subqueries.rs"]
+mod subqueries;
 #[path = "support/views/mod.rs"]
 mod support;
 
@@ -119,97 +123,12 @@ async fn the_first_rows_of_groups_are_so_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subquery_compares_a_column_that_union_made_wider() {
-    let rows = (1..4).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id + 1)).collect::<String>();
-    let wide = "(SELECT CAST(v AS INT) AS w FROM s.t UNION ALL SELECT 5000000000 AS w)";
-    let narrow = "(SELECT CAST(id AS INT) AS id FROM s.t) i";
-    let absent = format!("SELECT u.w FROM {wide} u WHERE NOT EXISTS (SELECT 1 FROM {narrow} WHERE i.id = u.w)");
-    assert_eq!(rows_after(&absent, &rows, "").await, (vec![r#"{"w":4}"#.into(), r#"{"w":5000000000}"#.into()], 0));
-    let after = format!("SELECT u.w, (SELECT max(i.id + i.id) FROM {narrow} WHERE i.id = u.w) AS n FROM {wide} u WHERE u.w > 2");
-    let right = vec![r#"{"w":3,"n":6}"#.into(), r#"{"w":4,"n":null}"#.into(), r#"{"w":5000000000,"n":null}"#.into()];
-    assert_eq!(rows_after(&after, &rows, "").await, (right, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_subquery_that_stands_for_one_value_gives_that_of_its_only_row() {
-    let rows = (1..4).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id + 1)).collect::<String>();
-    let looked_up = "SELECT o.id, (SELECT i.v FROM s.t i WHERE i.id = o.v) AS n FROM s.t o";
-    let right = ["{\"id\":1,\"n\":3}", "{\"id\":2,\"n\":4}", "{\"id\":3,\"n\":null}"].map(String::from);
-    assert_eq!(rows_after(looked_up, &rows, "").await, (right.to_vec(), 0));
-    let second = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 4, \"v\": 2}}\n";
-    let deleted = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 1, \"v\": 2}}\n";
-    let of_all = "SELECT id FROM s.t WHERE id = (SELECT i.id FROM s.t i WHERE i.v = 2)";
-    assert_eq!(rows_after(of_all, &rows, "").await, (vec!["{\"id\":1}".into()], 0));
-    assert_eq!(rows_after(of_all, &rows, second).await, (vec![], 1));
-    assert_eq!(rows_after(of_all, &rows, &format!("{second}{deleted}")).await, (vec!["{\"id\":4}".into()], 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_subquery_may_look_for_the_first_row_in_an_order() {
-    let rows: String = (1..7).map(|id| format!("{{\"id\": {id}, \"v\": {}}}\n", id % 3)).collect();
-    let last = "SELECT o.id, (SELECT i.id FROM s.t i WHERE i.v = o.id ORDER BY i.id DESC LIMIT 1) AS last FROM s.t o WHERE o.id < 4";
-    let right = ["{\"id\":1,\"last\":4}", "{\"id\":2,\"last\":5}", "{\"id\":3,\"last\":null}"].map(String::from);
-    assert_eq!(rows_after(last, &rows, "").await, (right.to_vec(), 0));
-    let deleted = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 4, \"v\": 1}}\n";
-    let right = ["{\"id\":1,\"last\":1}", "{\"id\":2,\"last\":5}", "{\"id\":3,\"last\":null}"].map(String::from);
-    assert_eq!(rows_after(last, &rows, deleted).await, (right.to_vec(), 0));
-    // A column that is selected, not the one of that name of the query around.
-    let named = "SELECT o.id, (SELECT y.v AS v FROM s.t x CROSS JOIN s.t y WHERE x.id = o.id ORDER BY v DESC LIMIT 1) AS last FROM s.t o \
-                 WHERE o.id < 3";
-    let right = ["{\"id\":1,\"last\":2}", "{\"id\":2,\"last\":2}"].map(String::from);
-    assert_eq!(rows_after(named, &rows, "").await, (right.to_vec(), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn clauses_that_the_planner_reads_over_mean_what_they_say() {
     let rows: String = [5, 7, 7].iter().enumerate().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
     let rolled_up = ["{\"v\":null,\"n\":3}", "{\"v\":5,\"n\":1}", "{\"v\":7,\"n\":2}"].map(String::from);
     assert_eq!(rows_after("SELECT v, count(*) AS n FROM s.t GROUP BY v WITH ROLLUP", &rows, "").await, (rolled_up.to_vec(), 0));
     let first = "SELECT id FROM s.t ORDER BY v DESC, id DESC FETCH FIRST 1 ROW ONLY";
     assert_eq!(rows_after(first, &rows, "").await, (vec!["{\"id\":2}".into()], 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lists_in_from_may_be_of_what_stands_beside_them() {
-    let rows = "{\"id\": 1, \"v\": 5}\n{\"id\": 2, \"v\": null}\n";
-    let list = "CASE WHEN x.v > 0 THEN make_array(x.v, x.id) END";
-    let of = |rows: &[(i64, &str)]| (rows.iter().map(|(id, v)| format!("{{\"id\":{id},\"v\":{v}}}")).collect::<Vec<_>>(), 0);
-    let crossed = format!("SELECT x.id, u.v FROM s.t x CROSS JOIN UNNEST({list}) AS u(v)");
-    assert_eq!(rows_after(&crossed, rows, "").await, of(&[(1, "1"), (1, "5")]));
-    let left = format!("SELECT x.id, u.v FROM s.t x LEFT JOIN UNNEST({list}) AS u(v) ON true");
-    assert_eq!(rows_after(&left, rows, "").await, of(&[(1, "1"), (1, "5"), (2, "null")]));
-    let twice = format!("SELECT x.id, w.v FROM s.t x, UNNEST({list}) AS u(v), UNNEST(make_array(u.v, x.v + 1)) AS w(v) WHERE u.v > 1");
-    assert_eq!(rows_after(&twice, rows, "").await, of(&[(1, "5"), (1, "6")]));
-    let computed = "SELECT x.id, y.v FROM s.t x, LATERAL (SELECT coalesce(x.v, 0) * 2 AS v) y";
-    assert_eq!(rows_after(computed, rows, "").await, of(&[(1, "10"), (2, "0")]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn subqueries_may_be_related_by_any_condition_and_stand_anywhere_in_what_is_selected() {
-    let rows: String =
-        [(1, "3"), (2, "1"), (3, "null"), (4, "1")].iter().map(|(id, v)| format!("{{\"id\": {id}, \"v\": {v}}}\n")).collect();
-    let deleted = "{\"table\": \"t\", \"op\": \"delete\", \"before\": {\"id\": 2, \"v\": 1}}\n";
-    for (value, before, after) in [
-        ("(SELECT count(*) FROM s.t i WHERE i.id < o.v)", ["2", "0", "0", "0"], ["1", "-", "0", "0"]),
-        (
-            "(SELECT i.id FROM s.t i WHERE i.v = o.v AND i.id <= o.id ORDER BY i.id LIMIT 1)",
-            ["1", "2", "null", "2"],
-            ["1", "-", "null", "4"],
-        ),
-        (
-            "EXISTS (SELECT 1 FROM s.t i WHERE i.v = o.v AND i.id <> o.id)",
-            ["false", "true", "false", "true"],
-            ["false", "-", "false", "false"],
-        ),
-        ("NOT EXISTS (SELECT 1 FROM s.t i WHERE i.v = o.id)", ["false", "true", "false", "true"], ["false", "-", "false", "true"]),
-        ("o.id IN (SELECT i.v FROM s.t i WHERE i.id >= o.id)", ["true", "null", "null", "false"], ["true", "-", "null", "false"]),
-    ] {
-        let query = format!("SELECT o.id, {value} AS n FROM s.t o");
-        for (changes, values) in [("", before), (deleted, after)] {
-            let right = values.iter().zip(1..).filter(|(n, _)| **n != "-").map(|(n, id)| format!("{{\"id\":{id},\"n\":{n}}}"));
-            assert_eq!(rows_after(&query, &rows, changes).await, (right.collect(), 0), "{query}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,93 +230,6 @@ async fn constants_of_a_query_do_not_wrap() {
     let refused = AssertUnwindSafe(wrong).catch_unwind().await.unwrap_err();
     let message = refused.downcast_ref::<String>().unwrap();
     assert!(message.contains("became too large"), "{message}");
-}
-
-/// What queries over the reference scenario's readings give, one after another, with `later` readings behind those.
-async fn over_readings(queries: &[&str], later: &str) -> Vec<Vec<String>> {
-    let folder = scratch();
-    let views: serde_json::Map<String, serde_json::Value> =
-        queries.iter().enumerate().map(|(n, sql)| (format!("q{n}"), serde_json::json!({"sql": sql}))).collect();
-    let spec = serde_json::json!({
-        "sources": {"plant": {"kind": "file", "options": {"tables": {"readings": {
-            "csv": "readings.csv", "stream": true, "columns": {"sensor": "text", "area": "text", "reading": "int32"}}}}}},
-        "views": views,
-    });
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("spec.yaml", &spec.to_string());
-    let readings = "sensor,area,reading\nsensor-1,wheel,45\nsensor-2,motor,41\nsensor-1,wheel,92\nsensor-2,engine,13\nsensor-2,engine,90\n\
-                    sensor-4,motor,95\nsensor-3,engine,67\nsensor-3,wheel,52\nsensor-4,engine,55\nsensor-3,engine,37\n";
-    write("readings.csv", &format!("{readings}{later}"));
-    let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
-    let mut ways = Vec::new();
-    for workers in [1, 4] {
-        let state = folder.path().join(format!("state{workers}"));
-        let observed = prepared.run(&state, Way { workers, scatter: Some(7) }).await;
-        ways.push(observed.into_iter().map(|view| view.rows).collect::<Vec<_>>());
-    }
-    assert_eq!(ways[0], ways[1], "1 and 4 workers");
-    ways.remove(0)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_averages_and_the_latest_of_a_stream_are_kept() {
-    let averages = "SELECT sensor, avg(reading) AS avg FROM plant.readings GROUP BY sensor";
-    let latest = "SELECT sensor, LATEST_BY_OFFSET(area) AS area, LATEST_BY_OFFSET(reading) AS last, EARLIEST_BY_OFFSET(reading) AS first \
-                  FROM plant.readings GROUP BY sensor";
-    let queries = [averages, latest];
-    let rows = over_readings(&queries, "").await;
-    let expected = |rows: [&str; 4]| rows.map(String::from).to_vec();
-    assert_eq!(
-        rows[0],
-        expected([
-            r#"{"sensor":"sensor-1","avg":68.5}"#,
-            r#"{"sensor":"sensor-2","avg":48.0}"#,
-            r#"{"sensor":"sensor-3","avg":52.0}"#,
-            r#"{"sensor":"sensor-4","avg":75.0}"#,
-        ])
-    );
-    assert_eq!(
-        rows[1],
-        expected([
-            r#"{"sensor":"sensor-1","area":"wheel","last":92,"first":45}"#,
-            r#"{"sensor":"sensor-2","area":"engine","last":90,"first":41}"#,
-            r#"{"sensor":"sensor-3","area":"engine","last":37,"first":67}"#,
-            r#"{"sensor":"sensor-4","area":"engine","last":55,"first":95}"#,
-        ])
-    );
-    // A value that is NULL is passed over. The last line has no end, and comes as one that was appended.
-    let rows = over_readings(&queries, "sensor-1,,1").await;
-    assert_eq!(rows[1][0], r#"{"sensor":"sensor-1","area":"wheel","last":1,"first":45}"#);
-    assert_eq!(rows[0][0], r#"{"sensor":"sensor-1","avg":46.0}"#);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn stream_aggregates_give_what_their_users_know() {
-    let call = |call: &str| format!("SELECT sensor, {call} AS x FROM plant.readings WHERE sensor = 'sensor-2' GROUP BY sensor");
-    for (written, expected) in [
-        ("latest_by_offset(reading)", "90"),
-        ("latest_by_offset(reading, false)", "null"),
-        ("latest_by_offset(reading, 2)", "[13,90]"),
-        ("latest_by_offset(reading, 7)", "[41,13,90]"),
-        ("latest_by_offset(reading, 2, false)", "[90,null]"),
-        ("earliest_by_offset(reading, 2)", "[41,13]"),
-        ("latest_by_offset(reading) FILTER (WHERE area = 'engine' AND reading < 50)", "13"),
-        ("latest_by_time(area, reading)", "\"engine\""),
-        ("earliest_by_time(area, -reading)", "\"engine\""),
-        ("collect_list(reading)", "[41,13,90,null]"),
-        ("collect_set(area)", "[\"engine\",\"motor\"]"),
-        ("topk(reading, 2)", "[90,41]"),
-        ("topk(reading, area, 2)", "[{\"sort_col\":90,\"col0\":\"engine\"},{\"sort_col\":41,\"col0\":\"motor\"}]"),
-        ("topk(area, 3)", "[\"motor\",\"motor\",\"engine\"]"),
-        ("histogram(area)", "{\"engine\":2,\"motor\":2}"),
-        ("HISTOGRAM(reading) FILTER (WHERE reading > 13)", "{\"41\":1,\"90\":1}"),
-        ("histogram(reading > 40)", "{\"false\":1,\"true\":2}"),
-        ("histogram(area) FILTER (WHERE reading > 100)", "{}"),
-        ("topkdistinct(area, 3)", "[\"motor\",\"engine\"]"),
-    ] {
-        let rows = over_readings(&[&call(written)], "sensor-2,motor,\n").await;
-        assert_eq!(rows[0], [format!("{{\"sensor\":\"sensor-2\",\"x\":{expected}}}")], "{written}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -578,28 +410,6 @@ async fn lead_looks_over_nulls() {
     assert_eq!(rows_after(query, &rows, "").await, (right(["7", "7", "9", "9", "0"], ["9", "9", "null", "null", "null"]), 0));
     let update = "{\"table\": \"t\", \"op\": \"update\", \"before\": {\"id\": 4, \"v\": null}, \"after\": {\"id\": 4, \"v\": 8}}\n";
     assert_eq!(rows_after(query, &rows, update).await, (right(["7", "7", "8", "9", "0"], ["8", "8", "9", "null", "null"]), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn not_in_takes_null_for_what_may_be_equal() {
-    let rows = "{\"id\": 1, \"v\": 2}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": null}\n";
-    let null_goes = "{\"table\": \"t\", \"op\": \"update\", \"before\": {\"id\": 3, \"v\": null}, \"after\": {\"id\": 3, \"v\": 3}}\n";
-    let null_comes = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 4, \"v\": null}}\n";
-    let seven = "{\"table\": \"t\", \"op\": \"insert\", \"after\": {\"id\": 7, \"v\": 1}}\n";
-    let ids = |ids: &[u64]| ids.iter().map(|id| format!("{{\"id\":{id}}}")).collect::<Vec<_>>();
-    let of_right = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b)";
-    assert_eq!(rows_after(of_right, rows, "").await.0, ids(&[]), "2, 2 or anything");
-    assert_eq!(rows_after(of_right, rows, null_goes).await.0, ids(&[1]));
-    assert_eq!(rows_after(of_right, rows, &[null_goes, null_comes].concat()).await.0, ids(&[]));
-    let of_left = "SELECT a.id FROM s.t a WHERE a.v NOT IN (SELECT b.id FROM s.t b WHERE b.id > 5)";
-    assert_eq!(rows_after(of_left, rows, "").await.0, ids(&[1, 2, 3]), "there is nothing to be equal to");
-    assert_eq!(rows_after(of_left, rows, seven).await.0, ids(&[1, 2, 7]));
-    let unknown = "SELECT a.id FROM s.t a WHERE (a.id IN (SELECT b.v FROM s.t b)) IS NULL";
-    assert_eq!(rows_after(unknown, rows, "").await.0, ids(&[1, 3]), "2 is in, of the others nothing is known");
-    let of_group = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.v FROM s.t b WHERE b.id = a.id + 1)";
-    assert_eq!(rows_after(of_group, rows, "").await.0, ids(&[1, 3]), "NULL stands in the row behind 2 only");
-    let of_keys = "SELECT a.id FROM s.t a WHERE a.id NOT IN (SELECT b.id FROM s.t b WHERE b.v >= a.id)";
-    assert_eq!(rows_after(of_keys, rows, "").await.0, ids(&[3]), "nothing is NULL that is compared");
 }
 
 #[tokio::test(flavor = "multi_thread")]
