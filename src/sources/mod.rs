@@ -87,6 +87,11 @@ pub enum SourceError {
     /// The outside failed. `run` backs off and calls [`Source::run`] again from the last position it was given.
     #[error("{message}")]
     Transient { message: String },
+    /// The log does not lead on from what is held: a position that this server's log does not have, a statement that changed rows without
+    /// telling which, a row that is not what the log says it was. Everything sent before stands. `run` captures the source again, and the
+    /// difference goes out; until then the old answer is served. Says what and where, with the table where it is one; never values.
+    #[error("{message}")]
+    Resync { message: String },
     /// Something came that is not understood or cannot be carried on from without losing data. Final until somebody looks.
     #[error("{message}")]
     Stopped { message: String, help: Option<String> },
