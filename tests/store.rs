@@ -217,13 +217,21 @@ fn a_changed_definition_drops_what_no_longer_fits_and_keeps_the_rest() {
     let definition = store.define(&[keyed()], std::slice::from_ref(&redefined)).unwrap();
     assert_eq!(definition.views, [ViewState::Redefined]);
     assert_eq!(definition.dropped, ["shop.clicks"]);
-    let view = store.view("orders").unwrap();
-    let wanted = vec![(key_of(1), row(1, "A")), (key_of(2), row(2, "b"))];
-    let difference: Vec<_> = view.difference(wanted).unwrap().map(Result::unwrap).collect();
-    assert_eq!(difference, [(key_of(1), Some(row(1, "A"))), (key_of(2), Some(row(2, "b")))]);
-    let gone: Vec<_> = view.difference(vec![(key_of(2), row(2, "b"))]).unwrap().map(Result::unwrap).collect();
-    assert_eq!(gone, [(key_of(1), None), (key_of(2), Some(row(2, "b")))]);
-    drop((view, store));
+    for (wanted, different) in [
+        (vec![(2, "b"), (1, "A")], vec![(key_of(1), Some(row(1, "A"))), (key_of(2), Some(row(2, "b")))]),
+        (vec![(2, "b")], vec![(key_of(1), None), (key_of(2), Some(row(2, "b")))]),
+        (vec![(1, "a")], vec![]),
+    ] {
+        let mut load = store.bulk_load_beside(&[0]).unwrap();
+        for (id, name) in wanted {
+            load.view(0, [(&*key_of(id), &*row(id, name))]).unwrap();
+        }
+        assert_eq!(load.difference(0).unwrap().map(Result::unwrap).collect::<Vec<_>>(), different);
+        assert_eq!(rows(&store), [(key_of(1), row(1, "a"))], "the view is as it was");
+        drop(load);
+        store.define(&[keyed()], std::slice::from_ref(&redefined)).unwrap();
+    }
+    drop(store);
     // Not committed, so not there.
     let store = Store::open(dir.path(), Sync::Os).unwrap();
     assert_eq!(store.define(&[keyed()], std::slice::from_ref(&redefined)).unwrap().views, [ViewState::Redefined]);

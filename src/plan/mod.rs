@@ -42,6 +42,8 @@ pub(crate) use crate::sql::SEVERAL;
 /// What a plan's nodes compute, for whoever renders them.
 pub use crate::sql::{AggregateFunction, Argument, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
 
+use std::collections::BTreeSet;
+
 use crate::value::Schema;
 
 /// Everything that one engine maintains.
@@ -84,6 +86,15 @@ pub struct View {
 }
 
 impl View {
+    /// The tables that its rows are made of; indexes into [`Plan::tables`].
+    pub fn tables(&self) -> BTreeSet<usize> {
+        let nodes: Vec<&Node> = match &self.body {
+            Body::Document(document) => document.inputs().into_iter().map(|input| &input.rows).collect(),
+            Body::Query(query) => vec![&query.node],
+        };
+        nodes.into_iter().flat_map(Node::tables).map(|rows| rows.table).collect()
+    }
+
     /// Whether the key is one, as far as is known: a row alone is under it, or an error is.
     pub fn has_key(&self) -> bool {
         !matches!(&self.body, Body::Query(query) if query.uniqueness == Uniqueness::None)

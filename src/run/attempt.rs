@@ -1,16 +1,20 @@
 //! One go at maintaining the views: the sources, the workers that they feed, and what commits the workers' results.
 //!
-//! A run has one, unless a snapshot is cut off. What the workers were fed cannot be taken back, so then the attempt is abandoned with all
-//! that it holds, and another one begins from the store, which kept nothing of it. Elsewhere: sinks, which follow the store and outlive it.
+//! A run has one, unless it is interrupted. Where a snapshot is cut off, what the workers were fed cannot be taken back: the attempt is
+//! abandoned with all that it holds, and another one begins from the store, which kept nothing of it. Where a source must be captured
+//! again, what came before is committed, and the next attempt begins with a snapshot of that source; the difference to what is stored goes
+//! out in one tick. Elsewhere: sinks, which follow the store and outlive the attempt.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle as TaskHandle, spawn_blocking};
 
+use super::commit::Ends;
 use super::status::Status;
-use super::supervise::{self, CutOff, Surroundings};
+use super::supervise::{self, Interruption, Surroundings};
 use super::worker::Workers;
 use super::{Fatal, RunError, Setup, ingest, start, worker};
 use crate::store::Store;
@@ -21,9 +25,9 @@ pub(super) struct Attempt {
     workers: Workers,
     committer: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    cut_off: mpsc::Receiver<CutOff>,
-    /// So that waiting for a cut-off ends with one only.
-    _cut_off: mpsc::Sender<CutOff>,
+    interrupted: mpsc::Receiver<Interruption>,
+    /// So that waiting for an interruption ends with one only.
+    _interrupt: mpsc::Sender<Interruption>,
 }
 
 impl Attempt {
@@ -31,21 +35,23 @@ impl Attempt {
     pub(super) fn start(setup: &Setup, store: &Store, status: &Arc<Status>, fatal: &Fatal) -> Result<Attempt, RunError> {
         let start = start::prepare(store, &setup.plan)?;
         let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers, fatal.clone())?;
-        let committer = committer.run(store.clone(), &setup.plan, &start, status.clone(), fatal.clone());
+        let (interrupt, interrupted) = mpsc::channel(setup.sources.len() + 1);
+        let halted = Arc::new(AtomicBool::new(false));
+        let ends = Ends { interrupt: interrupt.clone(), halted: halted.clone(), fatal: fatal.clone() };
+        let committer = committer.run(store.clone(), &setup.plan, &start, status.clone(), ends);
         let (stop, stopping) = watch::channel(false);
-        let (cut_off_in, cut_off) = mpsc::channel(1);
         let around = Surroundings {
             until_caught_up: setup.until_caught_up,
             status: status.clone(),
             fatal: fatal.clone(),
-            cut_off: cut_off_in.clone(),
+            interrupt: interrupt.clone(),
             stopping,
         };
         let started = setup.sources.iter().enumerate().map(|(index, source)| supervise::start(index, source.clone(), &start, &around));
         let (incoming, sources) = started.unzip();
         let (feeds, to_commit) = (workers.feeds(), workers.to_commit());
-        let ingest = ingest::start(store.clone(), &setup.plan, &start, incoming, feeds, to_commit, status.clone(), fatal.clone());
-        Ok(Attempt { sources, ingest, workers, committer, stop, cut_off, _cut_off: cut_off_in })
+        let ingest = ingest::start(store.clone(), &setup.plan, &start, incoming, feeds, to_commit, halted, status.clone(), fatal.clone());
+        Ok(Attempt { sources, ingest, workers, committer, stop, interrupted, _interrupt: interrupt })
     }
 
     async fn join(self) -> bool {
@@ -61,11 +67,11 @@ impl Attempt {
     }
 }
 
-/// Returns once a snapshot was cut off: the attempt can only be abandoned then.
-pub(super) async fn cut_off(attempt: &mut Option<Attempt>) -> CutOff {
+/// Returns once the attempt was interrupted: it can only be finished then.
+pub(super) async fn interrupted(attempt: &mut Option<Attempt>) -> Interruption {
     let Some(attempt) = attempt else { return std::future::pending().await };
-    match attempt.cut_off.recv().await {
-        Some(cut_off) => cut_off,
+    match attempt.interrupted.recv().await {
+        Some(interruption) => interruption,
         None => std::future::pending().await,
     }
 }

@@ -2,18 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::start::{Hydration, Start};
 use super::status::Status;
+use super::supervise::{Cause, Interruption};
 use super::{Fatal, RunError};
 use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
 use crate::plan::{Origin, Plan};
-use crate::store::{BulkLoad, Commit, ErrorChange, MAX_KEY_BYTES, Reached, Rejected, Rejections, Store, TickMark, ViewBatch, ViewChange};
-use crate::value::{Delta, Layout, Row, RowBuilder, Tick, json, row_of_key};
+use crate::store::{
+    BulkLoad, Commit, Divergence, ErrorChange, InputDeltas, MAX_KEY_BYTES, Reached, Rejected, Rejections, Store, TickMark, ViewBatch,
+    ViewChange,
+};
+use crate::value::{Delta, Diff, Layout, Row, RowBuilder, Tick, json, row_of_key};
 
 #[derive(Debug)]
 pub(super) enum ToCommit {
@@ -76,8 +82,9 @@ impl Committer {
     }
 
     /// Runs in a thread of its own until every sender is gone.
-    pub(super) fn run(self, store: Store, plan: &Plan, start: &Start, status: Arc<Status>, fatal: Fatal) -> JoinHandle<()> {
-        let work = Work::new(store, plan.clone(), start, status, self.workers);
+    pub(super) fn run(self, store: Store, plan: &Plan, start: &Start, status: Arc<Status>, ends: Ends) -> JoinHandle<()> {
+        let fatal = ends.fatal.clone();
+        let work = Work::new(store, plan.clone(), start, status, ends, self.workers);
         let body = move || {
             if let Err(error) = work.run(&self.received) {
                 let _ = fatal.blocking_send(error);
@@ -102,6 +109,17 @@ struct Work {
     loaded: bool,
     caught_up: Option<Tick>,
     committed: Tick,
+    ends: Ends,
+    /// The log told of a row that is not held so: nothing more is committed.
+    diverged: bool,
+}
+
+/// How the committer ends the attempt, or the run.
+pub(super) struct Ends {
+    pub(super) interrupt: mpsc::Sender<Interruption>,
+    /// Set where nothing more is committed, so that nobody waits for it.
+    pub(super) halted: Arc<AtomicBool>,
+    pub(super) fatal: Fatal,
 }
 
 struct PendingView {
@@ -111,14 +129,14 @@ struct PendingView {
     /// Documents that wait for their tick to be complete.
     changes: Vec<DocumentChange>,
     failures: Vec<FailureChange>,
-    /// The first tick's documents for [`Hydration::Load`], until the load can take them.
+    /// The first tick's documents, until the load can take them.
     loading: Vec<(Row, Row)>,
     /// Keys without a right document, with what is stored of the reason.
     failed: HashMap<Row, String>,
 }
 
 impl Work {
-    fn new(store: Store, plan: Plan, start: &Start, status: Arc<Status>, workers: usize) -> Work {
+    fn new(store: Store, plan: Plan, start: &Start, status: Arc<Status>, ends: Ends, workers: usize) -> Work {
         let views = plan.views.iter().zip(&start.views).map(|(view, hydration)| PendingView {
             hydration: *hydration,
             layout: Layout::new(&view.schema),
@@ -142,6 +160,8 @@ impl Work {
             loaded: !start.builds(),
             caught_up: None,
             committed,
+            ends,
+            diverged: false,
         }
     }
 
@@ -155,6 +175,11 @@ impl Work {
                 self.take(message)?;
             }
             self.commit_complete()?;
+            if self.diverged {
+                // The attempt is about to end; until then nobody must wait for us.
+                while received.recv().is_ok() {}
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -178,7 +203,7 @@ impl Work {
         let first = self.first;
         let pending = &mut self.views[view];
         let changes: Vec<DocumentChange> = changes.into_iter().map(keepable).collect();
-        if pending.hydration != Hydration::Load || self.loaded {
+        if pending.hydration == Hydration::Stored || self.loaded {
             pending.changes.extend(changes);
             return Ok(());
         }
@@ -205,16 +230,11 @@ impl Work {
             return Ok(());
         }
         let mut commit = Commit { up_to: self.committed, ..Commit::default() };
-        let mut inputs: BTreeMap<usize, Vec<(Tick, Row, i64)>> = BTreeMap::new();
-        let mut rows = 0;
-        while let Some(ingested) = self.ingested.pop_front_if(|i| i.tick() <= complete) {
+        let (taken, inputs, rows) = self.take_fitting(complete)?;
+        for ingested in taken {
             commit.up_to = commit.up_to.max(ingested.tick());
             let (source, rejected) = match ingested {
-                Ingested::Transaction { mark, deltas, rejected } => {
-                    rows += deltas.len() as u64;
-                    for delta in deltas {
-                        inputs.entry(delta.table).or_default().push((mark.tick, delta.row, delta.diff));
-                    }
+                Ingested::Transaction { mark, deltas: _, rejected } => {
                     commit.reached.retain(|r| r.source != mark.source);
                     let source = mark.source.clone();
                     commit.ticks.push(mark);
@@ -232,7 +252,7 @@ impl Work {
             }
         }
         if !commit.ticks.is_empty() || !commit.reached.is_empty() {
-            commit.inputs = inputs.into_iter().collect();
+            commit.inputs = inputs;
             let up_to = commit.up_to;
             commit.views = (0..self.views.len()).filter_map(|v| self.views[v].batch(&self.plan, v, up_to)).collect();
             self.commit(commit)?;
@@ -244,39 +264,82 @@ impl Work {
         Ok(())
     }
 
+    /// What was ingested up to and with tick `complete`, its rows apart, as far as they fit what is held: behind that, the attempt ends.
+    fn take_fitting(&mut self, complete: Tick) -> Result<(Vec<Ingested>, Vec<InputDeltas>, u64), RunError> {
+        let mut taken = Vec::new();
+        let mut inputs: BTreeMap<usize, Vec<(Tick, Row, Diff)>> = BTreeMap::new();
+        while let Some(mut ingested) = self.ingested.pop_front_if(|i| i.tick() <= complete) {
+            if let Ingested::Transaction { mark, deltas, .. } = &mut ingested {
+                for delta in std::mem::take(deltas) {
+                    inputs.entry(delta.table).or_default().push((mark.tick, delta.row, delta.diff));
+                }
+            }
+            taken.push(ingested);
+        }
+        let mut first: Option<Divergence> = None;
+        for (input, deltas) in &inputs {
+            let found = self.store.divergence(*input, deltas)?;
+            first = [first, found].into_iter().flatten().min_by_key(|divergence| divergence.tick);
+        }
+        if let Some(divergence) = first {
+            self.interrupt_by(&divergence, &taken);
+            taken.retain(|ingested| ingested.tick() < divergence.tick);
+            inputs.values_mut().for_each(|deltas| deltas.retain(|(tick, ..)| *tick < divergence.tick));
+        }
+        let rows = inputs.values().map(|deltas| deltas.len() as u64).sum();
+        Ok((taken, inputs.into_iter().collect(), rows))
+    }
+
+    /// Lets the source be captured again that told what does not fit.
+    fn interrupt_by(&mut self, divergence: &Divergence, taken: &[Ingested]) {
+        self.diverged = true;
+        self.ends.halted.store(true, Ordering::Release);
+        let table = &self.plan.tables[divergence.input];
+        let row = match &divergence.key {
+            Some(key) => {
+                let layout = Layout::new(&table.schema.project(&table.key));
+                row_of_key(&layout, key).map_or("a row".into(), |row| format!("the row {}", json_of(&layout, &row)))
+            }
+            None => "a row".into(),
+        };
+        let position = taken.iter().find_map(|ingested| match ingested {
+            Ingested::Transaction { mark, .. } if mark.tick == divergence.tick => Some(format!(" (transaction {})", mark.position)),
+            _ => None,
+        });
+        let (name, mismatch, position) = (&table.name, divergence.mismatch, position.unwrap_or_default());
+        let message = format!("the log and what is held of `{name}` differ: {row} {mismatch}{position}");
+        let source = self.status.source_index(&table.source);
+        // Where another source was quicker the attempt ends because of that one, and this comes again in the next.
+        let _ = self.ends.interrupt.try_send(Interruption { source, name: table.source.clone(), message, cause: Cause::Resync });
+    }
+
     /// The first tick: what was loaded, and what is different in views that were there.
     fn commit_first(&mut self, mut loaded: Loaded) -> Result<(), RunError> {
         let (ticks, rejected) = (std::mem::take(&mut loaded.marks), std::mem::take(&mut loaded.rejected));
-        let mut commit = Commit { up_to: loaded.tick, ticks, rejected, ..Commit::default() };
-        for view in 0..self.views.len() {
+        let captured = ticks.iter().map(|mark| mark.source.clone()).collect();
+        let mut commit = Commit { up_to: loaded.tick, ticks, rejected, captured, ..Commit::default() };
+        let loads: Vec<usize> = (0..self.views.len()).filter(|view| self.views[*view].hydration != Hydration::Stored).collect();
+        for &view in &loads {
+            let rows = std::mem::take(&mut self.views[view].loading);
+            loaded.load.view(view, rows.iter().map(|(key, row)| (&**key, &**row)))?;
+        }
+        for &view in &loads {
             let pending = &mut self.views[view];
-            match pending.hydration {
-                Hydration::Stored => continue,
-                Hydration::Load => {
-                    loaded.load.view(view, pending.loading.iter().map(|(k, r)| (&**k, &**r)))?;
-                    pending.loading = Vec::new();
-                    if let Some(mut batch) = pending.batch(&self.plan, view, loaded.tick) {
-                        batch.changes.clear();
-                        if !batch.errors.is_empty() {
-                            commit.views.push(batch);
-                        }
-                    }
+            let mut batch = pending.batch(&self.plan, view, loaded.tick).unwrap_or(ViewBatch { view, ..ViewBatch::default() });
+            batch.changes.clear();
+            if pending.hydration == Hydration::Difference {
+                for different in loaded.load.difference(view)? {
+                    let (key, after) = different?;
+                    batch.changes.push(ViewChange { tick: loaded.tick, key, after });
                 }
-                Hydration::Difference => {
-                    let stored = self.store.view(&self.plan.views[view].name);
-                    let stored = stored.ok_or_else(|| RunError::Bug("a view with rows is not in the store".into()))?;
-                    let mut batch = pending.batch(&self.plan, view, loaded.tick).unwrap_or(ViewBatch { view, ..ViewBatch::default() });
-                    let mut rows: Vec<(Row, Row)> = batch.changes.drain(..).filter_map(|c| Some((c.key, c.after?))).collect();
-                    rows.sort_unstable();
-                    for different in stored.difference(rows)? {
-                        let (key, after) = different?;
-                        batch.changes.push(ViewChange { tick: loaded.tick, key, after });
-                    }
-                    for error in stored.errors()? {
-                        batch.errors.push(ErrorChange { tick: loaded.tick, message: error.message, diff: -error.count });
-                    }
-                    commit.views.push(batch);
+                let stored = self.store.view(&self.plan.views[view].name);
+                let stored = stored.ok_or_else(|| RunError::Bug("a view with rows is not in the store".into()))?;
+                for error in stored.errors()? {
+                    batch.errors.push(ErrorChange { tick: loaded.tick, message: error.message, diff: -error.count });
                 }
+            }
+            if !batch.changes.is_empty() || !batch.errors.is_empty() {
+                commit.views.push(batch);
             }
         }
         let rejects = !commit.rejected.is_empty();

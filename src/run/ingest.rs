@@ -4,6 +4,7 @@
 //! transaction, whichever source it came from; a transaction's parts are never mixed with another's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use futures::future::select_all;
 
 use super::arrival::Arrivals;
 use super::commit::{Ingested, Loaded, ToCommit};
-use super::start::Start;
+use super::start::{Hydration, Start};
 use super::status::Status;
 use super::supervise::Incoming;
 use super::worker::{Feed, FeedSender};
@@ -42,6 +43,8 @@ struct Ingest {
     rejected: Vec<Rejections>,
     /// Sources that sent [`Event::CaughtUp`].
     caught_up: Vec<bool>,
+    /// Set where nothing more is committed: the attempt is about to end.
+    halted: Arc<AtomicBool>,
     /// Which worker is next.
     turn: usize,
     arrivals: Arrivals,
@@ -58,6 +61,7 @@ pub(super) fn start(
     sources: Vec<Incoming>,
     feeds: Vec<FeedSender>,
     to_commit: SyncSender<ToCommit>,
+    halted: Arc<AtomicBool>,
     status: Arc<Status>,
     fatal: Fatal,
 ) -> JoinHandle<()> {
@@ -65,8 +69,8 @@ pub(super) fn start(
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
     let (caught_up, rejected) = (vec![false; sources.len()], vec![Rejections::default(); sources.len()]);
     let (next, last) = (start.tick, Tick(start.tick.0 - 1));
-    let ingest =
-        Ingest { sources, tables, feeds, to_commit, status, next, last, rejected, caught_up, turn: 0, arrivals: Arrivals::new(plan) };
+    let arrivals = Arrivals::new(plan);
+    let ingest = Ingest { sources, tables, feeds, to_commit, status, next, last, rejected, caught_up, halted, turn: 0, arrivals };
     let (start, inputs) = (start.clone(), plan.tables.len());
     let runtime = tokio::runtime::Handle::current();
     let body = move || {
@@ -94,12 +98,13 @@ impl Ingest {
 
     /// Everything up to the first tick.
     async fn fill(&mut self, store: &Store, start: &Start, inputs: usize) -> Result<Result<(), Gone>, RunError> {
-        let mut load = if start.builds() { Some(store.bulk_load()?) } else { None };
-        if start.inputs_held {
-            for input in 0..inputs {
-                if let Err(gone) = self.feed_held(store, input)? {
-                    return Ok(Err(gone));
-                }
+        let compared: Vec<usize> = (0..start.views.len()).filter(|view| start.views[*view] == Hydration::Difference).collect();
+        let mut load = if start.builds() { Some(store.bulk_load_beside(&compared)?) } else { None };
+        let captured = |input: usize| self.tables.iter().zip(&self.sources).any(|(tables, s)| s.snapshots && tables.contains(&input));
+        let held: Vec<usize> = (0..inputs).filter(|input| !captured(*input)).collect();
+        for input in held {
+            if let Err(gone) = self.feed_held(store, input)? {
+                return Ok(Err(gone));
             }
         }
         let mut marks = Vec::new();
@@ -279,7 +284,7 @@ impl Ingest {
 
     /// Back-pressure: what was ingested and is not yet durable stays bounded.
     async fn wait_for_commits(&self) {
-        while self.status.is_behind(UNCOMMITTED_ROWS, UNCOMMITTED_TICKS, self.next) {
+        while self.status.is_behind(UNCOMMITTED_ROWS, UNCOMMITTED_TICKS, self.next) && !self.halted.load(Ordering::Acquire) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }

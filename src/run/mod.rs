@@ -20,13 +20,13 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::attempt::Attempt;
-use self::supervise::CutOff;
+use self::supervise::{Cause, Interruption};
 use crate::plan::{Plan, PlanTable};
 use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
@@ -117,7 +117,8 @@ pub(crate) type Fatal = mpsc::Sender<RunError>;
 /// How often what nobody needs any more is dropped.
 const COMPACT_EVERY: Duration = Duration::from_secs(30);
 
-/// How long after a snapshot was cut off everything starts over: at first, and at most, since each time the whole of it is read again.
+/// How long after a snapshot was cut off or called for everything starts over: at first, and at most, since each time the whole of it is
+/// read again. An attempt that lasted longer than that was a success.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -163,22 +164,32 @@ impl Engine {
         let (stop_followers, stopping) = watch::channel(false);
         let followers = follow(&mut setup, &store, &status, &fatal, &stopping);
         let mut wait = FIRST_WAIT;
+        let mut began = Instant::now();
         let result = loop {
-            let cut_off = tokio::select! {
+            let interruption = tokio::select! {
                 Some(error) = failures.recv() => break Err(error),
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
                 () = status.wait_until_caught_up(setup.until_caught_up) => break Ok(()),
-                cut_off = attempt::cut_off(&mut attempt) => cut_off,
+                interruption = attempt::interrupted(&mut attempt) => interruption,
             };
             if !attempt::finish(attempt.take()).await {
                 break Err(panicked());
             }
-            say_cut_off(&cut_off, wait, &status);
+            if began.elapsed() > LONGEST_WAIT {
+                wait = FIRST_WAIT;
+            }
+            if interruption.cause == Cause::Resync
+                && let Err(error) = tokio::task::block_in_place(|| store.note_resync(&interruption.name, &interruption.message))
+            {
+                break Err(error.into());
+            }
+            say_interrupted(&interruption, wait, &status);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
                 () = tokio::time::sleep(wait) => {}
             }
             wait = (wait * 2).min(LONGEST_WAIT);
+            began = Instant::now();
             match Attempt::start(&setup, &store, &status, &fatal) {
                 Ok(next) => attempt = Some(next),
                 Err(error) => break Err(error),
@@ -209,9 +220,18 @@ fn follow(setup: &mut Setup, store: &Store, status: &Arc<Status>, fatal: &Fatal,
     followers
 }
 
-fn say_cut_off(CutOff { source, name, message }: &CutOff, wait: Duration, status: &Status) {
-    tracing::warn!(source = name, reason = message, wait_ms = wait.as_millis() as u64, "snapshot cut off");
-    status.start_over(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {:.1} s", wait.as_secs_f64()));
+fn say_interrupted(Interruption { source, name, message, cause }: &Interruption, wait: Duration, status: &Status) {
+    let (wait_ms, seconds) = (wait.as_millis() as u64, wait.as_secs_f64());
+    match cause {
+        Cause::CutOff => {
+            tracing::warn!(source = name, reason = message, wait_ms, "snapshot cut off");
+            status.start_over(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {seconds:.1} s"));
+        }
+        Cause::Resync => {
+            tracing::error!(source = name, reason = message, wait_ms, "source must be captured again");
+            status.start_over(*source, format!("`{name}` is captured again in {seconds:.1} s, the old answers stay until then: {message}"));
+        }
+    }
 }
 
 /// Drops what of the changelogs neither a sink nor the retention needs, again and again.

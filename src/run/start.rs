@@ -1,5 +1,7 @@
 //! What a run begins with: what the store still has, and what must be built.
 
+use std::collections::BTreeSet;
+
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::RunError;
@@ -23,21 +25,22 @@ pub(super) struct Start {
     pub(super) checkpoint: Option<Checkpoint>,
     /// The tick at which everything held is sent into the dataflow: the one after the checkpoint's.
     pub(super) tick: Tick,
-    /// Whether the inputs come out of the store; else every source begins with a snapshot.
-    pub(super) inputs_held: bool,
+    /// The sources that begin with a snapshot; the tables of all others come out of the store.
+    pub(super) captures: BTreeSet<String>,
     pub(super) views: Vec<Hydration>,
     pub(super) arrangements: Arrangements,
 }
 
 impl Start {
+    /// Where a source goes on; `None` where it begins with a snapshot.
     pub(super) fn position_of(&self, source: &str) -> Option<Position> {
-        let checkpoint = self.checkpoint.as_ref().filter(|_| self.inputs_held)?;
+        let checkpoint = self.checkpoint.as_ref().filter(|_| !self.captures.contains(source))?;
         checkpoint.sources.get(source).map(|s| s.position.clone())
     }
 
     /// Whether something comes out at the first tick that must be committed.
     pub(super) fn builds(&self) -> bool {
-        !self.inputs_held || self.views.iter().any(|v| *v != Hydration::Stored)
+        !self.captures.is_empty() || self.views.iter().any(|v| *v != Hydration::Stored)
     }
 }
 
@@ -54,28 +57,35 @@ pub(super) fn prepare(store: &Store, plan: &Plan) -> Result<Start, RunError> {
             fingerprint: format!("{:032x}", xxh3_128(plan.definition_of(view).as_bytes())),
         })
         .collect();
-    let mut defined = store.define(&inputs, &views)?;
-    let mut checkpoint = store.checkpoint();
-    let same = defined.inputs.iter().all(|i| *i == InputState::Same);
-    let positions = plan.tables.iter().all(|t| checkpoint.as_ref().is_some_and(|c| c.sources.contains_key(&t.source)));
-    let inputs_held = checkpoint.is_some() && same && positions;
-    if !inputs_held && checkpoint.is_some() {
-        // Other tables than before: everything is captured again, and every view and target gets the difference.
-        store.define(&[], &[])?;
-        defined = store.define(&inputs, &views)?;
-        checkpoint = store.checkpoint();
-    }
-    let hydration = |(view, state): (&ViewDef, &ViewState)| {
+    let checkpoint = store.checkpoint();
+    let captures = captures(store, plan, &inputs, checkpoint.as_ref())?;
+    let source_of = |input: &InputDef| plan.tables.iter().find(|t| t.full_name() == input.name).map(|t| &t.source);
+    let defined = store.define_again(&inputs, &views, &|input| source_of(input).is_some_and(|source| captures.contains(source)))?;
+    debug_assert!(defined.inputs.iter().zip(&plan.tables).all(|(state, t)| (*state == InputState::Same) != captures.contains(&t.source)));
+    let hydration = |(index, state): (usize, &ViewState)| {
+        let view = &plan.views[index];
         Ok(match state {
             ViewState::New | ViewState::Changed => Hydration::Load,
             ViewState::Redefined => Hydration::Difference,
+            ViewState::Same if view.tables().iter().any(|t| captures.contains(&plan.tables[*t].source)) => Hydration::Difference,
             ViewState::Same => match store.view(&view.name).map(|v| v.info()).transpose()? {
                 Some(info) if info.errors == 0 => Hydration::Stored,
                 _ => Hydration::Difference,
             },
         })
     };
-    let views = views.iter().zip(&defined.views).map(hydration).collect::<Result<Vec<_>, RunError>>()?;
+    let views = defined.views.iter().enumerate().map(hydration).collect::<Result<Vec<_>, RunError>>()?;
     let tick = checkpoint.as_ref().map_or(Tick(1), |c| c.tick.next());
-    Ok(Start { checkpoint, tick, inputs_held, views, arrangements: plan.arrangements() })
+    Ok(Start { checkpoint, tick, captures, views, arrangements: plan.arrangements() })
+}
+
+/// The sources of which the store does not hold every table as of a position that can be gone on from.
+fn captures(store: &Store, plan: &Plan, inputs: &[InputDef], checkpoint: Option<&Checkpoint>) -> Result<BTreeSet<String>, RunError> {
+    let held = store.inputs();
+    let resyncs = store.resyncs()?;
+    let is_held = |source: &String, input: &InputDef| {
+        checkpoint.is_some_and(|c| c.sources.contains_key(source)) && held.contains(input) && !resyncs.contains_key(source)
+    };
+    let tables = plan.tables.iter().zip(inputs);
+    Ok(tables.filter(|(table, input)| !is_held(&table.source, input)).map(|(table, _)| table.source.clone()).collect())
 }

@@ -179,6 +179,10 @@ impl Status {
         sources[source].snapshot[table].rows += rows;
     }
 
+    pub(super) fn source_index(&self, name: &str) -> usize {
+        locked(&self.sources).iter().position(|s| s.name == name).expect("every table's source is one of the run's")
+    }
+
     /// Whether rows of a snapshot have been sent.
     pub(super) fn snapshot_began(&self, source: usize) -> bool {
         locked(&self.sources)[source].snapshot.iter().any(|t| t.rows > 0)
@@ -192,6 +196,8 @@ impl Status {
             source.snapshot.iter_mut().for_each(|table| (table.rows, table.expected) = (0, None));
         }
         locked(&self.held).iter_mut().for_each(Vec::clear);
+        self.uncommitted_rows.store(0, Ordering::Release);
+        self.ingested_tick.store(self.committed_tick.load(Ordering::Acquire), Ordering::Release);
         self.source_waits(because_of, what);
     }
 

@@ -23,12 +23,21 @@ pub(super) struct Incoming {
     pub(super) snapshots: bool,
 }
 
-/// A snapshot of which a part was sent cannot go on: the attempt is over.
+/// The attempt is over, because of a source.
 #[derive(Debug)]
-pub(super) struct CutOff {
+pub(super) struct Interruption {
     pub(super) source: usize,
     pub(super) name: String,
     pub(super) message: String,
+    pub(super) cause: Cause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A snapshot of which a part was sent cannot go on: nothing of it is kept.
+    CutOff,
+    /// The source's log does not lead on from what is held: what came before stands, then the source is captured again.
+    Resync,
 }
 
 /// What every source of an attempt is run with.
@@ -37,7 +46,7 @@ pub(super) struct Surroundings {
     pub(super) until_caught_up: bool,
     pub(super) status: Arc<Status>,
     pub(super) fatal: Fatal,
-    pub(super) cut_off: mpsc::Sender<CutOff>,
+    pub(super) interrupt: mpsc::Sender<Interruption>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
@@ -54,8 +63,8 @@ pub(super) fn start(index: usize, source: NamedSource, start: &Start, around: &S
         tables: source.tables.iter().map(|t| format!("{}.{}", source.name, t.name)).collect(),
         snapshots: from.is_none(),
     };
-    let Surroundings { until_caught_up, status, fatal, cut_off, stopping } = around.clone();
-    let supervisor = Supervisor { index, from, until_caught_up, status, out, fatal, cut_off };
+    let Surroundings { until_caught_up, status, fatal, interrupt, stopping } = around.clone();
+    let supervisor = Supervisor { index, from, until_caught_up, status, out, fatal, interrupt };
     let task = tokio::spawn(async move { supervisor.run(source, stopping).await });
     (incoming, task)
 }
@@ -68,7 +77,7 @@ struct Supervisor {
     status: Arc<Status>,
     out: mpsc::Sender<Event>,
     fatal: Fatal,
-    cut_off: mpsc::Sender<CutOff>,
+    interrupt: mpsc::Sender<Interruption>,
 }
 
 enum Forwarded {
@@ -87,12 +96,20 @@ impl Supervisor {
                 _ = stopping.wait_for(|stop| *stop) => return,
             };
             let Err(error) = result else { return };
-            let SourceError::Transient { message } = error else {
-                let _ = self.fatal.send(RunError::Source { source_name: source.name, error }).await;
-                return;
+            let (message, cause) = match error {
+                SourceError::Transient { message } if self.from.is_none() && self.status.snapshot_began(self.index) => {
+                    (message, Some(Cause::CutOff))
+                }
+                SourceError::Transient { message } => (message, None),
+                SourceError::Resync { message } if self.from.is_none() => (message, Some(Cause::CutOff)),
+                SourceError::Resync { message } => (message, Some(Cause::Resync)),
+                error => {
+                    let _ = self.fatal.send(RunError::Source { source_name: source.name, error }).await;
+                    return;
+                }
             };
-            if self.from.is_none() && self.status.snapshot_began(self.index) {
-                let _ = self.cut_off.send(CutOff { source: self.index, name: source.name, message }).await;
+            if let Some(cause) = cause {
+                let _ = self.interrupt.send(Interruption { source: self.index, name: source.name, message, cause }).await;
                 return;
             }
             if self.from != before {

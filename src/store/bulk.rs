@@ -3,6 +3,8 @@
 //! Rows are collected up to [`CHUNK_BYTES`] over all inputs and views together; the fullest buffer then goes to a thread that sorts
 //! and writes it ([`run`](super::run)). Rows that come in key order make one run; rows that come in any order make a few, which the
 //! storage engine merges in its own time. Memory: the chunk that fills and the one being written.
+//!
+//! Rows of a view that is there already are written beside it in the same way: for the difference, which is all that the commit brings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +12,16 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::value::key;
+use fjall::Keyspace;
+
+use crate::value::{Row, key};
 
 use super::commit::{Commit, Committed, Loaded, check_key};
 use super::error::{At, StoreError};
 use super::record::Counters;
 use super::run::{Buffer, Chunk, RunsOf, write_runs};
 use super::space::{InputSpace, ViewSpace};
-use super::{Spaces, Store};
+use super::{Spaces, Store, ViewReader};
 
 const CHUNK_BYTES: usize = 6 << 20;
 
@@ -31,6 +35,8 @@ pub struct BulkLoad {
     counters: BTreeMap<u32, Counters>,
     key: Vec<u8>,
     finished: bool,
+    /// Where rows are that are compared with a view's; dropped with the load.
+    beside: Vec<Keyspace>,
     to_writer: Option<SyncSender<Chunk>>,
     writer: Option<JoinHandle<Result<(), StoreError>>>,
 }
@@ -40,6 +46,8 @@ struct Target<S> {
     /// What the writer knows it by.
     index: usize,
     rows: Buffer,
+    /// Whether these rows are not the view's, but to be compared with them.
+    beside: bool,
 }
 
 impl std::fmt::Debug for BulkLoad {
@@ -52,30 +60,41 @@ impl Store {
     /// Begins to load what [`define`](Store::define) called new or changed. Commits are refused until it is finished or dropped, and
     /// nothing of it can be read.
     pub fn bulk_load(&self) -> Result<BulkLoad, StoreError> {
+        self.bulk_load_beside(&[])
+    }
+
+    /// As [`bulk_load`](Store::bulk_load), with rows also for these views that are there already, beside theirs.
+    pub fn bulk_load_beside(&self, compared: &[usize]) -> Result<BulkLoad, StoreError> {
         self.sound_writer()?.refuse_after_giving_up()?;
         if self.0.loading.swap(true, Ordering::AcqRel) {
             return Err(StoreError::Contract("two bulk loads at once".into()));
         }
         let Spaces { inputs, views } = &*self.0.spaces.read().expect("nothing panics while it holds this");
         let first_view = inputs.len();
+        let is_beside = |view: usize| compared.contains(&view) && views[view].record.ready;
+        let views: Result<Vec<Arc<ViewSpace>>, StoreError> =
+            (0..views.len()).map(|v| if is_beside(v) { views[v].beside(&self.0.db, self.dir()) } else { Ok(views[v].clone()) }).collect();
+        let views = views.inspect_err(|_| self.0.loading.store(false, Ordering::Release))?;
+        let beside = (0..views.len()).filter(|view| is_beside(*view)).map(|view| views[view].rows.clone()).collect();
         let spaces: Vec<RunsOf> = inputs.iter().map(|i| RunsOf::input(i)).chain(views.iter().map(|v| RunsOf::view(v))).collect();
         let (to_writer, chunks) = sync_channel(0);
         let dir = self.dir().to_path_buf();
         let thread = std::thread::Builder::new().name("bulk-load".into()).spawn(move || write_runs(&spaces, &chunks, &dir));
         let writer = thread.at(self.dir()).inspect_err(|_| self.0.loading.store(false, Ordering::Release))?;
-        let target = |index, space| Target { space, index, rows: Buffer::default() };
+        let target = |index, space| Target { space, index, rows: Buffer::default(), beside: false };
         Ok(BulkLoad {
             store: self.clone(),
             inputs: inputs.iter().enumerate().map(|(i, space)| target(i, space.clone())).collect(),
             views: views
                 .iter()
                 .enumerate()
-                .map(|(i, space)| Target { space: space.clone(), index: first_view + i, rows: Buffer::default() })
+                .map(|(i, space)| Target { space: space.clone(), index: first_view + i, rows: Buffer::default(), beside: is_beside(i) })
                 .collect(),
             buffered: 0,
             counters: BTreeMap::new(),
             key: Vec::new(),
             finished: false,
+            beside,
             to_writer: Some(to_writer),
             writer: Some(writer),
         })
@@ -109,18 +128,20 @@ impl BulkLoad {
         Ok(())
     }
 
-    /// Rows of a new view with their keys, no key twice. Key order is quickest, any order is right.
+    /// Rows of a new view, or of one they are compared with, with their keys, no key twice. Key order is quickest, any order is right.
     pub fn view<'a>(&mut self, view: usize, rows: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), StoreError> {
         let target = self.views.get_mut(view).ok_or_else(|| StoreError::Contract(format!("view {view} is not defined")))?;
-        let space = target.space.clone();
-        if space.record.ready {
+        let (space, beside) = (target.space.clone(), target.beside);
+        if space.record.ready && !beside {
             return Err(StoreError::Contract(format!("`{}` is loaded already", space.record.name)));
         }
         for (key, row) in rows {
             check_key(&space.record.name, key)?;
-            let counters = self.counters.entry(space.record.id).or_default();
-            counters.rows += 1;
-            counters.bytes += (key.len() + row.len()) as i64;
+            if !beside {
+                let counters = self.counters.entry(space.record.id).or_default();
+                counters.rows += 1;
+                counters.bytes += (key.len() + row.len()) as i64;
+            }
             self.buffered += self.views[view].rows.push(key, &0u64.to_be_bytes(), row);
             self.write_when_full()?;
         }
@@ -131,13 +152,7 @@ impl BulkLoad {
     /// It may change any input, views that were there before, and the errors of any view; the rows of a loaded view it may not.
     /// The changelogs of loaded views start after its tick.
     pub fn finish(mut self, commit: Commit) -> Result<Committed, StoreError> {
-        for target in &mut self.inputs {
-            send(self.to_writer.as_ref(), target.index, &mut target.rows);
-        }
-        for target in &mut self.views {
-            send(self.to_writer.as_ref(), target.index, &mut target.rows);
-        }
-        self.join()?;
+        self.write_rest()?;
         self.finished = true;
         let store = self.store.clone();
         let mut writer = store.sound_writer()?;
@@ -145,6 +160,31 @@ impl BulkLoad {
         let committed = store.commit_noted(&mut writer, commit, Some(Loaded { counters }));
         drop(writer);
         committed
+    }
+
+    /// What must change for a view to have exactly the rows that were loaded beside it: each key that is new, other or gone, with its
+    /// row. No more rows of any view or input can be loaded then.
+    pub fn difference(&mut self, view: usize) -> Result<impl Iterator<Item = Result<(Row, Option<Row>), StoreError>> + use<>, StoreError> {
+        self.write_rest()?;
+        let target = self.views.get(view).filter(|target| target.beside);
+        let target = target.ok_or_else(|| StoreError::Contract(format!("no rows are loaded beside view {view}")))?;
+        let reader = |space| ViewReader { store: self.store.clone(), space };
+        let wanted = reader(target.space.clone()).scan()?;
+        reader(self.store.view_space(view)?).difference(wanted)
+    }
+
+    /// Lets the writer write whatever is still buffered, and end.
+    fn write_rest(&mut self) -> Result<(), StoreError> {
+        if self.writer.is_none() {
+            return Ok(());
+        }
+        for target in &mut self.inputs {
+            send(self.to_writer.as_ref(), target.index, &mut target.rows);
+        }
+        for target in &mut self.views {
+            send(self.to_writer.as_ref(), target.index, &mut target.rows);
+        }
+        self.join()
     }
 
     /// Hands the fullest buffer to the writer.
@@ -181,6 +221,9 @@ impl Drop for BulkLoad {
         }
         if !self.finished {
             self.store.writer().load_given_up = true;
+        }
+        if let Err(error) = self.store.drop_keyspaces(std::mem::take(&mut self.beside)) {
+            tracing::warn!(%error, "rows that were compared stay on disk until the state folder is opened again");
         }
         self.store.0.loading.store(false, Ordering::Release);
     }

@@ -26,6 +26,8 @@ pub struct Commit {
     pub views: Vec<ViewBatch>,
     /// What sources left out on the way to the positions of `ticks`, by the source's name.
     pub rejected: BTreeMap<String, Rejections>,
+    /// Sources whose tables this commit has anew: what they left out before, and why they were to be captured again, is forgotten.
+    pub captured: Vec<String>,
 }
 
 /// An input's index and its changes.
@@ -142,12 +144,17 @@ impl Store {
         for (id, counters) in counters {
             batch.insert(&self.0.meta, id_key(b'n', id), record::counters_value(&counters));
         }
+        for source in &commit.captured {
+            self.remove_rejected(&mut batch, source)?;
+            self.remove_resync(&mut batch, source);
+        }
         for (source, rejections) in commit.rejected {
-            self.write_rejected(&mut batch, &source, rejections)?;
+            let anew = commit.captured.contains(&source);
+            self.write_rejected(&mut batch, &source, rejections, anew)?;
         }
         let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
         batch.commit().at(self.dir())?;
-        self.now_at(writer, checkpoint);
+        self.now_at(writer, checkpoint)?;
         Ok(Committed { up_to: commit.up_to, views })
     }
 
@@ -159,6 +166,9 @@ impl Store {
             batch.insert(&self.0.meta, id_key(b'f', view.id), floor.0.to_be_bytes());
         }
         let catalog = writer.catalog.clone().all_ready();
+        for replaced in writer.whole.inputs.iter().filter(|held| !catalog.inputs.iter().any(|input| input.id == held.id)) {
+            batch.remove(&self.0.meta, id_key(b'n', replaced.id));
+        }
         batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(&catalog).expect("the catalog is JSON"));
     }
 
@@ -188,16 +198,21 @@ impl Store {
         checkpoint
     }
 
-    /// The batch is on disk: lets everybody know.
-    fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint) {
-        if writer.unready {
-            writer.unready = false;
+    /// The batch is on disk: lets everybody know. Rows that were replaced go.
+    fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint) -> Result<(), StoreError> {
+        let made_whole = std::mem::take(&mut writer.unready);
+        if made_whole {
             writer.catalog = std::mem::take(&mut writer.catalog).all_ready();
+            writer.whole = writer.catalog.clone();
             self.0.spaces.write().expect("nothing panics while it holds this").make_ready(&writer.catalog);
         }
         let tick = checkpoint.tick;
         writer.checkpoint = Some(checkpoint);
         self.0.committed.send_replace(tick);
+        match made_whole {
+            true => super::define::drop_orphans(&self.0.db, &self.0.meta, &writer.catalog, self.dir()),
+            false => Ok(()),
+        }
     }
 
     fn write_view(
@@ -319,7 +334,7 @@ impl super::Spaces {
 }
 
 fn check_ticks(commit: &Commit, last: Tick) -> Result<(), StoreError> {
-    let Commit { up_to, ticks, inputs, views, reached: _, rejected: _ } = commit;
+    let Commit { up_to, ticks, inputs, views, reached: _, rejected: _, captured: _ } = commit;
     let inputs = inputs.iter().flat_map(|(_, deltas)| deltas.iter().map(|(tick, _, _)| tick));
     let changes = views.iter().flat_map(|v| v.changes.iter().map(|c| &c.tick));
     let errors = views.iter().flat_map(|v| v.errors.iter().map(|e| &e.tick));

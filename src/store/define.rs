@@ -6,7 +6,7 @@ use fjall::{Database, Keyspace, OwnedWriteBatch};
 
 use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
 use super::error::{At, StoreError};
-use super::space::{log_name, rows_name};
+use super::space::{BESIDE, log_name, rows_name};
 use super::{CATALOG, Spaces, Store, id_key};
 
 /// What the store has of each input and view that it was told of, in their order.
@@ -24,7 +24,8 @@ pub enum InputState {
     New,
     /// As of the checkpoint.
     Same,
-    /// Its schema or key is another, so the rows held went; to be loaded.
+    /// Its schema or key is another, or it is captured again: to be loaded. The rows held before stay until a commit has made the new ones
+    /// whole.
     Changed,
 }
 
@@ -42,38 +43,50 @@ pub enum ViewState {
 }
 
 impl Store {
+    /// The inputs whose rows a commit has made whole.
+    pub fn inputs(&self) -> Vec<InputDef> {
+        let inputs = &self.writer().whole.inputs;
+        inputs.iter().map(|i| InputDef { name: i.name.clone(), schema: i.schema.clone(), key: i.key.clone() }).collect()
+    }
+
+    /// As [`define_again`](Store::define_again), where nothing is captured again that fits as it is held.
+    pub fn define(&self, inputs: &[InputDef], views: &[ViewDef]) -> Result<Definition, StoreError> {
+        self.define_again(inputs, views, &|_| false)
+    }
+
     /// From here on the store holds these inputs and views and nothing else; commits count in these lists. What it held of others,
-    /// and what no longer fits, is dropped at once. What is new or changed counts as held from the next commit on, which must make
-    /// it whole: until then a crash drops it again.
+    /// and views that no longer fit, are dropped at once. What is new or changed counts as held from the next commit on, which must make
+    /// it whole: until then a crash drops it again. An input that no longer fits, or that is to be captured `again`, is held as it was until
+    /// that commit: after a crash it is there as before.
     ///
     /// # Errors
     /// [`StoreError::Contract`] where two have one name or while a bulk load runs.
-    pub fn define(&self, inputs: &[InputDef], views: &[ViewDef]) -> Result<Definition, StoreError> {
+    pub fn define_again(
+        &self,
+        inputs: &[InputDef],
+        views: &[ViewDef],
+        again: &dyn Fn(&InputDef) -> bool,
+    ) -> Result<Definition, StoreError> {
         let mut writer = self.sound_writer()?;
         self.refuse_while_loading()?;
         check_names(inputs.iter().map(|i| &i.name))?;
         check_names(views.iter().map(|v| &v.name))?;
-        let old = std::mem::take(&mut writer.catalog);
-        let mut next = Catalog { next_id: old.next_id, ..Catalog::default() };
-        let inputs: Vec<_> = inputs.iter().map(|def| next.place_input(&old, def)).collect();
-        let views: Vec<_> = views.iter().map(|def| next.place_view(&old, def)).collect();
-        // On disk a redefined view keeps its old fingerprint until the difference is committed.
-        let mut on_disk = next.clone();
-        for view in &mut on_disk.views {
-            if let Some(held) = old.views.iter().find(|held| held.id == view.id) {
-                view.fingerprint.clone_from(&held.fingerprint);
-            }
-        }
-        let written = self.write_catalog(&old, &on_disk);
+        let whole = writer.whole.clone();
+        let mut next = Catalog { next_id: whole.next_id.max(writer.catalog.next_id), ..Catalog::default() };
+        let inputs: Vec<_> = inputs.iter().map(|def| next.place_input(&whole, def, again(def))).collect();
+        let views: Vec<_> = views.iter().map(|def| next.place_view(&whole, def)).collect();
+        let on_disk = next.until_whole(&whole);
+        let written = self.write_catalog(&whole, &on_disk);
         writer.failed = written.is_err();
         let dropped = written?;
         writer.unready = next != on_disk || next.clone().ready_only() != next;
         writer.catalog = next.clone();
+        writer.whole = on_disk.clone().ready_only();
         writer.load_given_up = false;
         let dir = self.dir();
         let opened = Spaces::open(&self.0.db, &next, dir)?;
         *self.0.spaces.write().expect("nothing panics while it holds this") = opened;
-        drop_orphans(&self.0.db, &self.0.meta, &next, dir)?;
+        drop_orphans(&self.0.db, &self.0.meta, &on_disk, dir)?;
         Ok(Definition { inputs, views, dropped })
     }
 
@@ -94,9 +107,7 @@ impl Store {
                 dropped.push(view.name.clone());
             }
         }
-        if !next.inputs.iter().any(|n| old.inputs.iter().any(|held| held.id == n.id)) {
-            self.remove_rejected(&mut batch)?;
-        }
+        self.remove_rejected_of_others(&mut batch, next)?;
         batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(next).expect("the catalog is JSON"));
         batch.commit().at(dir)?;
         Ok(dropped)
@@ -111,6 +122,17 @@ impl Store {
         Ok(())
     }
 
+    /// Drops key spaces that no catalog names.
+    pub(super) fn drop_keyspaces(&self, spaces: Vec<Keyspace>) -> Result<(), StoreError> {
+        if spaces.is_empty() {
+            return Ok(());
+        }
+        for space in spaces {
+            self.0.db.delete_keyspace(space).at(self.dir())?;
+        }
+        note_dropped(&self.0.db, &self.0.meta, self.dir())
+    }
+
     pub(super) fn refuse_while_loading(&self) -> Result<(), StoreError> {
         match self.0.loading.load(std::sync::atomic::Ordering::Acquire) {
             true => Err(StoreError::Contract("a bulk load is running".into())),
@@ -120,9 +142,23 @@ impl Store {
 }
 
 impl Catalog {
-    fn place_input(&mut self, old: &Catalog, def: &InputDef) -> InputState {
+    /// What is on disk until a commit has made this whole: inputs that are replaced are still there, and a redefined view has its old
+    /// fingerprint.
+    fn until_whole(&self, whole: &Catalog) -> Catalog {
+        let mut on_disk = self.clone();
+        for view in &mut on_disk.views {
+            if let Some(held) = whole.views.iter().find(|held| held.id == view.id) {
+                view.fingerprint.clone_from(&held.fingerprint);
+            }
+        }
+        let replaced = |held: &&InputRecord| self.inputs.iter().any(|input| input.name == held.name && input.id != held.id);
+        on_disk.inputs.extend(whole.inputs.iter().filter(replaced).cloned());
+        on_disk
+    }
+
+    fn place_input(&mut self, old: &Catalog, def: &InputDef, again: bool) -> InputState {
         let held = old.inputs.iter().find(|held| held.name == def.name);
-        if let Some(held) = held.filter(|held| held.ready && held.schema == def.schema && held.key == def.key) {
+        if let Some(held) = held.filter(|held| !again && held.ready && held.schema == def.schema && held.key == def.key) {
             self.inputs.push(held.clone());
             return InputState::Same;
         }
@@ -161,21 +197,25 @@ pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, di
     let named: Vec<String> = inputs.chain(views).collect();
     let mut dropped = false;
     for name in db.list_keyspace_names() {
-        let ours = name.starts_with("rows-") || name.starts_with("log-");
+        let ours = ["rows-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
         if ours && !named.iter().any(|n| **n == *name) {
             let space = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).at(dir)?;
             db.delete_keyspace(space).at(dir)?;
             dropped = true;
         }
     }
-    if dropped {
-        // Without a later write of ours, keyspaces that are made in the next opening were gone in the one after. As it seems the storage
-        // engine (fjall 3.1.13) notes keyspaces under sequence numbers that it does not count when it opens a folder, so the note of a
-        // new keyspace was older than that of the one dropped here.
-        meta.insert(DROPPED, b"").at(dir)?;
-        db.persist(fjall::PersistMode::SyncAll).at(dir)?;
+    match dropped {
+        true => note_dropped(db, meta, dir),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+fn note_dropped(db: &Database, meta: &Keyspace, dir: &Path) -> Result<(), StoreError> {
+    // Without a later write of ours, keyspaces that are made in the next opening were gone in the one after. As it seems the storage
+    // engine (fjall 3.1.13) notes keyspaces under sequence numbers that it does not count when it opens a folder, so the note of a
+    // new keyspace was older than that of the one dropped here.
+    meta.insert(DROPPED, b"").at(dir)?;
+    db.persist(fjall::PersistMode::SyncAll).at(dir)
 }
 
 /// Only there to be written after keyspaces were dropped.
@@ -190,3 +230,6 @@ fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), StoreE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@
 //!             'q' source 0 table 0 number:u64
 //!                                          JSON: a rejected record: table, place, reason
 //!             'r' name                     JSON: a named reader's view and tick
+//!             's' source                   why its tables are to be captured again
 //! ticks       tick:u64 source              committed_ms:u64 (all ones: unknown) stored_ms:u64 position
 //! rows-ID     (an input with a key)        key -> row
 //!             (a multiset) hash:u128 part:u32
@@ -47,12 +48,14 @@ mod changelog;
 mod commit;
 mod compact;
 mod define;
+mod divergence;
 mod error;
 mod folder;
 mod input;
 mod reader;
 mod record;
 mod rejected;
+mod resync;
 mod run;
 mod space;
 mod view;
@@ -75,6 +78,7 @@ pub use changelog::{ChangeEntry, ChangeIter, Changes};
 pub use commit::{Commit, Committed, ErrorChange, InputDeltas, Reached, TickMark, ViewBatch, ViewChange, ViewCommitted};
 pub use compact::{Compacted, Retention};
 pub use define::{Definition, InputState, ViewState};
+pub use divergence::{Divergence, Mismatch};
 pub use error::StoreError;
 pub use input::InputIter;
 pub use reader::{Mark, ReaderInfo};
@@ -149,6 +153,8 @@ struct Spaces {
 struct Writer {
     /// As on disk, once the next commit is; `define` may be ahead of what is ready.
     catalog: Catalog,
+    /// What commits have made whole: what opening the folder again would find.
+    whole: Catalog,
     /// Whether the next commit must write the catalog because not all of it is ready.
     unready: bool,
     checkpoint: Option<Checkpoint>,
@@ -195,7 +201,8 @@ impl Store {
         let spaces = Spaces::open(&db, &catalog, dir)?;
         define::drop_orphans(&db, &meta, &catalog, dir)?;
         let committed = watch::Sender::new(checkpoint.as_ref().map_or(Tick(0), |c| c.tick));
-        let writer = Mutex::new(Writer { catalog, unready: false, checkpoint, failed: false, load_given_up: false });
+        let whole = catalog.clone();
+        let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, failed: false, load_given_up: false });
         Ok(Store(Arc::new(Inner {
             id,
             sync,

@@ -1,13 +1,14 @@
 //! The records that sources left out because they could not be read: how many of each table, and the first of them in full.
 //!
-//! They are part of what an input was read from, so they are committed with the position behind them, and go when no input is held any
-//! more and everything is captured again.
+//! They are part of what an input was read from, so they are committed with the position behind them, and go when their source is
+//! captured again or has no input any more.
 
 use std::collections::BTreeMap;
 
 use fjall::{OwnedWriteBatch, Readable};
 use serde::{Deserialize, Serialize};
 
+use super::catalog::Catalog;
 use super::error::{At, StoreError, damaged};
 use super::{Store, read_json};
 
@@ -82,9 +83,19 @@ impl Store {
         }))
     }
 
-    pub(super) fn write_rejected(&self, batch: &mut OwnedWriteBatch, source: &str, rejections: Rejections) -> Result<(), StoreError> {
+    /// `anew`: the batch forgets what the source left out before.
+    pub(super) fn write_rejected(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        source: &str,
+        rejections: Rejections,
+        anew: bool,
+    ) -> Result<(), StoreError> {
         let counts_key = format!("{COUNTS}{source}");
-        let held = read_json::<BTreeMap<String, u64>>(&self.0.meta, &counts_key, self.dir())?.unwrap_or_default();
+        let held = match anew {
+            true => BTreeMap::new(),
+            false => read_json::<BTreeMap<String, u64>>(&self.0.meta, &counts_key, self.dir())?.unwrap_or_default(),
+        };
         let mut next = held.clone();
         for rejected in rejections.first {
             let number = next.entry(rejected.table.clone()).or_default();
@@ -102,11 +113,22 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all of it, as of a batch.
-    pub(super) fn remove_rejected(&self, batch: &mut OwnedWriteBatch) -> Result<(), StoreError> {
-        let snapshot = self.0.db.snapshot();
-        for guard in snapshot.prefix(&self.0.meta, COUNTS).chain(snapshot.prefix(&self.0.meta, RECORD)) {
+    /// Forgets what a source left out, as of a batch.
+    pub(super) fn remove_rejected(&self, batch: &mut OwnedWriteBatch, source: &str) -> Result<(), StoreError> {
+        batch.remove(&self.0.meta, format!("{COUNTS}{source}"));
+        for guard in self.0.db.snapshot().prefix(&self.0.meta, of_source(source)) {
             batch.remove(&self.0.meta, guard.key().at(self.dir())?);
+        }
+        Ok(())
+    }
+
+    /// Forgets what sources without an input left out.
+    pub(super) fn remove_rejected_of_others(&self, batch: &mut OwnedWriteBatch, catalog: &Catalog) -> Result<(), StoreError> {
+        for source in self.rejected_counts()?.into_keys() {
+            let is_of_source = |name: &str| name.strip_prefix(&*source).is_some_and(|rest| rest.starts_with('.'));
+            if !catalog.inputs.iter().any(|input| is_of_source(&input.name)) {
+                self.remove_rejected(batch, &source)?;
+            }
         }
         Ok(())
     }

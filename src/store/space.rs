@@ -4,6 +4,7 @@
 //! the engine; what is in one is in the journal.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
@@ -12,6 +13,7 @@ use crate::value::{Layout, Row, key};
 
 use super::catalog::{InputRecord, ViewRecord};
 use super::error::{At, StoreError};
+use super::random_text;
 
 const CACHE_BYTES: u64 = 24 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
@@ -69,7 +71,17 @@ impl ViewSpace {
         let log = db.keyspace(&log_name(record.id), || logged(VIEW_BUFFER_BYTES)).at(dir)?;
         Ok(ViewSpace { record, rows, log })
     }
+
+    /// A place for rows that are compared with this view's; it has none yet.
+    pub(super) fn beside(&self, db: &Database, dir: &Path) -> Result<Arc<ViewSpace>, StoreError> {
+        let name = format!("{BESIDE}{}-{}", self.record.id, random_text());
+        let rows = db.keyspace(&name, || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
+        Ok(Arc::new(ViewSpace { record: self.record.clone(), rows, log: self.log.clone() }))
+    }
 }
+
+/// What the names of key spaces begin with that hold rows to compare with a view's; there only while a load runs.
+pub(super) const BESIDE: &str = "beside-";
 
 pub(super) fn rows_name(id: u32) -> String {
     format!("rows-{id}")

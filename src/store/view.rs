@@ -165,13 +165,13 @@ impl ViewReader {
         Ok(errors)
     }
 
-    /// What must change for the view to have exactly `rows`, which come in key order without doubles: each key that is new, other
-    /// or gone, with its row. Nothing wide is held.
-    pub fn difference<I>(&self, rows: I) -> Result<impl Iterator<Item = Result<(Row, Option<Row>), StoreError>> + use<I>, StoreError>
-    where
-        I: IntoIterator<Item = (Row, Row)>,
-    {
-        Ok(Difference { held: self.scan()?.peekable(), wanted: rows.into_iter().peekable() })
+    /// What must change for the view to have exactly the `wanted` rows, which come in key order without doubles: each key that is new,
+    /// other or gone, with its row. Nothing wide is held.
+    pub(super) fn difference(
+        &self,
+        wanted: Scan,
+    ) -> Result<impl Iterator<Item = Result<(Row, Option<Row>), StoreError>> + use<>, StoreError> {
+        Ok(Difference { held: self.scan()?.peekable(), wanted: wanted.peekable() })
     }
 }
 
@@ -203,33 +203,31 @@ impl Scan {
     }
 }
 
-struct Difference<I: Iterator<Item = (Row, Row)>> {
+struct Difference {
     held: Peekable<Scan>,
-    wanted: Peekable<I>,
+    wanted: Peekable<Scan>,
 }
 
-impl<I: Iterator<Item = (Row, Row)>> Iterator for Difference<I> {
+impl Iterator for Difference {
     type Item = Result<(Row, Option<Row>), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let gone = |held: Result<(Row, Row), StoreError>| held.map(|(key, _)| (key, None));
+        let comes = |wanted: Result<(Row, Row), StoreError>| wanted.map(|(key, row)| (key, Some(row)));
         loop {
             let order = match (self.held.peek(), self.wanted.peek()) {
                 (None, None) => return None,
-                (Some(Err(_)), _) => return self.held.next().map(|failed| failed.map(|(key, _)| (key, None))),
-                (Some(Ok(_)), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(Ok((held, _))), Some((wanted, _))) => held.cmp(wanted),
+                (Some(Err(_)), _) | (Some(Ok(_)), None) => Ordering::Less,
+                (_, Some(Err(_))) | (None, Some(Ok(_))) => Ordering::Greater,
+                (Some(Ok((held, _))), Some(Ok((wanted, _)))) => held.cmp(wanted),
             };
             match order {
-                Ordering::Less => return self.held.next().map(|gone| gone.map(|(key, _)| (key, None))),
-                Ordering::Greater => return self.wanted.next().map(|(key, row)| Ok((key, Some(row)))),
-                Ordering::Equal => {
-                    let held = self.held.next().and_then(Result::ok).expect("peeked");
-                    let (key, row) = self.wanted.next().expect("peeked");
-                    if held.1 != row {
-                        return Some(Ok((key, Some(row))));
-                    }
-                }
+                Ordering::Less => return self.held.next().map(gone),
+                Ordering::Greater => return self.wanted.next().map(comes),
+                Ordering::Equal => match (self.held.next()?, self.wanted.next()?) {
+                    (Ok((_, held)), Ok((key, wanted))) if held != wanted => return Some(Ok((key, Some(wanted)))),
+                    _ => {}
+                },
             }
         }
     }

@@ -8,4 +8,5 @@ mod cut_off;
 mod kit;
 mod refused;
 mod restarts;
+mod resync;
 mod server_id;
