@@ -5,8 +5,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tidemill::store::{
-    BulkLoad, ChangeEntry, Commit, ErrorChange, InputDef, InputState, Retention, Store, StoreError, Sync, TickMark, ViewBatch, ViewChange,
-    ViewDef, ViewState,
+    BulkLoad, ChangeEntry, Commit, ErrorChange, InputDef, InputState, RefusedDocument, Retention, Store, StoreError, Sync, TickMark,
+    ViewBatch, ViewChange, ViewDef, ViewState,
 };
 use tidemill::value::{Column, Datum, Diff, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key};
 
@@ -251,6 +251,50 @@ fn a_changed_definition_drops_what_no_longer_fits_and_keeps_the_rest() {
     let refused = view.changes(Tick(2), 10).unwrap_err();
     assert_eq!(refused.to_string(), "the changelog of `orders` starts after tick 3, tick 2 was asked for");
     assert_eq!(view.changes_from_start().unwrap().map(Result::unwrap).count(), 1);
+}
+
+#[test]
+fn a_reader_that_is_released_holds_nothing_back_until_it_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for tick in 1..=10 {
+        store.commit(commit(tick, vec![change(tick, 1, Some(&tick.to_string()))])).unwrap();
+    }
+    let floor = || store.view("orders").unwrap().info().unwrap().floor;
+    store.set_reader("here", "orders", Tick(6)).unwrap();
+    store.set_reader("gone", "orders", Tick(2)).unwrap();
+    store.compact_all(&Retention::default()).unwrap();
+    assert_eq!(floor(), Tick(2));
+    let released = store.release_readers_but(&["here"]).unwrap();
+    assert_eq!(released.iter().map(|reader| (reader.name.as_str(), reader.tick)).collect::<Vec<_>>(), [("gone", Tick(2))]);
+    store.compact_all(&Retention::default()).unwrap();
+    assert_eq!(floor(), Tick(6));
+    store.set_reader("gone", "orders", Tick(7)).unwrap();
+    store.set_reader("here", "orders", Tick(10)).unwrap();
+    store.compact_all(&Retention::default()).unwrap();
+    assert_eq!(floor(), Tick(7));
+    assert!(store.ask_resync("gone", true).unwrap() && !store.ask_resync("never", true).unwrap());
+    store.set_reader("gone", "orders", Tick(8)).unwrap();
+    assert!(store.reader("gone").unwrap().unwrap().resync, "it is asked until it is done");
+}
+
+#[test]
+fn refused_documents_are_kept_of_each_sink_until_they_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let refused = |key: &[u8], reason: &str| RefusedDocument { key: Row::from_bytes(key), since: Tick(3), reason: reason.into() };
+    let (a, b) = (refused(b"a\0", "large"), refused(b"b", "a name"));
+    store.set_reader("mongo", "orders", Tick(3)).unwrap();
+    store.note_refused("mongo", [], [b.clone(), a.clone()]).unwrap();
+    store.note_refused("mongo2", [], [a.clone()]).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let listed = |sink: &str| store.refused(sink).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!((listed("mongo"), listed("mongo2")), (vec![a.clone(), b.clone()], vec![a.clone()]));
+    store.note_refused("mongo", [&a.key], [refused(b"b", "another")]).unwrap();
+    assert_eq!((listed("mongo"), store.refused_count("mongo").unwrap()), (vec![refused(b"b", "another")], 1));
+    assert!(store.remove_reader("mongo").unwrap() && !store.remove_reader("mongo").unwrap());
+    assert_eq!((listed("mongo"), listed("mongo2")), (vec![], vec![a]));
 }
 
 #[test]

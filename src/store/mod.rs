@@ -26,8 +26,10 @@
 //!             'k' source                   JSON: for each of its tables, how many records were rejected
 //!             'q' source 0 table 0 number:u64
 //!                                          JSON: a rejected record: table, place, reason
-//!             'r' name                     JSON: a named reader's view and tick
-//!             's' source                   why its tables are to be captured again
+//!             'a' source                   why its tables are to be captured again
+//!             'r' name                     JSON: a named reader's view and tick, and whether it is kept or must begin anew
+//!             's' sink 0 key               JSON: a document that the sink's target refuses: since when, reason
+//!             "lives"                      JSON: for each opening, a random name and the tick after which its ticks begin
 //! ticks       tick:u64 source              committed_ms:u64 (all ones: unknown) stored_ms:u64 position
 //! rows-ID     (an input with a key)        key -> row
 //!             (a multiset) hash:u128 part:u32
@@ -52,8 +54,10 @@ mod divergence;
 mod error;
 mod folder;
 mod input;
+mod lives;
 mod reader;
 mod record;
+mod refused;
 mod rejected;
 mod resync;
 mod run;
@@ -82,6 +86,7 @@ pub use divergence::{Divergence, Mismatch};
 pub use error::StoreError;
 pub use input::InputIter;
 pub use reader::{Mark, ReaderInfo};
+pub use refused::RefusedDocument;
 pub use rejected::{KEPT_REJECTED, Rejected, Rejections};
 pub use view::{Scan, ViewError, ViewInfo, ViewReader};
 
@@ -140,6 +145,9 @@ struct Inner {
     compacting: Mutex<()>,
     loading: AtomicBool,
     committed: watch::Sender<Tick>,
+    lives: RwLock<lives::Lives>,
+    /// Counts what was asked of readers that are running.
+    asked: watch::Sender<u64>,
     /// Last, so that the lock goes after the database is closed.
     folder: Folder,
 }
@@ -182,7 +190,9 @@ impl Store {
     /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
     /// has it. Inputs and views that no commit made whole are gone after this.
     pub fn open(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
-        Store::of(Folder::take(dir, true)?, sync)
+        let store = Store::of(Folder::take(dir, true)?, sync)?;
+        store.begin_life()?;
+        Ok(store)
     }
 
     /// As [`open`](Store::open), for readers: [`StoreError::NoState`] where there is none.
@@ -200,6 +210,7 @@ impl Store {
         let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
         let spaces = Spaces::open(&db, &catalog, dir)?;
         define::drop_orphans(&db, &meta, &catalog, dir)?;
+        let lives = RwLock::new(Store::read_lives(&meta, dir)?);
         let committed = watch::Sender::new(checkpoint.as_ref().map_or(Tick(0), |c| c.tick));
         let whole = catalog.clone();
         let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, failed: false, load_given_up: false });
@@ -214,6 +225,8 @@ impl Store {
             compacting: Mutex::new(()),
             loading: AtomicBool::new(false),
             committed,
+            lives,
+            asked: watch::Sender::new(0),
             folder,
         })))
     }

@@ -34,7 +34,7 @@ impl Store {
     }
 }
 
-const RESYNC: &str = "s";
+const RESYNC: &str = "a";
 
 fn key(source: &str) -> String {
     format!("{RESYNC}{source}")
