@@ -14,4 +14,6 @@ pub enum Severity {
     /// It cannot run so.
     Error,
     Warning,
+    /// It is so, and nothing has to be done.
+    Note,
 }

@@ -170,6 +170,6 @@ fn errors_of_what_is_not_there_say_what_is() {
     let program = shop();
     assert_eq!(run(&program, &[]).code, Some(0));
     let done = program.run(&["errors", "order", "--state", "state"]);
-    let expected = "error: there is no view or source `order`\n   = help: there is `orders`, `shop`\n";
+    let expected = "error: there is no view, source or sink `order`\n   = help: there is `orders`, `shop`\n";
     assert_eq!((done.stderr.as_str(), done.code), (expected, Some(3)));
 }

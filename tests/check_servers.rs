@@ -10,6 +10,15 @@ fn host() -> String {
     server_url("MONGODB").trim_start_matches("mongodb://").trim_end_matches('/').to_string()
 }
 
+/// What a server without transactions, as the test server is, means for readers.
+fn note(collection: &str) -> String {
+    let host = host();
+    format!(
+        "note: sink `mongo`: {host} has no transactions: whoever reads several documents of {collection} while a step is written, mostly some \
+         milliseconds, may see some of them as before it and some as after\n\n"
+    )
+}
+
 fn check(uri: &str, collection: &str) -> Finished {
     let program = Program::new().env("TARGET", uri).env("COLLECTION", collection);
     program.write("orders.csv", "id,customer\n1,ann\n");
@@ -33,7 +42,7 @@ async fn a_target_that_can_be_written_is_ok_and_stays_as_it_was() {
     let database = MongoDatabase::create().await;
     let done = check(&database.uri, &format!("{}.orders", database.name));
     let expected = format!("{SOURCE}sink mongo: mongodb of view orders\nok\n");
-    assert_eq!((done.stdout, done.stderr.as_str(), done.code), (expected, "", Some(0)));
+    assert_eq!((done.stdout, done.stderr, done.code), (expected, note(&format!("{}.orders", database.name)), Some(0)));
     assert_eq!(database.database().list_collection_names().await.unwrap(), Vec::<String>::new(), "check writes nothing");
 }
 
@@ -45,8 +54,9 @@ async fn documents_that_a_first_run_would_replace_are_warned_of() {
     let done = check(&database.uri, &format!("{name}.orders"));
     let expected = format!(
         "warning: sink `mongo`: {name}.orders at {} holds documents already; the first run makes it the view `orders`, and deletes whatever \
-         else is in it\n\n",
-        host()
+         else is in it\n\n{}",
+        host(),
+        note(&format!("{name}.orders"))
     );
     assert_eq!((done.stderr, done.code), (expected, Some(0)));
     assert!(done.stdout.ends_with("ok\n"));
@@ -132,4 +142,34 @@ fn a_source_that_does_not_answer_is_said() {
     let expected = format!("{reason}   = its tables, columns and settings were not checked\n\n");
     assert_eq!((check.stdout.as_str(), check.stderr, check.code), ("", expected, Some(1)));
     assert_eq!((run.stderr.as_str(), run.code), (reason, Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_names_that_are_not_as_one_would_think_are_warned_of() {
+    let database = MongoDatabase::create().await;
+    let program = Program::new().env("TARGET", &database.uri);
+    program.write("events.csv", "at,$set,a.b\n2017-10-02T10:56:33.123456,1,2\n");
+    let spec = "\
+sources: {shop: {kind: file, options: {tables: {events: {csv: events.csv, key: [at], columns: {at: datetime(6)}}}}}}
+views: {events: {from: shop.events}, plain: {from: shop.events, exclude: [$set]}}
+sinks:
+  mongo: {kind: mongodb, view: events, options: {uri: \"${TARGET}\", collection: NAME.events}}
+  other: {kind: mongodb, view: plain, options: {uri: \"${TARGET}\", collection: NAME.plain}}
+";
+    program.write("shop.yaml", &spec.replace("NAME", &database.name));
+    let done = program.run(&["check", "shop.yaml"]);
+    let key = |sink: &str, view: &str| {
+        format!(
+            "warning: sink `{sink}`: the key column `at` of the view `{view}` is datetime(6); in `_id`, which tells all its values apart, it is a \
+             text with microseconds, such as `2017-10-02T10:56:33.123456`\n"
+        )
+    };
+    let names = [
+        "warning: sink `mongo`: the view `events` has a column `$set`; servers refuse documents with such names, or take them for operators\n",
+        "warning: sink `other`: the view `plain` has a column `a.b`; a query for it takes its name for a path\n",
+    ];
+    for said in [&key("mongo", "events"), &key("other", "plain"), names[0], names[1]] {
+        assert!(done.stderr.contains(said), "{}", done.stderr);
+    }
+    assert_eq!(done.code, Some(0));
 }

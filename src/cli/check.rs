@@ -138,6 +138,7 @@ fn say_findings(findings: &[(String, Finding)]) -> bool {
         let severity = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         };
         eprintln!("{severity}: {of}: {}", finding.message);
         if let Some(mend) = &finding.mend {

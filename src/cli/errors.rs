@@ -10,10 +10,10 @@ use super::get::{Printed, print};
 use super::runtime;
 use crate::serve::local::{self, Access};
 
-/// Print why rows of views are missing, and the records that sources left out, as JSON lines
+/// Print why rows of views are missing, the records that sources left out, and the documents that targets refuse, as JSON lines
 #[derive(Debug, Args)]
 pub(super) struct Errors {
-    /// Views and sources [default: all]
+    /// Views, sources and sinks [default: all]
     of: Vec<String>,
     /// The state folder
     #[arg(long, value_name = "DIR", default_value = ".")]

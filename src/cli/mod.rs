@@ -13,8 +13,10 @@ mod get;
 mod run;
 mod schema;
 mod show;
+mod sink;
 mod status;
 mod tail;
+mod verify;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ enum Command {
     Tail(tail::Tail),
     Errors(errors::Errors),
     Status(status::Status),
+    Sink(sink::Sink),
+    Verify(verify::Verify),
     Schema(schema::PrintSchema),
     Generate(generate::Generate),
 }
@@ -54,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Tail(tail) => tail.run(),
         Command::Errors(errors) => errors.run(),
         Command::Status(status) => status.run(),
+        Command::Sink(sink) => sink.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Schema(schema) => schema.run(),
         Command::Generate(generate) => generate.run(),
     };

@@ -72,7 +72,9 @@ impl Run {
         let server = local::serve(engine.store().clone(), amend(status.clone()));
         let server = server.map_err(|error| Failure::running(error.to_string(), error.help()))?;
         let (end_show, shown) = watch::channel(false);
-        let show = tokio::spawn(show::show(status, self.json, shown));
+        let store = engine.store().clone();
+        let lag_ms = move |tick| store.behind_ms(tick).unwrap_or_default();
+        let show = tokio::spawn(show::show(status, lag_ms, self.json, shown));
         let done = engine.run(stop).await;
         let _ = end_show.send(true);
         let _ = show.await;
@@ -122,7 +124,7 @@ fn amend(status: Arc<Status>) -> local::Amend {
             .collect();
         for sink in status.sinks() {
             if let Some(place) = shown.sinks.iter_mut().find(|s| s.name == sink.name) {
-                place.waiting = sink.waiting;
+                (place.waiting, place.note) = (sink.waiting, sink.note);
             }
         }
     })

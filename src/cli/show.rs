@@ -10,13 +10,15 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::run::{SourcePhase, Status};
+use crate::run::{SinkStatus, SourcePhase, Status};
+use crate::value::Tick;
 
 const LIVE: Duration = Duration::from_millis(200);
 const PLAIN: Duration = Duration::from_secs(1);
 
 /// Until `end` becomes true; then once more.
-pub(super) async fn show(status: Arc<Status>, json: bool, mut end: watch::Receiver<bool>) {
+/// `lag_ms`: how long ago the first tick after one was committed.
+pub(super) async fn show(status: Arc<Status>, lag_ms: impl Fn(Tick) -> u64, json: bool, mut end: watch::Receiver<bool>) {
     let live = !json && std::io::stderr().is_terminal();
     let mut shown = Shown { last: HashMap::new(), bars: live.then(Bars::default), json, began: Instant::now() };
     loop {
@@ -24,7 +26,7 @@ pub(super) async fn show(status: Arc<Status>, json: bool, mut end: watch::Receiv
             () = tokio::time::sleep(if live { LIVE } else { PLAIN }) => false,
             _ = end.wait_for(|end| *end) => true,
         };
-        shown.look(&status, ended);
+        shown.look(&status, &lag_ms, ended);
         if ended {
             return;
         }
@@ -46,7 +48,7 @@ struct Bars {
 }
 
 impl Shown {
-    fn look(&mut self, status: &Status, ended: bool) {
+    fn look(&mut self, status: &Status, sink_lag_ms: &impl Fn(Tick) -> u64, ended: bool) {
         for source in status.sources() {
             if source.phase == SourcePhase::Snapshot {
                 for table in &source.snapshot {
@@ -80,14 +82,12 @@ impl Shown {
             });
             self.say(&name, line, view.changes + view.rows, &event);
         }
+        for name in status.left_sinks() {
+            let line = format!("warning: sink {name} is not in the spec: its changelog is not kept (`tidemill sink forget {name}`)");
+            self.say(&format!("left {name}"), line, 1, &json!({"event": "left_sink", "sink": name}));
+        }
         for sink in status.sinks() {
-            let name = format!("sink {}", sink.name);
-            let state =
-                sink.waiting.clone().unwrap_or_else(|| format!("{} documents written, tick {}", sink.written, sink.tick.unwrap_or(0)));
-            let event = json!({
-                "event": "sink", "sink": sink.name, "view": sink.view, "tick": sink.tick, "written": sink.written, "waiting": sink.waiting,
-            });
-            self.say(&name, format!("{}: {state}", sink.name), sink.written, &event);
+            self.sink(&sink, sink.tick.map(|tick| sink_lag_ms(Tick(tick))));
         }
         if ended {
             self.clear_bars("");
@@ -99,6 +99,29 @@ impl Shown {
             let left_out = if rejected > 0 { format!(", {}", left_out(rejected)) } else { String::new() };
             let line = format!("ended at tick {} after {seconds:.1} s{left_out}", status.tick());
             self.print(line, &event);
+        }
+    }
+
+    fn sink(&mut self, sink: &SinkStatus, lag_ms: Option<u64>) {
+        let name = &sink.name;
+        let lag = lag_ms.map_or("-".to_string(), |ms| format!("{ms} ms"));
+        let progress = format!("{} documents written, tick {}, lag {lag}", sink.written, sink.tick.unwrap_or(0));
+        let event = json!({
+            "event": "sink", "sink": name, "view": sink.view, "tick": sink.tick, "written": sink.written, "lag_ms": lag_ms,
+            "refused": sink.refused, "waiting": sink.waiting, "note": sink.note,
+        });
+        // What it waits for is new, however much was written before.
+        match &sink.waiting {
+            Some(waiting) => self.say(&format!("sink {name}"), format!("{name}: {waiting}"), 0, &event),
+            None => self.say(&format!("sink {name}"), format!("{name}: {progress}"), sink.written, &event),
+        }
+        if sink.refused > 0 {
+            let event = json!({"event": "refused", "sink": name, "documents": sink.refused});
+            let line = format!("warning: {name}: the target refuses {} of the documents (`tidemill errors {name}`)", sink.refused);
+            self.say(&format!("refused {name}"), line, sink.refused, &event);
+        }
+        if let Some(note) = &sink.note {
+            self.say(&format!("note {name}"), format!("{name}: {note}"), 0, &json!({"event": "note", "sink": name, "note": note}));
         }
     }
 

@@ -50,11 +50,7 @@ impl Status {
             }
         }
         for sink in &status.sinks {
-            let position = sink.position.as_ref().map_or(String::new(), |p| format!(", position {p}"));
-            println!("sink {}: view {} at tick {}{position}", sink.name, sink.view, sink.tick);
-            if let Some(waiting) = &sink.waiting {
-                println!("  waiting: {waiting}");
-            }
+            print!("{}", super::sink::line(sink));
         }
         Ok(())
     }

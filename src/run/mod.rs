@@ -11,6 +11,7 @@
 mod arrival;
 mod attempt;
 mod commit;
+mod copy;
 mod ingest;
 mod sink;
 mod start;
@@ -32,6 +33,7 @@ use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
 use crate::store::{Retention, Store, StoreError, Sync};
 
+pub use copy::{Comparison, compare, repair};
 pub use sink::shape_of;
 pub use status::{SinkStatus, SourcePhase, SourceStatus, Status, TableProgress, ViewStatus};
 
@@ -142,7 +144,9 @@ impl Engine {
     /// Takes the state folder.
     pub fn open(setup: Setup) -> Result<Engine, RunError> {
         let store = Store::open(&setup.state, setup.sync)?;
-        let status = Arc::new(Status::new(&setup));
+        let names: Vec<&str> = setup.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        let left = store.release_readers_but(&names)?.into_iter().map(|reader| reader.name).collect();
+        let status = Arc::new(Status::new(&setup, left));
         Ok(Engine { setup, store, status })
     }
 
@@ -169,7 +173,7 @@ impl Engine {
             let interruption = tokio::select! {
                 Some(error) = failures.recv() => break Err(error),
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
-                () = status.wait_until_caught_up(setup.until_caught_up) => break Ok(()),
+                done = status.wait_until_caught_up(setup.until_caught_up) => break done,
                 interruption = attempt::interrupted(&mut attempt) => interruption,
             };
             if !attempt::finish(attempt.take()).await {

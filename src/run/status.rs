@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::Setup;
+use super::{RunError, Setup};
 use crate::dataflow::HeldBytes;
+use crate::sinks::SinkError;
 use crate::store::{Checkpoint, ViewInfo};
 use crate::value::Tick;
 
@@ -67,6 +68,20 @@ pub struct SinkStatus {
     pub tick: Option<u64>,
     pub written: u64,
     pub waiting: Option<String>,
+    /// Documents that the target refuses.
+    pub refused: u64,
+    /// What a reader of the target may have seen that is not so elsewhere.
+    pub note: Option<String>,
+}
+
+/// How far a sink is, for whoever waits for it.
+#[derive(Debug, Clone, Default)]
+enum SinkProgress {
+    #[default]
+    Begins,
+    At(Tick),
+    /// The target refuses: message and way out.
+    Stopped(String, Option<String>),
 }
 
 /// Shared by all parts of a run.
@@ -83,11 +98,13 @@ pub struct Status {
     ingested_tick: AtomicU64,
     /// The tick up to which everything is durable that the sources had when the run began.
     caught_up: watch::Sender<Option<Tick>>,
-    sink_ticks: watch::Sender<Vec<Option<Tick>>>,
+    sink_progress: watch::Sender<Vec<SinkProgress>>,
+    /// Sinks that the state knows and the spec does not.
+    left_sinks: Vec<String>,
 }
 
 impl Status {
-    pub(super) fn new(setup: &Setup) -> Status {
+    pub(super) fn new(setup: &Setup, left_sinks: Vec<String>) -> Status {
         let sources = setup.sources.iter().map(|s| SourceStatus {
             name: s.name.clone(),
             phase: SourcePhase::Starting,
@@ -106,6 +123,8 @@ impl Status {
             tick: None,
             written: 0,
             waiting: None,
+            refused: 0,
+            note: None,
         });
         Status {
             started: Instant::now(),
@@ -117,7 +136,8 @@ impl Status {
             committed_tick: AtomicU64::new(0),
             ingested_tick: AtomicU64::new(0),
             caught_up: watch::Sender::new(None),
-            sink_ticks: watch::Sender::new(vec![None; setup.sinks.len()]),
+            sink_progress: watch::Sender::new(vec![SinkProgress::default(); setup.sinks.len()]),
+            left_sinks,
         }
     }
 
@@ -131,6 +151,11 @@ impl Status {
 
     pub fn sinks(&self) -> Vec<SinkStatus> {
         locked(&self.sinks).clone()
+    }
+
+    /// Sinks that the state knows and the spec does not.
+    pub fn left_sinks(&self) -> &[String] {
+        &self.left_sinks
     }
 
     /// The last durable tick.
@@ -262,22 +287,56 @@ impl Status {
         sinks[sink].tick = Some(tick.0);
         sinks[sink].written += written;
         sinks[sink].waiting = None;
-        self.sink_ticks.send_modify(|ticks| ticks[sink] = Some(tick));
+        self.sink_progress.send_modify(|sinks| sinks[sink] = SinkProgress::At(tick));
     }
 
     pub(super) fn sink_waits(&self, sink: usize, what: String) {
         locked(&self.sinks)[sink].waiting = Some(what);
     }
 
-    /// Returns once what the sources had is durable and in every sink; never where it is not `wanted`.
-    pub(super) async fn wait_until_caught_up(&self, wanted: bool) {
+    /// The target refuses until somebody has changed something.
+    pub(super) fn sink_stopped(&self, sink: usize, error: SinkError, again_in: Duration) {
+        self.sink_waits(sink, format!("stopped: {error}; tries again in {:.0} s", again_in.as_secs_f64()));
+        let help = match &error {
+            SinkError::Stopped { help, .. } => help.clone(),
+            SinkError::Option(error) => error.help.clone(),
+            SinkError::Transient { .. } => None,
+        };
+        self.sink_progress.send_modify(|sinks| sinks[sink] = SinkProgress::Stopped(error.to_string(), help));
+    }
+
+    pub(super) fn sink_refuses(&self, sink: usize, documents: u64) {
+        locked(&self.sinks)[sink].refused = documents;
+    }
+
+    pub(super) fn sink_note(&self, sink: usize, note: String) {
+        locked(&self.sinks)[sink].note = Some(note);
+    }
+
+    /// Returns once what the sources had is durable and in every sink that can be written; an error where one cannot. Never where it is not
+    /// `wanted`.
+    pub(super) async fn wait_until_caught_up(&self, wanted: bool) -> Result<(), RunError> {
         if !wanted {
             std::future::pending::<()>().await;
         }
         let mut caught_up = self.caught_up.subscribe();
-        let Some(target) = caught_up.wait_for(Option::is_some).await.ok().and_then(|tick| *tick) else { return };
-        let mut sinks = self.sink_ticks.subscribe();
-        let _ = sinks.wait_for(|ticks| ticks.iter().all(|t| t.is_some_and(|t| t >= target))).await;
+        let Some(target) = caught_up.wait_for(Option::is_some).await.ok().and_then(|tick| *tick) else { return Ok(()) };
+        let mut sinks = self.sink_progress.subscribe();
+        let done = |sinks: &Vec<SinkProgress>| {
+            sinks.iter().all(|sink| match sink {
+                SinkProgress::Begins => false,
+                SinkProgress::At(tick) => *tick >= target,
+                SinkProgress::Stopped(..) => true,
+            })
+        };
+        let Ok(sinks) = sinks.wait_for(done).await.map(|sinks| sinks.clone()) else { return Ok(()) };
+        for (index, sink) in sinks.into_iter().enumerate() {
+            if let SinkProgress::Stopped(message, help) = sink {
+                let sink_name = locked(&self.sinks)[index].name.clone();
+                return Err(RunError::Sink { sink_name, error: SinkError::Stopped { message, help } });
+            }
+        }
+        Ok(())
     }
 }
 

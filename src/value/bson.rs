@@ -13,7 +13,10 @@
 //! | struct, list | document, array |
 //! | NULL | Null, or no field where the column is `absent_when_null` |
 //!
-//! The bytes are written directly ([BSON 1.1](https://bsonspec.org/spec.html)).
+//! The bytes are written directly ([BSON 1.1](https://bsonspec.org/spec.html)). Elsewhere: the values of keys, of which nothing may be lost
+//! ([`exact`]).
+
+pub mod exact;
 
 use mongodb::bson::spec::ElementType;
 use mongodb::bson::{Decimal128, RawBson, RawDocumentBuf};
@@ -44,8 +47,13 @@ pub fn to_bson(ty: &Type, datum: Datum) -> RawBson {
 
 /// Appends a row as one document.
 pub fn write_document(layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
+    write_columns(layout, row, 0, out);
+}
+
+/// As [`write_document`], with the columns from `first` on.
+pub fn write_columns(layout: &Layout, row: &[u8], first: usize, out: &mut Vec<u8>) {
     document(out, |out| {
-        for (i, column) in layout.schema().columns().iter().enumerate() {
+        for (i, column) in layout.schema().columns().iter().enumerate().skip(first) {
             let datum = layout.get(row, i);
             if datum != Datum::Null || !column.absent_when_null {
                 element(&column.name, &column.ty, layout.nested(i), datum, out);

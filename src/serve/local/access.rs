@@ -11,8 +11,7 @@ use crate::store::{Store, StoreError};
 use crate::value::Tick;
 
 use super::answer::{self, Ended};
-use super::errors;
-use super::{AccessError, Errors, From, Get, Out, Question, Status, Tail, socket};
+use super::{AccessError, Errors, From, Get, Out, Question, SinkOrder, Status, Tail, errors, sinks, socket};
 
 /// How long somebody else may have the folder without answering, such as an engine that starts or another reader.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -72,6 +71,17 @@ impl Access {
                 ask(stream, Question::Status {}, &out).await?;
                 let line = lines.recv().await.ok_or_else(AccessError::cut_off)?;
                 serde_json::from_slice(&line).map_err(|e| AccessError::failed(format!("the engine's status cannot be read: {e}")))
+            }
+        }
+    }
+
+    /// Has something done about a sink; the tick as of which it is. Where no engine runs, in the folder.
+    pub async fn order(self, order: SinkOrder) -> Result<Tick, AccessError> {
+        match self {
+            Access::AtRest(store) => said(answer::blocking(move || Ok(sinks::carry_out(&store, &order, false)?)).await),
+            Access::Running(stream) => {
+                let (out, _lines) = tokio::sync::mpsc::channel(1);
+                ask(stream, Question::Sink(order), &out).await
             }
         }
     }

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::error::SendError;
 use crate::store::{ChangeEntry, Store, ViewReader};
 use crate::value::{Layout, RowBuilder, Schema, Tick, json, key, push_text};
 
-use super::{AccessError, From, Get, Lines, Out, SinkStatus, SourceStatus, Status, Tail, ViewStatus};
+use super::{AccessError, From, Get, Lines, Out, SourceStatus, Status, Tail, ViewStatus, sinks};
 
 /// Lines are handed on when they come to this much.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -132,11 +132,6 @@ pub(super) fn status(store: &Store) -> Result<Status, AccessError> {
         errors: view.errors,
         changelog_after: view.floor,
     });
-    let mut sinks = Vec::new();
-    for reader in store.readers()? {
-        let position = store.positions_of(reader.tick)?.into_iter().next().map(|mark| mark.position.to_string());
-        sinks.push(SinkStatus { name: reader.name, view: reader.view, tick: reader.tick, position, waiting: None });
-    }
     Ok(Status {
         store: store.id().into(),
         pid: None,
@@ -144,7 +139,7 @@ pub(super) fn status(store: &Store) -> Result<Status, AccessError> {
         disk_bytes: store.disk_bytes()?,
         sources: sources.collect(),
         views: views.collect(),
-        sinks,
+        sinks: sinks::status(store)?,
         memory: Vec::new(),
     })
 }

@@ -1,23 +1,26 @@
-//! What is wrong: why rows of views are missing, and the records that sources left out.
+//! What is wrong: why rows of views are missing, the records that sources left out, and the documents that targets refuse.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::store::{Store, ViewError};
-use crate::value::Tick;
+use crate::store::{RefusedDocument, Store, ViewError};
+use crate::value::{Layout, Tick, json, row_of_key};
 
 use super::answer::{Ended, send_when_full};
 use super::{AccessError, Errors, Lines, Out};
 
-/// All of it as JSON lines, first the views', then the sources'; the tick that it is of.
+/// All of it as JSON lines, first the views', then the sources', then the sinks'; the tick that it is of.
 pub(super) fn errors(store: &Store, asked: &Errors, out: &Out) -> Result<Tick, Ended> {
     let tick = *store.committed().borrow();
     let (views, sources) = names(store)?;
-    if let Some(unknown) = asked.of.iter().find(|name| !views.contains(name) && !sources.contains(name)) {
-        let known: Vec<String> = views.iter().chain(&sources).map(|name| format!("`{name}`")).collect();
+    let sinks = store.readers()?;
+    let sink_names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
+    let known = || views.iter().chain(&sources).chain(&sink_names);
+    if let Some(unknown) = asked.of.iter().find(|name| !known().any(|known| known == *name)) {
+        let known: Vec<String> = known().map(|name| format!("`{name}`")).collect();
         let help = if known.is_empty() { "nothing is committed yet".to_string() } else { format!("there is {}", known.join(", ")) };
-        return Err(AccessError::not_found(format!("there is no view or source `{unknown}`"), Some(help)).into());
+        return Err(AccessError::not_found(format!("there is no view, source or sink `{unknown}`"), Some(help)).into());
     }
     let wanted = |name: &&String| asked.of.is_empty() || asked.of.contains(name);
     let mut lines = Lines::new();
@@ -27,6 +30,9 @@ pub(super) fn errors(store: &Store, asked: &Errors, out: &Out) -> Result<Tick, E
     }
     for name in sources.iter().filter(wanted) {
         of_source(store, name, &mut lines, out)?;
+    }
+    for sink in sinks.iter().filter(|sink| wanted(&&sink.name)) {
+        of_sink(store, &sink.name, &sink.view, &mut lines, out)?;
     }
     out.blocking_send(lines)?;
     Ok(tick)
@@ -62,6 +68,21 @@ fn of_source(store: &Store, name: &str, lines: &mut Lines, out: &Out) -> Result<
         if more > 0 {
             push(lines, &json!({"source": name, "table": table(&of), "more": more}));
         }
+    }
+    Ok(())
+}
+
+fn of_sink(store: &Store, sink: &str, view: &str, lines: &mut Lines, out: &Out) -> Result<(), Ended> {
+    let key_layout = store.view(view).map(|view| Layout::new(&view.schema().project(view.key_columns())));
+    for refused in store.refused(sink)? {
+        let RefusedDocument { key, since, reason } = refused?;
+        // A view that is defined anew has another key, until the sink has caught up.
+        let row = key_layout.as_ref().and_then(|layout| Some((layout, row_of_key(layout, &key)?)));
+        let mut shown = Vec::new();
+        row.iter().for_each(|(layout, row)| json::write_row(layout, row, &mut shown));
+        let key: serde_json::Value = serde_json::from_slice(&shown).unwrap_or_default();
+        push(lines, &json!({"sink": sink, "view": view, "key": key, "since": since, "reason": reason}));
+        send_when_full(lines, out)?;
     }
     Ok(())
 }

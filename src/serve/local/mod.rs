@@ -1,4 +1,4 @@
-//! `get`, `tail`, `errors` and `status` from another process, whether an engine has the state folder open or not.
+//! `get`, `tail`, `errors`, `status` and orders about sinks from another process, whether an engine has the state folder open or not.
 //!
 //! In: a state folder and a question. Out: lines of JSON, the same ones in both cases: [`Access::open`] asks the running engine
 //! over a Unix socket in the folder (`tidemill.sock`), and opens the folder itself where none runs. `run` starts the other side,
@@ -12,6 +12,7 @@
 //!                                             from: "start", "now", {"after":TICK} or {"position":TEXT}
 //! {"errors":{"of":["orders"]}}                what of these views and sources is wrong or was left out; [] for all
 //! {"status":{}}
+//! {"sink":{"name":"mongo","order":"forget"}}  order: "forget" or "resync"; see [`SinkOrder`]
 //! ```
 //! The engine answers with lines, each of which is one of
 //! ```text
@@ -30,6 +31,7 @@ mod access;
 mod answer;
 mod errors;
 mod server;
+mod sinks;
 mod socket;
 
 use serde::{Deserialize, Serialize};
@@ -48,11 +50,12 @@ pub struct Get {
     pub key: Vec<String>,
 }
 
-/// Of which views and sources; none: of all.
+/// Of which views, sources and sinks; none: of all.
 ///
 /// The lines are `{"view","count","since","reason"}` for each reason why rows of a view are missing, with the tick since when they are;
 /// `{"source","table","place","reason"}` for each record that a source left out, in its order; and
-/// `{"source","table","more"}` behind a table's, where more were left out than are kept.
+/// `{"source","table","more"}` behind a table's, where more were left out than are kept; and
+/// `{"sink","view","key","since","reason"}` for each document that a sink's target refuses, with the tick since when it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errors {
     pub of: Vec<String>,
@@ -143,6 +146,34 @@ pub struct SinkStatus {
     /// The source's position of that tick, where it is still known.
     pub position: Option<String>,
     pub waiting: Option<String>,
+    /// How long ago the first tick that is not in the target yet was committed here.
+    #[serde(default)]
+    pub lag_ms: u64,
+    /// Documents that the target refuses.
+    #[serde(default)]
+    pub refused: u64,
+    /// The spec that was run last has no such sink: its changelog is not kept.
+    #[serde(default)]
+    pub left: bool,
+    /// What a reader of the target may have seen that is not so elsewhere.
+    #[serde(default)]
+    pub note: Option<String>,
+}
+
+/// What somebody wants done about a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkOrder {
+    pub name: String,
+    pub order: Order,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Nothing is known of it any more. The target stays as it is.
+    Forget,
+    /// The target is compared with the whole view, and what differs is written: now where an engine runs, else with the next run.
+    Resync,
 }
 
 /// Why there is no answer.
@@ -206,6 +237,7 @@ enum Question {
     Tail(Tail),
     Errors(Errors),
     Status {},
+    Sink(SinkOrder),
 }
 
 /// Complete lines of an answer, each ended by a newline.

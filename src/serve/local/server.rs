@@ -12,9 +12,8 @@ use crate::store::{Store, StoreError};
 use crate::value::Tick;
 
 use super::answer::{self, Ended};
-use super::errors;
 use super::socket::{self, Place};
-use super::{AccessError, Lines, Question, Status, Tail};
+use super::{AccessError, Lines, Question, Status, Tail, errors, sinks};
 
 /// Adds what only the running engine knows to what the store knows: lag, what is waited for.
 pub type Amend = Arc<dyn Fn(&mut Status) + Send + Sync>;
@@ -106,6 +105,10 @@ async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut O
             Question::Get(get) => answer::blocking(move || answer::get(&store, &get, &out)).await,
             Question::Errors(errors) => answer::blocking(move || errors::errors(&store, &errors, &out)).await,
             Question::Tail(tail) => answer::tail(store, tail, &out).await,
+            Question::Sink(order) => {
+                let _open_until_done = out;
+                answer::blocking(move || Ok(sinks::carry_out(&store, &order, true)?)).await
+            }
             Question::Status {} => {
                 let mut status = answer::blocking(move || Ok(answer::status(&store)?)).await?;
                 status.pid = Some(std::process::id());

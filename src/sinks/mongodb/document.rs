@@ -2,25 +2,32 @@
 
 use mongodb::bson::{RawBson, RawDocumentBuf, raw::cstr};
 
+use super::id::IdShape;
 use super::target::Limits;
 use crate::sinks::{SinkError, ViewShape};
-use crate::value::{Layout, Row, Schema, Type, bson, row_of_key};
+use crate::value::{Layout, Row, Schema, Type, bson};
 
 /// How a view's rows and keys become documents and `_id`s.
 #[derive(Debug, Clone)]
 pub(super) struct DocumentShape {
-    view: String,
     pub(super) layout: Layout,
-    /// Of the key's columns alone.
-    key: Layout,
-    /// The first column is `_id` and is the key.
-    has_id: bool,
+    pub(super) ids: IdShape,
+    /// How many columns at the front are the `_id` itself: one, if it is named so.
+    pub(super) id_columns: usize,
     /// No column at any depth has a name that a path in an update would take for something else.
     pub(super) patchable: bool,
+    /// Equal for two shapes exactly where they make the same documents of the same rows.
+    pub(super) fingerprint: String,
 }
 
 /// A document on its way, with its `_id`.
 pub(super) type Entry = (RawBson, RawDocumentBuf);
+
+/// Which documents these rules make of rows; a change of them raises it, so that targets are copied again.
+const RULES: u32 = 2;
+
+/// Rows beyond this are not even written out: no server takes documents that come near to it.
+const LONGEST_ROW: usize = 512 << 20;
 
 impl DocumentShape {
     /// Fails if MongoDB could not hold such documents.
@@ -36,41 +43,30 @@ impl DocumentShape {
             return Err(stop(message, Some("rename the column")));
         }
         let key = view.schema.project(&view.key);
-        if let [column] = key.columns()
-            && matches!(column.ty, Type::List(_))
-        {
-            let message = format!("the key `{}` of the view `{}` is a list; MongoDB takes no list as an `_id`", column.name, view.name);
-            return Err(stop(message, None));
-        }
         let patchable = first_name(&view.schema, &|name| name.is_empty() || name.contains('.') || name.starts_with('$')).is_none();
-        let layout = Layout::new(&view.schema);
-        Ok(DocumentShape { view: view.name.clone(), layout, key: Layout::new(&key), has_id: id.is_some(), patchable })
+        let described = format!("{RULES} {:?} {:?}", view.schema, view.key);
+        Ok(DocumentShape {
+            layout: Layout::new(&view.schema),
+            ids: IdShape::new(Layout::new(&key)),
+            id_columns: usize::from(id.is_some()),
+            patchable,
+            fingerprint: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(described.as_bytes())),
+        })
     }
 
-    /// The `_id` of a key: the value of its one column, or a document of all of them.
-    pub(super) fn id(&self, key: &Row) -> RawBson {
-        let row = row_of_key(&self.key, key).expect("a change has a key of its view");
-        match self.key.schema().columns() {
-            [column] => bson::to_bson(&column.ty, self.key.get(&row, 0)),
-            _ => RawBson::Document(bson::write_row(&self.key, &row)),
+    /// The document of a row: its `_id`, then its columns. Otherwise why the server would not take it.
+    pub(super) fn entry(&self, key: &Row, row: &Row, limits: Limits) -> Result<Entry, String> {
+        if row.len() > LONGEST_ROW {
+            return Err(format!("the row has {} bytes, which is more than a document can have", row.len()));
         }
-    }
-
-    /// The document of a row: its `_id`, then its columns. Fails if it is longer than the server takes.
-    pub(super) fn entry(&self, key: &Row, row: &Row, limits: Limits) -> Result<Entry, SinkError> {
-        let id = self.id(key);
-        let document = match self.has_id {
-            true => bson::write_row(&self.layout, row),
-            false => self.with_id(&id, row),
-        };
+        let id = self.ids.id(key);
+        let document = self.with_id(&id, row);
         let (bytes, allowed) = (document.as_bytes().len(), limits.document_bytes);
         if bytes > allowed {
-            let names: Vec<&str> = self.key.schema().columns().iter().map(|c| c.name.as_str()).collect();
-            let (view, key) = (&self.view, names.join(", "));
-            return Err(SinkError::Stopped {
-                message: format!("a document of the view `{view}` (its key: {key}) has {bytes} bytes; MongoDB takes {allowed} at most"),
-                help: Some("embed fewer children (`limit`, `where`) or fewer of their columns".into()),
-            });
+            return Err(format!(
+                "the document has {bytes} bytes; MongoDB takes {allowed} at most: embed fewer children (`limit`, `where`) or fewer of their \
+                 columns"
+            ));
         }
         Ok((id, document))
     }
@@ -82,7 +78,7 @@ impl DocumentShape {
         bytes.pop();
         // The columns' document without its length goes on where the other one had its end.
         let columns = bytes.len();
-        bson::write_document(&self.layout, row, &mut bytes);
+        bson::write_columns(&self.layout, row, self.id_columns, &mut bytes);
         bytes.drain(columns..columns + 4);
         let length = i32::try_from(bytes.len()).expect("a document is shorter than 2 GiB");
         bytes[..4].copy_from_slice(&length.to_le_bytes());
@@ -91,7 +87,7 @@ impl DocumentShape {
 }
 
 /// The first name at any depth of which `is` is true.
-fn first_name<'a>(schema: &'a Schema, is: &dyn Fn(&str) -> bool) -> Option<&'a str> {
+pub(super) fn first_name<'a>(schema: &'a Schema, is: &dyn Fn(&str) -> bool) -> Option<&'a str> {
     let mut columns = schema.columns().iter();
     columns.find_map(|column| if is(&column.name) { Some(column.name.as_str()) } else { first_name_within(&column.ty, is) })
 }

@@ -1,7 +1,8 @@
 //! What went wrong at MongoDB, as a [`SinkError`]: to be repeated or final. Server texts are left out: they quote values.
 
-use mongodb::error::{Error, ErrorKind};
+use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR};
 
+use super::target::ANSWER_SECONDS;
 use crate::sinks::SinkError;
 
 /// Where a sink writes, for messages: hosts and collection, never the password.
@@ -14,11 +15,80 @@ pub(super) struct Place {
 /// Codes that go away by themselves: elections, shutdowns, conflicts, time limits; InternalError (1) is what a compatible server
 /// answers while its own database is away.
 const PASSING: &[i32] = &[
-    1, 6, 7, 24, 46, 50, 63, 64, 74, 79, 89, 91, 100, 112, 133, 134, 150, 189, 234, 246, 262, 317, 358, 384, 9001, 10058, 10107, 11000,
-    11600, 11602, 13388, 13435, 13436,
+    1, 6, 7, 24, 46, 50, 63, 64, 74, 79, 89, 91, 100, 112, 133, 134, 150, 189, 234, 246, 251, 262, 317, 358, 384, 9001, 10058, 10107,
+    11000, 11600, 11602, 13388, 13435, 13436,
 ];
 
+/// Codes that are about the collection, the database or the user, and so about every write: whatever else the server says of a write is
+/// about its document.
+const OF_TARGET: &[i32] =
+    &[8, 13, 18, 20, 26, 31, 48, 59, 67, 68, 72, 73, 76, 96, 115, 166, 238, 263, 304, 352, 8000, 10003, 12501, 13297, 14031, 20250, 40415];
+
+/// A unique index that somebody made holds the value for another document.
+pub(super) const DUPLICATE_KEY: i32 = 11000;
+
+/// What a server's answer to a write is about.
+pub(super) enum Verdict {
+    /// Everything: the write may be repeated, or never comes through.
+    Target(SinkError),
+    /// This document alone; why, and whether it may be taken after others were written.
+    Document { reason: String, later: bool },
+}
+
+/// Why a command of writes failed as a whole.
+#[derive(Debug)]
+pub(super) struct WriteFailed {
+    pub(super) error: SinkError,
+    pub(super) retry: Retry,
+}
+
+/// What may be done about it at once. In a transaction the whole of it was taken back in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    No,
+    /// The same transaction may come through when it is begun anew.
+    Transaction,
+    /// The server does not take so much, or not this, in one transaction.
+    WithoutTransaction,
+}
+
+impl From<SinkError> for WriteFailed {
+    fn from(error: SinkError) -> WriteFailed {
+        WriteFailed { error, retry: Retry::No }
+    }
+}
+
+/// TransactionTooLarge, TransactionExceededLifetimeLimitSeconds, TransactionTooLargeForCache, and BSONObjectTooLarge, which is the transaction's
+/// entry in the log of operations; IllegalOperation, CommandNotFound, CommandNotSupported and OperationNotSupportedInTransaction of servers that
+/// only look as if they had transactions.
+const NOT_IN_TRANSACTION: &[i32] = &[257, 290, 388, 10334, 20, 59, 115, 263];
+
 impl Place {
+    /// Of a command in a transaction.
+    pub(super) fn transaction_failed(&self, error: Option<Error>) -> WriteFailed {
+        let retry = match &error {
+            Some(error) if super::target::code_of(error).is_some_and(|code| NOT_IN_TRANSACTION.contains(&code)) => {
+                Retry::WithoutTransaction
+            }
+            Some(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => Retry::Transaction,
+            _ => Retry::No,
+        };
+        WriteFailed { error: self.failed(error), retry }
+    }
+
+    /// An error that the server answered to the write of one document, by its code.
+    pub(super) fn verdict(&self, code: i32, name: Option<&str>) -> Verdict {
+        let shown = name.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" ({name})"));
+        match code {
+            DUPLICATE_KEY => Verdict::Document {
+                reason: "a unique index of the collection has its value for another document: error 11000".into(),
+                later: true,
+            },
+            _ if PASSING.contains(&code) || OF_TARGET.contains(&code) => Verdict::Target(self.code(code, name)),
+            _ => Verdict::Document { reason: format!("MongoDB refuses the document: error {code}{shown}"), later: false },
+        }
+    }
+
     pub(super) fn error(&self, error: Error) -> SinkError {
         let hosts = &self.hosts;
         match &*error.kind {
@@ -60,8 +130,12 @@ impl Place {
         }
     }
 
-    pub(super) fn no_answer(&self, seconds: u64) -> SinkError {
-        SinkError::Transient { message: format!("MongoDB at {} did not answer within {seconds} s", self.hosts) }
+    /// Of a command: the driver's error, or that no answer came.
+    pub(super) fn failed(&self, error: Option<Error>) -> SinkError {
+        match error {
+            Some(error) => self.error(error),
+            None => SinkError::Transient { message: format!("MongoDB at {} did not answer within {ANSWER_SECONDS} s", self.hosts) },
+        }
     }
 }
 

@@ -9,15 +9,16 @@ use mongodb::bson::{RawBson, RawDocumentBuf};
 
 use crate::value::{Datum, Layout, Type, bson, list_items};
 
-/// The update, or `None` where it is not less than half of the row, or only a whole replacement keeps the fields' order.
-pub(super) fn patch(layout: &Layout, before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
-    patch_of(layout, before, after, after.len() / 2)
+/// The update, or `None` where it is not less than half of the row, or only a whole replacement keeps the fields' order. The first `id_columns`
+/// columns are the `_id`, which stays as it is.
+pub(super) fn patch(layout: &Layout, id_columns: usize, before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
+    patch_of(layout, id_columns, before, after, after.len() / 2)
 }
 
-fn patch_of(layout: &Layout, before: &[u8], after: &[u8], allowed: usize) -> Option<RawDocumentBuf> {
+fn patch_of(layout: &Layout, id_columns: usize, before: &[u8], after: &[u8], allowed: usize) -> Option<RawDocumentBuf> {
     let mut changes = Changes { sets: Vec::new(), unsets: Vec::new(), bytes: 0, allowed };
     let mut path = String::new();
-    if !changes.compare(layout, before, after, &mut path) || changes.bytes > changes.allowed {
+    if !changes.compare(layout, id_columns, before, after, &mut path) || changes.bytes > changes.allowed {
         return None;
     }
     changes.update()
@@ -32,8 +33,8 @@ struct Changes {
 
 impl Changes {
     /// Notes what differs. False: the document at `path` must be written whole; what was noted below it does not count.
-    fn compare(&mut self, layout: &Layout, before: &[u8], after: &[u8], path: &mut String) -> bool {
-        for (i, column) in layout.schema().columns().iter().enumerate() {
+    fn compare(&mut self, layout: &Layout, first: usize, before: &[u8], after: &[u8], path: &mut String) -> bool {
+        for (i, column) in layout.schema().columns().iter().enumerate().skip(first) {
             let (old, new) = (layout.get(before, i), layout.get(after, i));
             if is_same(layout, i, before, after) {
                 continue;
@@ -58,7 +59,7 @@ impl Changes {
         let mark = (self.sets.len(), self.unsets.len(), self.bytes);
         let nested = layout.nested(column);
         let done = match (values, nested) {
-            ((Datum::Struct(old), Datum::Struct(new)), Some(nested)) => self.compare(nested, old, new, path),
+            ((Datum::Struct(old), Datum::Struct(new)), Some(nested)) => self.compare(nested, 0, old, new, path),
             ((Datum::List(old), Datum::List(new)), Some(nested)) => {
                 let Type::List(item) = &layout.schema().columns()[column].ty else { unreachable!("a list has a list's type") };
                 self.compare_items(nested, matches!(**item, Type::Struct(_)), (old, new), path)
@@ -85,7 +86,7 @@ impl Changes {
             let length = path.len();
             push_name(path, &i.to_string());
             let mark = (self.sets.len(), self.unsets.len(), self.bytes);
-            if !self.compare(nested, old, new, path) {
+            if !self.compare(nested, 0, old, new, path) {
                 self.sets.truncate(mark.0);
                 self.unsets.truncate(mark.1);
                 self.bytes = mark.2;
@@ -228,7 +229,7 @@ mod tests {
     fn patched(before: Value, after: Value) -> Option<Document> {
         let layout = layout();
         let (before, after) = (row(&layout, &before), row(&layout, &after));
-        let update: Document = patch_of(&layout, &before, &after, usize::MAX)?.try_into().unwrap();
+        let update: Document = patch_of(&layout, 0, &before, &after, usize::MAX)?.try_into().unwrap();
         assert_eq!(updated(document(&layout, &before), &update), document(&layout, &after));
         Some(update)
     }
@@ -266,7 +267,7 @@ mod tests {
         let layout = layout();
         let (before, after) =
             (row(&layout, &json!({"id": "1", "city": "a long name"})), row(&layout, &json!({"id": "1", "city": "a longer name"})));
-        assert!(patch(&layout, &before, &after).is_none());
+        assert!(patch(&layout, 0, &before, &after).is_none());
     }
 
     /// Values of few, so that two documents have much in common.

@@ -1,17 +1,25 @@
-//! Looks for whatever would make the sink fail or surprise: rights, and documents that are not the view's. Writes nothing.
+//! Looks for whatever would make the sink fail or surprise: rights, the kind of the collection, documents that are not the view's, names that servers
+//! refuse, keys that are not in `_id` as they are elsewhere, steps that readers see parts of. Writes nothing.
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::document::DocumentShape;
-use super::target::{POSITIONS, Target};
+use super::document::{DocumentShape, first_name};
+use super::target::{POSITIONS, Target, Transactions};
 use crate::finding::{Finding, Severity};
 use crate::sinks::{SinkError, ViewShape};
 
 /// Everything worth saying, errors first. `view` where it is known.
 pub(super) async fn findings(target: &Target, view: Option<&ViewShape>) -> Result<Vec<Finding>, SinkError> {
     let mut findings = Vec::new();
-    if let Some(Err(SinkError::Stopped { message, help })) = view.map(DocumentShape::new) {
-        findings.push(Finding { severity: Severity::Error, message, mend: help });
+    match view.map(DocumentShape::new) {
+        Some(Err(SinkError::Stopped { message, help })) => findings.push(Finding { severity: Severity::Error, message, mend: help }),
+        Some(Ok(shape)) => findings.extend(view.into_iter().flat_map(|view| surprises(view, &shape))),
+        Some(Err(_)) | None => {}
+    }
+    match target.find_collection().await {
+        Ok(_) => {}
+        Err(SinkError::Stopped { message, help }) => findings.push(Finding { severity: Severity::Error, message, mend: help }),
+        Err(error) => return Err(error),
     }
     let indexes = view.is_none_or(|view| !view.indexes.is_empty());
     let missing = match target.command(doc! {"connectionStatus": 1, "showPrivileges": true}).await {
@@ -25,12 +33,44 @@ pub(super) async fn findings(target: &Target, view: Option<&ViewShape>) -> Resul
         return Ok(findings);
     }
     if let Some(view) = view
-        && target.position(&view.name).await?.is_none()
+        && target.stored(&view.name).await?.is_none()
         && target.holds_documents().await?
     {
         findings.push(Finding { severity: Severity::Warning, message: strangers(target, view), mend: None });
     }
+    if target.transactions == Transactions::None {
+        findings.push(Finding { severity: Severity::Note, message: no_transactions(target), mend: None });
+    }
     Ok(findings)
+}
+
+fn no_transactions(target: &Target) -> String {
+    let (collection, hosts) = (&target.place.collection, &target.place.hosts);
+    format!(
+        "{hosts} has no transactions: whoever reads several documents of {collection} while a step is written, mostly some milliseconds, may see \
+         some of them as before it and some as after"
+    )
+}
+
+/// What of a view is not in the documents as one would think.
+fn surprises(view: &ViewShape, shape: &DocumentShape) -> Vec<Finding> {
+    let warning = |message: String| Finding { severity: Severity::Warning, message, mend: None };
+    let mut found = Vec::new();
+    for (column, ty, form) in shape.ids.exact_forms() {
+        found.push(warning(format!(
+            "the key column `{column}` of the view `{}` is {ty}; in `_id`, which tells all its values apart, it is {form}",
+            view.name
+        )));
+    }
+    if let Some(name) = first_name(&view.schema, &|name| name.starts_with('$')) {
+        let message =
+            format!("the view `{}` has a column `{name}`; servers refuse documents with such names, or take them for operators", view.name);
+        found.push(Finding { mend: Some("rename the column".into()), ..warning(message) });
+    } else if let Some(name) = first_name(&view.schema, &|name| name.is_empty() || name.contains('.')) {
+        let message = format!("the view `{}` has a column `{name}`; a query for it takes its name for a path", view.name);
+        found.push(Finding { mend: Some("rename the column".into()), ..warning(message) });
+    }
+    found
 }
 
 fn strangers(target: &Target, view: &ViewShape) -> String {
@@ -87,7 +127,7 @@ mod tests {
         let client = mongodb::Client::with_options(mongodb::options::ClientOptions::default()).unwrap();
         let place = Place { hosts: "h:1".into(), collection: "views.orders".into() };
         let limits = Limits { documents: 1, document_bytes: 1, command_bytes: 1 };
-        Target { database: client.database("views"), collection: "orders".into(), place, limits }
+        Target { database: client.database("views"), collection: "orders".into(), place, limits, transactions: Transactions::None }
     }
 
     /// What a server answers of a user with these privileges.

@@ -1,11 +1,11 @@
-//! The connection to the target: commands, limits, indexes, the stored position.
+//! The connection to the target: commands, limits, indexes, the stored position. Elsewhere: what the collection is (`collection`).
 
 use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::ClientOptions;
-use mongodb::{Client, Collection, Database};
+use mongodb::{Client, ClientSession, Collection, Database};
 use tokio::time::timeout;
 
 use super::errors::Place;
@@ -18,7 +18,7 @@ pub(super) const POSITIONS: &str = "tidemill_positions";
 
 /// How long a server may be looked for, where the connection string does not say.
 const SELECTION: Duration = Duration::from_secs(5);
-const ANSWER_SECONDS: u64 = 120;
+pub(super) const ANSWER_SECONDS: u64 = 120;
 
 /// What one command may hold.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,25 @@ pub(super) struct Target {
     pub(super) collection: String,
     pub(super) place: Place,
     pub(super) limits: Limits,
+    pub(super) transactions: Transactions,
+}
+
+/// Whether writes to several documents can be one step for readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transactions {
+    None,
+    /// Of so many bytes at most.
+    Bytes(usize),
+}
+
+/// What the target says of itself: how far it is, and what it was when that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) position: SinkPosition,
+    /// [`DocumentShape::fingerprint`](super::document::DocumentShape::fingerprint) of its documents.
+    pub(super) shape: String,
+    /// The collection's, where the server tells it.
+    pub(super) uuid: Option<String>,
 }
 
 impl Target {
@@ -48,24 +67,19 @@ impl Target {
         let client = Client::with_options(client_options).map_err(|e| place.error(e))?;
         let database = client.database(&options.database);
         let limits = Limits { documents: options.batch_documents, document_bytes: 16 << 20, command_bytes: 16 << 20 };
-        let mut target = Target { database, collection: options.collection.clone(), place, limits };
-        target.limits = target.ask_limits(options).await?;
+        let transactions = Transactions::None;
+        let mut target = Target { database, collection: options.collection.clone(), place, limits, transactions };
+        let hello = target.hello().await?;
+        target.limits = limits_of(&hello, options);
+        target.transactions = transactions_of(&hello);
         Ok(target)
     }
 
-    async fn ask_limits(&self, options: &MongoOptions) -> Result<Limits, SinkError> {
-        let hello = match self.command(doc! {"hello": 1}).await {
-            Err(SinkError::Stopped { .. }) => self.command(doc! {"isMaster": 1}).await?,
-            answer => answer?,
-        };
-        let number = |name: &str, default: usize| number(&hello, name).map_or(default, |n| n as usize);
-        let document_bytes = number("maxBsonObjectSize", 16 << 20);
-        Ok(Limits {
-            documents: options.batch_documents.min(number("maxWriteBatchSize", 1000)),
-            document_bytes,
-            // A command is a document too; the server lets it be 16 KiB longer than one, which is for what surrounds the documents.
-            command_bytes: document_bytes.min(number("maxMessageSizeBytes", 48_000_000)),
-        })
+    async fn hello(&self) -> Result<Document, SinkError> {
+        match self.command(doc! {"hello": 1}).await {
+            Err(SinkError::Stopped { .. }) => self.command(doc! {"isMaster": 1}).await,
+            answer => answer,
+        }
     }
 
     /// The collection, for reading.
@@ -79,10 +93,23 @@ impl Target {
     }
 
     pub(super) async fn raw_command(&self, command: RawDocumentBuf) -> Result<Document, SinkError> {
-        match timeout(Duration::from_secs(ANSWER_SECONDS), async { self.database.run_raw_command(command).await }).await {
-            Ok(answer) => answer.map_err(|e| self.place.error(e)),
-            Err(_) => Err(self.place.no_answer(ANSWER_SECONDS)),
-        }
+        self.run(command, None).await.map_err(|e| self.place.failed(e))
+    }
+
+    /// As [`command`](Target::command), with the driver's own error; `None` where no answer came in time.
+    pub(super) async fn run(
+        &self,
+        command: RawDocumentBuf,
+        session: Option<&mut ClientSession>,
+    ) -> Result<Document, Option<mongodb::error::Error>> {
+        let command = self.database.run_raw_command(command);
+        let answer = async {
+            match session {
+                Some(session) => command.session(session).await,
+                None => command.await,
+            }
+        };
+        timeout(Duration::from_secs(ANSWER_SECONDS), answer).await.map_err(|_| None)?.map_err(Some)
     }
 
     /// Makes the indexes that are not there yet. One that is there under another name or with other options will do.
@@ -112,22 +139,39 @@ impl Target {
         self.database.client().clone().shutdown().immediate(true).await;
     }
 
-    /// The stored position of this view.
-    pub(super) async fn position(&self, view: &str) -> Result<Option<SinkPosition>, SinkError> {
+    /// The stored position of this view; `None` also for one of an older form.
+    pub(super) async fn stored(&self, view: &str) -> Result<Option<Stored>, SinkError> {
         let positions: Collection<Document> = self.database.collection(POSITIONS);
         let found = positions.find_one(doc! {"_id": &self.collection}).await;
         let found = found.map_err(|e| self.place.error(e))?;
         Ok(found.filter(|position| position.get_str("view").is_ok_and(|of| of == view)).and_then(|position| {
-            let store_id = position.get_str("store_id").ok()?.to_string();
-            Some(SinkPosition { store_id, tick: Tick(number(&position, "tick")?) })
+            let text = |name: &str| position.get_str(name).ok().map(String::from);
+            let at = SinkPosition { store_id: text("store_id")?, life: text("life")?, tick: Tick(number(&position, "tick")?) };
+            Some(Stored { position: at, shape: text("shape")?, uuid: text("uuid") })
         }))
     }
 
-    /// Stores the position. What was written before is as durable as it then.
-    pub(super) async fn set_position(&self, view: &str, position: &SinkPosition) -> Result<(), SinkError> {
-        let document = doc! {"_id": &self.collection, "view": view, "store_id": &position.store_id, "tick": position.tick.0 as i64};
+    /// Stores the position, in the session's transaction where one is given. What was written before is as durable as it then.
+    pub(super) async fn set_position(&self, view: &str, stored: &Stored, session: Option<&mut ClientSession>) -> Result<(), SinkError> {
+        let Stored { position: SinkPosition { store_id, life, tick }, shape, uuid } = stored;
+        let mut document = doc! {
+            "_id": &self.collection, "view": view, "store_id": store_id, "life": life, "tick": tick.0 as i64, "shape": shape,
+        };
+        if let Some(uuid) = uuid {
+            document.insert("uuid", uuid);
+        }
         let update = doc! {"q": {"_id": &self.collection}, "u": document, "upsert": true};
-        let answer = self.command(doc! {"update": POSITIONS, "updates": [update], "writeConcern": majority()}).await?;
+        let mut command = doc! {"update": POSITIONS, "updates": [update]};
+        let answer = match session {
+            Some(session) => {
+                let command = RawDocumentBuf::try_from(&command).expect("a command of ours has no NUL in a name");
+                self.run(command, Some(session)).await.map_err(|e| self.place.failed(e))?
+            }
+            None => {
+                command.insert("writeConcern", majority());
+                self.command(command).await?
+            }
+        };
         self.check(&answer)
     }
 
@@ -145,6 +189,32 @@ impl Target {
             None => Ok(()),
             Some(error) => Err(self.place.code(number(error, "code").unwrap_or(0) as i32, error.get_str("codeName").ok())),
         }
+    }
+}
+
+fn limits_of(hello: &Document, options: &MongoOptions) -> Limits {
+    let number = |name: &str, default: usize| number(hello, name).map_or(default, |n| n as usize);
+    let document_bytes = number("maxBsonObjectSize", 16 << 20);
+    Limits {
+        documents: options.batch_documents.min(number("maxWriteBatchSize", 1000)),
+        document_bytes,
+        // A command is a document too; the server lets it be 16 KiB longer than one, which is for what surrounds the documents.
+        command_bytes: document_bytes.min(number("maxMessageSizeBytes", 48_000_000)),
+    }
+}
+
+/// Replica sets have transactions from 4.0 on (wire version 7), sharded clusters from 4.2 on (8). Before 4.2 one is one entry of the log of
+/// operations, of 16 MB; later ones are bounded by the minute that a transaction may take:
+/// <https://www.mongodb.com/docs/manual/core/transactions-production-consideration/>.
+fn transactions_of(hello: &Document) -> Transactions {
+    let wire = number(hello, "maxWireVersion").unwrap_or(0);
+    let sessions = number(hello, "logicalSessionTimeoutMinutes").is_some();
+    let replicas = hello.contains_key("setName");
+    let sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+    match sessions && (replicas && wire >= 7 || sharded && wire >= 8) {
+        false => Transactions::None,
+        true if wire < 8 => Transactions::Bytes(8 << 20),
+        true => Transactions::Bytes(64 << 20),
     }
 }
 
@@ -176,9 +246,31 @@ pub(super) fn number(document: &Document, name: &str) -> Option<u64> {
     }
 }
 
-fn code_of(error: &mongodb::error::Error) -> Option<i32> {
+pub(super) fn code_of(error: &mongodb::error::Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transactions_are_where_the_manual_says() {
+        let server = |wire: i32, more: Document| {
+            let mut hello = doc! {"maxWireVersion": wire, "logicalSessionTimeoutMinutes": 30};
+            hello.extend(more);
+            transactions_of(&hello)
+        };
+        let (replicas, sharded) = (doc! {"setName": "rs"}, doc! {"msg": "isdbgrid"});
+        assert_eq!(server(21, doc! {}), Transactions::None, "a server alone");
+        assert_eq!(server(6, replicas.clone()), Transactions::None);
+        assert_eq!(server(7, replicas.clone()), Transactions::Bytes(8 << 20));
+        assert_eq!(server(8, replicas.clone()), Transactions::Bytes(64 << 20));
+        assert_eq!(server(7, sharded.clone()), Transactions::None);
+        assert_eq!(server(8, sharded), Transactions::Bytes(64 << 20));
+        assert_eq!(transactions_of(&doc! {"setName": "rs", "maxWireVersion": 21}), Transactions::None, "no sessions");
     }
 }
