@@ -44,6 +44,23 @@ fn the_reference_view_plans() {
     assert_eq!(plan.arrangements().list.len(), 9);
 }
 
+/// Whoever changes what a definition says rebuilds every view of that form once, and whoever changes an answer without it leaves the old
+/// answer in place: then `plan::MEANING` must be raised.
+#[test]
+fn definitions_are_as_accepted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planner");
+    let mut text = String::new();
+    for spec in ["two_views", "queries", "recursion", "documents_of_queries"] {
+        let plan = plan(&folder.join(spec).with_extension("yaml"));
+        for view in &plan.views {
+            text += &format!("{spec}.yaml, {}\n{}\n", view.name, plan.definition_of(view));
+        }
+    }
+    let meaning = format!("\nmeaning {}, datafusion {}\n", tidemill::plan::MEANING, datafusion::DATAFUSION_VERSION);
+    assert_eq!(text.matches(&meaning).count(), text.matches("\nmeaning ").count());
+    same_as_file(&text, &folder.join("definitions.accepted"));
+}
+
 /// Name and type of each column; `?`: may be NULL; `-`: left out where it is NULL.
 fn columns(schema: &tidemill::value::Schema) -> Vec<String> {
     let mark = |set: bool, mark: &'static str| if set { mark } else { "" };

@@ -1,12 +1,20 @@
 //! A view's definition as one text: equal texts, equal answers on equal tables. The store compares it across restarts.
+//!
+//! The first line says what a definition means: by our own number, and by the version of DataFusion, whose functions and planner an
+//! answer comes from. So a state that another version made is compared with what this one answers, and the difference goes out.
 
 use std::fmt::Write;
 
+use datafusion::DATAFUSION_VERSION;
+
 use super::{Body, Embed, Expression, Input, InputColumn, Lookup, Node, Plan, TableRows, View};
+
+/// What a definition means: raised with every change after which an answer may be another one, though the definition is the same.
+pub const MEANING: u32 = 1;
 
 impl Plan {
     pub fn definition_of(&self, view: &View) -> String {
-        let mut out = String::new();
+        let mut out = format!("meaning {MEANING}, datafusion {DATAFUSION_VERSION}\n");
         match &view.body {
             Body::Document(document) => {
                 write_input(&mut out, self, &document.root);

@@ -25,6 +25,7 @@ mod widen;
 mod written;
 
 pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
+pub use definition::MEANING;
 pub use delta::{DeltaInput, DeltaJoin, DeltaStep};
 pub use input::{Input, Origin};
 pub use lower::{Catalog, examine, lower};
