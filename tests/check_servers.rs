@@ -125,7 +125,7 @@ error: {at} refuses the user `{user}` or its password
   --> shop.yaml:1:11
    | sources: {{shop: {{kind: mysql, options: {{url: \"${{SOURCE}}\"}}}}}}
    |           ^^^^
-   = help: check user and password of `url`
+   = help: check user and password of `url`; where encryption is required (REQUIRE SSL, require_secure_transport) the source needs `tls`
 "
         );
         for done in check_and_run(&format!("mysql://{user}:sesame@{at}/{}", database.name)) {

@@ -48,7 +48,7 @@ async fn a_wrong_password_is_refused() {
         let [checked, ran] = check_and_run(&program);
         let message = format!(
             "error: 127.0.0.1:{port} refuses the user `{user}` or its password\n  --> shop.yaml:2:3\n   |   shop:\n   |   ^^^^\n   \
-             = help: check user and password of `url`\n"
+             = help: check user and password of `url`; where encryption is required (REQUIRE SSL, require_secure_transport) the source needs `tls`\n"
         );
         assert_eq!((checked.stderr, checked.code), (format!("{message}\n"), Some(2)));
         assert_eq!((ran.stderr, ran.code), (message, Some(2)));

@@ -32,6 +32,9 @@ fn ca() -> String {
     std::env::var("TIDEMILL_TEST_CA").expect("TIDEMILL_TEST_CA is not set: run `./test`, which makes an authority and certificates")
 }
 
+const WRONG_LOGIN: &str =
+    "check user and password of `url`; where encryption is required (REQUIRE SSL, require_secure_transport) the source needs `tls`";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_login_is_said_without_the_password() {
     for family in [Family::Mariadb, Family::Mysql] {
@@ -39,7 +42,7 @@ async fn what_is_wrong_with_a_login_is_said_without_the_password() {
         let at = host_and_port(&db);
         let error = with_login(&db, "root", "sesame", serde_json::json!({})).table_names().await.unwrap_err();
         assert_eq!(error.to_string(), format!("{at} refuses the user `root` or its password"));
-        assert!(matches!(&error, SourceError::Invalid { help: Some(help), .. } if help == "check user and password of `url`"));
+        assert!(matches!(&error, SourceError::Invalid { help: Some(help), .. } if help == WRONG_LOGIN));
         assert!(!format!("{error:?}").contains("sesame"));
 
         let elsewhere = db.url().replace(&db.name, "tm_nowhere");
@@ -116,22 +119,107 @@ async fn tls_is_verified_when_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_grants_are_named() {
-    let mut db = Db::create(Family::Mariadb, "grants").await;
-    db.run(&[
-        "CREATE TABLE t (id INT PRIMARY KEY)",
-        "CREATE OR REPLACE USER 'tm_grants'@'%' IDENTIFIED BY 'p'",
-        "GRANT SELECT ON tm_grants.* TO 'tm_grants'@'%'",
-    ])
-    .await;
-    let source = with_login(&db, "tm_grants", "p", serde_json::json!({}));
-    let tables = discover(&*source, &["t"]).await;
-    let findings = source.preflight(&tables).await.unwrap();
-    assert_eq!(findings.len(), 1, "{findings:?}");
-    assert_eq!(findings[0].message, "the user may not read the server's log");
-    assert_eq!(findings[0].mend.as_deref(), Some("GRANT REPLICATION SLAVE ON *.* TO 'tm_grants'@'%';"));
-    db.run(&[findings[0].mend.as_deref().unwrap()]).await;
-    assert_eq!(source.preflight(&tables).await.unwrap(), []);
-    assert!(run(&*source, &tables, None).await.is_ok(), "these grants are enough");
-    db.run(&["DROP USER 'tm_grants'@'%'"]).await;
-    db.drop().await;
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "grants").await;
+        db.run(&[
+            "CREATE TABLE t (id INT PRIMARY KEY)",
+            "DROP USER IF EXISTS 'tm_grants'@'%'",
+            "CREATE USER 'tm_grants'@'%' IDENTIFIED BY 'p'",
+            "GRANT SELECT ON tm_grants.* TO 'tm_grants'@'%'",
+        ])
+        .await;
+        if family == Family::Mysql {
+            db.run(&["GRANT BACKUP_ADMIN ON *.* TO 'tm_grants'@'%'", "GRANT SELECT ON performance_schema.log_status TO 'tm_grants'@'%'"])
+                .await;
+        }
+        let source = with_login(&db, "tm_grants", "p", serde_json::json!({}));
+        let tables = discover(&*source, &["t"]).await;
+        let findings = source.preflight(&tables).await.unwrap();
+        let unseen = "the user may not see whether the server keeps databases out of its log (binlog_do_db, binlog_ignore_db), whose changes \
+                      would never come";
+        let expected = [
+            (unseen, "GRANT REPLICATION CLIENT ON *.* TO 'tm_grants'@'%';"),
+            ("the user may not read the server's log", "GRANT REPLICATION SLAVE ON *.* TO 'tm_grants'@'%';"),
+        ];
+        let told: Vec<_> = findings.iter().map(|f| (f.message.as_str(), f.mend.as_deref().unwrap())).collect();
+        assert_eq!(told, expected, "{family:?}");
+        // What cannot be seen stops a run as well.
+        db.run(&[expected[1].1]).await;
+        let refused = run(&*source, &tables, None).await.unwrap_err();
+        assert!(
+            matches!(&refused, SourceError::Invalid { message, help: Some(help), .. } if message == unseen && help == expected[0].1),
+            "{refused:?}"
+        );
+        db.run(&[expected[0].1]).await;
+        assert_eq!(source.preflight(&tables).await.unwrap(), []);
+        assert!(run(&*source, &tables, None).await.is_ok(), "these grants are enough");
+        db.run(&["DROP USER 'tm_grants'@'%'"]).await;
+        db.drop().await;
+    }
+}
+
+/// Each refusal of a login that has a way out of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_else_stands_against_a_login_is_said() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "refusals").await;
+        let at = host_and_port(&db);
+        let user = "tm_refusals";
+        let grant = "GRANT SELECT ON tm_refusals.* TO 'tm_refusals'@'%'";
+        let expire = "ALTER USER 'tm_refusals'@'%' PASSWORD EXPIRE";
+        for (statements, message, help) in [
+            (vec![expire], format!("the password of the user `{user}` at {at} has expired"), "ALTER USER ... IDENTIFIED BY a new one"),
+            (
+                vec!["ALTER USER 'tm_refusals'@'%' ACCOUNT LOCK"],
+                format!("the account of the user `{user}` at {at} is locked"),
+                "ACCOUNT UNLOCK",
+            ),
+            (
+                vec!["ALTER USER 'tm_refusals'@'%' REQUIRE SSL"],
+                format!("{at} refuses the user `{user}` or its password"),
+                "the source needs `tls`",
+            ),
+        ] {
+            db.run(&["DROP USER IF EXISTS 'tm_refusals'@'%'", "CREATE USER 'tm_refusals'@'%' IDENTIFIED BY 'p'", grant]).await;
+            db.run(&statements).await;
+            let error = with_login(&db, user, "p", serde_json::json!({})).table_names().await.unwrap_err();
+            assert_eq!(error.to_string(), message, "{family:?}");
+            assert!(matches!(&error, SourceError::Invalid { help: Some(told), .. } if told.contains(help)), "{error:?}");
+        }
+        assert!(with_login(&db, user, "p", serde_json::json!({"tls": {"mode": "require"}})).table_names().await.is_ok());
+        // A `%41` that is meant as it stands.
+        db.run(&["DROP USER 'tm_refusals'@'%'", "CREATE USER 'tm_refusals'@'%' IDENTIFIED BY 'a%41b'", grant]).await;
+        let error = with_login(&db, user, "a%41b", serde_json::json!({})).table_names().await.unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Invalid { help: Some(told), .. } if told.contains("a `%` itself is written %25")),
+            "{error:?}"
+        );
+        assert!(with_login(&db, user, "a%2541b", serde_json::json!({})).table_names().await.is_ok());
+        db.run(&["DROP USER 'tm_refusals'@'%'", "CREATE USER 'tm_refusals'@'%' IDENTIFIED BY 'a@b:c'", grant]).await;
+        assert!(with_login(&db, user, "a@b:c", serde_json::json!({})).table_names().await.is_ok());
+        db.run(&["DROP USER 'tm_refusals'@'%'"]).await;
+        db.drop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_of_some_columns_is_not_taken_for_the_table() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut db = Db::create(family, "columns").await;
+        db.run(&[
+            "CREATE TABLE t (id INT PRIMARY KEY, v INT, secret INT)",
+            "DROP USER IF EXISTS 'tm_columns'@'%'",
+            "CREATE USER 'tm_columns'@'%' IDENTIFIED BY 'p'",
+            "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'tm_columns'@'%'",
+            "GRANT SELECT (id, v) ON tm_columns.t TO 'tm_columns'@'%'",
+        ])
+        .await;
+        let source = with_login(&db, "tm_columns", "p", serde_json::json!({}));
+        let error = source.discover(&["t".to_string()]).await.unwrap_err();
+        assert_eq!(error.to_string(), "the user may read only some columns of `tm_columns`.`t`, and the log has them all", "{family:?}");
+        db.run(&["GRANT SELECT (secret) ON tm_columns.t TO 'tm_columns'@'%'"]).await;
+        assert_eq!(discover(&*source, &["t"]).await[0].schema.columns().len(), 3, "every column, one by one, is enough");
+        db.run(&["DROP USER 'tm_columns'@'%'"]).await;
+        db.drop().await;
+    }
 }

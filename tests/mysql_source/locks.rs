@@ -14,7 +14,7 @@ async fn user(db: &mut Db, name: &str, grants: &[&str]) {
     db.run(&[
         &format!("DROP USER IF EXISTS '{name}'@'%'"),
         &format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'p'"),
-        &format!("GRANT REPLICATION SLAVE ON *.* TO '{name}'@'%'"),
+        &format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{name}'@'%'"),
         &format!("GRANT SELECT ON {}.* TO '{name}'@'%'", db.name),
     ])
     .await;
@@ -72,7 +72,7 @@ async fn is_exact(db: &mut Db, user: &str) -> Result<(), SourceError> {
 async fn without_reload_the_tables_are_locked() {
     let mut db = Db::create(Family::Mysql, "lock_tables").await;
     let name = "tm_lock_tables";
-    user(&mut db, name, &["REPLICATION CLIENT ON *.*", "LOCK TABLES ON tm_lock_tables.*"]).await;
+    user(&mut db, name, &["LOCK TABLES ON tm_lock_tables.*"]).await;
     let before = locks(&mut db, name).await;
     is_exact(&mut db, name).await.unwrap();
     let after = locks(&mut db, name).await;
@@ -85,7 +85,7 @@ async fn without_reload_the_tables_are_locked() {
 async fn without_lock_tables_everything_is_locked() {
     let mut db = Db::create(Family::Mysql, "lock_all").await;
     let name = "tm_lock_all";
-    user(&mut db, name, &["REPLICATION CLIENT ON *.*", "RELOAD ON *.*"]).await;
+    user(&mut db, name, &["RELOAD ON *.*"]).await;
     let before = locks(&mut db, name).await;
     is_exact(&mut db, name).await.unwrap();
     assert_eq!(locks(&mut db, name).await.1 - before.1, 1);
@@ -97,7 +97,7 @@ async fn without_lock_tables_everything_is_locked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_holds_a_lock_up_is_waited_for() {
     let mut db = Db::create(Family::Mysql, "held_up").await;
-    user(&mut db, "tm_held_up", &["REPLICATION CLIENT ON *.*", "LOCK TABLES ON tm_held_up.*"]).await;
+    user(&mut db, "tm_held_up", &["LOCK TABLES ON tm_held_up.*"]).await;
     db.run(&["CREATE TABLE a (id INT PRIMARY KEY)"]).await;
     let source = with_login(&db, "tm_held_up", "p", serde_json::json!({}));
     let tables = discover(&*source, &["a"]).await;
@@ -142,7 +142,7 @@ async fn without_any_way_the_grants_are_named() {
     assert_eq!(findings[0].severity, Severity::Error);
     assert_eq!(findings[0].message, "the user may not find out where in the log a snapshot is");
     let mend = findings[0].mend.clone().unwrap();
-    let expected = "GRANT REPLICATION CLIENT, BACKUP_ADMIN ON *.* TO 'tm_no_way'@'%'; \
+    let expected = "GRANT BACKUP_ADMIN ON *.* TO 'tm_no_way'@'%'; \
                     GRANT SELECT ON performance_schema.log_status TO 'tm_no_way'@'%';";
     assert_eq!(mend, expected);
     let error = run(&*source, &tables, None).await.unwrap_err();
@@ -158,7 +158,7 @@ async fn without_any_way_the_grants_are_named() {
     db.drop().await;
 }
 
-/// MariaDB says itself where a snapshot is: SELECT and REPLICATION SLAVE are enough.
+/// MariaDB says itself where a snapshot is: nothing more than reading the log takes is needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn mariadb_needs_no_lock() {
     let mut db = Db::create(Family::Mariadb, "no_lock").await;

@@ -1,10 +1,17 @@
 //! The MySQL and MariaDB source against real servers of both families.
 
+#[path = "../support/mod.rs"]
+mod servers;
+
 mod access;
 mod follow;
+mod history;
 mod locks;
+mod names;
 mod refusals;
 mod second_decoder;
+mod settings;
 mod snapshot;
 mod support;
 mod types;
+mod waits;

@@ -138,27 +138,32 @@ async fn xa_transactions_that_are_understood_are_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_that_the_server_does_not_have_stops_the_source() {
+async fn a_position_that_the_server_does_not_have_is_not_gone_on_with() {
     let mut db = Db::create(Family::Mysql, "ahead").await;
     db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
     let source = db.source();
     let tables = discover(&*source, &["t"]).await;
     let uuid: String = mysql_async::prelude::Queryable::query_first(&mut db.conn, "SELECT @@server_uuid").await.unwrap().unwrap();
-    // Transactions that this server never had: it was reset, or restored from an older backup.
-    let ahead = tidemill::value::Position::new(format!("mysql:gtid={uuid}:1-999999999;server={uuid}"));
-    let error = run(&*source, &tables, Some(ahead.clone())).await.unwrap_err();
-    assert!(matches!(error, SourceError::Stopped { .. }), "{error}");
-    assert!(error.to_string().starts_with(&format!("the server cannot give its log from `{ahead}` on: ")), "{error}");
-    let uuid = "00000000-0000-0000-0000-000000000001";
-    let elsewhere = tidemill::value::Position::new(format!("mysql:file=ybin.000001:4;server={uuid}"));
-    let (message, help) = told(run(&*source, &tables, Some(elsewhere)).await.unwrap_err());
-    assert_eq!(
-        message,
-        format!(
-            "the position `mysql:file=ybin.000001:4;server={uuid}` means nothing at this server, which has no GTIDs for it and is not the one it is of"
-        )
-    );
-    assert_eq!(help, "connect to the server that it was written at, or start with a new state folder");
+    let elsewhere = "00000000-0000-0000-0000-000000000001";
+    for (position, why) in [
+        // Transactions that this server never had: it was reset, or restored from an older backup.
+        (
+            format!("mysql:gtid={uuid}:1-999999999;server={uuid}"),
+            "has transactions that this server never had: its log was reset, or it is another server",
+        ),
+        (
+            format!("mysql:file=ybin.000001:4;server={elsewhere}"),
+            "is a file of another server, and only transactions with a GTID are found at this one",
+        ),
+        ("mariadb:gtid=0-1-5;server=1".into(), "is of the other kind of server"),
+    ] {
+        let error = run(&*source, &tables, Some(tidemill::value::Position::new(position.clone()))).await.unwrap_err();
+        assert!(matches!(error, SourceError::Resync { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("the position `{position}` {why}"));
+    }
+    let other = run(&*source, &tables, Some(tidemill::value::Position::new("orders.csv:17"))).await.unwrap_err();
+    assert!(matches!(other, SourceError::Resync { .. }), "{other}");
+    assert_eq!(other.to_string(), "`orders.csv:17` is not a position in the log of a MySQL or MariaDB server");
     db.drop().await;
 }
 

@@ -9,17 +9,16 @@ use crate::sources::{Finding, Severity, SourceError};
 
 const DOING: &str = "looking at the user's grants";
 
-/// Reading the log needs REPLICATION SLAVE at both servers; a snapshot needs nothing more at MariaDB, and at MySQL one of several ways to
-/// find its place in the log.
+/// Reading the log needs REPLICATION SLAVE at both servers, and to see what is kept out of it REPLICATION CLIENT (told in `preflight`); a
+/// snapshot needs nothing more at MariaDB, and at MySQL one of several ways to find its place in the log.
 pub(super) async fn findings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, SourceError> {
-    let user: String = one(conn, "SELECT CURRENT_USER()", DOING).await?;
+    let user = current_user(conn).await?;
     let grants: Vec<String> = conn.query("SHOW GRANTS").await.map_err(|e| query_error(DOING, e))?;
     let grants = Grants(grants);
     // What a role brings is not listed.
     if grants.has_role() {
         return Ok(Vec::new());
     }
-    let user = user.rsplit_once('@').map_or(user.clone(), |(name, host)| format!("'{name}'@'{host}'"));
     let mut findings = Vec::new();
     let mut lacks = |message: &str, mend: String| {
         findings.push(Finding { severity: Severity::Error, message: message.into(), mend: Some(mend) });
@@ -33,16 +32,30 @@ pub(super) async fn findings(conn: &mut Conn, server: &Server) -> Result<Vec<Fin
         if !by_status && !by_lock {
             lacks(
                 "the user may not find out where in the log a snapshot is",
-                format!(
-                    "GRANT REPLICATION CLIENT, BACKUP_ADMIN ON *.* TO {user}; GRANT SELECT ON performance_schema.log_status TO {user};"
-                ),
+                format!("GRANT BACKUP_ADMIN ON *.* TO {user}; GRANT SELECT ON performance_schema.log_status TO {user};"),
             );
-        }
-        if !server.has_gtids && !grants.has("REPLICATION CLIENT") {
-            lacks("the user may not ask where the log ends", format!("GRANT REPLICATION CLIENT ON *.* TO {user};"));
         }
     }
     Ok(findings)
+}
+
+/// That nobody can say whether captured databases are in the log.
+pub(super) async fn unseen_filters(conn: &mut Conn) -> Result<Finding, SourceError> {
+    let user = current_user(conn).await?;
+    Ok(Finding {
+        severity: Severity::Error,
+        message:
+            "the user may not see whether the server keeps databases out of its log (binlog_do_db, binlog_ignore_db), whose changes would \
+                  never come"
+                .into(),
+        mend: Some(format!("GRANT REPLICATION CLIENT ON *.* TO {user};")),
+    })
+}
+
+/// As a statement names it.
+async fn current_user(conn: &mut Conn) -> Result<String, SourceError> {
+    let user: String = one(conn, "SELECT CURRENT_USER()", DOING).await?;
+    Ok(user.rsplit_once('@').map_or(user.clone(), |(name, host)| format!("'{name}'@'{host}'")))
 }
 
 /// The answer of SHOW GRANTS.

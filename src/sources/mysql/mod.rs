@@ -1,7 +1,7 @@
 //! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, as a snapshot and then as its binary log tells.
 //!
 //! `schema` says what tables are, `snapshot` reads them as of one place in the log (`snapshot_lock`), `binlog` follows the log from there;
-//! `values` gives both the same values. `preflight` looks for what would go wrong. `recorded` reads log files without a server.
+//! `values` gives both the same values. `history` tells whether a log is the one that a position is of. `preflight` looks for what would go wrong. `recorded` reads log files without a server.
 //! Elsewhere: trying again (`run`), which finds the position to go on from with the data.
 
 mod binlog;
@@ -10,6 +10,7 @@ mod charset_tables;
 mod column;
 mod connect;
 mod grants;
+mod history;
 mod jsonb;
 mod options;
 mod pace;
@@ -18,10 +19,12 @@ mod preflight;
 mod ranges;
 #[allow(dead_code, reason = "for the source of files, which reads recorded logs through it")]
 pub(in crate::sources) mod recorded;
+mod replication;
 mod schema;
 mod select;
 mod server;
 mod server_id;
+mod session;
 mod snapshot;
 mod snapshot_lock;
 mod values;
@@ -58,12 +61,15 @@ impl Source for MysqlSource {
         let mut conn = connect(&self.options).await?;
         let server = Server::of(&mut conn).await?;
         let tables = schema::read_tables(&mut conn, &server, &self.options, names).await?;
+        close(conn).await;
         Ok(tables.into_iter().map(|t| t.table).collect())
     }
 
     async fn table_names(&self) -> Result<Vec<String>, SourceError> {
         let mut conn = connect(&self.options).await?;
-        schema::table_names(&mut conn, &self.options).await
+        let names = schema::table_names(&mut conn, &self.options).await?;
+        close(conn).await;
+        Ok(names)
     }
 
     async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
@@ -79,7 +85,9 @@ impl Source for MysqlSource {
         let server = Server::of(&mut conn).await?;
         let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
         let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
-        preflight::findings(&mut conn, &server, &self.options, &tables).await
+        let findings = preflight::findings(&mut conn, &server, &self.options, &tables).await?;
+        close(conn).await;
+        Ok(findings)
     }
 
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
@@ -91,9 +99,15 @@ impl Source for MysqlSource {
         let tables = Arc::new(tables);
         preflight::refuse_unsafe(&mut conn, &server, &self.options, &tables).await?;
         let end = server.end_of_log(&mut conn).await?;
+        let database = self.options.database().filter(|_| tables.iter().any(MysqlTable::is_named_without_database));
         let from = match &capture.from {
-            Some(position) => LogPosition::try_from(position)?.at_server(&server),
-            None => match self.snapshot(conn, &server, &tables, &out).await? {
+            Some(position) => {
+                let from = LogPosition::try_from(position)?;
+                let from = history::verify(&mut conn, &server, &self.options, from, database).await?;
+                close(conn).await;
+                from
+            }
+            None => match self.snapshot(conn, &server, &tables, database, &out).await? {
                 Some(position) => position,
                 None => return Ok(()),
             },
@@ -114,6 +128,7 @@ impl MysqlSource {
         mut conn: mysql_async::Conn,
         server: &Server,
         tables: &Arc<Vec<MysqlTable>>,
+        database: Option<&str>,
         out: &EventSender,
     ) -> Result<Option<LogPosition>, SourceError> {
         let rows = snapshot::estimate(&mut conn, tables).await?;
@@ -121,19 +136,25 @@ impl MysqlSource {
             return Ok(None);
         }
         let count = self.options.snapshot_connections;
-        let opened = snapshot_lock::open(&mut conn, server, &self.options, tables, count).await?;
+        let opened = snapshot_lock::open(&mut conn, server, &self.options, tables, count, out).await?;
         // The definitions are pinned from here on; they may have changed just before.
         let names: Vec<String> = tables.iter().map(|t| t.table.name.clone()).collect();
         let again = schema::read_tables(&mut conn, server, &self.options, &names).await?;
         let before: Vec<Table> = tables.iter().map(|t| t.table.clone()).collect();
         unchanged(&before, &again)?;
+        let position = history::remember(server, &self.options, opened.position, database).await?;
         snapshot::read(opened.connections, tables, &self.options, out).await?;
-        let position = opened.position;
+        close(conn).await;
         match out.send(Event::SnapshotDone { position: position.to_position() }).await {
             Ok(()) => Ok(Some(position)),
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Ends a connection now: a user may not have many.
+async fn close(conn: mysql_async::Conn) {
+    let _ = conn.disconnect().await;
 }
 
 /// The tables must still be what they were when the dataflow was made for them.

@@ -104,6 +104,8 @@ const TLS: &[OptionSpec] = &[
 pub(super) struct MysqlOptions {
     /// Holds the password: never printed.
     pub(super) opts: Opts,
+    /// Whether the password stands in the URL with a %XX in it.
+    pub(super) password_is_escaped: bool,
     pub(super) server_id: Option<u32>,
     pub(super) tls: Option<Tls>,
     pub(super) heartbeat_ms: u64,
@@ -170,6 +172,7 @@ impl MysqlOptions {
         }
         Ok(MysqlOptions {
             opts,
+            password_is_escaped: password_is_escaped(&typed.url),
             server_id,
             tls: typed.tls,
             heartbeat_ms,
@@ -187,7 +190,15 @@ impl MysqlOptions {
     }
 }
 
-const URL_FORM: &str = "write it as mysql://user:password@host:port/database, with %40 for `@`, %3A for `:`, %2F for `/` in a password";
+fn password_is_escaped(url: &str) -> bool {
+    let login = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(login, _)| login);
+    let password = login.split_once(':').map_or("", |(_, password)| password);
+    let is_escape = |bytes: &[u8]| bytes[0] == b'%' && bytes[1..].iter().all(u8::is_ascii_hexdigit);
+    password.as_bytes().windows(3).any(is_escape)
+}
+
+const URL_FORM: &str = "write it as mysql://user:password@host:port/database, with %40 for `@`, %3A for `:`, %2F for `/`, %3F for `?`, \
+                        %23 for `#` and %25 for `%` in a password";
 
 /// Never shows the URL, which holds a password.
 fn url_problem(error: &UrlError) -> OptionError {
@@ -224,6 +235,17 @@ mod tests {
         let error = read(serde_json::json!({"url": "mysql://u:sesame@h:port/db"})).unwrap_err();
         assert_eq!(error.to_string(), "option `url`: it is not a URL");
         assert!(!format!("{error:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn an_escape_in_a_password_is_seen() {
+        let escaped = |url: &str| read(serde_json::json!({ "url": url })).unwrap().password_is_escaped;
+        assert!(escaped("mysql://u:a%41b@h/db") && escaped("mysql://u:a@b%40@h/db"));
+        assert!(!escaped("mysql://u:a%4@h/db") && !escaped("mysql://u:a%zzb@h/db") && !escaped("mysql://u%41:a@h/d%41b"));
+        for url in ["mysql://u:a/b@h/db", "mysql://u:a#b@h/db", "mysql://u:1?b@h/db", "mysql://u:1/b@h/db"] {
+            let error = read(serde_json::json!({ "url": url })).unwrap_err();
+            assert!(error.help.as_deref().is_some_and(|help| help.contains("%2F for `/`, %3F for `?`, %23 for `#`")), "{url}: {error}");
+        }
     }
 
     #[test]

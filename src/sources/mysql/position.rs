@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! mysql:gtid=3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5;file=ybin.000003:1547;server=3e11fa47-71ca-11e1-9e33-c80aa9429562
-//! mariadb:gtid=0-1-178,7-1-1;file=mbin.000001:900;server=1
+//! mariadb:gtid=0-1-178,7-1-1;file=mbin.000001:900;server=1;event=869:a3c1f00d;last=0-1-178@1732817701;db=shop
 //! ```
 //! `gtid` is everything up to here (absent where the server has no GTIDs), `file` the name of the log file and the offset after the
 //! last event, `server` tells whose file that is (the server's UUID at MySQL, its `server_id` at MariaDB). A run resumes by GTID
 //! where there is one, on any server that has the rest; else by file and offset, only on the same server.
+//!
+//! The rest, absent where it is not known, tells whether a log is the one that was read (`history`): `event`, where in that file an
+//! event before this place begins and its CRC-32; `last`, the GTID of the last transaction and when it was committed at the server where
+//! it was made (in microseconds since 1970 at MySQL, seconds at MariaDB); `db`, the database of tables that are named without one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +26,25 @@ pub(crate) struct LogPosition {
     pub(crate) gtid: Option<GtidPosition>,
     pub(crate) file: Option<FilePosition>,
     pub(crate) server: String,
+    pub(crate) event: Option<LogEvent>,
+    pub(crate) last: Option<LastTransaction>,
+    pub(crate) database: Option<String>,
+}
+
+/// An event of the file that a position names, before its offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogEvent {
+    pub(crate) start: u64,
+    /// The CRC-32 of its header and body.
+    pub(crate) checksum: u32,
+}
+
+/// The last transaction before a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastTransaction {
+    /// A set of this one.
+    pub(crate) gtid: GtidPosition,
+    pub(crate) committed: u64,
 }
 
 /// A log file and the offset after an event.
@@ -33,16 +56,22 @@ pub(crate) struct FilePosition {
 
 impl FilePosition {
     /// Files of one log are numbered: `name.000009`, `name.000010`, also beyond six digits.
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.file.rsplit_once('.').and_then(|(_, digits)| digits.parse().ok()).unwrap_or(0)
     }
 
-    fn reaches(&self, end: &FilePosition) -> bool {
+    pub(super) fn reaches(&self, end: &FilePosition) -> bool {
         (self.number(), self.offset) >= (end.number(), end.offset)
     }
 }
 
 impl LogPosition {
+    /// A place of which no more is known.
+    pub(super) fn new(server: &Server, gtid: Option<GtidPosition>, file: Option<FilePosition>) -> LogPosition {
+        let server_identity = server.identity.clone();
+        LogPosition { flavour: server.flavour, gtid, file, server: server_identity, event: None, last: None, database: None }
+    }
+
     /// Whether all that stands before `end` in the same server's log stands before this position.
     pub(crate) fn reaches(&self, end: &LogPosition) -> bool {
         match (&self.gtid, &end.gtid) {
@@ -58,7 +87,7 @@ impl LogPosition {
     /// The same place as it is asked for at this server: another one's files have other names and offsets, and only GTIDs lead on.
     pub(super) fn at_server(self, server: &Server) -> LogPosition {
         match self.gtid {
-            Some(_) if self.server != server.identity => LogPosition { file: None, server: server.identity.clone(), ..self },
+            Some(_) if self.server != server.identity => LogPosition { file: None, event: None, server: server.identity.clone(), ..self },
             _ => self,
         }
     }
@@ -80,7 +109,33 @@ impl fmt::Display for LogPosition {
         if let Some(FilePosition { file, offset }) = &self.file {
             write!(f, "file={file}:{offset};")?;
         }
-        write!(f, "server={}", self.server)
+        write!(f, "server={}", self.server)?;
+        if let Some(LogEvent { start, checksum }) = &self.event {
+            write!(f, ";event={start}:{checksum:08x}")?;
+        }
+        if let Some(LastTransaction { gtid, committed }) = &self.last {
+            write!(f, ";last={gtid}@{committed}")?;
+        }
+        match &self.database {
+            Some(name) => write!(f, ";db={}", escaped(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A name without `;`, so that it can stand between two.
+fn escaped(name: &str) -> String {
+    name.replace('%', "%25").replace(';', "%3B")
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("%3B", ";").replace("%25", "%")
+}
+
+fn gtids(set: &str, flavour: Flavour) -> Result<GtidPosition, NotAPosition> {
+    match flavour {
+        Flavour::Mysql => set.parse::<MysqlGtids>().map(GtidPosition::Mysql).map_err(|_| NotAPosition),
+        Flavour::Mariadb => set.parse::<MariadbGtids>().map(GtidPosition::Mariadb).map_err(|_| NotAPosition),
     }
 }
 
@@ -98,21 +153,27 @@ impl FromStr for LogPosition {
             "mariadb" => Flavour::Mariadb,
             _ => return Err(NotAPosition),
         };
-        let mut position = LogPosition { flavour, gtid: None, file: None, server: String::new() };
+        let mut position = LogPosition { flavour, gtid: None, file: None, server: String::new(), event: None, last: None, database: None };
         for part in rest.split(';') {
-            match (part.split_once('=').ok_or(NotAPosition)?, flavour) {
-                (("gtid", set), Flavour::Mysql) => {
-                    position.gtid = Some(GtidPosition::Mysql(set.parse::<MysqlGtids>().map_err(|_| NotAPosition)?));
-                }
-                (("gtid", set), Flavour::Mariadb) => {
-                    position.gtid = Some(GtidPosition::Mariadb(set.parse::<MariadbGtids>().map_err(|_| NotAPosition)?));
-                }
-                (("file", place), _) => {
+            match part.split_once('=').ok_or(NotAPosition)? {
+                ("gtid", set) => position.gtid = Some(gtids(set, flavour)?),
+                ("file", place) => {
                     let (file, offset) = place.rsplit_once(':').ok_or(NotAPosition)?;
                     let offset = offset.parse().map_err(|_| NotAPosition)?;
                     position.file = Some(FilePosition { file: file.into(), offset });
                 }
-                (("server", server), _) => position.server = server.into(),
+                ("server", server) => position.server = server.into(),
+                ("event", event) => {
+                    let (start, checksum) = event.split_once(':').ok_or(NotAPosition)?;
+                    let start = start.parse().map_err(|_| NotAPosition)?;
+                    position.event = Some(LogEvent { start, checksum: u32::from_str_radix(checksum, 16).map_err(|_| NotAPosition)? });
+                }
+                ("last", last) => {
+                    let (gtid, committed) = last.rsplit_once('@').ok_or(NotAPosition)?;
+                    let committed = committed.parse().map_err(|_| NotAPosition)?;
+                    position.last = Some(LastTransaction { gtid: gtids(gtid, flavour)?, committed });
+                }
+                ("db", name) => position.database = Some(unescaped(name)),
                 _ => return Err(NotAPosition),
             }
         }
@@ -124,10 +185,10 @@ impl TryFrom<&Position> for LogPosition {
     type Error = SourceError;
 
     fn try_from(position: &Position) -> Result<LogPosition, SourceError> {
-        position.as_str().parse().map_err(|_| SourceError::Stopped {
-            message: format!("`{position}` is not a position in a MySQL or MariaDB log"),
-            help: Some("it was written by another kind of source; start with a new state folder".into()),
-        })
+        position
+            .as_str()
+            .parse()
+            .map_err(|_| SourceError::Resync { message: format!("`{position}` is not a position in the log of a MySQL or MariaDB server") })
     }
 }
 
@@ -142,10 +203,21 @@ mod tests {
             "mysql:file=ybin.000003:1547;server=3e11fa47-71ca-11e1-9e33-c80aa9429562",
             "mariadb:gtid=0-1-178,7-1-1;file=mbin.000001:900;server=1",
             "mariadb:gtid=;server=1",
+            "mariadb:gtid=0-1-178;file=mbin.000001:900;server=1;event=869:00c1f00d;last=0-1-178@1732817701;db=a%3Bb%253B=c",
+            "mysql:file=ybin.000003:1547;server=u;event=4:ffffffff;db=shop",
+            "mysql:gtid=3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5;server=u;last=3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:2@1732817701000001",
         ] {
             assert_eq!(text.parse::<LogPosition>().unwrap().to_string(), text);
         }
-        for text in ["", "mysql:", "mysql:server=1", "postgres:lsn=0/1", "mysql:gtid=0-1-2;server=1", "mysql:file=a;server=1"] {
+        for text in [
+            "",
+            "mysql:",
+            "mysql:server=1",
+            "postgres:lsn=0/1",
+            "mysql:gtid=0-1-2;server=1",
+            "mysql:file=a;server=1",
+            "mysql:file=a:4;server=1;event=4",
+        ] {
             assert_eq!(text.parse::<LogPosition>(), Err(NotAPosition), "{text}");
         }
     }
@@ -158,11 +230,14 @@ mod tests {
             identity: identity.into(),
             log_bin: true,
             has_gtids: true,
+            lower_case_names: 0,
         };
         let at = |text: &str, identity| text.parse::<LogPosition>().unwrap().at_server(&server(identity)).to_string();
         let both = "mariadb:gtid=0-1-178;file=mbin.000001:900;server=1";
         assert_eq!(at(both, "1"), both);
         assert_eq!(at(both, "2"), "mariadb:gtid=0-1-178;server=2");
+        let more = "mariadb:gtid=0-1-178;file=mbin.000001:900;server=1;event=869:0000000a;last=0-1-178@7;db=d";
+        assert_eq!(at(more, "2"), "mariadb:gtid=0-1-178;server=2;last=0-1-178@7;db=d");
         let file = "mariadb:file=mbin.000001:900;server=1";
         assert_eq!(at(file, "2"), file, "which is refused there");
     }

@@ -3,13 +3,14 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use super::column::ColumnKind;
-use super::connect::{literal, query_error};
+use super::connect::{is_access_error, is_lock_timeout, literal, query_error};
 use super::grants;
 use super::options::MysqlOptions;
+use super::replication;
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server};
 use super::server_id;
+use super::snapshot_lock::LOCKED;
 use crate::sources::{Finding, Severity, SourceError};
 
 const DOING: &str = "looking at the server's settings";
@@ -22,11 +23,10 @@ pub(super) async fn findings(
     options: &MysqlOptions,
     tables: &[MysqlTable],
 ) -> Result<Vec<Finding>, SourceError> {
-    let mut findings = unsafe_settings(conn, server, options).await?;
-    findings.extend(filters(conn, server, tables).await?);
-    findings.extend(cascades(conn, server, tables).await?);
+    let mut findings = losses(conn, server, options, tables).await?;
     findings.extend(grants::findings(conn, server).await?);
-    findings.extend(time_zone(conn, tables).await?);
+    findings.extend(locked(conn, tables).await?);
+    findings.extend(connections(conn, options).await?);
     findings.extend(warnings(conn, server).await?);
     findings.extend(server_id::findings(conn, server, options).await?);
     Ok(findings)
@@ -39,13 +39,22 @@ pub(super) async fn refuse_unsafe(
     options: &MysqlOptions,
     tables: &[MysqlTable],
 ) -> Result<(), SourceError> {
-    let mut findings = unsafe_settings(conn, server, options).await?;
-    findings.extend(filters(conn, server, tables).await?);
-    findings.extend(cascades(conn, server, tables).await?);
+    let findings = losses(conn, server, options, tables).await?;
     match findings.into_iter().next() {
         None => Ok(()),
         Some(Finding { message, mend, .. }) => Err(SourceError::Invalid { message, table: None, help: mend }),
     }
+}
+
+/// Whatever data would be lost by, or would not be seen to be.
+async fn losses(conn: &mut Conn, server: &Server, options: &MysqlOptions, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
+    let mut findings = unsafe_settings(conn, server, options).await?;
+    if server.log_bin {
+        findings.extend(filters(conn, server, tables).await?);
+        findings.extend(replication::findings(conn, server).await?);
+    }
+    findings.extend(cascades(conn, server, tables).await?);
+    Ok(findings)
 }
 
 fn error(message: impl Into<String>, mend: Option<&str>) -> Finding {
@@ -73,17 +82,16 @@ async fn unsafe_settings(conn: &mut Conn, server: &Server, options: &MysqlOption
     require("binlog_row_image", image, "FULL", "so the log does not hold whole rows");
     let partial = setting(conn, "binlog_row_value_options").await?;
     require("binlog_row_value_options", partial, "", "so the log holds only parts of JSON documents");
+    let order = setting(conn, "binlog_order_commits").await?;
+    require("binlog_order_commits", order, "ON", "so a snapshot may lack transactions that stand in the log before it");
     Ok(findings)
 }
 
-/// `binlog_do_db` and `binlog_ignore_db`, which keep whole databases out of the log. Only asked where the user may ask.
+/// `binlog_do_db` and `binlog_ignore_db`, which keep whole databases out of the log.
 async fn filters(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
-    let Ok(Some(status)) = conn.query_first::<Row, _>(server.log_status_statement()).await else { return Ok(Vec::new()) };
-    let list = |column: usize| -> Vec<String> {
-        let names: String = status.get_opt(column).and_then(Result::ok).unwrap_or_default();
-        names.split(',').filter(|name| !name.is_empty()).map(Into::into).collect()
-    };
-    let (only, ignored) = (list(2), list(3));
+    let Some((only, ignored)) = filter_lists(conn, server).await? else { return Ok(vec![grants::unseen_filters(conn).await?]) };
+    let list = |names: String| -> Vec<String> { names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect() };
+    let (only, ignored) = (list(only), list(ignored));
     let is_left_out = |database: &String| !only.is_empty() && !only.contains(database) || ignored.contains(database);
     let mut databases: Vec<&String> = tables.iter().map(|t| &t.database).filter(|database| is_left_out(database)).collect();
     databases.dedup();
@@ -96,9 +104,27 @@ async fn filters(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Res
     Ok(databases.into_iter().map(finding).collect())
 }
 
+/// The databases that are logged only and not at all; `None` where the user may not see them.
+async fn filter_lists(conn: &mut Conn, server: &Server) -> Result<Option<(String, String)>, SourceError> {
+    // Newer servers of MariaDB show them to everybody.
+    if let (Some(only), Some(ignored)) = (setting(conn, "binlog_do_db").await?, setting(conn, "binlog_ignore_db").await?) {
+        return Ok(Some((only, ignored)));
+    }
+    match conn.query_first::<Row, _>(server.log_status_statement()).await {
+        Ok(status) => {
+            let list = |column: usize| status.as_ref().and_then(|row| row.get_opt(column)).and_then(Result::ok).unwrap_or_default();
+            Ok(Some((list(2), list(3))))
+        }
+        Err(error) if is_access_error(&error) => Ok(None),
+        Err(error) => Err(query_error(DOING, error)),
+    }
+}
+
 /// Foreign keys whose actions on captured tables the server does not log.
 async fn cascades(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
-    if server.flavour == Flavour::Mysql && server.version >= (9, 6, 0) {
+    // From there on MySQL carries them out as statements do, and logs them, unless it is told to leave that to InnoDB.
+    let native = setting(conn, "innodb_native_foreign_keys").await?;
+    if server.flavour == Flavour::Mysql && server.version >= (9, 6, 0) && native.is_none_or(|v| v.eq_ignore_ascii_case("OFF")) {
         return Ok(Vec::new());
     }
     let mut findings = Vec::new();
@@ -134,24 +160,44 @@ fn is_action(rule: &str) -> bool {
     matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT")
 }
 
-/// Every connection asks for UTC, so the server's zone is of no consequence, unless something on the way drops that.
-async fn time_zone(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
-    let is_timestamp = |c: &super::schema::MysqlColumn| matches!(c.kind, ColumnKind::Timestamp { .. });
-    if !tables.iter().flat_map(|t| &t.columns).any(is_timestamp) {
-        return Ok(Vec::new());
+/// Tables that a snapshot would wait for.
+async fn locked(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
+    let mut findings = Vec::new();
+    for table in tables {
+        match conn.query_drop(format!("SELECT * FROM {} LIMIT 0", table.quoted())).await {
+            Ok(()) => {}
+            Err(error) if is_lock_timeout(&error) => findings.push(Finding {
+                severity: Severity::Warning,
+                message: format!("a snapshot would wait for the table `{}`: {LOCKED}", table.table.name),
+                mend: Some("UNLOCK TABLES; in that session, or end it: SHOW PROCESSLIST tells which it is".into()),
+            }),
+            Err(error) => return Err(query_error(DOING, error)),
+        }
     }
-    let zone: String = super::server::one(conn, "SELECT @@session.time_zone", DOING).await?;
-    Ok(not_utc(&zone).into_iter().collect())
+    Ok(findings)
 }
 
-fn not_utc(zone: &str) -> Option<Finding> {
-    let finding = || {
-        error(
-            format!("the connection is in the time zone {zone} although UTC was asked for, so a snapshot would read TIMESTAMP wrongly"),
-            Some("connect to the server itself, or let the proxy between pass `SET SESSION time_zone` on"),
-        )
-    };
-    (zone != "+00:00").then(finding)
+/// How many connections the user may have at once: one reads the log, one asks, and the others read a snapshot.
+async fn connections(conn: &mut Conn, options: &MysqlOptions) -> Result<Vec<Finding>, SourceError> {
+    const OTHERS: u64 = 2;
+    let most: u64 = super::server::one(conn, "SELECT @@session.max_user_connections", DOING).await?;
+    let wanted = options.snapshot_connections as u64 + OTHERS;
+    let finding = |severity, message, mend: String| Ok(vec![Finding { severity, message, mend: Some(mend) }]);
+    let allow = format!("ALTER USER ... WITH MAX_USER_CONNECTIONS {wanted};");
+    match most {
+        0 => Ok(Vec::new()),
+        1..=OTHERS => finding(Severity::Error, format!("the user may have {most} connections at once, and a snapshot takes 3"), allow),
+        _ if most < wanted => finding(
+            Severity::Warning,
+            format!(
+                "the user may have {most} connections at once, so a snapshot is read by {} and not by {}",
+                most - OTHERS,
+                wanted - OTHERS
+            ),
+            format!("{allow} or `snapshot_connections: {}` in the spec", most - OTHERS),
+        ),
+        _ => Ok(Vec::new()),
+    }
 }
 
 async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, SourceError> {
@@ -183,21 +229,8 @@ async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, Sour
 }
 
 /// A global variable; `None` where the server does not have it.
-async fn setting(conn: &mut Conn, name: &str) -> Result<Option<String>, SourceError> {
+pub(super) async fn setting(conn: &mut Conn, name: &str) -> Result<Option<String>, SourceError> {
     let row: Option<(String, String)> =
         conn.query_first(format!("SHOW GLOBAL VARIABLES LIKE {}", literal(name))).await.map_err(|e| query_error(DOING, e))?;
     Ok(row.map(|(_, value)| value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_that_is_not_in_utc_is_told() {
-        assert_eq!(not_utc("+00:00"), None);
-        let told = not_utc("SYSTEM").unwrap();
-        let expected = "the connection is in the time zone SYSTEM although UTC was asked for, so a snapshot would read TIMESTAMP wrongly";
-        assert_eq!((told.message.as_str(), told.severity), (expected, Severity::Error));
-    }
 }

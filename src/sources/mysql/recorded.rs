@@ -123,7 +123,15 @@ fn file_name(path: &Path) -> String {
 fn start(paths: &[PathBuf], capture: &Capture) -> Result<LogPosition, SourceError> {
     let Some(from) = &capture.from else {
         let file = paths.first().map(|path| FilePosition { file: file_name(path), offset: 0 });
-        return Ok(LogPosition { flavour: Flavour::Mysql, gtid: None, file, server: RECORDED.into() });
+        return Ok(LogPosition {
+            flavour: Flavour::Mysql,
+            gtid: None,
+            file,
+            server: RECORDED.into(),
+            event: None,
+            last: None,
+            database: None,
+        });
     };
     let position = LogPosition::try_from(from)?;
     let is_known = position.file.as_ref().is_some_and(|place| paths.iter().any(|path| file_name(path) == place.file));

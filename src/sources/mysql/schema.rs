@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row};
 
 use super::charset::Charset;
 use super::column::ColumnKind;
-use super::connect::{literal, query_error, quoted};
+use super::connect::{is_access_error, literal, query_error, quoted};
 use super::options::MysqlOptions;
 use super::server::{Flavour, Server};
 use super::values::ZeroDates;
@@ -50,6 +50,12 @@ impl MysqlTable {
         MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key, stream: false }, layout }
     }
 
+    /// Whether the spec leaves it to the URL which database it is in.
+    pub(super) fn is_named_without_database(&self) -> bool {
+        let (spec_name, database) = (self.table.name.to_lowercase(), self.database.to_lowercase());
+        !spec_name.strip_prefix(&database).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// The name for a statement.
     pub(super) fn quoted(&self) -> String {
         format!("{}.{}", quoted(&self.database), quoted(&self.name))
@@ -63,24 +69,25 @@ pub(super) async fn read_tables(
     options: &MysqlOptions,
     names: &[String],
 ) -> Result<Vec<MysqlTable>, SourceError> {
-    let mut tables = Vec::with_capacity(names.len());
+    let mut tables: Vec<MysqlTable> = Vec::with_capacity(names.len());
     for spec_name in names {
-        let (database, name) = split_name(spec_name, options)?;
-        tables.push(read_table(conn, server, options, spec_name, database, name).await?);
+        let table = read_table(conn, server, options, spec_name).await?;
+        if let Some(same) = tables.iter().find(|t| (&t.database, &t.name) == (&table.database, &table.name)) {
+            return Err(SourceError::Invalid {
+                message: format!("`{}` and `{spec_name}` are one table, {}", same.table.name, table.quoted()),
+                table: Some(spec_name.clone()),
+                help: Some(format!("name it `{}` everywhere", same.table.name)),
+            });
+        }
+        tables.push(table);
     }
     Ok(tables)
 }
 
-fn split_name<'a>(spec_name: &'a str, options: &'a MysqlOptions) -> Result<(&'a str, &'a str), SourceError> {
-    match (spec_name.split_once('.'), options.database()) {
-        (Some((database, name)), _) => Ok((database, name)),
-        (None, Some(database)) => Ok((database, spec_name)),
-        (None, None) => Err(SourceError::Invalid {
-            message: format!("it is not said in which database the table `{spec_name}` is"),
-            table: Some(spec_name.into()),
-            help: Some("name it `database.table`, or end `url` with the database".into()),
-        }),
-    }
+/// What a name may mean, as a database and a table: with its dots every way, as either may have some.
+fn meanings<'a>(spec_name: &'a str, options: &'a MysqlOptions) -> Vec<(&'a str, &'a str)> {
+    let by_dots = spec_name.match_indices('.').map(|(dot, _)| (&spec_name[..dot], &spec_name[dot + 1..]));
+    by_dots.chain(options.database().map(|database| (database, spec_name))).filter(|(d, t)| !d.is_empty() && !t.is_empty()).collect()
 }
 
 /// Every base table that the user can see, named as the spec would name it.
@@ -100,32 +107,46 @@ pub(super) async fn table_names(conn: &mut Conn, options: &MysqlOptions) -> Resu
     Ok(rows.into_iter().filter_map(name).collect())
 }
 
-async fn read_table(
-    conn: &mut Conn,
-    server: &Server,
-    options: &MysqlOptions,
-    spec_name: &str,
-    database: &str,
-    name: &str,
-) -> Result<MysqlTable, SourceError> {
+async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, spec_name: &str) -> Result<MysqlTable, SourceError> {
     let invalid = |message: String, help: Option<String>| SourceError::Invalid { message, table: Some(spec_name.into()), help };
     let doing = format!("reading the columns of `{spec_name}`");
+    let mut tables = Vec::new();
+    let mut alike = None;
+    let meanings = meanings(spec_name, options);
+    for (database, name) in &meanings {
+        match found(conn, server, database, name).await.map_err(|e| query_error(&doing, e))? {
+            Ok(found) => tables.push(found),
+            Err(other) => alike = alike.or(other),
+        }
+    }
+    let Found { database, name, kind } = match (tables.pop(), tables.pop(), meanings.first()) {
+        (Some(only), None, _) => only,
+        (Some(one), Some(other), _) => {
+            let (one, other) = (one.quoted(), other.quoted());
+            let help = "let `url` end with another database, or with none";
+            return Err(invalid(format!("`{spec_name}` may be the table {one} or the table {other}"), Some(help.into())));
+        }
+        (None, _, Some((database, name))) => {
+            return Err(invalid(format!("there is no table `{name}` in the database `{database}`"), alike));
+        }
+        (None, _, None) => {
+            let help = "name it `database.table`, or end `url` with the database";
+            return Err(invalid(format!("it is not said in which database the table `{spec_name}` is"), Some(help.into())));
+        }
+    };
+    let (database, name) = (database.as_str(), name.as_str());
     let filter = format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", literal(database), literal(name));
-    let kind: Option<Row> = conn
-        .query_first(format!("SELECT TABLE_TYPE FROM information_schema.TABLES WHERE {filter}"))
-        .await
-        .map_err(|e| query_error(&doing, e))?;
-    match kind.and_then(|row| text(&row, 0)).as_deref() {
-        None => return Err(invalid(format!("there is no table `{name}` in the database `{database}`"), None)),
-        Some("BASE TABLE") => {}
-        Some("SYSTEM VERSIONED") => {
+    match kind.as_str() {
+        "BASE TABLE" => {}
+        "SYSTEM VERSIONED" => {
             return Err(invalid(
                 format!("`{spec_name}` is system-versioned, and its log does not say what was deleted"),
                 Some(format!("ALTER TABLE {}.{} DROP SYSTEM VERSIONING", quoted(database), quoted(name))),
             ));
         }
-        Some(other) => return Err(invalid(format!("`{spec_name}` is not a table but a {}", other.to_lowercase()), None)),
+        other => return Err(invalid(format!("`{spec_name}` is not a table but a {}", other.to_lowercase()), None)),
     }
+    readable(conn, &filter, database, name, &doing).await?.map_or(Ok(()), |(what, help)| Err(invalid(what, Some(help))))?;
     let json_checks = json_checks(conn, server, database, name).await?;
     let rows: Vec<Row> = conn
         .query(format!(
@@ -135,6 +156,9 @@ async fn read_table(
         ))
         .await
         .map_err(|e| query_error(&doing, e))?;
+    if rows.is_empty() {
+        return Err(SourceError::Transient { message: format!("{doing}: it is being changed") });
+    }
     let mut columns = Vec::with_capacity(rows.len());
     for row in &rows {
         let described = Described::of(row).ok_or_else(|| invalid(format!("the columns of `{spec_name}` cannot be read"), None))?;
@@ -146,6 +170,67 @@ async fn read_table(
     }
     let key = primary_key(conn, &filter, &columns).await.map_err(|e| query_error(&doing, e))?;
     Ok(MysqlTable::new(database.into(), name.into(), spec_name, columns, key, options.zero_dates))
+}
+
+/// What is wrong, and the way out, where the user may read some of the columns only: the others are not described either.
+async fn readable(conn: &mut Conn, filter: &str, database: &str, name: &str, doing: &str) -> Result<Option<(String, String)>, SourceError> {
+    let query = format!("SELECT COUNT(*) FROM information_schema.COLUMN_PRIVILEGES WHERE {filter}");
+    let grants: Option<u64> = conn.query_first(query).await.map_err(|e| query_error(doing, e))?;
+    if grants.unwrap_or(0) == 0 {
+        return Ok(None);
+    }
+    let table = format!("{}.{}", quoted(database), quoted(name));
+    match conn.query_drop(format!("SELECT * FROM {table} LIMIT 0")).await {
+        Err(error) if is_access_error(&error) => {
+            let what = format!("the user may read only some columns of {table}, and the log has them all");
+            Ok(Some((what, format!("GRANT SELECT ON {table} TO the user"))))
+        }
+        // What else is wrong is said where it is read.
+        _ => Ok(None),
+    }
+}
+
+/// A table as the server names it.
+struct Found {
+    database: String,
+    name: String,
+    kind: String,
+}
+
+impl Found {
+    fn quoted(&self) -> String {
+        format!("{}.{}", quoted(&self.database), quoted(&self.name))
+    }
+}
+
+/// The table of this name, compared as the server does; if there is none, what to do about it, where one differs in its case only.
+///
+/// `information_schema` itself compares with a collation that takes more letters for equal than the server does for names.
+async fn found(conn: &mut Conn, server: &Server, database: &str, name: &str) -> Result<Result<Found, Option<String>>, mysql_async::Error> {
+    let query = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(database),
+        literal(name)
+    );
+    let rows: Vec<Row> = conn.query(query).await?;
+    let found = |row: &Row| Some(Found { database: text(row, 0)?, name: text(row, 1)?, kind: text(row, 2)? });
+    let here = |found: &Found| server.same_name(&found.database, database) && server.same_name(&found.name, name);
+    if let Some(found) = rows.iter().filter_map(found).find(here) {
+        return Ok(Ok(found));
+    }
+    let query = format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE LOWER(TABLE_SCHEMA) = LOWER({}) AND LOWER(TABLE_NAME) = LOWER({})",
+        literal(database),
+        literal(name)
+    );
+    let rows: Vec<Row> = conn.query(query).await?;
+    let is_alike = |(other_database, other): &(String, String)| {
+        other_database.to_lowercase() == database.to_lowercase() && other.to_lowercase() == name.to_lowercase()
+    };
+    let other = rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).find(is_alike);
+    let help =
+        |(database, name)| format!("this server tells upper from lower case in names, and has {}.{}", quoted(database), quoted(name));
+    Ok(Err(other.as_ref().map(|(database, name)| (database.as_str(), name.as_str())).map(help)))
 }
 
 async fn primary_key(conn: &mut Conn, filter: &str, columns: &[MysqlColumn]) -> Result<Vec<usize>, mysql_async::Error> {

@@ -25,6 +25,8 @@ pub(super) struct Server {
     pub(super) log_bin: bool,
     /// Whether every transaction has a GTID: always at MariaDB, by setting at MySQL.
     pub(super) has_gtids: bool,
+    /// `lower_case_table_names`: 0 where names of databases and tables differ by their case.
+    pub(super) lower_case_names: u8,
 }
 
 impl Server {
@@ -41,7 +43,13 @@ impl Server {
             Flavour::Mariadb => (one::<u64>(conn, "SELECT @@global.server_id", doing).await?.to_string(), true),
         };
         let version = parse_version(&version_text);
-        Ok(Server { flavour, version, identity, log_bin: log_bin != 0, has_gtids })
+        let lower_case_names: u8 = one(conn, "SELECT @@global.lower_case_table_names", doing).await?;
+        Ok(Server { flavour, version, identity, log_bin: log_bin != 0, has_gtids, lower_case_names })
+    }
+
+    /// Whether two names are of one database or table here.
+    pub(super) fn same_name(&self, one: &str, other: &str) -> bool {
+        one == other || self.lower_case_names != 0 && one.to_lowercase() == other.to_lowercase()
     }
 
     /// Where the log ends now. Asked without a lock, so only good for "all that was there is read".
@@ -61,7 +69,7 @@ impl Server {
             Err(error) if gtid.is_none() => return Err(query_error(doing, error)),
             Err(_) => None,
         };
-        Ok(LogPosition { flavour: self.flavour, gtid, file, server: self.identity.clone() })
+        Ok(LogPosition::new(self, gtid, file))
     }
 
     /// The file and offset at which the log ends.

@@ -5,15 +5,15 @@
 //! too busy for that, a read lock is held for a moment, on the tables or on everything.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, ServerError};
+use mysql_async::{Conn, Row};
 
 use super::binlog::gtid::{GtidPosition, MysqlGtids};
-use super::connect::{ACCESS_ERRORS, connect, query_error, transient};
+use super::connect::{connect, connect_if_allowed, is_access_error, is_lock_timeout, query_error, transient};
 use super::options::MysqlOptions;
 use super::position::{FilePosition, LogPosition};
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server, one, parse_mariadb};
-use crate::sources::SourceError;
+use crate::sources::{Event, EventSender, SourceError};
 
 /// Connections inside a read transaction, all of one state, and the place in the log of that state.
 #[derive(Debug)]
@@ -26,25 +26,34 @@ const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 const TRIES: usize = 50;
 const DOING: &str = "opening a snapshot";
 
-/// `control` is a connection of its own, for asking and locking.
+/// `control` is a connection of its own, for asking and locking. Where fewer connections than `count` are allowed, it takes what there is.
 pub(super) async fn open(
     control: &mut Conn,
     server: &Server,
     options: &MysqlOptions,
     tables: &[MysqlTable],
     count: usize,
+    out: &EventSender,
 ) -> Result<Snapshot, SourceError> {
-    let mut connections = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut conn = connect(options).await?;
-        run(&mut conn, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
-        connections.push(conn);
+    let mut connections = vec![connect(options).await?];
+    while connections.len() < count {
+        match connect_if_allowed(options).await? {
+            Some(conn) => connections.push(conn),
+            None => {
+                // One is left for looking into the log.
+                if connections.len() > 1 {
+                    connections.pop();
+                }
+                tracing::warn!(wanted = count, connections = connections.len(), "the server allows no more connections for a snapshot");
+                break;
+            }
+        }
     }
     let position = match server.flavour {
         Flavour::Mariadb => mariadb(control, server, &mut connections).await?,
         Flavour::Mysql => mysql(control, server, tables, &mut connections).await?,
     };
-    pin(&mut connections, tables).await?;
+    pin(&mut connections, tables, out).await?;
     Ok(Snapshot { connections, position })
 }
 
@@ -62,7 +71,7 @@ async fn mariadb(control: &mut Conn, server: &Server, connections: &mut [Conn]) 
             let query = format!("SELECT BINLOG_GTID_POS({}, {})", super::connect::literal(&file.file), file.offset);
             let gtid: String = one(control, &query, DOING).await?;
             let gtid = Some(GtidPosition::Mariadb(parse_mariadb(&gtid)?));
-            return Ok(LogPosition { flavour: server.flavour, gtid, file: Some(file), server: server.identity.clone() });
+            return Ok(LogPosition::new(server, gtid, Some(file)));
         }
         for conn in connections.iter_mut() {
             run(conn, "ROLLBACK").await?;
@@ -90,7 +99,6 @@ async fn snapshot_place(conn: &mut Conn) -> Result<FilePosition, SourceError> {
 }
 
 async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], connections: &mut [Conn]) -> Result<LogPosition, SourceError> {
-    run(control, "SET SESSION lock_wait_timeout=2").await?;
     if let Some(position) = by_log_status(control, server, connections).await? {
         return Ok(position);
     }
@@ -105,7 +113,7 @@ async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], conne
                 return taken;
             }
             // A lock that somebody else's transaction holds up may be had later; one that is not allowed may not.
-            Err(error) if last.is_none() || !is_denied(&error) => last = Some(error),
+            Err(error) if last.is_none() || !is_access_error(&error) => last = Some(error),
             Err(_) => {}
         }
     }
@@ -120,10 +128,6 @@ async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], conne
         },
         other => other,
     })
-}
-
-fn is_denied(error: &mysql_async::Error) -> bool {
-    matches!(error, mysql_async::Error::Server(ServerError { code, .. }) if ACCESS_ERRORS.contains(code))
 }
 
 /// Without a lock: right when the log did not move while the snapshots were opened. `None` where it never stood still or the user may
@@ -174,18 +178,30 @@ fn position(server: &Server, status: LogStatus) -> Result<LogPosition, SourceErr
     let gtids: MysqlGtids =
         status.gtids.parse().map_err(|_| SourceError::Stopped { message: "the server's GTID set is not understood".into(), help: None })?;
     let gtid = server.has_gtids.then_some(GtidPosition::Mysql(gtids));
-    Ok(LogPosition { flavour: server.flavour, gtid, file: Some(status.file), server: server.identity.clone() })
+    Ok(LogPosition::new(server, gtid, Some(status.file)))
 }
 
-/// Touches every table in every connection, so that no definition changes until the snapshot is read.
-async fn pin(connections: &mut [Conn], tables: &[MysqlTable]) -> Result<(), SourceError> {
+/// Touches every table in every connection, so that no definition changes until the snapshot is read. A table that somebody has locked is
+/// waited for.
+async fn pin(connections: &mut [Conn], tables: &[MysqlTable], out: &EventSender) -> Result<(), SourceError> {
     for conn in connections.iter_mut() {
         for table in tables {
-            run(conn, &format!("SELECT * FROM {} LIMIT 0", table.quoted())).await?;
+            let touch = format!("SELECT * FROM {} LIMIT 0", table.quoted());
+            while let Err(error) = conn.query_drop(&touch).await {
+                if !is_lock_timeout(&error) {
+                    return Err(query_error(DOING, error));
+                }
+                let what = format!("the snapshot waits for the table `{}`: {LOCKED}", table.table.name);
+                out.send(Event::Waiting(what)).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })?;
+            }
         }
     }
     Ok(())
 }
+
+/// Why a table cannot be read at the moment.
+pub(super) const LOCKED: &str =
+    "another session has locked it (LOCK TABLES ... WRITE, or an ALTER TABLE that itself waits for a transaction)";
 
 async fn run(conn: &mut Conn, statement: &str) -> Result<(), SourceError> {
     conn.query_drop(statement).await.map_err(|e| match e {

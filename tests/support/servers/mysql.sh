@@ -22,6 +22,9 @@ mysql_start() {
   local data port folder
   port=$(free_port)
   data=$(private_data mysql)
+  case " ${TIDEMILL_TEST_MYSQL_OPTIONS:-} " in
+    *lower-case-table-names*) mysql_initialize "$data" || return 1 ;;   # only taken from the very beginning
+  esac
   folder=$(data_folder mysql.files "$PRIVATE/data")
   mysql_family_logins caching_sha2_password >"$folder/logins.sql"
   tls_into "$folder"
@@ -32,6 +35,13 @@ mysql_start() {
     "${MYSQL_OPTIONS[@]}" --ssl-ca="$folder/ca.pem" --ssl-cert="$folder/server-cert.pem" --ssl-key="$folder/server-key.pem"
   wait_until 90 in_private_root /usr/bin/mysql --no-defaults -h 127.0.0.1 -P "$port" -u root "-p$PASSWORD" -e 'SELECT 1' || return 1
   echo "mysql://root:$PASSWORD@127.0.0.1:$port/" >"$RUN/mysql.url"
+}
+
+# Begins an empty data folder, with the options of the test.
+mysql_initialize() {
+  find "$PRIVATE$1" -mindepth 1 -delete
+  logged mysql in_private_root /usr/sbin/mysqld "${MYSQL_INITIAL[@]}" --datadir="$1" ${TIDEMILL_TEST_MYSQL_OPTIONS:-} --initialize-insecure || return 1
+  chown -R "$SERVER_UID:$SERVER_UID" "$PRIVATE$1"
 }
 
 mysql_start_container() {

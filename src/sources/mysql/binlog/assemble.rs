@@ -15,6 +15,7 @@ use super::event::{self, EventError, FLAG_IGNORABLE, MariadbGtid, MysqlGtid, Raw
 use super::gtid::GtidPosition;
 use super::statement::{self, Effect};
 use super::table_map::{self, TableMap};
+use super::trail::Trail;
 use super::transaction::Transaction;
 use crate::sources::SourceError;
 use crate::sources::mysql::position::{FilePosition, LogPosition};
@@ -46,6 +47,7 @@ pub(crate) struct Assembler {
     file: String,
     offset: u64,
     open: Option<Open>,
+    trail: Trail,
     /// Prepared XA transactions that changed no captured table; their second halves are of no consequence.
     harmless_xids: HashSet<Vec<u8>>,
     /// How many bytes of events of the present compressed transaction are still to come.
@@ -82,6 +84,7 @@ impl Assembler {
     pub(crate) fn new(tables: Arc<Vec<MysqlTable>>, zero_dates: ZeroDates, position: LogPosition) -> Assembler {
         let names = tables.iter().map(|t| (t.database.clone(), t.name.clone())).collect();
         let (file, offset) = position.file.as_ref().map_or((String::new(), 0), |f| (f.file.clone(), f.offset));
+        let trail = Trail::new(&position);
         Assembler {
             tables,
             names,
@@ -91,6 +94,7 @@ impl Assembler {
             file,
             offset,
             open: None,
+            trail,
             harmless_xids: HashSet::new(),
             payload_left: 0,
             filled: None,
@@ -131,8 +135,13 @@ impl Assembler {
         self.check_payload(&raw)?;
         if !raw.is_inner && self.filled.is_none() {
             self.advance(&raw);
+            self.trail.pass(event, &raw, self.offset);
         }
-        self.dispatch(event, &raw)
+        let step = self.dispatch(event, &raw)?;
+        if self.filled.is_none() && !matches!(step, Step::Nothing) {
+            self.trail.settle(&mut self.position);
+        }
+        Ok(step)
     }
 
     /// The events of a compressed transaction must be exactly as many bytes as it says.

@@ -29,6 +29,14 @@ struct Interval {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MariadbGtids(BTreeMap<u32, (u32, u64)>);
 
+/// One transaction at MariaDB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DomainGtid {
+    pub(crate) domain: u32,
+    pub(crate) server: u32,
+    pub(crate) sequence: u64,
+}
+
 /// The text is not a set of GTIDs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotGtids;
@@ -69,6 +77,44 @@ impl MysqlGtids {
             let here = self.0.get(source).map_or(&[][..], Vec::as_slice);
             intervals.iter().all(|i| here.iter().any(|h| h.start <= i.start && i.end <= h.end))
         })
+    }
+
+    /// A set of this transaction alone.
+    pub(crate) fn of(uuid: [u8; 16], tag: &str, number: u64) -> MysqlGtids {
+        let mut set = MysqlGtids::default();
+        set.add(uuid, tag, number);
+        set
+    }
+
+    /// What is in here and not in `other`.
+    pub(crate) fn without(&self, other: &MysqlGtids) -> MysqlGtids {
+        let mut rest = MysqlGtids::default();
+        for (source, intervals) in &self.0 {
+            let taken = other.0.get(source).map_or(&[][..], Vec::as_slice);
+            let mut left = Vec::new();
+            for interval in intervals {
+                let mut start = interval.start;
+                for cut in taken.iter().filter(|cut| cut.start < interval.end && cut.end > interval.start) {
+                    if start < cut.start {
+                        left.push(Interval { start, end: cut.start });
+                    }
+                    start = cut.end;
+                }
+                if start < interval.end {
+                    left.push(Interval { start, end: interval.end });
+                }
+            }
+            if !left.is_empty() {
+                rest.0.insert(source.clone(), left);
+            }
+        }
+        rest
+    }
+
+    /// What a server of this UUID made.
+    pub(crate) fn made_by(&self, server: &str) -> MysqlGtids {
+        let Ok(uuid) = parse_uuid(server) else { return MysqlGtids::default() };
+        MysqlGtids(self.0.iter().filter(|((source, _), _)| *source == uuid).map(|(s, i)| (s.clone(), i.clone())).collect())
     }
 
     /// As the dump request takes it.
@@ -166,6 +212,10 @@ impl MariadbGtids {
         self.0.insert(domain, (server, sequence));
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = DomainGtid> {
+        self.0.iter().map(|(&domain, &(server, sequence))| DomainGtid { domain, server, sequence })
+    }
+
     /// Sequence numbers grow within a domain.
     pub(crate) fn contains(&self, other: &MariadbGtids) -> bool {
         other.0.iter().all(|(domain, (_, sequence))| self.0.get(domain).is_some_and(|(_, here)| here >= sequence))
@@ -253,6 +303,18 @@ mod tests {
         assert!(!set("0-1-5").contains(&set("0-1-6")));
         assert!(!set("0-1-5").contains(&set("7-1-1")));
         assert_eq!(set("7-2-1,0-1-5").to_string(), "0-1-5,7-2-1");
+    }
+
+    #[test]
+    fn sets_are_taken_apart() {
+        let set = |text: &str| text.parse::<MysqlGtids>().unwrap();
+        let both = set(&format!("{A}:1-9:blue:1-2,{B}:1-3"));
+        assert_eq!(both.without(&set(&format!("{A}:5,{A}:9,{B}:1-3"))).to_string(), format!("{A}:1-4:6-8:blue:1-2"));
+        assert_eq!(both.without(&set(&format!("{A}:20,{A}:blue:1"))).to_string(), format!("{A}:1-9:blue:2,{B}:1-3"));
+        assert_eq!(both.without(&both), MysqlGtids::default());
+        assert_eq!(both.made_by(B).to_string(), format!("{B}:1-3"));
+        assert_eq!(both.made_by("7"), MysqlGtids::default());
+        assert_eq!(MysqlGtids::of(parse_uuid(A).unwrap(), "blue", 2), set(&format!("{A}:blue:2")));
     }
 
     proptest! {

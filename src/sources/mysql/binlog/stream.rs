@@ -6,16 +6,17 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error, ServerError};
+use mysql_async::{BinlogStream, Error, ServerError};
 
 use super::assemble::{Assembler, Step};
-use super::gtid::GtidPosition;
+use super::event::{RawEvent, kind};
+use super::open::{self, FATAL_READING_LOG, Start};
 use super::transaction::Transaction;
-use crate::sources::mysql::connect::{connect, query_error, transient};
+use super::watch::Watch;
+use crate::sources::mysql::connect::transient;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::position::LogPosition;
-use crate::sources::mysql::server::{Flavour, Server};
+use crate::sources::mysql::server::Server;
 use crate::sources::{Event, EventSender, SourceError};
 
 const DOING: &str = "reading the log";
@@ -139,6 +140,7 @@ pub(crate) async fn follow(options: &MysqlOptions, server: &Server, assembler: &
 enum Never {}
 
 async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut Assembler, outlet: &mut Outlet) -> Result<Never, Ended> {
+    let mut watch = Watch::new(outlet.end.as_ref());
     outlet.check_end(assembler.position()).await?;
     let mut stream = open(options, server, assembler.position()).await?;
     let read_timeout = Duration::from_millis(options.read_timeout_ms);
@@ -158,8 +160,13 @@ async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut A
             Ok(Some(Err(error))) => return Err(stream_error(assembler.position(), error).into()),
             Ok(Some(Ok(event))) => event,
         };
+        let raw = RawEvent::of(&event);
+        watch.pass(&raw, assembler.position())?;
         let step = assembler.next(&event)?;
         outlet.step(step, assembler.position()).await?;
+        if matches!(raw.kind, kind::HEARTBEAT | kind::HEARTBEAT_2) {
+            watch.look(options, server, assembler.position()).await?;
+        }
     }
 }
 
@@ -169,61 +176,24 @@ fn silent(options: &MysqlOptions) -> SourceError {
 
 /// Connects and asks for the log.
 async fn open(options: &MysqlOptions, server: &Server, from: &LogPosition) -> Result<BinlogStream, SourceError> {
-    let mut conn = connect(options).await?;
-    let heartbeat_ns = options.heartbeat_ms * 1_000_000;
-    run(&mut conn, &format!("SET @master_heartbeat_period={heartbeat_ns}, @source_heartbeat_period={heartbeat_ns}")).await?;
-    let server_id = options.server_id.unwrap_or_else(made_up_id);
-    let file = from.file.clone();
-    let mut request = BinlogStreamRequest::new(server_id);
-    match (&from.gtid, server.flavour) {
-        (Some(GtidPosition::Mysql(set)), Flavour::Mysql) if server.has_gtids => {
-            run(&mut conn, "SET @replica_uuid=UUID(), @slave_uuid=@replica_uuid").await?;
-            let sids = set.sids().map_err(|_| not_this_server(from))?;
-            request = request.with_gtid().with_gtid_set(sids);
-        }
-        (Some(GtidPosition::Mariadb(set)), Flavour::Mariadb) => {
-            run(&mut conn, "SET @mariadb_slave_capability=4, @slave_gtid_strict_mode=0, @slave_gtid_ignore_duplicates=0").await?;
-            run(&mut conn, &format!("SET @slave_connect_state='{set}'")).await?;
-        }
+    let start = match &from.gtid {
+        Some(gtid) if server.has_gtids => Start::Gtids(gtid),
         _ => {
-            let file = file.as_ref().filter(|_| from.server == server.identity && from.flavour == server.flavour);
-            let file = file.ok_or_else(|| not_this_server(from))?;
-            if file.offset > u32::MAX as u64 {
+            let not_here = || SourceError::Resync { message: format!("the position `{from}` means nothing at this server") };
+            let place = from.file.as_ref().filter(|_| from.server == server.identity).ok_or_else(not_here)?;
+            if place.offset > u32::MAX as u64 {
                 return Err(SourceError::Stopped {
-                    message: format!("the offset {} of the log is beyond what the server can be asked for without GTIDs", file.offset),
+                    message: format!("the offset {} of the log is beyond what the server can be asked for without GTIDs", place.offset),
                     help: Some("switch GTIDs on at the server, or keep max_binlog_size at 1 GB and transactions below 4 GB".into()),
                 });
             }
-            match server.flavour {
-                Flavour::Mysql => run(&mut conn, "SET @replica_uuid=UUID(), @slave_uuid=@replica_uuid").await?,
-                Flavour::Mariadb => run(&mut conn, "SET @mariadb_slave_capability=4").await?,
-            }
-            request = request.with_filename(file.file.as_bytes()).with_pos(file.offset);
-            return conn.get_binlog_stream(request).await.map_err(|e| query_error(DOING, e));
+            Start::File { file: &place.file, offset: place.offset }
         }
-    }
-    conn.get_binlog_stream(request).await.map_err(|e| query_error(DOING, e))
+    };
+    let (conn, request) = open::prepare(options, server, start, options.server_id).await?;
+    conn.get_binlog_stream(request).await.map_err(open::error)
 }
 
-async fn run(conn: &mut Conn, statement: &str) -> Result<(), SourceError> {
-    conn.query_drop(statement).await.map_err(|e| query_error(DOING, e))
-}
-
-fn not_this_server(from: &LogPosition) -> SourceError {
-    SourceError::Stopped {
-        message: format!("the position `{from}` means nothing at this server, which has no GTIDs for it and is not the one it is of"),
-        help: Some("connect to the server that it was written at, or start with a new state folder".into()),
-    }
-}
-
-/// An id in the upper half, where people do not number their servers; anew each time, so that two readers do not meet.
-fn made_up_id() -> u32 {
-    use std::hash::{BuildHasher, Hasher};
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    (random as u32) | 0x8000_0000
-}
-
-const FATAL_READING_LOG: u16 = 1236;
 const MARIADB_NEEDS_UNIQUE_ID: u16 = 4052;
 
 fn stream_error(from: &LogPosition, error: Error) -> SourceError {
@@ -235,11 +205,15 @@ fn stream_error(from: &LogPosition, error: Error) -> SourceError {
             SourceError::Transient { message: format!("{DOING}: {message}; another reader has the same `server_id`") }
         }
         Error::Server(ServerError { code: FATAL_READING_LOG, message, .. }) => {
-            let help = match message.contains("anonymous transaction") {
-                true => "SET GLOBAL gtid_mode = ON_PERMISSIVE; and ON again once a run has caught up",
-                false => "if it was purged, start with a new state folder, and keep the log longer (binlog_expire_logs_seconds)",
-            };
-            SourceError::Stopped { message: format!("the server cannot give its log from `{from}` on: {message}"), help: Some(help.into()) }
+            let message = format!("the server cannot give its log from `{from}` on: {message}");
+            match message.contains("anonymous transaction") {
+                true => SourceError::Stopped {
+                    message,
+                    help: Some("SET GLOBAL gtid_mode = ON_PERMISSIVE; and ON again once a run has caught up".into()),
+                },
+                // What was purged before it was read; to keep it longer is binlog_expire_logs_seconds.
+                false => SourceError::Resync { message },
+            }
         }
         _ => transient(DOING, error),
     }

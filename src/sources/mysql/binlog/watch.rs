@@ -1,0 +1,147 @@
+//! Notices that the log which is followed is no longer the server's.
+//!
+//! After a reset a server may leave a reader at the old file, where nothing comes any more, and go on with the next file as if it followed.
+//! So while nothing comes the server is asked how far its log is: it must have everything that was read, and what it has must come
+//! until it is asked again. And a file that
+//! was begun meanwhile comes after one that says so at its end: a server that crashed ends the stream.
+
+use std::time::{Duration, Instant};
+
+use mysql_async::Conn;
+
+use super::event::{self, RawEvent, kind};
+use super::gtid::GtidPosition;
+use crate::sources::SourceError;
+use crate::sources::mysql::connect::connect;
+use crate::sources::mysql::options::MysqlOptions;
+use crate::sources::mysql::position::{FilePosition, LogPosition};
+use crate::sources::mysql::server::Server;
+
+/// Of one stream.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// The file in which the log ended when the stream was begun, as far as known.
+    newest: Option<FilePosition>,
+    /// For asking; opened when it is needed.
+    conn: Option<Conn>,
+    /// What was seen when the log was last asked for its end and that had not been read.
+    unread: Option<Unread>,
+    /// When it was last asked.
+    asked: Option<Instant>,
+    /// Whether a file has begun in this stream.
+    has_begun: bool,
+    /// Whether the file said at its end which one follows.
+    was_closed: bool,
+}
+
+#[derive(Debug)]
+struct Unread {
+    end: LogPosition,
+    /// Up to where it had been read.
+    read: LogPosition,
+}
+
+impl Watch {
+    /// `end` is where the log ended just before.
+    pub(crate) fn new(end: Option<&LogPosition>) -> Watch {
+        let newest = end.and_then(|end| end.file.clone());
+        Watch { newest, conn: None, unread: None, asked: None, has_begun: false, was_closed: false }
+    }
+
+    /// Looks at an event before it is taken; `position` is before it. Each file begins with a ROTATE that is made up, and all but the first
+    /// follow a real one.
+    pub(crate) fn pass(&mut self, raw: &RawEvent, position: &LogPosition) -> Result<(), SourceError> {
+        let is_made_up = raw.is_artificial() || raw.timestamp == 0;
+        match raw.kind {
+            kind::STOP => self.was_closed = true,
+            kind::ROTATE if !is_made_up => self.was_closed = true,
+            kind::ROTATE => {
+                let follows = std::mem::take(&mut self.was_closed);
+                let is_first = !std::mem::replace(&mut self.has_begun, true);
+                if !follows && !is_first && self.is_newer(raw) {
+                    return Err(was_reset(position));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the file that a ROTATE names was begun after the stream.
+    fn is_newer(&self, raw: &RawEvent) -> bool {
+        let file = event::rotate(raw.body).map(|(name, offset)| FilePosition { file: String::from_utf8_lossy(name).into_owned(), offset });
+        match (&self.newest, file) {
+            (Some(newest), Ok(file)) => file.number() > newest.number(),
+            _ => false,
+        }
+    }
+
+    /// The server says that it is alive. A server that passes over transactions that were asked not to come says so too, but then the offset
+    /// moves on.
+    pub(crate) async fn look(&mut self, options: &MysqlOptions, server: &Server, position: &LogPosition) -> Result<(), SourceError> {
+        let pause = Duration::from_millis(options.heartbeat_ms) / 2;
+        if self.asked.is_some_and(|asked| asked.elapsed() < pause) {
+            return Ok(());
+        }
+        self.asked = Some(Instant::now());
+        if let Some(Unread { end, read }) = self.unread.take()
+            && read == *position
+            && !has_read(position, &end, server)
+        {
+            return Err(was_reset(position));
+        }
+        let timeout = Duration::from_millis(options.read_timeout_ms);
+        let late = || SourceError::Transient { message: "no answer".into() };
+        let end = match tokio::time::timeout(timeout, self.ask(options, server)).await.unwrap_or_else(|_| Err(late())) {
+            Ok(end) => end,
+            // It may be that no more connections are allowed; the log itself goes on.
+            Err(error) => {
+                self.conn = None;
+                tracing::warn!(reason = %error, "the server cannot be asked how far its log is");
+                return Ok(());
+            }
+        };
+        if !has(&end, position) {
+            return Err(was_reset(position));
+        }
+        self.unread = if has_read(position, &end, server) { None } else { Some(Unread { end, read: position.clone() }) };
+        Ok(())
+    }
+
+    async fn ask(&mut self, options: &MysqlOptions, server: &Server) -> Result<LogPosition, SourceError> {
+        let conn = match &mut self.conn {
+            Some(conn) => conn,
+            none => none.insert(connect(options).await?),
+        };
+        server.end_of_log(conn).await
+    }
+}
+
+/// Whether a log that ends there has what was read.
+fn has(end: &LogPosition, read: &LogPosition) -> bool {
+    let by_gtid = match (&end.gtid, &read.gtid) {
+        (Some(end), Some(read)) => end.contains(read),
+        _ => true,
+    };
+    let by_file = match (&end.file, &read.file) {
+        (Some(end), Some(read)) => end.reaches(read),
+        _ => true,
+    };
+    by_gtid && by_file
+}
+
+/// Whether everything up to that end of the log was read. Of MySQL's GTIDs only the server's own are in its log for certain.
+fn has_read(read: &LogPosition, end: &LogPosition, server: &Server) -> bool {
+    match (&read.gtid, &end.gtid) {
+        (Some(GtidPosition::Mysql(read)), Some(GtidPosition::Mysql(end))) => read.contains(&end.made_by(&server.identity)),
+        (Some(read), Some(end)) => read.contains(end),
+        _ => match (&read.file, &end.file) {
+            (Some(read), Some(end)) => read.reaches(end),
+            _ => true,
+        },
+    }
+}
+
+fn was_reset(position: &LogPosition) -> SourceError {
+    SourceError::Resync { message: format!("the server's log was reset, or is another one, after `{position}`") }
+}

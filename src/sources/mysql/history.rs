@@ -1,0 +1,254 @@
+//! Whether a log is the one that a position was read from.
+//!
+//! A server that was reset numbers its transactions anew, and another one has numbers of its own, so a position that a server accepts is not
+//! yet a place in the same history. What the position remembers is looked up: at the same server the event before it, at another one
+//! (a replica, a promoted one) the last transaction and when it was made. Out: the position as it is asked for here, or
+//! [`SourceError::Resync`]. Elsewhere: a log that is exchanged while it is followed (`binlog::watch`).
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error, ServerError};
+use mysql_common::binlog::events::Event;
+
+use super::binlog::event::{RawEvent, kind};
+use super::binlog::gtid::{DomainGtid, GtidPosition, MariadbGtids};
+use super::binlog::open::{self, FATAL_READING_LOG, Start};
+use super::binlog::trail;
+use super::options::MysqlOptions;
+use super::position::{FilePosition, LastTransaction, LogEvent, LogPosition};
+use super::server::{Flavour, Server, one, parse_mariadb};
+use crate::sources::SourceError;
+
+const DOING: &str = "looking for the position in the server's log";
+
+/// What a look into the log found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Same,
+    Another,
+    /// The log does not go back that far.
+    Gone,
+}
+
+/// The position as it is asked for at this server. `database` is that of tables that are named without one.
+pub(super) async fn verify(
+    conn: &mut Conn,
+    server: &Server,
+    options: &MysqlOptions,
+    from: LogPosition,
+    database: Option<&str>,
+) -> Result<LogPosition, SourceError> {
+    if let (Some(before), Some(now)) = (&from.database, database)
+        && !server.same_name(before, now)
+    {
+        return Err(resync(&from, &format!("is of the database `{before}`, and the tables are in `{now}` now")));
+    }
+    if from.flavour != server.flavour {
+        return Err(resync(&from, "is of the other kind of server"));
+    }
+    let is_same_server = from.server == server.identity;
+    if !is_same_server && (from.gtid.is_none() || !server.has_gtids) {
+        return Err(resync(&from, "is a file of another server, and only transactions with a GTID are found at this one"));
+    }
+    if let Some(gtid) = &from.gtid
+        && !was_executed(conn, server, gtid).await?
+    {
+        return Err(resync(&from, "has transactions that this server never had: its log was reset, or it is another server"));
+    }
+    let found = match (is_same_server, &from.file, &from.event) {
+        (true, Some(place), Some(event)) => look_at_event(options, server, place, *event).await?,
+        _ => Found::Gone,
+    };
+    let found = match (&from.last, found) {
+        (Some(last), Found::Gone) if server.has_gtids && from.gtid.is_some() => look_for(options, server, &from, last).await?,
+        _ => found,
+    };
+    match found {
+        Found::Another => Err(resync(&from, "does not lie in this server's log, which is another one or was reset")),
+        // A GTID of MySQL names the server that made it; one of MariaDB names a number that many servers have.
+        Found::Gone if !is_same_server && from.last.is_some() && server.flavour == Flavour::Mariadb => {
+            Err(resync(&from, "is of another server, and this one has no longer what would tell whether their histories are one"))
+        }
+        Found::Same | Found::Gone => Ok(LogPosition { database: database.map(Into::into), ..from.at_server(server) }),
+    }
+}
+
+/// Gives a place whose log is there now what the next run needs to find it again.
+pub(super) async fn remember(
+    server: &Server,
+    options: &MysqlOptions,
+    at: LogPosition,
+    database: Option<&str>,
+) -> Result<LogPosition, SourceError> {
+    let event = match &at.file {
+        None => None,
+        // What the file begins with: when it was made, and what was before it. It may be that no more connections are allowed now.
+        Some(place) => match first_event(options, server, place, 4).await {
+            Ok(found) => found.ok(),
+            Err(SourceError::Transient { message }) => {
+                tracing::warn!(reason = message, "the snapshot's place in the log cannot be looked at");
+                None
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    Ok(LogPosition { event, database: database.map(Into::into), ..at })
+}
+
+fn resync(from: &LogPosition, why: &str) -> SourceError {
+    SourceError::Resync { message: format!("the position `{from}` {why}") }
+}
+
+/// Whether the server's log has had all of these transactions.
+async fn was_executed(conn: &mut Conn, server: &Server, gtid: &GtidPosition) -> Result<bool, SourceError> {
+    match gtid {
+        GtidPosition::Mysql(set) => Ok(server.mysql_gtids(conn).await?.contains(set)),
+        GtidPosition::Mariadb(set) => {
+            let state: String = one(conn, "SELECT @@global.gtid_binlog_state", DOING).await?;
+            let logged = logged(&state)?;
+            Ok(set.iter().all(|g| logged.iter().any(|l| (l.domain, l.server) == (g.domain, g.server) && l.sequence >= g.sequence)))
+        }
+    }
+}
+
+/// The last transaction of each domain and server.
+fn logged(state: &str) -> Result<Vec<DomainGtid>, SourceError> {
+    let each = state.split(',').map(str::trim).filter(|gtid| !gtid.is_empty());
+    let sets: Result<Vec<MariadbGtids>, SourceError> = each.map(parse_mariadb).collect();
+    Ok(sets?.iter().flat_map(MariadbGtids::iter).collect())
+}
+
+async fn look_at_event(options: &MysqlOptions, server: &Server, place: &FilePosition, event: LogEvent) -> Result<Found, SourceError> {
+    if event.start > u32::MAX as u64 {
+        return Ok(Found::Gone);
+    }
+    match first_event(options, server, place, event.start).await? {
+        // Of the beginning of a file the second event is what is told.
+        Ok(found) if found.checksum == event.checksum => Ok(Found::Same),
+        Ok(_) => Ok(Found::Another),
+        Err(found) => Ok(found),
+    }
+}
+
+/// The first event of a file from this offset on that stands there as it is sent; if there is none, what that means.
+async fn first_event(
+    options: &MysqlOptions,
+    server: &Server,
+    place: &FilePosition,
+    start: u64,
+) -> Result<Result<LogEvent, Found>, SourceError> {
+    let start_at = Start::File { file: &place.file, offset: start };
+    let mut log = Look::open(options, server, start_at).await?;
+    loop {
+        match log.next().await? {
+            Seen::Event(event) => {
+                let raw = RawEvent::of(&event);
+                // The upper half of an offset is that of where it was asked for.
+                let end = start & !0xffff_ffff | raw.next_offset as u64;
+                if let Some(start) = trail::start(&raw, end) {
+                    return Ok(Ok(LogEvent { start, checksum: trail::checksum(&event) }));
+                }
+                if raw.kind == kind::ROTATE && !raw.is_artificial() {
+                    return Ok(Err(Found::Another));
+                }
+            }
+            Seen::End => return Ok(Err(Found::Another)),
+            Seen::NotThere(message) if message.contains("Could not find first log file") => return Ok(Err(Found::Gone)),
+            // With GTIDs switched on, what has none is not given to anybody, which following the log says as well.
+            Seen::NotThere(message) if message.contains("anonymous transaction") => return Ok(Err(Found::Gone)),
+            Seen::NotThere(_) => return Ok(Err(Found::Another)),
+        }
+    }
+}
+
+/// Asks for the log from before the last transaction on, and compares what comes.
+async fn look_for(options: &MysqlOptions, server: &Server, from: &LogPosition, last: &LastTransaction) -> Result<Found, SourceError> {
+    let before = match (&from.gtid, &last.gtid) {
+        (Some(GtidPosition::Mysql(set)), GtidPosition::Mysql(last)) => GtidPosition::Mysql(set.without(last)),
+        (Some(GtidPosition::Mariadb(set)), GtidPosition::Mariadb(last)) => {
+            let mut before = set.clone();
+            for gtid in last.iter() {
+                before.set(gtid.domain, gtid.server, gtid.sequence.saturating_sub(1));
+            }
+            GtidPosition::Mariadb(before)
+        }
+        _ => return Ok(Found::Gone),
+    };
+    let mut log = Look::open(options, server, Start::Gtids(&before)).await?;
+    loop {
+        let event = match log.next().await? {
+            Seen::Event(event) => event,
+            Seen::End => return Ok(Found::Another),
+            Seen::NotThere(_) => return Ok(Found::Gone),
+        };
+        if let Some(found) = trail::transaction(&event, &RawEvent::of(&event)).filter(|found| is_due(&found.gtid, &last.gtid)) {
+            return Ok(if found == *last { Found::Same } else { Found::Another });
+        }
+    }
+}
+
+/// Whether this is the transaction that is looked for or stands in its place: the first of its domain.
+fn is_due(found: &GtidPosition, wanted: &GtidPosition) -> bool {
+    match (found, wanted) {
+        (GtidPosition::Mariadb(found), GtidPosition::Mariadb(wanted)) => {
+            found.iter().any(|f| wanted.iter().any(|w| w.domain == f.domain && f.sequence >= w.sequence))
+        }
+        _ => found == wanted,
+    }
+}
+
+/// A connection on which the log is read up to its end.
+struct Look {
+    stream: BinlogStream,
+    timeout: Duration,
+}
+
+enum Seen {
+    Event(Event),
+    End,
+    /// The server does not have what is asked for, in its words.
+    NotThere(String),
+}
+
+impl Look {
+    async fn open(options: &MysqlOptions, server: &Server, from: Start<'_>) -> Result<Look, SourceError> {
+        let (conn, request): (Conn, BinlogStreamRequest) = open::prepare(options, server, from, None).await?;
+        let stream = conn.get_binlog_stream(request.with_non_blocking()).await.map_err(open::error)?;
+        Ok(Look { stream, timeout: Duration::from_millis(options.read_timeout_ms) })
+    }
+
+    async fn next(&mut self) -> Result<Seen, SourceError> {
+        match tokio::time::timeout(self.timeout, self.stream.next()).await {
+            Err(_) => Err(SourceError::Transient { message: format!("{DOING}: the server was silent") }),
+            Ok(None) => Ok(Seen::End),
+            Ok(Some(Ok(event))) => Ok(Seen::Event(event)),
+            Ok(Some(Err(Error::Server(ServerError { code: FATAL_READING_LOG, message, .. })))) => Ok(Seen::NotThere(message)),
+            Ok(Some(Err(error))) => Err(open::error(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::binlog::gtid::MysqlGtids;
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_place_of_a_transaction_is_due() {
+        let mariadb = |text: &str| GtidPosition::Mariadb(text.parse().unwrap());
+        assert!(is_due(&mariadb("0-1-178"), &mariadb("0-1-178")));
+        assert!(is_due(&mariadb("0-2-179"), &mariadb("0-1-178")), "there is none of this number");
+        assert!(!is_due(&mariadb("0-1-177"), &mariadb("0-1-178")));
+        assert!(!is_due(&mariadb("7-1-900"), &mariadb("0-1-178")));
+        let mysql = |number| GtidPosition::Mysql(MysqlGtids::of([7; 16], "", number));
+        assert!(is_due(&mysql(5), &mysql(5)) && !is_due(&mysql(6), &mysql(5)));
+    }
+
+    #[test]
+    fn a_domain_may_have_transactions_of_several_servers() {
+        let logged = logged("0-2-7, 0-1-5,3-1-9").unwrap();
+        assert_eq!(logged.iter().map(|g| (g.domain, g.server, g.sequence)).collect::<Vec<_>>(), [(0, 2, 7), (0, 1, 5), (3, 1, 9)]);
+        assert!(super::logged("").unwrap().is_empty());
+    }
+}
