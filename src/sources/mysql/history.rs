@@ -31,14 +31,9 @@ enum Found {
     Gone,
 }
 
-/// The position as it is asked for at this server. `database` is that of tables that are named without one.
-pub(super) async fn verify(
-    conn: &mut Conn,
-    server: &Server,
-    options: &MysqlOptions,
-    from: LogPosition,
-    database: Option<&str>,
-) -> Result<LogPosition, SourceError> {
+/// The position as it is asked for at this server, as far as it can be told without looking into the log. `database` is that of tables that
+/// are named without one.
+pub(super) async fn place(conn: &mut Conn, server: &Server, from: LogPosition, database: Option<&str>) -> Result<LogPosition, SourceError> {
     if let (Some(before), Some(now)) = (&from.database, database)
         && !server.same_name(before, now)
     {
@@ -47,8 +42,7 @@ pub(super) async fn verify(
     if from.flavour != server.flavour {
         return Err(resync(&from, "is of the other kind of server"));
     }
-    let is_same_server = from.server == server.identity;
-    if !is_same_server && (from.gtid.is_none() || !server.has_gtids) {
+    if from.server != server.identity && (from.gtid.is_none() || !server.has_gtids) {
         return Err(resync(&from, "is a file of another server, and only transactions with a GTID are found at this one"));
     }
     if let Some(gtid) = &from.gtid
@@ -56,21 +50,28 @@ pub(super) async fn verify(
     {
         return Err(resync(&from, "has transactions that this server never had: its log was reset, or it is another server"));
     }
-    let found = match (is_same_server, &from.file, &from.event) {
-        (true, Some(place), Some(event)) => look_at_event(options, server, place, *event).await?,
+    Ok(LogPosition { database: database.map(Into::into), ..from.at_server(server) })
+}
+
+/// Looks the position up in the log. To be called once the server has begun to send its log from there: a reset before that is seen, and
+/// one after that does not change what is sent.
+pub(super) async fn verify(options: &MysqlOptions, server: &Server, from: &LogPosition) -> Result<(), SourceError> {
+    let found = match (&from.file, &from.event) {
+        (Some(place), Some(event)) => look_at_event(options, server, place, *event).await?,
         _ => Found::Gone,
     };
     let found = match (&from.last, found) {
-        (Some(last), Found::Gone) if server.has_gtids && from.gtid.is_some() => look_for(options, server, &from, last).await?,
+        (Some(last), Found::Gone) if server.has_gtids && from.gtid.is_some() => look_for(options, server, from, last).await?,
         _ => found,
     };
+    let was_at_another_server = from.file.is_none();
     match found {
-        Found::Another => Err(resync(&from, "does not lie in this server's log, which is another one or was reset")),
+        Found::Another => Err(resync(from, "does not lie in this server's log, which is another one or was reset")),
         // A GTID of MySQL names the server that made it; one of MariaDB names a number that many servers have.
-        Found::Gone if !is_same_server && from.last.is_some() && server.flavour == Flavour::Mariadb => {
-            Err(resync(&from, "is of another server, and this one has no longer what would tell whether their histories are one"))
+        Found::Gone if was_at_another_server && from.last.is_some() && server.flavour == Flavour::Mariadb => {
+            Err(resync(from, "is of another server, and this one has no longer what would tell whether their histories are one"))
         }
-        Found::Same | Found::Gone => Ok(LogPosition { database: database.map(Into::into), ..from.at_server(server) }),
+        Found::Same | Found::Gone => Ok(()),
     }
 }
 

@@ -103,7 +103,7 @@ impl Source for MysqlSource {
         let from = match &capture.from {
             Some(position) => {
                 let from = LogPosition::try_from(position)?;
-                let from = history::verify(&mut conn, &server, &self.options, from, database).await?;
+                let from = history::place(&mut conn, &server, from, database).await?;
                 close(conn).await;
                 from
             }

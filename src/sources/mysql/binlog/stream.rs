@@ -14,6 +14,7 @@ use super::open::{self, FATAL_READING_LOG, Start};
 use super::transaction::Transaction;
 use super::watch::Watch;
 use crate::sources::mysql::connect::transient;
+use crate::sources::mysql::history;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::position::LogPosition;
 use crate::sources::mysql::server::Server;
@@ -141,9 +142,9 @@ enum Never {}
 
 async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut Assembler, outlet: &mut Outlet) -> Result<Never, Ended> {
     let mut watch = Watch::new(outlet.end.as_ref());
-    outlet.check_end(assembler.position()).await?;
     let mut stream = open(options, server, assembler.position()).await?;
     let read_timeout = Duration::from_millis(options.read_timeout_ms);
+    let mut is_verified = false;
     loop {
         let event = tokio::select! {
             biased;
@@ -160,6 +161,11 @@ async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut A
             Ok(Some(Err(error))) => return Err(stream_error(assembler.position(), error).into()),
             Ok(Some(Ok(event))) => event,
         };
+        // The first event comes at once and says where the server begins.
+        if !std::mem::replace(&mut is_verified, true) {
+            history::verify(options, server, assembler.position()).await?;
+            outlet.check_end(assembler.position()).await?;
+        }
         let raw = RawEvent::of(&event);
         watch.pass(&raw, assembler.position())?;
         let step = assembler.next(&event)?;
