@@ -5,6 +5,7 @@ mod support;
 
 mod alter;
 mod cut_off;
+mod history;
 mod kit;
 mod proxy;
 mod refused;
