@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use tidemill::plan::Plan;
 use tidemill::run::plan_table;
-use tidemill::sources::{self, Capture, Event, Source, Table};
+use tidemill::sources::{self, Capture, Event, MemoryRows, Source, Table};
 use tidemill::spec::{Kinds, Spec};
 use tidemill::value::{Row, Rows};
 
@@ -45,7 +45,7 @@ impl Opened {
         let (feeds, batches): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Batch>(WAITING_BATCHES)).unzip();
         let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
         let (source, tables) = (self.source.clone(), self.tables.clone());
-        let capture = Capture { tables, from: None, until_caught_up: true };
+        let capture = Capture { tables, from: None, until_caught_up: true, held: Arc::new(MemoryRows::default()) };
         runtime.spawn(async move { source.run(capture, sender).await.expect("generated CSV is right") });
         let reading = std::thread::spawn(move || {
             let (mut total, mut turn) = (0, 0);
@@ -65,7 +65,7 @@ impl Opened {
     pub(crate) async fn rows_of(&self, name: &str, at_most: usize) -> Vec<Row> {
         let (sender, mut events) = tokio::sync::mpsc::channel(WAITING_EVENTS);
         let table = self.tables.iter().find(|t| t.name == name).expect("a table of the view").clone();
-        let capture = Capture { tables: vec![table], from: None, until_caught_up: true };
+        let capture = Capture { tables: vec![table], from: None, until_caught_up: true, held: Arc::new(MemoryRows::default()) };
         let collect = async {
             let mut all = Vec::new();
             while let Some(event) = events.recv().await {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle as TaskHandle, spawn_blocking};
 
 use super::commit::Ends;
+use super::held::StoredRows;
 use super::status::Status;
 use super::supervise::{self, Interruption, Surroundings};
 use super::worker::Workers;
@@ -21,6 +22,8 @@ use crate::store::Store;
 
 pub(super) struct Attempt {
     sources: Vec<TaskHandle<()>>,
+    /// What each source sees of the store.
+    held: Vec<Arc<StoredRows>>,
     ingest: JoinHandle<()>,
     workers: Workers,
     committer: JoinHandle<()>,
@@ -47,17 +50,20 @@ impl Attempt {
             interrupt: interrupt.clone(),
             stopping,
         };
-        let started = setup.sources.iter().enumerate().map(|(index, source)| supervise::start(index, source.clone(), &start, &around));
+        let held: Vec<_> = setup.sources.iter().map(|source| Arc::new(StoredRows::new(store, &setup.plan, source))).collect();
+        let started = setup.sources.iter().zip(&held).enumerate();
+        let started = started.map(|(index, (source, held))| supervise::start(index, source.clone(), held.clone(), &start, &around));
         let (incoming, sources) = started.unzip();
         let (feeds, to_commit) = (workers.feeds(), workers.to_commit());
         let ingest = ingest::start(store.clone(), &setup.plan, &start, incoming, feeds, to_commit, halted, status.clone(), fatal.clone());
-        Ok(Attempt { sources, ingest, workers, committer, stop, interrupted, _interrupt: interrupt })
+        Ok(Attempt { sources, held, ingest, workers, committer, stop, interrupted, _interrupt: interrupt })
     }
 
     async fn join(self) -> bool {
         for source in self.sources {
             let _ = source.await;
         }
+        self.held.iter().for_each(|held| held.release());
         let joined = spawn_blocking(move || {
             let ingest = self.ingest.join().is_ok();
             let workers = self.workers.join();

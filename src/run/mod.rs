@@ -12,6 +12,7 @@ mod arrival;
 mod attempt;
 mod commit;
 mod copy;
+mod held;
 mod ingest;
 mod sink;
 mod start;

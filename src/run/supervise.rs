@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::start::Start;
 use super::status::{SourcePhase, Status};
 use super::{Fatal, NamedSource, RunError};
-use crate::sources::{Capture, Event, SourceError};
+use crate::sources::{Capture, Event, HeldRows, SourceError};
 use crate::value::Position;
 use std::sync::Arc;
 
@@ -54,7 +54,13 @@ const EVENTS: usize = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-pub(super) fn start(index: usize, source: NamedSource, start: &Start, around: &Surroundings) -> (Incoming, JoinHandle<()>) {
+pub(super) fn start(
+    index: usize,
+    source: NamedSource,
+    held: Arc<dyn HeldRows>,
+    start: &Start,
+    around: &Surroundings,
+) -> (Incoming, JoinHandle<()>) {
     let from = start.position_of(&source.name);
     let (out, events) = mpsc::channel(EVENTS);
     let incoming = Incoming {
@@ -64,13 +70,14 @@ pub(super) fn start(index: usize, source: NamedSource, start: &Start, around: &S
         snapshots: from.is_none(),
     };
     let Surroundings { until_caught_up, status, fatal, interrupt, stopping } = around.clone();
-    let supervisor = Supervisor { index, from, until_caught_up, status, out, fatal, interrupt };
+    let supervisor = Supervisor { index, held, from, until_caught_up, status, out, fatal, interrupt };
     let task = tokio::spawn(async move { supervisor.run(source, stopping).await });
     (incoming, task)
 }
 
 struct Supervisor {
     index: usize,
+    held: Arc<dyn HeldRows>,
     /// Where to go on.
     from: Option<Position>,
     until_caught_up: bool,
@@ -127,7 +134,12 @@ impl Supervisor {
 
     async fn run_once(&mut self, source: &NamedSource) -> Result<(), SourceError> {
         let (events, mut received) = mpsc::channel(EVENTS);
-        let capture = Capture { tables: source.tables.clone(), from: self.from.clone(), until_caught_up: self.until_caught_up };
+        let capture = Capture {
+            tables: source.tables.clone(),
+            from: self.from.clone(),
+            until_caught_up: self.until_caught_up,
+            held: self.held.clone(),
+        };
         let running = source.source.run(capture, events);
         tokio::pin!(running);
         loop {

@@ -4,7 +4,10 @@
 //! its [`Position`]. Elsewhere: engine time (`run::ingest`), retrying and backing off (`run`).
 
 mod file;
+mod held;
 mod mysql;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -12,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::options::{Kind, OptionError};
 use crate::value::{Delta, Position, Rows, Schema};
 
+pub use self::held::{HeldRows, MemoryRows};
 pub use crate::finding::{Finding, Severity};
 
 /// A table as its source describes it.
@@ -35,6 +39,8 @@ pub struct Capture {
     pub from: Option<Position>,
     /// Return once [`Event::CaughtUp`] was sent.
     pub until_caught_up: bool,
+    /// What the engine holds of the tables.
+    pub held: Arc<dyn HeldRows>,
 }
 
 /// What a source sends, in this order: if `from` is `None`, any number of `Rows` and one `SnapshotDone`; then any number of

@@ -53,6 +53,7 @@ mod define;
 mod divergence;
 mod error;
 mod folder;
+mod held;
 mod input;
 mod lives;
 mod reader;

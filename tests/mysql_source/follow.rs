@@ -1,7 +1,9 @@
 //! Following the log: whole transactions, positions, interruptions.
 
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
-use tidemill::sources::{Capture, Event, SourceError, Table};
+use tidemill::sources::{Capture, Event, MemoryRows, SourceError, Table};
 use tidemill::value::{Datum, Delta, Layout};
 use tokio::sync::mpsc;
 
@@ -146,7 +148,8 @@ async fn nothing_is_lost_or_doubled_when_connections_die(family: Family) {
     let (mut kills, mut breaks, mut is_last) = (0, 0, false);
     while !is_last {
         let (out, mut events) = mpsc::channel(2);
-        let capture = Capture { tables: tables.clone(), from: Some(from.clone()), until_caught_up: false };
+        let capture =
+            Capture { tables: tables.clone(), from: Some(from.clone()), until_caught_up: false, held: Arc::new(MemoryRows::default()) };
         let collecting = async {
             let mut seen = Seen::default();
             while let Some(event) = events.recv().await {
@@ -219,7 +222,7 @@ async fn a_position_moves_while_only_others_write() {
         let source = db.source();
         let tables = discover(&*source, &["t"]).await;
         let (out, mut events) = mpsc::channel(16);
-        let capture = Capture { tables, from: None, until_caught_up: false };
+        let capture = Capture { tables, from: None, until_caught_up: false, held: Arc::new(MemoryRows::default()) };
         let running = tokio::spawn(async move { source.run(capture, out).await });
         while !matches!(events.recv().await, Some(Event::CaughtUp)) {}
         db.run(&["INSERT INTO other VALUES (1)"]).await;
@@ -263,7 +266,7 @@ async fn a_position_does_not_go_back_in_its_file() {
         let before = run(&*source, &tables, None).await.unwrap().position();
         assert!(before.as_str().contains("gtid=") && place(&before).1 > 10_000, "{before}");
         let (out, mut events) = mpsc::channel(16);
-        let capture = Capture { tables, from: Some(before.clone()), until_caught_up: false };
+        let capture = Capture { tables, from: Some(before.clone()), until_caught_up: false, held: Arc::new(MemoryRows::default()) };
         let running = tokio::spawn(async move { source.run(capture, out).await });
         let (mut last, mut written, mut seen) = (before, false, 0);
         while seen < 2 {

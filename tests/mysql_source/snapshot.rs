@@ -184,9 +184,9 @@ async fn count(
     tables: &[tidemill::sources::Table],
     from: Option<tidemill::value::Position>,
 ) -> usize {
-    use tidemill::sources::{Capture, Event};
+    use tidemill::sources::{Capture, Event, MemoryRows};
     let (out, mut events) = tokio::sync::mpsc::channel(16);
-    let capture = Capture { tables: tables.to_vec(), from, until_caught_up: true };
+    let capture = Capture { tables: tables.to_vec(), from, until_caught_up: true, held: Arc::new(MemoryRows::default()) };
     let counting = async {
         let mut count = 0;
         while let Some(event) = events.recv().await {

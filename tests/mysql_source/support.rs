@@ -1,10 +1,11 @@
 //! A real server, a database of its own for each test, and a run of the source whose events are collected.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use tidemill::sources::{self, Capture, Event, Source, SourceError, Table};
+use tidemill::sources::{self, Capture, Event, MemoryRows, Source, SourceError, Table};
 use tidemill::value::{Datum, Delta, Layout, Position, Row};
 use tokio::sync::mpsc;
 
@@ -165,7 +166,7 @@ pub(crate) type State = BTreeMap<(usize, Row), i64>;
 /// Runs until everything that is there now has been seen.
 pub(crate) async fn run(source: &dyn Source, tables: &[Table], from: Option<Position>) -> Result<Seen, SourceError> {
     let (out, mut events) = mpsc::channel(16);
-    let capture = Capture { tables: tables.to_vec(), from, until_caught_up: true };
+    let capture = Capture { tables: tables.to_vec(), from, until_caught_up: true, held: Arc::new(MemoryRows::default()) };
     let collecting = async {
         let mut seen = Seen::default();
         while let Some(event) = events.recv().await {

@@ -7,30 +7,31 @@
 //! {"table": "items", "op": "delete", "before": {...}}
 //! {"commit": true, "committed_ms": 1506941793000}
 //! ```
-//! `before` and `after` are whole rows, as in JSON-lines files of rows. What stands between `begin` and `commit` is one
+//! What `before` and `after` must hold is in [`change`](super::change). What stands between `begin` and `commit` is one
 //! transaction; a line outside is one of its own and may carry `committed_ms` (ms since 1970) too. A transaction that has no
 //! `commit` yet is not seen.
 //!
-//! A row that cannot be read is not in its table: an update to it deletes `before`, an update from it inserts `after`, and
-//! a line of which nothing can be read changes nothing. The rest of its transaction goes in. A mark that is wrong stops the source, because
-//! what belongs together cannot be known any more; one that is no JSON is noticed by the next.
+//! Of a line that is bad, or contradicts what is held, nothing is taken; the rest of its transaction goes in. A mark that is wrong stops the
+//! source, because what belongs together cannot be known any more; one that is no JSON is noticed by the next.
 //!
 //! In: the lines of the file from a position on. Out: events, whole transactions only, up to the file's end, and from there again when
 //! the file has grown. A transaction of many changes is not held: it is checked line by line, and read a second time once its `commit` was seen.
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Object;
 use super::bad_line::{BadLine, BadLines};
+use super::change::{At, Effect, Refused, Tables};
+use super::current::Current;
 use super::lines::{FollowedFile, Place};
 use super::options::TableOptions;
 use super::position::FilePosition;
 use super::transaction::{BATCH, Changes, Transaction};
-use super::{Object, jsonl};
-use crate::sources::{Event, SourceError, Table};
-use crate::value::{Delta, Layout, RowBuilder};
+use crate::sources::{Event, HeldRows, SourceError, Table};
+use crate::value::Delta;
 
 /// What one [`ChangesFile::read`] came to.
 #[derive(Debug)]
@@ -52,21 +53,13 @@ pub(super) enum Ended {
 #[derive(Debug)]
 pub(super) struct ChangesFile {
     file: FollowedFile,
-    /// The captured tables, with `None` for those that are known and not captured.
-    tables: HashMap<String, Option<Captured>>,
-    /// The streams with a file of their own, which their rows come by.
-    with_file: HashSet<String>,
+    tables: Tables,
+    /// The rows as of the line that was read last.
+    current: Current,
     open: Option<Transaction>,
     bad_lines: BadLines,
     /// Behind the last transaction that was answered.
     position: FilePosition,
-}
-
-#[derive(Debug)]
-struct Captured {
-    index: usize,
-    builder: RowBuilder,
-    stream: bool,
 }
 
 /// What a line says.
@@ -77,22 +70,18 @@ enum Line {
 }
 
 impl ChangesFile {
-    /// `tables` are the captured ones, `known` all that the file may speak of.
+    /// `held` is what the engine holds of the captured tables, at `from` or behind it; `known` are all tables that the file may speak of.
     pub(super) fn open(
         path: &Path,
         from: &FilePosition,
-        tables: &[Table],
+        captured: &[Table],
+        held: Arc<dyn HeldRows>,
         known: &[TableOptions],
         bad_lines: BadLines,
     ) -> Result<ChangesFile, SourceError> {
-        let with_file = known.iter().filter(|table| table.is_followed()).map(|table| table.name.clone()).collect();
-        let mut named: HashMap<_, _> = known.iter().map(|table| (table.name.clone(), None)).collect();
-        for (index, table) in tables.iter().enumerate() {
-            let builder = RowBuilder::new(&Layout::new(&table.schema));
-            named.insert(table.name.clone(), Some(Captured { index, builder, stream: table.stream }));
-        }
+        let (tables, current) = (Tables::new(captured, known), Current::new(held, captured.len()));
         let file = FollowedFile::open(path, from)?;
-        Ok(ChangesFile { file, tables: named, with_file, open: None, bad_lines, position: from.clone() })
+        Ok(ChangesFile { file, tables, current, open: None, bad_lines, position: from.clone() })
     }
 
     /// Behind the last transaction that was answered. Whoever reads the files of streams says there how far those were read.
@@ -148,6 +137,7 @@ impl ChangesFile {
     fn replay(&mut self, from: Place, out: &mut dyn FnMut(Event) -> bool) -> Result<(), SourceError> {
         let commit = self.file.place().clone();
         self.file.seek(from)?;
+        self.current.reopen();
         let mut batch = Changes::default();
         loop {
             let Some(line) = self.next()? else { return Err(self.bad("the file changed while it was read").stop()) };
@@ -172,6 +162,7 @@ impl ChangesFile {
     fn end(&mut self, changed: bool, committed_ms: Option<u64>) -> Event {
         let streams = std::mem::take(&mut self.position.streams);
         self.position = FilePosition { streams, ..self.file.position() };
+        self.current.commit(self.position.byte);
         let position = self.position.position();
         match changed {
             true => Event::Commit { position, committed_ms },
@@ -220,56 +211,21 @@ impl ChangesFile {
 
     /// What a change comes to; nothing if its table is not captured.
     fn change(&mut self, object: &Object) -> Result<Changes, SourceError> {
-        let table = object.get("table").and_then(Value::as_str);
-        let images = match self.images(object) {
-            Ok(images) => images,
-            Err(bad) => return self.set_aside(bad, table.filter(|name| self.tables.contains_key(*name))),
+        let table = object.get("table").and_then(Value::as_str).filter(|name| self.tables.are(name));
+        let at = At { path: self.file.path(), line: self.file.place().line };
+        let mut effect = match self.tables.effect(object, at, &self.current) {
+            Ok(effect) => effect,
+            Err(Refused::Bad(bad)) => return self.set_aside(bad, table),
+            Err(Refused::Failed(error)) => return Err(error),
         };
-        let (path, line) = (self.file.path().to_path_buf(), self.file.place().line);
-        let Some(Some(Captured { index, builder, stream })) = table.and_then(|name| self.tables.get_mut(name)) else {
-            return Ok(Changes::default());
-        };
-        let arrived = stream.then_some(BEHIND_THE_ROWS + line);
-        let mut deltas = Vec::with_capacity(images.len());
-        let mut unreadable = None;
-        for (image, diff) in images {
-            match jsonl::push_row(&path, line, image, arrived, builder) {
-                Ok(()) => deltas.push(Delta { table: *index, row: builder.finish(), diff }),
-                Err(bad) => unreadable = Some(bad),
-            }
-        }
-        let mut changes = match unreadable {
+        let mut changes = match effect.bad.take() {
             Some(bad) => self.set_aside(bad, table)?,
             None => Changes::default(),
         };
-        changes.deltas = deltas;
+        self.tables.apply(table.unwrap_or_default(), &effect, &mut self.current)?;
+        let Effect { table, rows, .. } = effect;
+        changes.deltas = rows.into_iter().map(|(row, diff)| Delta { table, row, diff }).collect();
         Ok(changes)
-    }
-
-    /// The rows that a change takes away and brings.
-    fn images<'a>(&self, object: &'a Object) -> Result<Vec<(&'a Object, i64)>, BadLine> {
-        let text = |field: &str| object.get(field).and_then(Value::as_str);
-        let Some(name) = text("table") else { return Err(self.bad("a change needs `table`, the name of a table")) };
-        let fields: &[(&str, i64)] = match text("op") {
-            Some("insert") => INSERT,
-            Some("update") => &[("before", -1), ("after", 1)],
-            Some("delete") => &[("before", -1)],
-            _ => return Err(self.bad("a change needs `op`, one of \"insert\", \"update\", \"delete\"")),
-        };
-        if !self.tables.contains_key(name) {
-            return Err(self.bad(&format!("there is no table `{name}`")));
-        }
-        if self.tables[name].as_ref().is_some_and(|captured| captured.stream) && fields != INSERT {
-            return Err(self.bad(&format!("`{name}` is a stream: its rows are inserted, and stay as they are")));
-        }
-        if self.with_file.contains(name) {
-            return Err(self.bad(&format!("`{name}` is a stream with a file of its own, which this row must be appended to")));
-        }
-        let image = |(field, diff): &(&str, i64)| match object.get(*field).and_then(Value::as_object) {
-            Some(image) => Ok((image, *diff)),
-            None => Err(self.bad(&format!("this change needs `{field}`, a whole row"))),
-        };
-        fields.iter().map(image).collect()
     }
 
     fn set_aside(&self, bad: BadLine, table: Option<&str>) -> Result<Changes, SourceError> {
@@ -290,11 +246,6 @@ impl ChangesFile {
         BadLine::new(self.file.path(), self.file.place().line, what)
     }
 }
-
-const INSERT: &[(&str, i64)] = &[("after", 1)];
-
-/// Before the offset of the first row that a stream without a file gets by the changes file; states that exist count from here.
-const BEHIND_THE_ROWS: u64 = 1 << 40;
 
 /// A line with any of these is a mark.
 const MARKS: &[&str] = &["begin", "commit"];

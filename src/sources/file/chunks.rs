@@ -67,6 +67,7 @@ impl Chunks {
         let first = self.until.unwrap_or(u64::MAX).min(BYTE_ORDER_MARK.len() as u64);
         self.rest.reserve(CHUNK_BYTES);
         (&mut self.file).take(first).read_to_end(&mut self.rest).map_err(|e| unreadable(&self.path, e))?;
+        refuse_other_encodings(&self.path, &self.rest)?;
         if self.rest == BYTE_ORDER_MARK {
             self.byte = first;
             self.rest.clear();
@@ -177,6 +178,17 @@ fn end_of_quoted_records(delimiter: u8, bytes: &[u8]) -> usize {
         }
     }
     end
+}
+
+/// Fails if a file's first bytes are the byte order mark of an encoding that is not UTF-8.
+pub(super) fn refuse_other_encodings(path: &Path, first: &[u8]) -> Result<(), SourceError> {
+    let encoding = match first {
+        [0xff, 0xfe, ..] => "UTF-16 (little endian)",
+        [0xfe, 0xff, ..] => "UTF-16 (big endian)",
+        _ => return Ok(()),
+    };
+    let help = format!("write it anew as UTF-8: iconv -f UTF-16 -t UTF-8 {}", path.display());
+    Err(SourceError::Stopped { message: format!("{} is {encoding}, and must be UTF-8", path.display()), help: Some(help) })
 }
 
 /// What reads the records of a chunk.

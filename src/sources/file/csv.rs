@@ -118,7 +118,7 @@ impl CsvRows {
         let mut records = Records::new(self.delimiter, chunk);
         while let Some(record) = records.next() {
             let fields = record.fields(&self.path, self.width);
-            parsed.take(fields.and_then(|fields| self.push(&fields, columns, record.line, &mut builder)), &mut builder);
+            parsed.take(record.line, fields.and_then(|fields| self.push(&fields, columns, record.line, &mut builder)), &mut builder);
         }
     }
 

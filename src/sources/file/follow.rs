@@ -12,15 +12,23 @@ use super::changes::{ChangesFile, Ended, Portion};
 use super::position::FilePosition;
 use super::stream::{Arrived, Read, StreamFile};
 use super::transaction::BATCH;
-use crate::sources::{Capture, Event, EventSender, SourceError, Table};
+use crate::sources::{Capture, Event, EventSender, SourceError};
+use crate::value::Position;
 
 /// How often a file is looked at for more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Follows for as long as it is listened to, or up to the files' ends.
-pub(super) async fn run(source: &FileSource, from: FilePosition, capture: Capture, out: EventSender) -> Result<(), SourceError> {
+pub(super) async fn run(source: &FileSource, from: &Position, capture: Capture, out: EventSender) -> Result<(), SourceError> {
     let last = capture.until_caught_up;
-    let files = Followed::open(source, from, &capture.tables, last)?;
+    // What changes is looked up in what is held as of this position, so that must be there first.
+    if source.changes.is_some() && capture.tables.iter().any(|table| !table.stream) {
+        tokio::select! {
+            reached = capture.held.wait_for(from) => reached?,
+            () = out.closed() => return Ok(()),
+        }
+    }
+    let files = Followed::open(source, FilePosition::read(from)?, &capture, last)?;
     if files.count() > 0 {
         return follow(files, last, &out).await;
     }
@@ -102,8 +110,8 @@ struct Followed {
 }
 
 impl Followed {
-    fn open(source: &FileSource, from: FilePosition, tables: &[Table], last: bool) -> Result<Followed, SourceError> {
-        let mut streams = Vec::new();
+    fn open(source: &FileSource, from: FilePosition, capture: &Capture, last: bool) -> Result<Followed, SourceError> {
+        let (tables, mut streams) = (&capture.tables, Vec::new());
         for (index, table) in tables.iter().enumerate() {
             let options = source.table(&table.name).expect("`discover` gave this table");
             if options.is_followed() {
@@ -113,7 +121,7 @@ impl Followed {
         }
         let mut position = from;
         position.streams = streams.iter().map(|stream| (stream.name().to_string(), stream.place())).collect();
-        let open = |path| ChangesFile::open(path, &position, tables, &source.tables, source.bad_lines);
+        let open = |path| ChangesFile::open(path, &position, tables, capture.held.clone(), &source.tables, source.bad_lines);
         let changes = source.changes.as_deref().map(open).transpose()?;
         Ok(Followed { changes, streams, position, last })
     }

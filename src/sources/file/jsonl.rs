@@ -8,6 +8,7 @@ use super::Object;
 use super::bad_line::{BadLine, BadLines};
 use super::chunks::{Chunk, Chunks};
 use super::infer::JsonGuess;
+use super::object::object;
 use super::reader::Parsed;
 use crate::sources::{SourceError, Table};
 use crate::value::{Datum, Layout, RowBuilder, Type, json};
@@ -64,21 +65,45 @@ impl JsonRows {
         let mut builder = RowBuilder::new(&Layout::new(&self.table.schema));
         for (line, object) in objects(&self.path, chunk) {
             let arrived = self.table.stream.then_some(line);
-            parsed.take(object.and_then(|object| push_row(&self.path, line, &object, arrived, &mut builder)), &mut builder);
+            parsed.take(
+                line,
+                object.and_then(|object| push_row(&self.path, line, &object, Rest::from(arrived), &mut builder)),
+                &mut builder,
+            );
         }
     }
 }
 
-/// Gives the columns of the object that stands on this line; `arrived` is the place of a stream's row, which is its last column. A field that is no
-/// column makes a bad line, so that nothing goes unseen.
-pub(super) fn push_row(path: &Path, line: u64, object: &Object, arrived: Option<u64>, builder: &mut RowBuilder) -> Result<(), BadLine> {
+/// What a row has besides the fields of its object.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rest<'a> {
+    /// Columns that are left out are NULL.
+    Null,
+    /// The last column is the place of a stream's row; others that are left out are NULL.
+    Arrived(u64),
+    /// Columns that are left out are as in this row.
+    As(&'a [u8]),
+}
+
+impl From<Option<u64>> for Rest<'_> {
+    fn from(arrived: Option<u64>) -> Self {
+        arrived.map_or(Rest::Null, Rest::Arrived)
+    }
+}
+
+/// Gives the columns of the object that stands on this line. A field that is no column makes a bad line, so that nothing goes unseen.
+pub(super) fn push_row(path: &Path, line: u64, object: &Object, rest: Rest, builder: &mut RowBuilder) -> Result<(), BadLine> {
     let layout = builder.layout().clone();
     let columns = layout.schema().columns();
-    let columns = &columns[..columns.len() - usize::from(arrived.is_some())];
+    let columns = &columns[..columns.len() - usize::from(matches!(rest, Rest::Arrived(_)))];
     let mut found = 0;
-    for column in columns {
+    for (index, column) in columns.iter().enumerate() {
         let value = object.get(&column.name);
         found += value.is_some() as usize;
+        if let (None, Rest::As(row)) = (value, rest) {
+            builder.push(layout.get(row, index));
+            continue;
+        }
         if let Err(error) = json::push_json(builder, value.unwrap_or(&Value::Null)) {
             builder.clear();
             return Err(BadLine::of_column(path, line, &column.name, &error));
@@ -89,8 +114,8 @@ pub(super) fn push_row(path: &Path, line: u64, object: &Object, arrived: Option<
         let strange = object.keys().find(|name| !columns.iter().any(|column| column.name == **name)).expect("more fields than columns");
         return Err(BadLine::new(path, line, format!("`{strange}` is not a column")));
     }
-    if let Some(arrived) = arrived {
-        builder.push(Datum::Int(arrived as i64));
+    if let Rest::Arrived(place) = rest {
+        builder.push(Datum::Int(place as i64));
     }
     Ok(())
 }
@@ -98,5 +123,5 @@ pub(super) fn push_row(path: &Path, line: u64, object: &Object, arrived: Option<
 /// The objects of a chunk with their lines; empty lines are passed over.
 fn objects<'c>(path: &'c Path, chunk: &'c Chunk) -> impl Iterator<Item = (u64, Result<Object, BadLine>)> + 'c {
     let lines = chunk.bytes.split_inclusive(|byte| *byte == b'\n').zip(chunk.line..).filter(|(text, _)| !text.trim_ascii().is_empty());
-    lines.map(move |(text, line)| (line, serde_json::from_slice(text).map_err(|_| BadLine::new(path, line, "it is not a JSON object"))))
+    lines.map(move |(text, line)| (line, object(text).map_err(|what| BadLine::new(path, line, what))))
 }

@@ -1,12 +1,14 @@
 //! A JSON-lines file that is appended to, read line by line from a place on, and checked to be the same file still.
 //!
-//! A last line without a newline counts as soon as it is a whole object. Empty lines are passed over.
+//! A last line without a newline counts as soon as it is a whole object. Empty lines and byte order marks are passed over.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::bad_line::BadLine;
+use super::chunks::{BYTE_ORDER_MARK, refuse_other_encodings};
+use super::object::object;
 use super::position::{CHECKED_BYTES, FilePosition, bytes_before, check, name_of};
 use super::{Object, unreadable};
 use crate::sources::SourceError;
@@ -79,21 +81,25 @@ impl FollowedFile {
                 return Ok(None);
             }
             let whole = self.text.ends_with(b"\n");
-            if self.text.trim_ascii().is_empty() {
+            if self.place.byte == 0 {
+                refuse_other_encodings(&self.path, &self.text)?;
+            }
+            let text = self.text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.text);
+            if text.trim_ascii().is_empty() {
                 if whole {
                     self.pass();
                 }
                 continue;
             }
-            match serde_json::from_slice(&self.text) {
+            match object(text) {
                 Ok(object) => {
                     self.pass();
                     return Ok(Some(Ok(object)));
                 }
                 Err(_) if !whole => {}
-                Err(_) => {
+                Err(what) => {
                     self.pass();
-                    return Ok(Some(Err(BadLine::new(&self.path, self.place.line, "it is not a JSON object"))));
+                    return Ok(Some(Err(BadLine::new(&self.path, self.place.line, what))));
                 }
             }
         }

@@ -11,17 +11,21 @@
 //! tables are then what the lines that can be read say. Nothing is passed over untold, and a file that is wholly wrong stops the source.
 
 mod bad_line;
+mod change;
 mod changes;
 mod chunks;
 mod csv;
+mod current;
 mod follow;
 mod infer;
 mod jsonl;
 mod lines;
+mod object;
 mod options;
 mod position;
 mod reader;
 mod recorded;
+mod seen;
 mod snapshot;
 mod stream;
 mod tables;
@@ -112,17 +116,17 @@ impl Source for FileSource {
 
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let from = match &capture.from {
-            Some(from) => FilePosition::read(from)?,
+            Some(from) => from.clone(),
             None => {
                 let Some(streams) = snapshot::send(self.jobs(&capture.tables), &out).await? else { return Ok(()) };
-                let from = FilePosition { streams, ..FilePosition::default() };
-                if out.send(Event::SnapshotDone { position: from.position() }).await.is_err() {
+                let from = FilePosition { streams, ..FilePosition::default() }.position();
+                if out.send(Event::SnapshotDone { position: from.clone() }).await.is_err() {
                     return Ok(());
                 }
                 from
             }
         };
-        follow::run(self, from, capture, out).await
+        follow::run(self, &from, capture, out).await
     }
 }
 

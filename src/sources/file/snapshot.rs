@@ -1,5 +1,7 @@
 //! Reads the rows of all tables: several threads at one file after the other, each a chunk at a time; rows go out in the files' order.
 //!
+//! Of several rows with one key the first counts; the others are bad lines.
+//!
 //! A stream's file is read as far as it has whole records when it is opened; where that was goes into the position.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,13 +12,15 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use tokio::sync::mpsc;
 
-use super::bad_line::BadLines;
+use super::bad_line::{BadLine, BadLines};
 use super::chunks::{Chunk, Chunks};
 use super::options::{RowsFile, TableOptions};
 use super::position::StreamPlace;
 use super::reader::{Parsed, Reader};
-use super::stream;
+use super::seen::Seen;
+use super::{stream, tables};
 use crate::sources::{Event, EventSender, SourceError, Table};
+use crate::value::{Layout, Rows, key};
 
 /// Batches that wait between the readers and the engine. With a batch's some hundred KiB this bounds what is held.
 const WAITING_BATCHES: usize = 4;
@@ -121,7 +125,8 @@ fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
         let turn = Turn { file: &file, number, went_well: false };
         let parsed = file.reader.parse(&chunk);
         drop(chunk);
-        if !turn.take(parsed, out)? {
+        let keys = file.keys_of(&parsed.rows);
+        if !turn.take(parsed, keys, out)? {
             return Ok(false);
         }
     }
@@ -130,6 +135,7 @@ fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
 /// A file whose rows are read by all readers.
 struct TableFile {
     job: Job,
+    layout: Layout,
     reader: Reader,
     progress: Mutex<Progress>,
     progressed: Condvar,
@@ -142,6 +148,7 @@ struct Progress {
     chunk: u64,
     any_row: bool,
     bad: u64,
+    seen: Seen,
     /// Nothing more goes out: something failed, or nobody listens.
     ended: bool,
 }
@@ -150,7 +157,53 @@ impl TableFile {
     /// `None` where the table has no file.
     fn open(job: Job) -> Result<Option<(TableFile, Chunks)>, SourceError> {
         let opened = Reader::open(&job.options.rows, &job.table)?;
-        Ok(opened.map(|(reader, chunks)| (TableFile { job, reader, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
+        let layout = Layout::new(&job.table.schema);
+        Ok(opened
+            .map(|(reader, chunks)| (TableFile { job, layout, reader, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
+    }
+
+    /// The keys by which rows could be there twice; none where the table has no key, or its rows have their places for keys.
+    fn keys_of(&self, rows: &Rows) -> Option<Rows> {
+        let Table { key: columns, stream: false, .. } = &self.job.table else { return None };
+        if columns.is_empty() {
+            return None;
+        }
+        let (mut keys, mut key) = (Rows::default(), Vec::new());
+        for row in rows.iter() {
+            key.clear();
+            key::of_into(&self.layout, row, columns, &mut key);
+            keys.push(&key);
+        }
+        Some(keys)
+    }
+
+    /// Gives the keys of the first chunks again.
+    fn read_keys(&self, chunks: u64, give: &mut dyn FnMut(&Rows)) -> Result<(), SourceError> {
+        let Some((reader, mut again)) = Reader::open(&self.job.options.rows, &self.job.table)? else { return Ok(()) };
+        for _ in 0..chunks {
+            let Some(chunk) = again.next()? else { break };
+            self.keys_of(&reader.parse(&chunk).rows).iter().for_each(&mut *give);
+        }
+        Ok(())
+    }
+
+    /// Makes bad lines of the rows whose keys were there before.
+    fn set_repeated_aside(&self, number: u64, keys: &Rows, seen: &mut Seen, parsed: &mut Parsed) -> Result<(), SourceError> {
+        let repeated = seen.repeated(keys, |give| self.read_keys(number, give))?;
+        if repeated.is_empty() {
+            return Ok(());
+        }
+        let path = self.job.options.rows.path().expect("it is read");
+        let keys: Vec<&[u8]> = keys.iter().collect();
+        for &at in &repeated {
+            let key = tables::show_key(&self.job.table, keys[at]);
+            parsed.bad.push(BadLine::new(path, parsed.lines[at], format!("the key {key} is that of an earlier row")));
+        }
+        parsed.bad.sort_by_key(BadLine::line);
+        let mut repeated = repeated.into_iter().peekable();
+        let first = parsed.rows.iter().enumerate().filter(|(at, _)| repeated.next_if_eq(at).is_none());
+        parsed.rows = first.map(|(_, row)| row).collect();
+        Ok(())
     }
 }
 
@@ -166,7 +219,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     /// Hands on the rows and sets bad lines aside; whether more is wanted. Fails where the source is to stop at a bad line, or the file is wholly wrong.
-    fn take(mut self, parsed: Parsed, out: &EventSender) -> Result<bool, SourceError> {
+    fn take(mut self, mut parsed: Parsed, keys: Option<Rows>, out: &EventSender) -> Result<bool, SourceError> {
         let progress = self.file.progress.lock().expect("no reader panics");
         let waits = |progress: &mut Progress| progress.chunk < self.number && !progress.ended;
         let mut progress = self.file.progressed.wait_while(progress, waits).expect("no reader panics");
@@ -174,6 +227,9 @@ impl Turn<'_> {
             return Ok(false);
         }
         let job = &self.file.job;
+        if let Some(keys) = keys {
+            self.file.set_repeated_aside(self.number, &keys, &mut progress.seen, &mut parsed)?;
+        }
         let first = if progress.any_row { 0 } else { progress.bad + parsed.bad_first };
         for (n, bad) in parsed.bad.into_iter().enumerate() {
             if job.bad_lines == BadLines::Quarantine && first >= ALL_BAD && progress.bad + n as u64 + 1 == ALL_BAD {

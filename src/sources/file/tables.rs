@@ -8,7 +8,7 @@ use super::csv::CsvFile;
 use super::options::{RowsFile, TableOptions};
 use super::{csv, jsonl};
 use crate::sources::{SourceError, Table};
-use crate::value::{Column, ROW_OFFSET, Schema, Type};
+use crate::value::{Column, Layout, ROW_OFFSET, Schema, Type, json, row_of_key};
 
 /// Looks at a table's file, reads it whole where a column's type is not declared, and answers what the table is.
 pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Table, SourceError> {
@@ -51,6 +51,16 @@ fn with_key(options: &TableOptions, columns: Vec<(String, Type)>) -> Result<Tabl
     let schema = Schema::new(columns);
     let key = options.key.iter().map(|name| schema.index_of(name).ok_or_else(|| no_column(options, "`key`", name, schema.columns())));
     Ok(Table { name: options.name.clone(), key: key.collect::<Result<_, _>>()?, schema, stream: false })
+}
+
+/// A key of the table as people write it, e.g. `{"order_id":7}`.
+pub(super) fn show_key(table: &Table, key: &[u8]) -> String {
+    let layout = Layout::new(&table.schema.project(&table.key));
+    let mut text = Vec::new();
+    if let Some(row) = row_of_key(&layout, key) {
+        json::write_row(&layout, &row, &mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The columns that are in the file.

@@ -262,6 +262,7 @@ fn labels(column: &LogColumn) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::MemoryRows;
     use crate::value::{Datum, Layout};
 
     fn recorded(name: &str) -> Vec<PathBuf> {
@@ -271,7 +272,7 @@ mod tests {
     async fn events(paths: &[PathBuf], from: Option<crate::value::Position>) -> Vec<Event> {
         let tables = discover(paths).unwrap();
         let (out, mut received) = mpsc::channel(1000);
-        run(paths, Capture { tables, from, until_caught_up: true }, out).await.unwrap();
+        run(paths, Capture { tables, from, until_caught_up: true, held: Arc::new(MemoryRows::default()) }, out).await.unwrap();
         let mut events = Vec::new();
         received.recv_many(&mut events, 1000).await;
         events

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tidemill::sources::{Capture, Event, Source, Table};
+use tidemill::sources::{Capture, Event, MemoryRows, Source, Table};
 use tidemill::value::{Diff, Layout, json};
 use tokio::sync::mpsc;
 
@@ -26,12 +26,14 @@ pub(crate) struct Recording {
 
 pub(crate) async fn record(source: Arc<dyn Source>, tables: Vec<Table>) -> Recording {
     let (sender, mut events) = mpsc::channel(64);
-    let capture = Capture { tables: tables.clone(), from: None, until_caught_up: true };
+    let held = Arc::new(MemoryRows::new(&tables, None));
+    let capture = Capture { tables: tables.clone(), from: None, until_caught_up: true, held: held.clone() };
     let running = tokio::spawn(async move { source.run(capture, sender).await });
     let layouts: Vec<Layout> = tables.iter().map(|t| Layout::new(&t.schema)).collect();
     let mut now: Contents = tables.iter().map(|_| BTreeMap::new()).collect();
     let (mut states, mut state_after): (Vec<(String, Contents)>, _) = (Vec::new(), vec![0]);
     while let Some(event) = events.recv().await {
+        held.take(&event);
         match event {
             Event::Rows { table, rows } => rows.iter().for_each(|row| add(&mut now, &layouts, table, row, 1)),
             Event::SnapshotDone { position } => states.push((position.to_string(), now.clone())),

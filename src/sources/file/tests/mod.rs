@@ -5,11 +5,13 @@ mod streams;
 mod streams_random;
 mod streams_stopped;
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::sources::Rejected;
+use crate::sources::{HeldRows, MemoryRows, Rejected};
 use crate::value::{Layout, Position, json as value_json};
 
 /// A folder with one file for each of these names and contents.
@@ -38,11 +40,23 @@ async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Resul
 /// The same, with the last position.
 async fn run_on(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Option<Position>, Result<(), SourceError>) {
     let tables = discovered(source).await.unwrap();
+    let held = MemoryRows::new(&tables, from.clone());
+    run_held(source, tables, from, Arc::new(held)).await
+}
+
+/// The same, on the rows that are held as of `from`, and then on those that were sent.
+async fn run_held(
+    source: &dyn Source,
+    tables: Vec<Table>,
+    from: Option<Position>,
+    held: Arc<MemoryRows>,
+) -> (Vec<String>, Option<Position>, Result<(), SourceError>) {
     let (sender, mut events) = mpsc::channel(1);
-    let capture = Capture { tables: tables.clone(), from, until_caught_up: true };
+    let capture = Capture { tables: tables.clone(), from, until_caught_up: true, held: held.clone() };
     let collect = async {
         let (mut rows, mut sent, mut last) = (Vec::new(), Vec::new(), None);
         while let Some(event) = events.recv().await {
+            held.take(&event);
             if let Event::SnapshotDone { position } | Event::Commit { position, .. } | Event::Progress { position, .. } = &event {
                 last = Some(position.clone());
             }
@@ -70,6 +84,11 @@ async fn run_on(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Op
     };
     let (ended, (sent, last)) = tokio::join!(source.run(capture, sender), collect);
     (sent, last, ended)
+}
+
+/// Nothing is held, as of this position.
+fn nothing_held(tables: &[Table], from: Option<Position>) -> Arc<dyn HeldRows> {
+    Arc::new(MemoryRows::new(tables, from))
 }
 
 fn shown(table: &Table, row: &[u8]) -> String {

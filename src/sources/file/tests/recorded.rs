@@ -8,7 +8,8 @@ use crate::shop::{ChangingShop, Format, Shop, TABLES};
 async fn state_of(source: &dyn Source, from: Option<Position>) -> (BTreeMap<String, i64>, Vec<Position>) {
     let tables = discovered(source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
-    let capture = Capture { tables: tables.clone(), from, until_caught_up: true };
+    let held = Arc::new(MemoryRows::new(&tables, from.clone()));
+    let capture = Capture { tables: tables.clone(), from, until_caught_up: true, held: held.clone() };
     let collect = async {
         let (mut state, mut positions) = (BTreeMap::new(), Vec::new());
         let mut add = |table: usize, row: &[u8], diff: i64| {
@@ -16,6 +17,7 @@ async fn state_of(source: &dyn Source, from: Option<Position>) -> (BTreeMap<Stri
             *state.entry(shown.trim_start_matches("ecom_").to_string()).or_insert(0) += diff;
         };
         while let Some(event) = events.recv().await {
+            held.take(&event);
             match event {
                 Event::Rows { table, rows } => rows.iter().for_each(|row| add(table, row, 1)),
                 Event::Changes(deltas) => deltas.iter().for_each(|delta| add(delta.table, &delta.row, delta.diff)),

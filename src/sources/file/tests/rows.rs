@@ -78,7 +78,8 @@ async fn the_shop_comes_through_whole_in_both_formats() {
         let mut tables = serde_json::Map::new();
         for table in &TABLES {
             let columns: serde_json::Map<_, _> = table.columns.iter().map(|c| (c.name.to_string(), c.ty.into())).collect();
-            let mut options = json!({"key": [table.columns[0].name], "columns": columns});
+            let key: Vec<&str> = table.key_columns().iter().map(|c| c.name).collect();
+            let mut options = json!({"key": key, "columns": columns});
             options[extension] = folder.path().join(table.file_name(extension)).to_str().into();
             tables.insert(table.short.into(), options);
         }
@@ -257,7 +258,9 @@ async fn readers_end_when_nobody_listens() {
     let source = source(json!({"tables": {"orders": {"csv": folder.path().join("olist_orders_dataset.csv")}}}));
     let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
-    let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: false }, sender).await });
+    let running = tokio::spawn(async move {
+        source.run(Capture { held: nothing_held(&tables, None), tables, from: None, until_caught_up: false }, sender).await
+    });
     events.recv().await.unwrap();
     drop(events);
     running.await.unwrap().unwrap();
@@ -277,7 +280,9 @@ async fn rows_come_in_the_order_of_their_file_with_the_bad_lines_between_them() 
     let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
     let layouts: Vec<Layout> = tables.iter().map(|table| Layout::new(&table.schema)).collect();
-    let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: true }, sender).await });
+    let running = tokio::spawn(async move {
+        source.run(Capture { held: nothing_held(&tables, None), tables, from: None, until_caught_up: true }, sender).await
+    });
     let (mut seen, mut rejected) = (vec![Vec::new(); 2], 0);
     while let Some(event) = events.recv().await {
         match event {

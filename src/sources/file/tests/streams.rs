@@ -147,7 +147,9 @@ async fn a_file_is_followed_row_by_row_and_a_line_only_when_it_has_ended() {
     let source = streams(folder.path(), json!({}));
     let tables = discovered(&*source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
-    let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: false }, sender).await });
+    let running = tokio::spawn(async move {
+        source.run(Capture { held: nothing_held(&tables, None), tables, from: None, until_caught_up: false }, sender).await
+    });
     let rows = |event| match event {
         Some(Event::Rows { rows, .. }) => rows.len(),
         _ => 0,
@@ -197,7 +199,7 @@ async fn many_rows_come_in_several_transactions_each_with_its_position() {
     let tables = discovered(&*source).await.unwrap();
     let layout = Layout::new(&tables[0].schema);
     let (sender, mut events) = mpsc::channel(1);
-    let capture = Capture { tables, from: Some(first), until_caught_up: true };
+    let capture = Capture { held: nothing_held(&tables, None), tables, from: Some(first), until_caught_up: true };
     let (mut offsets, mut commits) = (Vec::new(), Vec::new());
     let collect = async {
         while let Some(event) = events.recv().await {

@@ -51,7 +51,7 @@ impl Committed {
         self.open = Default::default();
         let tables = discovered(source).await.unwrap();
         let (sender, mut events) = mpsc::channel(1);
-        let running = source.run(Capture { tables, from: self.from.clone(), until_caught_up }, sender);
+        let running = source.run(Capture { held: nothing_held(&tables, None), tables, from: self.from.clone(), until_caught_up }, sender);
         tokio::pin!(running, stop);
         loop {
             tokio::select! {

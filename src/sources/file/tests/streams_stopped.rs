@@ -105,7 +105,9 @@ async fn a_file_that_is_cut_or_replaced_while_it_is_followed_stops_the_source() 
         let source = source_of_csv(&path);
         let tables = discovered(&*source).await.unwrap();
         let (sender, mut events) = mpsc::channel(10);
-        let running = tokio::spawn(async move { source.run(Capture { tables, from: None, until_caught_up: false }, sender).await });
+        let running = tokio::spawn(async move {
+            source.run(Capture { held: nothing_held(&tables, None), tables, from: None, until_caught_up: false }, sender).await
+        });
         while !matches!(events.recv().await, Some(Event::CaughtUp)) {}
         damage(&path);
         let message = timeout(Duration::from_secs(30), running).await.expect("it is noticed").unwrap().unwrap_err().to_string();

@@ -1,0 +1,34 @@
+//! Single rows of captured tables, as of the last commit.
+
+use fjall::Readable;
+
+use crate::value::{Diff, Row};
+
+use super::Store;
+use super::error::{At, StoreError};
+use super::record::{self, HASH_BYTES};
+
+impl Store {
+    /// Whether a commit has made the input whole. Before that its rows are not to be read.
+    pub fn is_input_ready(&self, input: usize) -> Result<bool, StoreError> {
+        Ok(self.input_space(input)?.record.ready)
+    }
+
+    /// The row of an input with a key, by its [`key`](crate::value::key).
+    pub fn input_row(&self, input: usize, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        let space = self.input_space(input)?;
+        Ok(space.rows.get(key).at(self.dir())?.map(|row| Row::from_bytes(&row)))
+    }
+
+    /// How often an input without a key has this row.
+    pub fn input_copies(&self, input: usize, row: &[u8]) -> Result<Diff, StoreError> {
+        let space = self.input_space(input)?;
+        let mut held = Vec::new();
+        let of_hash = &record::multiset_key(row, 0)[..HASH_BYTES];
+        for part in self.0.db.snapshot().prefix(&space.rows, of_hash) {
+            let value = part.value().at(self.dir())?;
+            record::read_multiset(&value, &mut held).ok_or_else(|| self.cut_short())?;
+        }
+        Ok(held.iter().find(|(of_hash, _)| **of_hash == *row).map_or(0, |(_, copies)| *copies))
+    }
+}
