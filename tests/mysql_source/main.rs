@@ -4,6 +4,7 @@
 mod servers;
 
 mod access;
+mod charsets;
 mod follow;
 mod history;
 mod locks;

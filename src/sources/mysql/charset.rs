@@ -1,13 +1,12 @@
 //! The server's charsets: which one a column has, and its bytes as text.
 //!
 //! Single-byte charsets go through the server's own tables (`charset_tables`), Unicode ones are decoded here, the multi-byte Asian ones
-//! by `encoding_rs`. Bytes that a charset does not have become U+FFFD. A charset that is not listed is refused when a table is
-//! looked at, by name.
+//! in `charset_multibyte`. What a charset has no character for becomes `?`, which is what the server makes of it; bytes of a Unicode charset that
+//! are none become U+FFFD. A charset that is not listed is refused when a table is looked at, by name.
 
 use std::str::FromStr;
 
-use encoding_rs::Encoding;
-
+use super::charset_multibyte::MultiByte;
 use super::charset_tables as tables;
 
 /// How text is stored.
@@ -15,6 +14,8 @@ use super::charset_tables as tables;
 pub(crate) enum Charset {
     Utf8,
     Ascii,
+    /// ASCII with ten other characters in places of its own.
+    Swe7,
     /// The characters of the bytes 80 to FF.
     SingleByte(&'static str),
     /// UTF-16 and UCS-2.
@@ -23,7 +24,7 @@ pub(crate) enum Charset {
     },
     /// Big endian.
     Utf32,
-    MultiByte(&'static Encoding),
+    MultiByte(MultiByte),
 }
 
 impl FromStr for Charset {
@@ -34,15 +35,19 @@ impl FromStr for Charset {
         Ok(match name {
             "utf8mb4" | "utf8mb3" | "utf8" => Charset::Utf8,
             "ascii" => Charset::Ascii,
+            "swe7" => Charset::Swe7,
             "ucs2" | "utf16" => Charset::Utf16 { big_endian: true },
             "utf16le" => Charset::Utf16 { big_endian: false },
             "utf32" => Charset::Utf32,
-            "sjis" | "cp932" => Charset::MultiByte(encoding_rs::SHIFT_JIS),
-            "ujis" | "eucjpms" => Charset::MultiByte(encoding_rs::EUC_JP),
-            "gbk" | "gb2312" => Charset::MultiByte(encoding_rs::GBK),
-            "gb18030" => Charset::MultiByte(encoding_rs::GB18030),
-            "big5" => Charset::MultiByte(encoding_rs::BIG5),
-            "euckr" => Charset::MultiByte(encoding_rs::EUC_KR),
+            "big5" => Charset::MultiByte(MultiByte::Big5),
+            "cp932" => Charset::MultiByte(MultiByte::Cp932),
+            "eucjpms" => Charset::MultiByte(MultiByte::Eucjpms),
+            "euckr" => Charset::MultiByte(MultiByte::Euckr),
+            "gb18030" => Charset::MultiByte(MultiByte::Gb18030),
+            "gb2312" => Charset::MultiByte(MultiByte::Gb2312),
+            "gbk" => Charset::MultiByte(MultiByte::Gbk),
+            "sjis" => Charset::MultiByte(MultiByte::Sjis),
+            "ujis" => Charset::MultiByte(MultiByte::Ujis),
             _ => Charset::SingleByte(single_byte(name).ok_or(())?),
         })
     }
@@ -98,6 +103,10 @@ impl Charset {
                 let points = bytes.chunks_exact(4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]));
                 scratch.extend(points.map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)));
             }
+            Charset::Swe7 => {
+                scratch.clear();
+                scratch.extend(bytes.iter().map(|&b| swe7(b)));
+            }
             Charset::Ascii | Charset::SingleByte(_) | Charset::MultiByte(_) => {
                 // All of these have ASCII in their lower half.
                 if bytes.is_ascii()
@@ -108,8 +117,8 @@ impl Charset {
                 scratch.clear();
                 match self {
                     Charset::SingleByte(upper) => scratch.extend(bytes.iter().map(|&b| single(upper, b))),
-                    Charset::MultiByte(encoding) => scratch.push_str(&encoding.decode_without_bom_handling(bytes).0),
-                    _ => scratch.extend(bytes.iter().map(|&b| if b < 0x80 { b as char } else { char::REPLACEMENT_CHARACTER })),
+                    Charset::MultiByte(charset) => charset.decode(bytes, scratch),
+                    _ => scratch.extend(bytes.iter().map(|&b| if b < 0x80 { b as char } else { '?' })),
                 }
             }
         }
@@ -172,7 +181,24 @@ impl Charset {
 fn single(upper: &str, byte: u8) -> char {
     match byte {
         ..0x80 => byte as char,
-        _ => upper.chars().nth(byte as usize - 0x80).unwrap_or(char::REPLACEMENT_CHARACTER),
+        _ => upper.chars().nth(byte as usize - 0x80).unwrap_or('?'),
+    }
+}
+
+fn swe7(byte: u8) -> char {
+    match byte {
+        0x40 => 'É',
+        0x5b => 'Ä',
+        0x5c => 'Ö',
+        0x5d => 'Å',
+        0x5e => 'Ü',
+        0x60 => 'é',
+        0x7b => 'ä',
+        0x7c => 'ö',
+        0x7d => 'å',
+        0x7e => 'ü',
+        0x7f.. => '?',
+        _ => byte as char,
     }
 }
 
@@ -196,7 +222,12 @@ mod tests {
         assert_eq!(decode("utf32", b"\x00\x01\xf6\x00"), "😀");
         assert_eq!(decode("sjis", b"\x93\xfa\x96\x7b"), "日本");
         assert_eq!(decode("gbk", b"\xd6\xd0"), "中");
-        assert_eq!(decode("ascii", b"a\xff"), "a\u{fffd}");
+        assert_eq!(decode("sjis", b"\x81\x5f\xb1\x87\x40z"), "\\ｱ?z");
+        assert_eq!(decode("ujis", b"\x8f\xa2\xb7\x8e\xb1"), "~ｱ");
+        assert_eq!(decode("gb18030", b"\xa3\xa0\x94\x39\xda\x33"), "\u{e5e5}💩");
+        assert_eq!(decode("swe7", b"K|tt @"), "Kött É");
+        assert_eq!(decode("ascii", b"a\xff"), "a?");
+        assert_eq!(decode("euckr", b"\xb0"), "?");
         assert_eq!(decode("utf8mb3", b"a\xff"), "a\u{fffd}");
         assert!("klingon".parse::<Charset>().is_err());
     }

@@ -6,6 +6,8 @@
 
 mod binlog;
 mod charset;
+mod charset_exceptions;
+mod charset_multibyte;
 mod charset_tables;
 mod column;
 mod connect;

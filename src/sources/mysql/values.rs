@@ -199,7 +199,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// Bytes in a charset. What the charset does not have becomes U+FFFD.
+    /// Bytes in a charset. What the charset does not have becomes `?`, as at the server.
     pub(crate) fn text(&mut self, row: &mut RowBuilder, charset: Charset, bytes: &[u8]) -> Pushed {
         row.push(Datum::Text(charset.decode(bytes, &mut self.scratch)));
         Ok(())
