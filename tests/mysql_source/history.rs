@@ -1,10 +1,11 @@
 //! A position is followed in the log that it was read from, and in no other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use tidemill::sources::{self, Capture, Event, Source, SourceError, Table};
+use tidemill::sources::{self, Capture, Event, MemoryRows, Source, SourceError, Table};
 use tidemill::value::Position;
 use tokio::sync::mpsc;
 
@@ -118,7 +119,12 @@ async fn a_log_that_is_reset_while_it_is_followed_is_noticed() {
             let (tables, position) = server.read(3).await;
             let (out, mut events) = mpsc::channel(16);
             let source = server.source_of("shop", if flush { 1_000 } else { 200 });
-            let capture = Capture { tables: tables.clone(), from: Some(position.clone()), until_caught_up: false };
+            let capture = Capture {
+                tables: tables.clone(),
+                from: Some(position.clone()),
+                until_caught_up: false,
+                held: Arc::new(MemoryRows::default()),
+            };
             let running = tokio::spawn(async move { source.run(capture, out).await });
             // It may say that it is caught up before the server has begun to send.
             server.insert(1).await;

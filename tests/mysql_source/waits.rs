@@ -1,9 +1,10 @@
 //! What a run waits for, and what it makes do with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use tidemill::sources::{Capture, Event, Severity, SourceError};
+use tidemill::sources::{Capture, Event, MemoryRows, Severity, SourceError};
 use tokio::sync::mpsc;
 
 use super::access::with_login;
@@ -26,7 +27,7 @@ async fn a_table_that_is_locked_is_waited_for_and_named() {
         let told: Vec<_> = findings.iter().map(|f| (f.severity, f.message.clone())).collect();
         assert_eq!(told, [(Severity::Warning, format!("a snapshot would wait for the table `t`: {LOCKED}"))], "{family:?}");
         let (out, mut events) = mpsc::channel(16);
-        let capture = Capture { tables: tables.clone(), from: None, until_caught_up: true };
+        let capture = Capture { tables: tables.clone(), from: None, until_caught_up: true, held: Arc::new(MemoryRows::default()) };
         let running = tokio::spawn(async move { source.run(capture, out).await });
         let mut seen = Seen::default();
         let reading = async {

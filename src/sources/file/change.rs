@@ -154,6 +154,9 @@ impl Tables {
     }
 }
 
+/// What an update comes to: rows that go and come, and what of the line cannot be read.
+type Updated = (Vec<(Row, Diff)>, Option<BadLine>);
+
 impl Captured {
     fn insert(&mut self, after: &Object, at: At, current: &Current) -> Result<Row, Refused> {
         let arrived = self.table.stream.then_some(BEHIND_THE_ROWS + at.line);
@@ -162,13 +165,7 @@ impl Captured {
         Ok(row)
     }
 
-    fn update(
-        &mut self,
-        before: &Object,
-        after: &Object,
-        at: At,
-        current: &Current,
-    ) -> Result<(Vec<(Row, Diff)>, Option<BadLine>), Refused> {
+    fn update(&mut self, before: &Object, after: &Object, at: At, current: &Current) -> Result<Updated, Refused> {
         match self.before(before, at, current)? {
             Before::Held(old) => match self.row(after, Rest::As(&old), at) {
                 Ok(new) => {
