@@ -89,7 +89,7 @@ fn what_was_committed_is_there_after_reopening() {
         store.commit(first).unwrap();
         store.id().to_string()
     };
-    let store = Store::open_existing(dir.path()).unwrap();
+    let store = Store::open(dir.path(), Sync::Os).unwrap();
     assert_eq!(store.id(), id);
     let checkpoint = store.checkpoint().unwrap();
     assert_eq!((checkpoint.tick, checkpoint.sources["shop"].position.as_str()), (Tick(2), "log:2"));

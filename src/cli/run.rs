@@ -1,8 +1,9 @@
 //! `tidemill run`: maintains the views of a spec.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,10 +12,10 @@ use tokio::sync::watch;
 use super::connect::{KINDS, connect, default_state};
 use super::failure::Failure;
 use super::{runtime, show};
-use crate::run::{Engine, Setup, Status};
+use crate::run::{Engine, RunError, Setup, Status};
 use crate::serve::local;
 use crate::spec::Spec;
-use crate::store::{Retention, Sync};
+use crate::store::{Retention, Store, StoreError, Sync};
 
 /// Maintain the views of a spec
 #[derive(Debug, Args)]
@@ -27,6 +28,9 @@ pub(super) struct Run {
     /// The state folder [default: beside the spec, named after it, ending in .state]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// How long to wait for a state folder that another process has
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    wait_seconds: u32,
     /// How many hours of each view's changelog are kept for `tail` and sinks that come later
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     retain_hours: u32,
@@ -67,7 +71,9 @@ impl Run {
             workers: self.workers as usize,
             until_caught_up: self.until_caught_up,
         };
-        let engine = Engine::open(setup)?;
+        let patience = Duration::from_secs(u64::from(self.wait_seconds));
+        let Some(store) = take_state(&setup.state, setup.sync, patience, self.json, &mut stop).await? else { return Ok(()) };
+        let engine = Engine::over(setup, store)?;
         let status = engine.status().clone();
         let server = local::serve(engine.store().clone(), amend(status.clone()));
         let server = server.map_err(|error| Failure::running(error.to_string(), error.help()))?;
@@ -80,6 +86,46 @@ impl Run {
         let _ = show.await;
         server.stop().await;
         Ok(done?)
+    }
+}
+
+/// How often a folder that somebody has is tried again, and when it is said whose it is: not while a reader looks into it, which is over
+/// at once.
+const AGAIN: Duration = Duration::from_millis(50);
+const SAY_AFTER: Duration = Duration::from_millis(500);
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// The state folder, once whoever has it lets go of it; says whom it waits for. `None`: it was told to stop meanwhile.
+async fn take_state(
+    dir: &Path,
+    sync: Sync,
+    patience: Duration,
+    json: bool,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Option<Store>, RunError> {
+    let since = Instant::now();
+    let mut say_at = since + SAY_AFTER;
+    loop {
+        let path = dir.to_path_buf();
+        let opened = tokio::task::spawn_blocking(move || Store::open(&path, sync)).await;
+        let in_use = match opened.map_err(|_| RunError::Bug("opening the state folder panicked".into()))? {
+            Err(error @ StoreError::InUse { .. }) if since.elapsed() < patience => error,
+            opened => return Ok(opened.map(Some)?),
+        };
+        if Instant::now() >= say_at {
+            let left = patience.saturating_sub(since.elapsed()).as_secs();
+            let reason = format!("{in_use}; waits for it, for {left} s more");
+            // A reader that went away is no reason to end.
+            let _ = match json {
+                true => writeln!(std::io::stdout(), "{}", serde_json::json!({"event": "waiting", "state": dir, "reason": reason})),
+                false => writeln!(std::io::stderr(), "waiting: {reason}"),
+            };
+            say_at = Instant::now() + SAY_EVERY;
+        }
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(None),
+            () = tokio::time::sleep(AGAIN) => {}
+        }
     }
 }
 

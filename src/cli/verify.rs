@@ -9,7 +9,7 @@ use super::failure::{Failure, RUNNING};
 use super::{print, runtime};
 use crate::run::{Comparison, NamedSink, compare, repair, shape_of};
 use crate::spec::Spec;
-use crate::store::Store;
+use crate::store::{Store, Sync};
 use crate::value::{Layout, json, row_of_key};
 
 /// Compare a sink's target with its view, document by document, while no engine runs
@@ -51,7 +51,7 @@ impl Verify {
         let NamedSink { name, view, mut sink } = named.next().ok_or_else(|| Failure::running("the sink could not be opened", None))?;
         let shape = shape_of(&plan.views[view]);
         let state = self.state.unwrap_or_else(|| default_state(&self.spec));
-        let store = Store::open_existing(&state).map_err(|error| Failure::running(error.to_string(), error.help()))?;
+        let store = Store::open_held(&state, Sync::EachCommit).map_err(|error| Failure::running(error.to_string(), error.help()))?;
         let found = compare(&store, &name, &mut *sink, &shape).await?;
         let key = Layout::new(&shape.schema.project(&shape.key));
         print(&said(&name, &found, &key))?;

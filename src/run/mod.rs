@@ -145,6 +145,11 @@ impl Engine {
     /// Takes the state folder.
     pub fn open(setup: Setup) -> Result<Engine, RunError> {
         let store = Store::open(&setup.state, setup.sync)?;
+        Engine::over(setup, store)
+    }
+
+    /// With the state folder taken already.
+    pub fn over(setup: Setup, store: Store) -> Result<Engine, RunError> {
         let names: Vec<&str> = setup.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let left = store.release_readers_but(&names)?.into_iter().map(|reader| reader.name).collect();
         let status = Arc::new(Status::new(&setup, left));

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::{Column, Schema, Type};
 
+use super::space::{log_name, rows_name};
+
 /// A captured table whose current rows are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputDef {
@@ -68,6 +70,12 @@ impl Catalog {
         self.inputs.retain(|i| i.ready);
         self.views.retain(|v| v.ready);
         self
+    }
+
+    /// The key spaces of all of it.
+    pub(super) fn space_names(&self) -> impl Iterator<Item = String> {
+        let inputs = self.inputs.iter().map(|input| rows_name(input.id));
+        inputs.chain(self.views.iter().flat_map(|view| [rows_name(view.id), log_name(view.id)]))
     }
 
     pub(super) fn all_ready(mut self) -> Catalog {

@@ -6,7 +6,7 @@ use fjall::{OwnedWriteBatch, Readable};
 
 use crate::value::{Diff, Position, Row, Tick};
 
-use super::error::{At, StoreError};
+use super::error::{At, StoreError, culprit, damaged};
 use super::record::{self, Counters, TickRecord};
 use super::rejected::Rejections;
 use super::space::ViewSpace;
@@ -116,6 +116,11 @@ impl Store {
         if let Err(StoreError::Failed { .. }) = &done {
             done = self.0.folder.probe().and(done);
         }
+        if let Err(StoreError::Failed { dir }) = &done
+            && let Some(message) = culprit(dir)
+        {
+            done = Err(damaged(dir, message));
+        }
         writer.failed |= done.is_err();
         done
     }
@@ -154,6 +159,7 @@ impl Store {
         }
         let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
         batch.commit().at(self.dir())?;
+        self.note(writer, commit.up_to)?;
         self.now_at(writer, checkpoint)?;
         Ok(Committed { up_to: commit.up_to, views })
     }
@@ -210,7 +216,7 @@ impl Store {
         writer.checkpoint = Some(checkpoint);
         self.0.committed.send_replace(tick);
         match made_whole {
-            true => super::define::drop_orphans(&self.0.db, &self.0.meta, &writer.catalog, self.dir()),
+            true => self.keep_only(&writer.catalog),
             false => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Forgets changelog entries that no reader and no retention needs; the rows stay as they are.
 
-use fjall::Readable;
+use fjall::{PersistMode, Readable};
 
 use crate::value::Tick;
 
@@ -72,7 +72,10 @@ impl Store {
             entries += batch.len() as u64;
             let floor = if last { up_to } else { floor };
             batch.insert(&self.0.meta, id_key(b'f', space.record.id), floor.0.to_be_bytes());
+            // Not between a commit and the note of what it wrote.
+            let writer = self.writer();
             batch.commit().at(dir)?;
+            drop(writer);
             if last {
                 return Ok(Some(Compacted { floor, entries }));
             }
@@ -90,10 +93,15 @@ impl Store {
         for guard in snapshot.range(&self.0.ticks, ..keep_from.0.to_be_bytes().to_vec()) {
             batch.remove(&self.0.ticks, guard.key().at(self.dir())?);
             if batch.len() == BATCH {
+                let _writer = self.writer();
                 std::mem::replace(&mut batch, self.0.db.batch()).commit().at(self.dir())?;
             }
         }
-        batch.commit().at(self.dir())
+        let writer = self.writer();
+        batch.commit().at(self.dir())?;
+        // Also what happened since the last commit without one: key spaces that were written out, journals that went.
+        self.0.db.persist(PersistMode::SyncData).at(self.dir())?;
+        self.note(&writer, self.tick_of_snapshot(&self.0.db.snapshot())?)
     }
 
     /// The last tick that the retention lets go.

@@ -6,7 +6,7 @@ use fjall::{Database, Keyspace, OwnedWriteBatch};
 
 use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
 use super::error::{At, StoreError};
-use super::space::{BESIDE, log_name, rows_name};
+use super::space::BESIDE;
 use super::{CATALOG, Spaces, Store, id_key};
 
 /// What the store has of each input and view that it was told of, in their order.
@@ -86,7 +86,9 @@ impl Store {
         let dir = self.dir();
         let opened = Spaces::open(&self.0.db, &next, dir)?;
         *self.0.spaces.write().expect("nothing panics while it holds this") = opened;
-        drop_orphans(&self.0.db, &self.0.meta, &on_disk, dir)?;
+        let kept = self.keep_only(&on_disk);
+        writer.failed = kept.is_err();
+        kept?;
         Ok(Definition { inputs, views, dropped })
     }
 
@@ -127,6 +129,8 @@ impl Store {
         if spaces.is_empty() {
             return Ok(());
         }
+        // Not between a commit and the note of what it wrote.
+        let _writer = self.writer();
         for space in spaces {
             self.0.db.delete_keyspace(space).at(self.dir())?;
         }
@@ -192,9 +196,7 @@ impl Catalog {
 
 /// Drops every key space that the catalog does not name.
 pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
-    let inputs = catalog.inputs.iter().map(|i| rows_name(i.id));
-    let views = catalog.views.iter().flat_map(|v| [rows_name(v.id), log_name(v.id)]);
-    let named: Vec<String> = inputs.chain(views).collect();
+    let named: Vec<String> = catalog.space_names().collect();
     let mut dropped = false;
     for name in db.list_keyspace_names() {
         let ours = ["rows-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::value::Tick;
 
+use super::{folder, tree};
+
 /// Why the store refused. The message says what and where, [`StoreError::help`] the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -23,6 +25,9 @@ pub enum StoreError {
     /// Bytes are not what was written, or not all of them are there.
     #[error("the state in `{}` is damaged: {message}", .dir.display())]
     Damaged { dir: PathBuf, message: String },
+    /// A copy of a folder that a process had open: its files are not all of one moment.
+    #[error("the state in `{}` was copied while a process had it open, or after one died that had", .dir.display())]
+    Copied { dir: PathBuf },
     /// An earlier write failed, so nothing more is written until the folder is opened again.
     #[error("the state folder `{}` takes no more writes since one failed", .dir.display())]
     Failed { dir: PathBuf },
@@ -50,7 +55,16 @@ impl StoreError {
             StoreError::Io { .. } | StoreError::Failed { .. } => {
                 "mend the cause (see the first error) and start again: what was committed is intact".into()
             }
-            StoreError::Damaged { .. } => "check the disk; then remove the folder and let the state be built anew".into(),
+            StoreError::Damaged { .. } => {
+                "check the disk; then put a copy in its place that was taken when nothing ran, or remove the folder and let the state be built \
+                 anew"
+                    .into()
+            }
+            StoreError::Copied { .. } => {
+                "stop the engine and copy it again (after a crash: start it once where it was, and stop it), or remove the folder and let the \
+                 state be built anew"
+                    .into()
+            }
             StoreError::Compacted { .. } | StoreError::KeyTooLong { .. } | StoreError::Contract(_) => return None,
         })
     }
@@ -70,16 +84,27 @@ impl<T> At<T> for io::Result<T> {
 impl<T> At<T> for fjall::Result<T> {
     fn at(self, dir: &Path) -> Result<T, StoreError> {
         self.map_err(|e| match e {
-            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => of_io(dir, e),
+            fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => match e.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                    StoreError::Damaged { dir: dir.into(), message: culprit(dir).unwrap_or_else(|| e.to_string()) }
+                }
+                _ => of_io(dir, e),
+            },
             fjall::Error::Poisoned => StoreError::Failed { dir: dir.into() },
             fjall::Error::Locked => StoreError::InUse { dir: dir.into(), pid: None },
             fjall::Error::InvalidVersion(found) => StoreError::Damaged {
                 dir: dir.into(),
-                message: format!("it was written by another version of the storage engine ({found:?})"),
+                message: format!("the file `data/version` is not what was written, or of another storage engine ({found:?})"),
             },
-            other => StoreError::Damaged { dir: dir.into(), message: other.to_string() },
+            other => StoreError::Damaged { dir: dir.into(), message: culprit(dir).unwrap_or_else(|| other.to_string()) },
         })
     }
+}
+
+/// The file that is not what was written, as far as the checksums of whole files tell.
+pub(super) fn culprit(dir: &Path) -> Option<String> {
+    let broken = tree::first_broken(&dir.join(folder::DATA)).ok()??;
+    Some(broken.in_words(dir))
 }
 
 fn of_io(dir: &Path, source: io::Error) -> StoreError {

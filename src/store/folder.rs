@@ -1,7 +1,8 @@
 //! The state folder itself: who may open it, and whether this program can read it.
 //!
 //! In: a path. Out: a [`Folder`] that is ours alone until it is dropped, also against a process that dies: the lock is the
-//! kernel's, the pid in the file is only for the message.
+//! kernel's, the pid in the file is only for the message. Or one that is shared with other readers, in which nothing is written: for
+//! as long as it takes to find out what is there.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,15 +11,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{At, StoreError, damaged};
+use super::slots;
 
 /// The format of everything under the folder; a change of any record's bytes raises it.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 const LOCK: &str = "lock";
 const FORMAT_FILE: &str = "format.json";
-const DATA: &str = "data";
-/// Written last by the storage engine when it makes its folder; without it nothing was ever committed there.
-const ENGINE_MARKER: &str = "version";
+pub(super) const DATA: &str = "data";
 
 /// As much as the largest write buffer that may have to go out at once.
 const PROBE_BYTES: usize = 16 << 20;
@@ -26,14 +26,17 @@ const PROBE_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    /// Locked while open; holds our pid.
-    lock: File,
+    /// Locked while open; holds our pid while it is ours alone. None where no lock can be had: in a folder that nobody can write to.
+    lock: Option<File>,
+    alone: bool,
 }
 
 /// Unlocks in so many words: closing would not do while a process that was forked in between still has a copy of the handle.
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = self.lock.unlock() {
+        let Some(lock) = &self.lock else { return };
+        let unnamed = if self.alone { lock.set_len(0) } else { Ok(()) };
+        if let Err(error) = unnamed.and(lock.unlock()) {
             tracing::warn!(dir = %self.path.display(), %error, "the state folder's lock stays until the program ends");
         }
     }
@@ -45,23 +48,61 @@ struct FormatFile {
 }
 
 impl Folder {
-    /// Takes the folder. With `create` it is made where it is missing, otherwise it must hold state.
-    pub(super) fn take(path: &Path, create: bool) -> Result<Folder, StoreError> {
-        if create {
-            fs::create_dir_all(path).at(path)?;
-        } else if !path.join(FORMAT_FILE).exists() {
-            return Err(StoreError::NoState { dir: path.into() });
-        }
+    /// Takes the folder, making it where it is missing.
+    pub(super) fn take(path: &Path) -> Result<Folder, StoreError> {
+        fs::create_dir_all(path).at(path)?;
         let lock = lock(path)?;
-        check_format(path)?;
-        let data = path.join(DATA);
-        if data.exists() && !data.join(ENGINE_MARKER).exists() {
-            fs::remove_dir_all(&data).at(path)?;
+        let folder = Folder { path: path.into(), lock: Some(lock), alone: true };
+        if !folder.format_file().exists() {
+            folder.refuse_without_format()?;
+            let text = serde_json::to_string(&FormatFile { format: FORMAT }).expect("a number is JSON");
+            write_whole(&folder.format_file(), text.as_bytes()).at(path)?;
         }
-        if !create && !data.exists() {
+        folder.check_format()?;
+        Ok(folder)
+    }
+
+    /// Keeps engines out, for a moment. The folder must hold state; nothing of it is changed.
+    pub(super) fn share(path: &Path) -> Result<Folder, StoreError> {
+        let mut folder = Folder { path: path.into(), lock: None, alone: false };
+        if !folder.format_file().exists() {
+            folder.refuse_without_format()?;
             return Err(StoreError::NoState { dir: path.into() });
         }
-        Ok(Folder { path: path.into(), lock })
+        folder.lock = share_lock(path)?;
+        folder.check_format()?;
+        Ok(folder)
+    }
+
+    /// Lets go of it, and still knows where it is.
+    pub(super) fn released(self) -> Folder {
+        Folder { path: self.path.clone(), lock: None, alone: false }
+    }
+
+    fn format_file(&self) -> PathBuf {
+        self.path.join(FORMAT_FILE)
+    }
+
+    fn refuse_without_format(&self) -> Result<(), StoreError> {
+        match self.data().exists() || slots::path_in(&self.path).exists() {
+            true => Err(damaged(&self.path, format!("the file `{FORMAT_FILE}` is missing"))),
+            false => Ok(()),
+        }
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let dir = &self.path;
+        let text = fs::read(self.format_file()).at(dir)?;
+        let found: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|_| damaged(dir, format!("the file `{FORMAT_FILE}` is not JSON")))?;
+        match serde_json::from_value::<FormatFile>(found.clone()) {
+            Ok(FormatFile { format: FORMAT }) => Ok(()),
+            _ => Err(StoreError::Format {
+                dir: dir.into(),
+                found: found.get("format").map_or("unknown".into(), |f| f.to_string()),
+                expected: FORMAT,
+            }),
+        }
     }
 
     /// Why writing may have failed, where the storage engine's background threads kept it to themselves: tries to write.
@@ -82,11 +123,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join(LOCK)).at(dir)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            file.read_to_string(&mut text).at(dir)?;
-            return Err(StoreError::InUse { dir: dir.into(), pid: text.trim().parse().ok() });
-        }
+        Err(TryLockError::WouldBlock) => return Err(in_use(dir, &mut file)?),
         Err(TryLockError::Error(e)) => return Err(e).at(dir),
     }
     file.set_len(0).at(dir)?;
@@ -95,22 +132,23 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-fn check_format(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join(FORMAT_FILE);
-    if !path.exists() {
-        let text = serde_json::to_string(&FormatFile { format: FORMAT }).expect("a number is JSON");
-        return write_whole(&path, text.as_bytes()).at(dir);
+/// `None` where there is nothing to lock: an engine would have made it.
+fn share_lock(dir: &Path) -> Result<Option<File>, StoreError> {
+    let mut file = match File::open(dir.join(LOCK)) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.at(dir)?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(in_use(dir, &mut file)?),
+        Err(TryLockError::Error(e)) => Err(e).at(dir),
     }
-    let text = fs::read_to_string(&path).at(dir)?;
-    let found: serde_json::Value = serde_json::from_str(&text).map_err(|_| damaged(dir, "format.json is not JSON"))?;
-    match serde_json::from_value::<FormatFile>(found.clone()) {
-        Ok(FormatFile { format: FORMAT }) => Ok(()),
-        _ => Err(StoreError::Format {
-            dir: dir.into(),
-            found: found.get("format").map_or("unknown".into(), |f| f.to_string()),
-            expected: FORMAT,
-        }),
-    }
+}
+
+fn in_use(dir: &Path, lock: &mut File) -> Result<StoreError, StoreError> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).at(dir)?;
+    Ok(StoreError::InUse { dir: dir.into(), pid: text.trim().parse().ok() })
 }
 
 /// Writes a file so that it is there whole or not at all.
@@ -120,10 +158,12 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Makes what was made, renamed and removed in a folder last.
+pub(super) fn sync_folder(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -133,30 +173,30 @@ mod tests {
     #[test]
     fn a_second_taker_is_told_the_first_ones_pid_and_gets_it_after_the_drop() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Folder::take(dir.path(), true).unwrap();
-        let refused = Folder::take(dir.path(), true).unwrap_err();
+        let first = Folder::take(dir.path()).unwrap();
+        let refused = Folder::take(dir.path()).unwrap_err();
         let pid = std::process::id();
         assert_eq!(refused.to_string(), format!("the state folder `{}` is in use by process {pid}", dir.path().display()));
         assert_eq!(refused.help().unwrap(), format!("stop process {pid} first, or give another folder with --state"));
         drop(first);
-        Folder::take(dir.path(), true).unwrap();
+        Folder::take(dir.path()).unwrap();
     }
 
     #[test]
     fn a_copy_of_the_lock_in_a_child_process_does_not_keep_the_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Folder::take(dir.path(), true).unwrap();
-        let _inherited = first.lock.try_clone().unwrap();
+        let first = Folder::take(dir.path()).unwrap();
+        let _inherited = first.lock.as_ref().unwrap().try_clone().unwrap();
         drop(first);
-        Folder::take(dir.path(), true).unwrap();
+        Folder::take(dir.path()).unwrap();
     }
 
     #[test]
     fn a_folder_of_another_format_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FORMAT_FILE), r#"{"format":7,"more":true}"#).unwrap();
-        let refused = Folder::take(dir.path(), true).unwrap_err();
-        assert_eq!(refused.to_string(), format!("the state in `{}` has format 7, this program reads format 1", dir.path().display()));
+        let refused = Folder::take(dir.path()).unwrap_err();
+        assert_eq!(refused.to_string(), format!("the state in `{}` has format 7, this program reads format 2", dir.path().display()));
         assert_eq!(fs::read_to_string(dir.path().join(FORMAT_FILE)).unwrap(), r#"{"format":7,"more":true}"#);
     }
 
@@ -164,7 +204,7 @@ mod tests {
     fn a_reader_needs_a_folder_that_holds_state_and_makes_none() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("state");
-        assert!(matches!(Folder::take(&missing, false), Err(StoreError::NoState { .. })));
+        assert!(matches!(Folder::share(&missing), Err(StoreError::NoState { .. })));
         assert!(!missing.exists());
     }
 }

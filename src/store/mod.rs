@@ -10,10 +10,11 @@
 //!
 //! Elsewhere: what ticks and views are (`run`, `dataflow`), how rows become JSON (`value`).
 //!
-//! # On disk, format 1
+//! # On disk, format 2
 //! ```text
 //! DIR/lock          locked while open; the pid of who has it
-//! DIR/format.json   {"format":1}
+//! DIR/format.json   {"format":2}
+//! DIR/witness       what must be in data/ (four places, `claims.rs` has the record)
 //! DIR/data/         a fjall 3 database; ticks, counts and ordinals big endian, lengths little endian:
 //!
 //! key space   key                          value
@@ -40,6 +41,13 @@
 //! Rows and keys are those of [`crate::value`]. The changelog holds the ticks after the view's floor; entries at or below it that
 //! are still there mean nothing. A tick's entries are in key order.
 //!
+//! # Damage
+//! What is not what was written is refused and never served. When the folder is opened, the witness says of every key space which
+//! version of it there must be, and of every journal up to where it must be whole; so a file that is missing, cut off, changed or an older
+//! one is found before anything is read. A folder that was copied while a process had it open is told by its witness being another file.
+//! Tables are opened, not read: those that were changed since the witness are, and of the others each block has a checksum that
+//! is compared whenever it is read.
+//!
 //! # Bulk load
 //! The first rows of inputs and views ([`Store::bulk_load`]) go into table files directly, past the journal. Until the commit that
 //! ends the load they belong to inputs and views that the catalog calls not ready, and those are dropped when the store is opened.
@@ -47,6 +55,7 @@
 mod bulk;
 mod catalog;
 mod changelog;
+mod claims;
 mod commit;
 mod compact;
 mod define;
@@ -55,15 +64,21 @@ mod error;
 mod folder;
 mod held;
 mod input;
+mod journal;
 mod lives;
+mod open;
 mod reader;
+mod reading;
 mod record;
 mod refused;
 mod rejected;
 mod resync;
 mod run;
+mod slots;
 mod space;
+mod tree;
 mod view;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -94,8 +109,10 @@ pub use view::{Scan, ViewError, ViewInfo, ViewReader};
 use catalog::Catalog;
 use error::{At, damaged};
 use folder::Folder;
+use open::random_text;
 use record::Counters;
 use space::{InputSpace, ViewSpace};
+use witness::Witness;
 
 /// The longest key that can be kept.
 pub const MAX_KEY_BYTES: usize = u16::MAX as usize;
@@ -149,7 +166,13 @@ struct Inner {
     lives: RwLock<lives::Lives>,
     /// Counts what was asked of readers that are running.
     asked: watch::Sender<u64>,
-    /// Last, so that the lock goes after the database is closed.
+    /// The key spaces that must be there, whatever happens.
+    kept: RwLock<Vec<Keyspace>>,
+    /// Behind the database: it notes what is there once that is closed. None in a folder that was opened to be read.
+    witness: Option<Witness>,
+    /// The files that only this reader has; where they are needed as long as it reads.
+    _private: Option<tempfile::TempDir>,
+    /// Last, so that the lock goes after everything is closed.
     folder: Folder,
 }
 
@@ -172,6 +195,17 @@ struct Writer {
     load_given_up: bool,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let writer = self.writer.get_mut();
+        if writer.map_or(true, |writer| writer.failed)
+            && let Some(witness) = &self.witness
+        {
+            witness.abandon();
+        }
+    }
+}
+
 impl Writer {
     fn refuse_after_giving_up(&self) -> Result<(), StoreError> {
         match self.load_given_up {
@@ -188,50 +222,6 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
-    /// has it. Inputs and views that no commit made whole are gone after this.
-    pub fn open(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
-        let store = Store::of(Folder::take(dir, true)?, sync)?;
-        store.begin_life()?;
-        Ok(store)
-    }
-
-    /// As [`open`](Store::open), for readers: [`StoreError::NoState`] where there is none.
-    pub fn open_existing(dir: &Path) -> Result<Store, StoreError> {
-        Store::of(Folder::take(dir, false)?, Sync::EachCommit)
-    }
-
-    fn of(folder: Folder, sync: Sync) -> Result<Store, StoreError> {
-        let dir = &folder.path;
-        let db = space::open_database(&folder.data(), dir)?;
-        let meta = space::meta(&db, space::META, dir)?;
-        let ticks = space::meta(&db, space::TICKS, dir)?;
-        let id = store_id(&db, &meta, dir)?;
-        let catalog = read_json::<Catalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
-        let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
-        let spaces = Spaces::open(&db, &catalog, dir)?;
-        define::drop_orphans(&db, &meta, &catalog, dir)?;
-        let lives = RwLock::new(Store::read_lives(&meta, dir)?);
-        let committed = watch::Sender::new(checkpoint.as_ref().map_or(Tick(0), |c| c.tick));
-        let whole = catalog.clone();
-        let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, failed: false, load_given_up: false });
-        Ok(Store(Arc::new(Inner {
-            id,
-            sync,
-            db,
-            meta,
-            ticks,
-            spaces: RwLock::new(spaces),
-            writer,
-            compacting: Mutex::new(()),
-            loading: AtomicBool::new(false),
-            committed,
-            lives,
-            asked: watch::Sender::new(0),
-            folder,
-        })))
-    }
-
     /// Random, made once with the folder. Ticks of stores with different ids cannot be compared.
     pub fn id(&self) -> &str {
         &self.0.id
@@ -266,6 +256,9 @@ impl Store {
 
     /// The writer, if it may still write.
     fn sound_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        if self.0.witness.is_none() {
+            return Err(StoreError::Contract("a store that was opened to be read is written to".into()));
+        }
         let writer = self.writer();
         match writer.failed {
             true => Err(StoreError::Failed { dir: self.dir().into() }),
@@ -279,6 +272,14 @@ impl Store {
             Sync::Os => PersistMode::Buffer,
         };
         self.0.db.batch().durability(Some(mode))
+    }
+
+    /// Notes that everything written up to here is on disk for good; `_writer` keeps everybody else from writing meanwhile.
+    fn note(&self, _writer: &Writer, tick: Tick) -> Result<(), StoreError> {
+        match &self.0.witness {
+            Some(witness) => witness.note(tick, &self.0.kept.read().expect("nothing panics while it holds this")),
+            None => Ok(()),
+        }
     }
 
     fn input_space(&self, input: usize) -> Result<Arc<InputSpace>, StoreError> {
@@ -318,19 +319,6 @@ impl Store {
     }
 }
 
-impl Spaces {
-    fn open(db: &Database, catalog: &Catalog, dir: &Path) -> Result<Spaces, StoreError> {
-        let mut spaces = Spaces::default();
-        for record in &catalog.inputs {
-            spaces.inputs.push(Arc::new(InputSpace::open(db, record.clone(), dir)?));
-        }
-        for record in &catalog.views {
-            spaces.views.push(Arc::new(ViewSpace::open(db, record.clone(), dir)?));
-        }
-        Ok(spaces)
-    }
-}
-
 const ID: &str = "id";
 const CATALOG: &str = "catalog";
 const CHECKPOINT: &str = "checkpoint";
@@ -347,22 +335,6 @@ fn read_json<T: DeserializeOwned>(meta: &Keyspace, key: &str, dir: &Path) -> Res
         Some(value) => serde_json::from_slice(&value).map(Some).map_err(|e| damaged(dir, format!("`{key}` cannot be read: {e}"))),
         None => Ok(None),
     }
-}
-
-fn store_id(db: &Database, meta: &Keyspace, dir: &Path) -> Result<String, StoreError> {
-    if let Some(id) = meta.get(ID).at(dir)? {
-        return String::from_utf8(id.to_vec()).map_err(|_| damaged(dir, "its id is not text"));
-    }
-    let id = random_text();
-    meta.insert(ID, &id).at(dir)?;
-    db.persist(PersistMode::SyncAll).at(dir)?;
-    Ok(id)
-}
-
-/// 128 bits that the operating system seeded, as hex.
-fn random_text() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    format!("{:016x}{:016x}", RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one(std::time::SystemTime::now()))
 }
 
 fn now_ms() -> u64 {

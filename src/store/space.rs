@@ -44,6 +44,28 @@ pub(super) fn open_database(path: &Path, dir: &Path) -> Result<Database, StoreEr
     Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(1).open().at(dir)
 }
 
+/// When the files of tables are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Files {
+    /// With the database, so that nobody can take them away.
+    AtOnce,
+    AsNeeded,
+}
+
+/// Nothing is written to tables, and nothing compacted: no background thread.
+pub(super) fn open_to_read(path: &Path, dir: &Path, files: Files) -> Result<Database, StoreError> {
+    let builder = Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads_unchecked(0);
+    match files {
+        Files::AtOnce => builder.max_cached_files(None).open().at(dir),
+        Files::AsNeeded => builder.open().at(dir),
+    }
+}
+
+/// Every key space that there is.
+pub(super) fn all(db: &Database, dir: &Path) -> Result<Vec<Keyspace>, StoreError> {
+    db.list_keyspace_names().iter().map(|name| db.keyspace(name, KeyspaceCreateOptions::default).at(dir)).collect()
+}
+
 pub(super) fn meta(db: &Database, name: &str, dir: &Path) -> Result<Keyspace, StoreError> {
     db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(META_BUFFER_BYTES)).at(dir)
 }

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Sync};
 use crate::value::Tick;
 
 use super::answer::{self, Ended};
 use super::{AccessError, Errors, From, Get, Out, Question, SinkOrder, Status, Tail, errors, sinks, socket};
 
-/// How long somebody else may have the folder without answering, such as an engine that starts or another reader.
+/// How long somebody else may have the folder without answering, such as an engine that starts.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
 /// How often a follower looks for an engine while none runs.
@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// drops the receiver to end the answer.
 #[derive(Debug)]
 pub enum Access {
-    /// No engine runs: the folder is ours while this lives.
+    /// No engine ran: what there was then, whatever one does that starts meanwhile.
     AtRest(Store),
     Running(UnixStream),
 }
@@ -34,15 +34,19 @@ impl Access {
     pub async fn open(dir: &Path) -> Result<Access, AccessError> {
         let since = Instant::now();
         loop {
-            if let Some(stream) = socket::connect(dir).await.map_err(|e| unreachable_engine(dir, e))? {
-                return Ok(Access::Running(stream));
-            }
+            // The socket of an engine that died may be one that we may not use.
+            let refused = match socket::connect(dir).await {
+                Ok(Some(stream)) => return Ok(Access::Running(stream)),
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
             let path: PathBuf = dir.into();
-            match tokio::task::spawn_blocking(move || Store::open_existing(&path)).await {
-                Ok(Ok(store)) => return Ok(Access::AtRest(store)),
-                Ok(Err(StoreError::InUse { .. })) if since.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => return Err(AccessError::failed("opening the state folder was given up".into())),
+            match (tokio::task::spawn_blocking(move || Store::open_existing(&path)).await, refused) {
+                (Ok(Ok(store)), _) => return Ok(Access::AtRest(store)),
+                (Ok(Err(StoreError::InUse { .. })), Some(error)) => return Err(unreachable_engine(dir, error)),
+                (Ok(Err(StoreError::InUse { .. })), None) if since.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
+                (Ok(Err(error)), _) => return Err(error.into()),
+                (Err(_), _) => return Err(AccessError::failed("opening the state folder was given up".into())),
             }
         }
     }
@@ -78,7 +82,11 @@ impl Access {
     /// Has something done about a sink; the tick as of which it is. Where no engine runs, in the folder.
     pub async fn order(self, order: SinkOrder) -> Result<Tick, AccessError> {
         match self {
-            Access::AtRest(store) => said(answer::blocking(move || Ok(sinks::carry_out(&store, &order, false)?)).await),
+            Access::AtRest(read) => {
+                let dir = read.dir().to_path_buf();
+                drop(read);
+                said(answer::blocking(move || Ok(sinks::carry_out(&Store::open_held(&dir, Sync::EachCommit)?, &order, false)?)).await)
+            }
             Access::Running(stream) => {
                 let (out, _lines) = tokio::sync::mpsc::channel(1);
                 ask(stream, Question::Sink(order), &out).await
@@ -87,7 +95,7 @@ impl Access {
     }
 
     /// Sends changes as JSON lines: up to what is committed now, or for as long as somebody reads. Where no engine runs, a follower
-    /// gets what is there, lets go of the folder, and waits for one. When its engine stops, it ends with
+    /// gets what is there and waits for one. When its engine stops, it ends with
     /// [`AccessErrorKind::CutOff`](super::AccessErrorKind::CutOff).
     pub async fn tail(self, dir: &Path, mut tail: Tail, out: Out) -> Result<Tick, AccessError> {
         match self {

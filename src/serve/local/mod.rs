@@ -1,7 +1,7 @@
 //! `get`, `tail`, `errors`, `status` and orders about sinks from another process, whether an engine has the state folder open or not.
 //!
 //! In: a state folder and a question. Out: lines of JSON, the same ones in both cases: [`Access::open`] asks the running engine
-//! over a Unix socket in the folder (`tidemill.sock`), and opens the folder itself where none runs. `run` starts the other side,
+//! over a Unix socket in the folder (`tidemill.sock`), and reads the folder itself where none runs, without changing it or keeping it. `run` starts the other side,
 //! [`serve`]. Elsewhere: what the lines look like to people (`cli`).
 //!
 //! # Protocol

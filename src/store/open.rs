@@ -1,0 +1,165 @@
+//! Opening a state folder: to have it alone and write to it, or to read what is there.
+//!
+//! In both cases what must be there is compared with what is, before the storage engine sees any of it ([`witness`](super::witness)).
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tokio::sync::watch;
+
+use crate::value::Tick;
+
+use super::catalog::Catalog;
+use super::error::{At, StoreError, damaged};
+use super::folder::Folder;
+use super::space::{self, InputSpace, ViewSpace};
+use super::witness::{self, Found, Witness};
+use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Inner, Spaces, Store, Sync, Writer, define, read_json, reading};
+
+impl Store {
+    /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
+    /// has it. Inputs and views that no commit made whole are gone after this.
+    pub fn open(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
+        let folder = Folder::take(dir)?;
+        let found = witness::examine(&folder)?;
+        let claimed = match &found {
+            Found::Nothing => None,
+            Found::Sound(sound) => Some(Tick(sound.claims.tick)),
+        };
+        let witness = match found {
+            Found::Nothing => Witness::of_nothing(&folder, sync)?,
+            Found::Sound(sound) => {
+                let evicted = witness::evicted(&sound);
+                if !evicted.is_empty() {
+                    let db = space::open_to_read(&folder.data(), dir, space::Files::AsNeeded)?;
+                    witness::check_evicted(dir, &evicted, &sound.claims.trees, &space::all(&db, dir)?)?;
+                }
+                Witness::of_sound(&folder, *sound, sync)?
+            }
+        };
+        let db = space::open_database(&folder.data(), dir)?;
+        let store = Store::of(db, folder, sync, claimed, Some(witness), None)?;
+        let catalog = store.writer().catalog.clone();
+        store.keep_only(&catalog)?;
+        store.begin_life()?;
+        Ok(store)
+    }
+
+    /// As [`open`](Store::open), where there is state already: [`StoreError::NoState`] where there is none.
+    pub fn open_held(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
+        drop(Folder::share(dir)?);
+        Store::open(dir, sync)
+    }
+
+    /// Opens the state folder to read what is there now, whoever may write to it later: nothing of it is changed, and an engine need not
+    /// wait. [`StoreError::NoState`] where there is none, [`StoreError::InUse`] while somebody has it open.
+    pub fn open_existing(dir: &Path) -> Result<Store, StoreError> {
+        let folder = Folder::share(dir)?;
+        let Found::Sound(sound) = witness::examine(&folder)? else { return Err(StoreError::NoState { dir: dir.into() }) };
+        let (db, private) = reading::open(&folder, &sound)?;
+        witness::check_evicted(dir, &witness::evicted(&sound), &sound.claims.trees, &space::all(&db, dir)?)?;
+        Store::of(db, folder.released(), Sync::Os, Some(Tick(sound.claims.tick)), None, private)
+    }
+
+    /// `claimed`: what was committed at least; `None` where nothing ever was.
+    fn of(
+        db: Database,
+        folder: Folder,
+        sync: Sync,
+        claimed: Option<Tick>,
+        witness: Option<Witness>,
+        private: Option<tempfile::TempDir>,
+    ) -> Result<Store, StoreError> {
+        let dir = &folder.path;
+        if claimed.is_some() {
+            check_is_there(&db, [space::META, space::TICKS].into_iter().map(str::to_string), dir)?;
+        }
+        let meta = space::meta(&db, space::META, dir)?;
+        let ticks = space::meta(&db, space::TICKS, dir)?;
+        let id = store_id(&db, &meta, claimed.is_some(), dir)?;
+        let catalog = read_json::<Catalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
+        let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
+        let tick = checkpoint.as_ref().map_or(Tick(0), |c| c.tick);
+        if claimed.is_some_and(|claimed| tick < claimed) {
+            return Err(damaged(dir, format!("it is as of tick {tick}, tick {} was committed", claimed.unwrap_or_default())));
+        }
+        check_is_there(&db, catalog.space_names(), dir)?;
+        let spaces = Spaces::open(&db, &catalog, dir)?;
+        let lives = RwLock::new(Store::read_lives(&meta, dir)?);
+        let whole = catalog.clone();
+        let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, failed: false, load_given_up: false });
+        Ok(Store(Arc::new(Inner {
+            id,
+            sync,
+            db,
+            meta,
+            ticks,
+            spaces: RwLock::new(spaces),
+            writer,
+            compacting: Mutex::new(()),
+            loading: AtomicBool::new(false),
+            committed: watch::Sender::new(tick),
+            lives,
+            asked: watch::Sender::new(0),
+            kept: RwLock::default(),
+            witness,
+            _private: private,
+            folder,
+        })))
+    }
+
+    /// Notes for good which key spaces there must be from here on, then drops all others.
+    pub(super) fn keep_only(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        let dir = self.dir();
+        let ours = [space::META, space::TICKS].map(str::to_string);
+        let names = ours.into_iter().chain(catalog.space_names());
+        let spaces = names.map(|name| self.0.db.keyspace(&name, KeyspaceCreateOptions::default).at(dir));
+        let spaces = spaces.collect::<Result<Vec<Keyspace>, StoreError>>()?;
+        if let Some(witness) = &self.0.witness {
+            witness.settle(*self.0.committed.borrow(), &spaces)?;
+        }
+        *self.0.kept.write().expect("nothing panics while it holds this") = spaces;
+        define::drop_orphans(&self.0.db, &self.0.meta, catalog, dir)
+    }
+}
+
+impl Spaces {
+    pub(super) fn open(db: &Database, catalog: &Catalog, dir: &Path) -> Result<Spaces, StoreError> {
+        let mut spaces = Spaces::default();
+        for record in &catalog.inputs {
+            spaces.inputs.push(Arc::new(InputSpace::open(db, record.clone(), dir)?));
+        }
+        for record in &catalog.views {
+            spaces.views.push(Arc::new(ViewSpace::open(db, record.clone(), dir)?));
+        }
+        Ok(spaces)
+    }
+}
+
+fn check_is_there(db: &Database, mut names: impl Iterator<Item = String>, dir: &Path) -> Result<(), StoreError> {
+    match names.find(|name| !db.keyspace_exists(name)) {
+        Some(missing) => Err(damaged(dir, format!("the key space `{missing}` is missing"))),
+        None => Ok(()),
+    }
+}
+
+fn store_id(db: &Database, meta: &Keyspace, made_before: bool, dir: &Path) -> Result<String, StoreError> {
+    if let Some(id) = meta.get(ID).at(dir)? {
+        return String::from_utf8(id.to_vec()).map_err(|_| damaged(dir, "its id is not text"));
+    }
+    if made_before {
+        return Err(damaged(dir, "its id is missing"));
+    }
+    let id = random_text();
+    meta.insert(ID, &id).at(dir)?;
+    db.persist(PersistMode::SyncAll).at(dir)?;
+    Ok(id)
+}
+
+/// 128 bits that the operating system seeded, as hex.
+pub(super) fn random_text() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}{:016x}", RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one(std::time::SystemTime::now()))
+}
