@@ -46,6 +46,29 @@ pub(super) enum Slot {
     Variable(usize),
 }
 
+/// The end offsets of a row's columns of variable length.
+pub(super) struct EndOffsets<'a> {
+    ends: &'a [u8],
+    width: usize,
+    bytes_at: usize,
+}
+
+impl EndOffsets<'_> {
+    /// Where the values of variable length start in the row.
+    pub(super) fn bytes_at(&self) -> usize {
+        self.bytes_at
+    }
+
+    /// The end of a value, counted from there, by its ordinal among the columns of variable length.
+    pub(super) fn of(&self, ordinal: usize) -> usize {
+        let end = &self.ends[ordinal * self.width..][..self.width];
+        match self.width {
+            2 => u16::from_le_bytes([end[0], end[1]]) as usize,
+            _ => u32::from_le_bytes([end[0], end[1], end[2], end[3]]) as usize,
+        }
+    }
+}
+
 /// In the flags of a row: its end offsets are u32.
 pub(super) const WIDE: u8 = 1;
 
@@ -140,6 +163,13 @@ impl Layout {
         let bytes_at = self.0.ends_at + self.0.variable * width;
         let start = if ordinal == 0 { 0 } else { end_of(ordinal - 1) };
         &row[bytes_at + start..bytes_at + end_of(ordinal)]
+    }
+
+    /// Where each column of variable length ends. `None` where the bytes are too short for a row of this layout.
+    pub(super) fn ends<'a>(&self, row: &'a [u8]) -> Option<EndOffsets<'a>> {
+        let width = if row.first()? & WIDE != 0 { 4 } else { 2 };
+        let bytes_at = self.0.ends_at + self.0.variable * width;
+        Some(EndOffsets { ends: row.get(self.0.ends_at..bytes_at)?, width, bytes_at })
     }
 
     /// Lengthens a row of this layout by columns of variable length, appending the result to `out`. The result is a row of the

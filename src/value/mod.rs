@@ -24,6 +24,7 @@ pub mod temporal;
 mod text;
 mod types;
 mod unkey;
+mod unrolled;
 
 pub use datum::Datum;
 pub use delta::{Delta, Diff, Position, Tick};
@@ -36,3 +37,4 @@ pub use rows::Rows;
 pub use text::{ParseError, push_text, write_text};
 pub use types::{Column, ROW_OFFSET, Schema, Type};
 pub use unkey::row_of_key;
+pub use unrolled::{roll, unroll};
