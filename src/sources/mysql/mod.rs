@@ -27,6 +27,7 @@ mod select;
 mod server;
 mod server_id;
 mod session;
+mod side_effects;
 mod snapshot;
 mod snapshot_lock;
 mod values;
@@ -114,9 +115,9 @@ impl Source for MysqlSource {
                 None => return Ok(()),
             },
         };
-        let mut assembler = Assembler::new(tables, self.options.zero_dates, from);
+        let mut assembler = Assembler::new(tables.clone(), server.name_case(), self.options.zero_dates, from);
         let mut outlet = Outlet::new(out, Some(end), capture.until_caught_up);
-        match stream::follow(&self.options, &server, &mut assembler, &mut outlet).await {
+        match stream::follow(&self.options, &server, &tables, &mut assembler, &mut outlet).await {
             Ended::HungUp | Ended::CaughtUp => Ok(()),
             Ended::Failed(error) => Err(error),
         }
@@ -165,7 +166,7 @@ fn unchanged(expected: &[Table], found: &[MysqlTable]) -> Result<(), SourceError
         if *expected != found.table {
             return Err(SourceError::Stopped {
                 message: format!("the table `{}` is not what it was: its columns or its key changed", expected.name),
-                help: Some("start with a new state folder, which takes a new snapshot".into()),
+                help: Some("start again: the table is captured as it is now".into()),
             });
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::binlog::assemble::Assembler;
+use super::binlog::assemble::{Assembler, Step};
 use super::binlog::event::kind;
 use super::binlog::file::{FileError, LogFile, Logged};
 use super::binlog::stream::{Ended, Outlet};
@@ -47,7 +47,11 @@ pub(in crate::sources) async fn run(paths: &[PathBuf], capture: Capture, out: Ev
     while let Some(batch) = batches.recv().await {
         for logged in batch? {
             assembler.at(logged.flavour, &logged.file, logged.offset);
-            let step = assembler.next(&logged.event)?;
+            let mut step = assembler.next(&logged.event)?;
+            if let Step::Asks(written) = step {
+                // Nobody can be asked.
+                step = assembler.answer(written, Some("what its triggers did is not known"))?;
+            }
             match outlet.step(step, assembler.position()).await {
                 Ok(()) => {}
                 Err(Ended::Failed(error)) => return Err(error),

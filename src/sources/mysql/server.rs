@@ -4,6 +4,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::binlog::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
+use super::binlog::names::Case;
 use super::connect::{query_error, transient};
 use super::position::{FilePosition, LogPosition};
 use crate::sources::SourceError;
@@ -45,6 +46,11 @@ impl Server {
         let version = parse_version(&version_text);
         let lower_case_names: u8 = one(conn, "SELECT @@global.lower_case_table_names", doing).await?;
         Ok(Server { flavour, version, identity, log_bin: log_bin != 0, has_gtids, lower_case_names })
+    }
+
+    /// How the names in its log are compared.
+    pub(super) fn name_case(&self) -> Case {
+        if self.lower_case_names == 0 { Case::Kept } else { Case::Folded }
     }
 
     /// Whether two names are of one database or table here.
@@ -108,7 +114,7 @@ where
     value.ok_or_else(|| transient(doing, mysql_async::Error::Other("an unexpected answer".into())))
 }
 
-fn parse_version(text: &str) -> (u16, u16, u16) {
+pub(super) fn parse_version(text: &str) -> (u16, u16, u16) {
     // Old MariaDB servers put `5.5.5-` before their own version for the sake of old replicas.
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));

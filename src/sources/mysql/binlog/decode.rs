@@ -51,23 +51,31 @@ pub(crate) struct RowDecoder {
 #[derive(Debug)]
 struct Field {
     name: String,
-    kind: ColumnKind,
+    /// `None`: a column of the server's own, which no SELECT shows.
+    kind: Option<ColumnKind>,
     /// The number of bytes of a length, a label's number, or a bit field; what else has no need of it.
     width: usize,
 }
 
 impl RowDecoder {
     pub(crate) fn new(table: &MysqlTable, map: &TableMap, zero_dates: ZeroDates) -> Result<RowDecoder, Mismatch> {
-        if table.columns.len() != map.columns.len() {
-            return Err(Mismatch::Count { expected: table.columns.len(), found: map.columns.len() });
-        }
-        let mut fields = Vec::with_capacity(table.columns.len());
-        for (column, logged) in table.columns.iter().zip(&map.columns) {
+        let mut expected = table.columns.iter().peekable();
+        let mut fields = Vec::with_capacity(map.columns.len());
+        let count = || Mismatch::Count { expected: table.columns.len(), found: map.columns.len() };
+        for logged in &map.columns {
+            if expected.peek().is_none_or(|column| logged.name.as_ref() != Some(&column.name)) && is_hidden(logged) {
+                fields.push(Field { name: String::new(), kind: None, width: HIDDEN_BYTES });
+                continue;
+            }
+            let column = expected.next().ok_or_else(count)?;
             if let Some(name) = logged.name.as_ref().filter(|name| **name != column.name) {
                 return Err(Mismatch::Name { expected: column.name.clone(), found: name.clone() });
             }
             let width = width(&column.kind, logged).ok_or_else(|| Mismatch::Type { column: column.name.clone() })?;
-            fields.push(Field { name: column.name.clone(), kind: column.kind.clone(), width });
+            fields.push(Field { name: column.name.clone(), kind: Some(column.kind.clone()), width });
+        }
+        if expected.next().is_some() {
+            return Err(count());
         }
         Ok(RowDecoder { fields, writer: ValueWriter::new(zero_dates), builder: RowBuilder::new(&table.layout) })
     }
@@ -100,14 +108,29 @@ impl RowDecoder {
     fn image(&mut self, bytes: &mut Bytes) -> Result<Row, DecodeError> {
         let nulls = bytes.take(self.fields.len().div_ceil(8))?;
         for (i, field) in self.fields.iter().enumerate() {
-            if nulls[i / 8] >> (i % 8) & 1 == 1 {
+            let is_null = nulls[i / 8] >> (i % 8) & 1 == 1;
+            let Some(kind) = &field.kind else {
+                bytes.take(if is_null { 0 } else { field.width })?;
+                continue;
+            };
+            if is_null {
                 self.builder.push(Datum::Null);
             } else {
-                push(&mut self.writer, &mut self.builder, field, bytes)?;
+                push(&mut self.writer, &mut self.builder, kind, field, bytes)?;
             }
         }
         Ok(self.builder.finish())
     }
+}
+
+/// Both sorts are BIGINT.
+const HIDDEN_BYTES: usize = 8;
+
+/// What MariaDB keeps a UNIQUE over a long column with, and MySQL's generated key where `show_gipk_in_create_table_and_information_schema`
+/// is off.
+fn is_hidden(logged: &LogColumn) -> bool {
+    let name = logged.name.as_deref().unwrap_or_default();
+    logged.ty == ty::LONGLONG && (name.starts_with("DB_ROW_HASH_") || name == "my_row_id")
 }
 
 fn has_all(bitmap: &[u8], columns: usize) -> bool {
@@ -193,9 +216,9 @@ fn fraction_bytes(fsp: u8) -> usize {
 /// How many microseconds the unit of a fraction of so many bytes is.
 const FRACTION_UNIT: [u32; 4] = [0, 10_000, 100, 1];
 
-fn push(writer: &mut ValueWriter, row: &mut RowBuilder, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let width = field.width;
-    let datum = match field.kind {
+    let datum = match *kind {
         ColumnKind::Int { unsigned: true, .. } => Datum::UInt(bytes.le(width)?),
         ColumnKind::Int { .. } => {
             let spare = 64 - 8 * width as u32;
@@ -212,16 +235,16 @@ fn push(writer: &mut ValueWriter, row: &mut RowBuilder, field: &Field, bytes: &m
         ColumnKind::Decimal { precision, scale } => decimal(bytes, precision, scale)?,
         ColumnKind::Time { .. } => Datum::Time(time(bytes, width)?),
         ColumnKind::Binary => Datum::Binary(sized(bytes, width)?),
-        _ => return write(writer, row, field, bytes),
+        _ => return write(writer, row, kind, field, bytes),
     };
     row.push(datum);
     Ok(())
 }
 
 /// The values whose meaning is the [`ValueWriter`]'s to say.
-fn write(writer: &mut ValueWriter, row: &mut RowBuilder, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
+fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let width = field.width;
-    let written = match &field.kind {
+    let written = match kind {
         ColumnKind::Date => {
             let packed = bytes.le(3)?;
             let (year, month, day) = ((packed >> 9) as u16, (packed >> 5 & 15) as u8, (packed & 31) as u8);

@@ -18,10 +18,14 @@ pub(crate) mod kind {
     pub(crate) const STOP: u8 = 3;
     pub(crate) const ROTATE: u8 = 4;
     pub(crate) const INTVAR: u8 = 5;
+    pub(crate) const APPEND_BLOCK: u8 = 9;
+    pub(crate) const DELETE_FILE: u8 = 11;
     pub(crate) const RAND: u8 = 13;
     pub(crate) const USER_VAR: u8 = 14;
     pub(crate) const FORMAT_DESCRIPTION: u8 = 15;
     pub(crate) const XID: u8 = 16;
+    pub(crate) const BEGIN_LOAD_QUERY: u8 = 17;
+    pub(crate) const EXECUTE_LOAD_QUERY: u8 = 18;
     pub(crate) const TABLE_MAP: u8 = 19;
     pub(crate) const WRITE_ROWS_V1: u8 = 23;
     pub(crate) const DELETE_ROWS_V1: u8 = 25;
@@ -119,8 +123,13 @@ pub(crate) fn is_intact(event: &Event) -> bool {
 pub(crate) struct Query<'a> {
     /// The session's default database.
     pub(crate) database: &'a [u8],
+    /// The status variables (see `session`).
+    pub(crate) status: &'a [u8],
     pub(crate) text: std::borrow::Cow<'a, [u8]>,
 }
+
+/// What LOAD DATA has before the status variables: a file's id, where its name stands in the text, what becomes of duplicates.
+const LOAD_BYTES: usize = 13;
 
 pub(crate) fn query<'a>(event: &RawEvent<'a>) -> Result<Query<'a>, EventError> {
     let mut body = Bytes(event.body);
@@ -128,14 +137,24 @@ pub(crate) fn query<'a>(event: &RawEvent<'a>) -> Result<Query<'a>, EventError> {
     let database_length = body.u8()? as usize;
     body.u16()?;
     let status_length = body.u16()? as usize;
-    body.take(status_length)?;
+    if event.kind == kind::EXECUTE_LOAD_QUERY {
+        body.take(LOAD_BYTES)?;
+    }
+    let status = body.take(status_length)?;
     let database = body.take(database_length)?;
     body.u8()?;
     let text = match event.kind {
         kind::MARIADB_QUERY_COMPRESSED => uncompress(body.0)?.into(),
         _ => body.0.into(),
     };
-    Ok(Query { database, text })
+    Ok(Query { database, status, text })
+}
+
+/// The version of the server that wrote a log, out of its FORMAT_DESCRIPTION.
+pub(crate) fn server_version(body: &[u8]) -> Option<&str> {
+    let text = body.get(2..52)?;
+    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+    std::str::from_utf8(&text[..end]).ok()
 }
 
 /// The file that comes next, and the offset in it.
@@ -169,9 +188,17 @@ pub(crate) struct MariadbGtid {
     pub(crate) domain: u32,
     pub(crate) sequence: u64,
     flags: u8,
+    more_flags: u8,
 }
 
 impl MariadbGtid {
+    /// The first half of an ALTER TABLE that is logged in two, or one that was taken back: it did not happen, or not yet.
+    pub(crate) fn is_without_effect(self) -> bool {
+        const START_ALTER: u8 = 2;
+        const ROLLBACK_ALTER: u8 = 8;
+        self.more_flags & (START_ALTER | ROLLBACK_ALTER) != 0
+    }
+
     /// One statement follows, and nothing ends it.
     pub(crate) fn is_standalone(self) -> bool {
         self.flags & 1 != 0
@@ -179,8 +206,20 @@ impl MariadbGtid {
 }
 
 pub(crate) fn mariadb_gtid(body: &[u8]) -> Result<MariadbGtid, EventError> {
+    const GROUP_COMMIT: u8 = 2;
+    const OF_XA: u8 = 64 | 128;
     let mut body = Bytes(body);
-    Ok(MariadbGtid { sequence: body.u64()?, domain: body.u32()?, flags: body.u8()? })
+    let (sequence, domain, flags) = (body.u64()?, body.u32()?, body.u8()?);
+    if flags & GROUP_COMMIT != 0 {
+        body.u64()?;
+    }
+    if flags & OF_XA != 0 {
+        body.u32()?;
+        let (global, branch) = (body.u8()? as usize, body.u8()? as usize);
+        body.take(global + branch)?;
+    }
+    let more_flags = if body.is_empty() { 0 } else { body.u8()? };
+    Ok(MariadbGtid { sequence, domain, flags, more_flags })
 }
 
 /// Which images a row event has.

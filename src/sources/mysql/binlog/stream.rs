@@ -17,7 +17,9 @@ use crate::sources::mysql::connect::transient;
 use crate::sources::mysql::history;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::position::LogPosition;
+use crate::sources::mysql::schema::MysqlTable;
 use crate::sources::mysql::server::Server;
+use crate::sources::mysql::side_effects;
 use crate::sources::{Event, EventSender, SourceError};
 
 const DOING: &str = "reading the log";
@@ -68,7 +70,7 @@ impl Outlet {
     /// Sends what a step brought.
     pub(crate) async fn step(&mut self, step: Step, position: &LogPosition) -> Result<(), Ended> {
         match step {
-            Step::Nothing => return Ok(()),
+            Step::Nothing | Step::Asks(_) => return Ok(()),
             Step::Moved { committed_ms } => {
                 self.untold = true;
                 if self.told.elapsed() >= PROGRESS_EVERY {
@@ -131,8 +133,14 @@ impl Outlet {
 }
 
 /// Reads the log from the assembler's position on, until the engine hangs up, the end is reached, or something fails.
-pub(crate) async fn follow(options: &MysqlOptions, server: &Server, assembler: &mut Assembler, outlet: &mut Outlet) -> Ended {
-    match follow_inner(options, server, assembler, outlet).await {
+pub(crate) async fn follow(
+    options: &MysqlOptions,
+    server: &Server,
+    tables: &[MysqlTable],
+    assembler: &mut Assembler,
+    outlet: &mut Outlet,
+) -> Ended {
+    match follow_inner(options, server, tables, assembler, outlet).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     }
@@ -140,7 +148,13 @@ pub(crate) async fn follow(options: &MysqlOptions, server: &Server, assembler: &
 
 enum Never {}
 
-async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut Assembler, outlet: &mut Outlet) -> Result<Never, Ended> {
+async fn follow_inner(
+    options: &MysqlOptions,
+    server: &Server,
+    tables: &[MysqlTable],
+    assembler: &mut Assembler,
+    outlet: &mut Outlet,
+) -> Result<Never, Ended> {
     let mut watch = Watch::new(outlet.end.as_ref());
     let mut stream = open(options, server, assembler.position()).await?;
     let read_timeout = Duration::from_millis(options.read_timeout_ms);
@@ -168,7 +182,11 @@ async fn follow_inner(options: &MysqlOptions, server: &Server, assembler: &mut A
         }
         let raw = RawEvent::of(&event);
         watch.pass(&raw, assembler.position())?;
-        let step = assembler.next(&event)?;
+        let mut step = assembler.next(&event)?;
+        if let Step::Asks(written) = step {
+            let reaches_further = side_effects::of(options, &written, tables).await?;
+            step = assembler.answer(written, reaches_further)?;
+        }
         outlet.step(step, assembler.position()).await?;
         if matches!(raw.kind, kind::HEARTBEAT | kind::HEARTBEAT_2) {
             watch.look(options, server, assembler.position()).await?;

@@ -1,0 +1,80 @@
+//! The names of the captured tables, compared with those in a log as the server compares names.
+
+/// The captured tables' names, each of a database and a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    tables: Vec<(String, String)>,
+    case: Case,
+}
+
+/// Whether upper and lower case are told apart: `lower_case_table_names` of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// 0: names are compared as they are.
+    Kept,
+    /// 1 and 2: without regard to case.
+    Folded,
+    /// Of a recorded log. A table map has a name as the server keeps it; a statement may have it in another case.
+    Unknown,
+}
+
+impl Names {
+    pub(crate) fn new(tables: Vec<(String, String)>, case: Case) -> Names {
+        Names { tables, case }
+    }
+
+    /// Which captured table a table map is about.
+    pub(crate) fn mapped(&self, database: &[u8], name: &[u8]) -> Option<usize> {
+        let exact = self.tables.iter().position(|(d, n)| d.as_bytes() == database && n.as_bytes() == name);
+        if exact.is_some() || self.case != Case::Folded {
+            return exact;
+        }
+        self.table(std::str::from_utf8(database).ok()?, std::str::from_utf8(name).ok()?)
+    }
+
+    /// Which captured table a statement means by this.
+    pub(crate) fn table(&self, database: &str, name: &str) -> Option<usize> {
+        self.tables.iter().position(|(d, n)| self.same(d, database) && self.same(n, name))
+    }
+
+    /// A captured table of this database.
+    pub(crate) fn in_database(&self, database: &str) -> Option<usize> {
+        self.tables.iter().position(|(d, _)| self.same(d, database))
+    }
+
+    /// A name that could not be read whole may be any.
+    fn same(&self, captured: &str, found: &str) -> bool {
+        if captured == found || found.contains(char::REPLACEMENT_CHARACTER) {
+            return true;
+        }
+        self.case != Case::Kept && folded(captured).eq(folded(found))
+    }
+}
+
+/// One character for one, as the server does it.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(|c| c.to_lowercase().next().unwrap_or(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_as_the_server_compares_them() {
+        let tables = vec![("Shop".to_string(), "Žluť".to_string())];
+        let kept = Names::new(tables.clone(), Case::Kept);
+        let folded = Names::new(tables, Case::Folded);
+        for (database, name, is_kept, is_folded) in [
+            ("Shop", "Žluť", true, true),
+            ("shop", "žluť", false, true),
+            ("SHOP", "ŽLUŤ", false, true),
+            ("Shop", "Zlut", false, false),
+            ("shop2", "Žluť", false, false),
+            ("Shop", "\u{fffd}lu\u{fffd}", true, true),
+        ] {
+            assert_eq!((kept.table(database, name).is_some(), folded.table(database, name).is_some()), (is_kept, is_folded), "{name}");
+        }
+        assert_eq!((kept.in_database("shop"), folded.in_database("shop")), (None, Some(0)));
+    }
+}

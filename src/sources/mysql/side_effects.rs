@@ -1,0 +1,50 @@
+//! What a write to a table that nobody captures can change beside it, asked of the server.
+//!
+//! Only needed where a statement stands in the log in the place of rows: what triggers and foreign keys did is then not in the log. The
+//! answer is that of now; the log tells of triggers that come later. A user without TRIGGER on a database is shown none of its triggers.
+
+use mysql_async::prelude::Queryable;
+
+use super::binlog::assemble::WrittenByText;
+use super::connect::{connect, literal, query_error};
+use super::options::MysqlOptions;
+use super::schema::MysqlTable;
+use crate::sources::SourceError;
+
+const DOING: &str = "asking what a statement in the log could change";
+
+/// Why such a write may have changed a captured one; `None` where it did not.
+pub(super) async fn of(
+    options: &MysqlOptions,
+    written: &WrittenByText,
+    captured: &[MysqlTable],
+) -> Result<Option<&'static str>, SourceError> {
+    let mut conn = connect(options).await?;
+    let mut questions = Vec::new();
+    if let WrittenByText::Table { database, name } = written {
+        let (database, name) = (literal(database), literal(name));
+        let is = format!("TABLE_SCHEMA = {database} AND TABLE_NAME = {name} AND TABLE_TYPE = 'VIEW'");
+        questions.push((format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE {is}"), "it is a view"));
+        let is_on = format!("EVENT_OBJECT_SCHEMA = {database} AND EVENT_OBJECT_TABLE = {name}");
+        questions.push((format!("SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE {is_on}"), "it has a trigger"));
+    }
+    for table in captured {
+        let question = format!(
+            "SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {} AND TABLE_NAME = {} \
+             AND (UPDATE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))",
+            literal(&table.database),
+            literal(&table.name)
+        );
+        questions.push((question, "foreign keys may have carried that on"));
+    }
+    let mut found = None;
+    for (question, why) in questions {
+        let count: Option<u64> = conn.query_first(question).await.map_err(|e| query_error(DOING, e))?;
+        if count != Some(0) {
+            found = Some(why);
+            break;
+        }
+    }
+    let _ = conn.disconnect().await;
+    Ok(found)
+}
