@@ -69,12 +69,12 @@ pub enum Event {
     Waiting(String),
 }
 
-/// A record that is left out, and why. No values of it are in here.
+/// A record that is left out, and why. No values of it are in here but those of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The table's name, where it can be known.
     pub table: Option<String>,
-    /// Where it stands, for people: `orders.csv, line 17`.
+    /// Where it stands, for people: `orders.csv, line 17`, or `id = 7 in the snapshot`.
     pub place: String,
     pub reason: String,
 }

@@ -13,3 +13,4 @@ mod restarts;
 mod resync;
 mod server_id;
 mod sessions;
+mod unreadable;

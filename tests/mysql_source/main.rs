@@ -16,6 +16,7 @@ mod snapshot;
 mod statements;
 mod support;
 mod types;
+mod unreadable;
 mod waits;
 mod without_rows;
 mod xa;

@@ -225,18 +225,6 @@ async fn tables_that_cannot_be_captured_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_zero_date_stops_the_source_where_it_is_to() {
-    let mut db = Db::create(Family::Mariadb, "zero_date").await;
-    db.run(&["CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL)", "INSERT INTO t VALUES (1, '0000-00-00')"]).await;
-    let source = db.source_with(serde_json::json!({"zero_dates": "error"}));
-    let tables = discover(&*source, &["t"]).await;
-    let told = told(run(&*source, &tables, None).await.unwrap_err());
-    assert_eq!(told.0, "the column `d` of `t` holds a date that no calendar has");
-    assert_eq!(told.1, "the spec says `zero_dates: error`; correct the row, or choose `null` or `text`");
-    db.drop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_set_up_right_has_no_errors() {
     for family in [Family::Mariadb, Family::Mysql] {
         let mut db = Db::create(family, "preflight").await;

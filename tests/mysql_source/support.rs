@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use tidemill::sources::{self, Capture, Event, MemoryRows, Source, SourceError, Table};
+use tidemill::sources::{self, Capture, Event, MemoryRows, Rejected, Source, SourceError, Table};
 use tidemill::value::{Datum, Delta, Layout, Position, Row};
 use tokio::sync::mpsc;
 
@@ -117,6 +117,7 @@ pub(crate) struct Seen {
     pub(crate) snapshot_position: Option<Position>,
     pub(crate) transactions: Vec<Vec<Delta>>,
     pub(crate) positions: Vec<Position>,
+    pub(crate) rejected: Vec<Rejected>,
     pub(crate) caught_up: bool,
     open: Vec<Delta>,
 }
@@ -137,7 +138,7 @@ impl Seen {
                 self.positions.push(position);
             }
             Event::CaughtUp => self.caught_up = true,
-            Event::Rejected(rejected) => panic!("this source leaves nothing out: {rejected:?}"),
+            Event::Rejected(rejected) => self.rejected.push(rejected),
             Event::Waiting(_) => {}
         }
     }

@@ -30,6 +30,7 @@ mod session;
 mod side_effects;
 mod snapshot;
 mod snapshot_lock;
+mod unreadable;
 mod values;
 
 use std::sync::Arc;

@@ -70,7 +70,7 @@ const OPTIONS: &[OptionSpec] = &[
         required: false,
         secret: false,
         help: "What becomes of dates that no calendar has, like 0000-00-00 or 2024-02-00: `null`, `text` (every date and time \
-               column of these tables is text), or `error` (the source stops). Default: null.",
+               column of these tables is text), or `error` (the row is left out and told of). Default: null.",
     },
     OptionSpec {
         name: "tinyint1_as_bool",

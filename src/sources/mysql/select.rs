@@ -4,6 +4,7 @@ use mysql_async::{Row as MysqlRow, Value};
 
 use super::column::ColumnKind;
 use super::schema::MysqlTable;
+use super::unreadable::Unreadable;
 use super::values::{Calendar, ValueError, ValueWriter, decimal_text};
 use crate::sources::SourceError;
 use crate::value::{Datum, RowBuilder, Rows};
@@ -35,28 +36,35 @@ impl<'a> RowReader<'a> {
         RowReader { table, writer, builder: RowBuilder::new(&table.layout) }
     }
 
-    /// Adds a row to the others.
-    pub(super) fn read(&mut self, row: &MysqlRow, rows: &mut Rows) -> Result<(), SourceError> {
+    /// Adds a row to the others, unless a value of it cannot be carried: then it is left out.
+    pub(super) fn read(&mut self, row: &MysqlRow, rows: &mut Rows) -> Result<Option<Unreadable>, SourceError> {
+        let mut bad = None;
         for (i, column) in self.table.columns.iter().enumerate() {
             let value = row.as_ref(i).unwrap_or(&Value::NULL);
-            push(self.writer, &mut self.builder, &column.kind, value).map_err(|e| bad_value(&self.table.table.name, &column.name, &e))?;
+            match push(self.writer, &mut self.builder, &column.kind, value) {
+                Ok(()) => {}
+                Err(ValueError::OtherType) => return Err(self.other_type(&column.name)),
+                Err(error) => {
+                    self.builder.push(Datum::Null);
+                    bad.get_or_insert((i, error));
+                }
+            }
         }
-        rows.push_built(&mut self.builder);
-        Ok(())
+        let Some((column, error)) = bad else {
+            rows.push_built(&mut self.builder);
+            return Ok(None);
+        };
+        Ok(Some(Unreadable { column, error, row: self.builder.finish() }))
+    }
+
+    /// Read again, the table is what it is then.
+    fn other_type(&self, column: &str) -> SourceError {
+        let table = &self.table.table.name;
+        SourceError::Resync { message: format!("the column `{column}` of `{table}` changed its type while the table was read") }
     }
 }
 
-/// The stop that a value causes; without the value.
-pub(super) fn bad_value(table: &str, column: &str, error: &ValueError) -> SourceError {
-    let help = match error {
-        ValueError::ZeroDate => "the spec says `zero_dates: error`; correct the row, or choose `null` or `text`",
-        ValueError::NotJson => "correct the row; the server did not check it when it was written",
-        ValueError::Malformed(_) => "the table's definition may have changed while it was read",
-    };
-    SourceError::Stopped { message: format!("the column `{column}` of `{table}` holds {error}"), help: Some(help.into()) }
-}
-
-const UNEXPECTED: ValueError = ValueError::Malformed("a value that is not of its type");
+const UNEXPECTED: ValueError = ValueError::OtherType;
 
 fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, value: &Value) -> Result<(), ValueError> {
     match (kind, value) {

@@ -126,7 +126,9 @@ impl PartReader<'_> {
         let most = self.pace.map_or(ROWS_PER_EVENT, Pace::rows_at_once);
         let mut rows = Rows::default();
         while let Some(row) = result.next().await.map_err(|e| transient(DOING, e))? {
-            reader.read(&row, &mut rows)?;
+            if let Some(bad) = reader.read(&row, &mut rows)? {
+                tell(self.out, Event::Rejected(bad.rejected(table, "in the snapshot"))).await?;
+            }
             if rows.len() == most || rows.bytes_len() >= BYTES_PER_EVENT {
                 send(self.out, self.pace, part.table, std::mem::take(&mut rows)).await?;
             }
@@ -139,5 +141,9 @@ async fn send(out: &EventSender, pace: Option<&Pace>, table: usize, rows: Rows) 
     if let Some(pace) = pace {
         pace.wait_for(rows.len()).await;
     }
-    out.send(Event::Rows { table, rows }).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })
+    tell(out, Event::Rows { table, rows }).await
+}
+
+async fn tell(out: &EventSender, event: Event) -> Result<(), SourceError> {
+    out.send(event).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })
 }

@@ -31,6 +31,9 @@ pub(crate) enum ValueError {
     NotJson,
     #[error("{0}")]
     Malformed(&'static str),
+    /// The column is not of the type that it was taken for.
+    #[error("a value that is not of its type")]
+    OtherType,
 }
 
 /// A calendar date and time of day as the server writes it, every part possibly zero.
@@ -331,7 +334,7 @@ fn compact(text: &str) -> String {
 
 /// The unscaled integer of a decimal as the server prints it: always with exactly `scale` digits behind the point.
 pub(crate) fn decimal_text(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, ValueError> {
-    const NOT_DECIMAL: ValueError = ValueError::Malformed("a DECIMAL that is not a number of its type");
+    const NOT_DECIMAL: ValueError = ValueError::OtherType;
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),

@@ -12,14 +12,16 @@ use crate::sources::mysql::charset::Charset;
 use crate::sources::mysql::column::ColumnKind;
 use crate::sources::mysql::jsonb;
 use crate::sources::mysql::schema::MysqlTable;
+use crate::sources::mysql::unreadable::Unreadable;
 use crate::sources::mysql::values::{Calendar, ValueError, ValueWriter, ZeroDates};
 use crate::value::{Datum, Row, RowBuilder};
 
 /// Why rows cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    #[error("the column `{column}` holds {error}")]
-    Value { column: String, error: ValueError },
+    /// Of one value; the row goes on behind it.
+    #[error("a value that is {0}")]
+    Value(#[from] ValueError),
     #[error("a row event is malformed: {0}")]
     Malformed(&'static str),
     #[error("a row event is malformed: {0}")]
@@ -40,6 +42,9 @@ pub(crate) enum Mismatch {
     Type { column: String },
 }
 
+/// A row before or after a change.
+pub(crate) type Image = Result<Row, Box<Unreadable>>;
+
 /// Decodes the rows of one table under one table map.
 #[derive(Debug)]
 pub(crate) struct RowDecoder {
@@ -50,7 +55,6 @@ pub(crate) struct RowDecoder {
 
 #[derive(Debug)]
 struct Field {
-    name: String,
     /// `None`: a column of the server's own, which no SELECT shows.
     kind: Option<ColumnKind>,
     /// The number of bytes of a length, a label's number, or a bit field; what else has no need of it.
@@ -64,7 +68,7 @@ impl RowDecoder {
         let count = || Mismatch::Count { expected: table.columns.len(), found: map.columns.len() };
         for logged in &map.columns {
             if expected.peek().is_none_or(|column| logged.name.as_ref() != Some(&column.name)) && is_hidden(logged) {
-                fields.push(Field { name: String::new(), kind: None, width: HIDDEN_BYTES });
+                fields.push(Field { kind: None, width: HIDDEN_BYTES });
                 continue;
             }
             let column = expected.next().ok_or_else(count)?;
@@ -72,7 +76,7 @@ impl RowDecoder {
                 return Err(Mismatch::Name { expected: column.name.clone(), found: name.clone() });
             }
             let width = width(&column.kind, logged).ok_or_else(|| Mismatch::Type { column: column.name.clone() })?;
-            fields.push(Field { name: column.name.clone(), kind: Some(column.kind.clone()), width });
+            fields.push(Field { kind: Some(column.kind.clone()), width });
         }
         if expected.next().is_some() {
             return Err(count());
@@ -80,8 +84,9 @@ impl RowDecoder {
         Ok(RowDecoder { fields, writer: ValueWriter::new(zero_dates), builder: RowBuilder::new(&table.layout) })
     }
 
-    /// Hands every row of the event to `each`, with -1 for an image that goes and +1 for one that comes.
-    pub(crate) fn decode(&mut self, rows: &Rows, mut each: impl FnMut(Row, i64)) -> Result<(), DecodeError> {
+    /// Hands every row of the event to `each`, with -1 for an image that goes and +1 for one that comes. An unreadable image that goes was
+    /// never held, and is passed over.
+    pub(crate) fn decode(&mut self, rows: &Rows, mut each: impl FnMut(Image, i64)) -> Result<(), DecodeError> {
         if rows.column_count != self.fields.len() {
             return Err(DecodeError::Malformed("its columns are not those of its table map"));
         }
@@ -92,11 +97,23 @@ impl RowDecoder {
         while !bytes.is_empty() {
             match rows.kind {
                 RowsKind::Write => each(self.image(&mut bytes)?, 1),
-                RowsKind::Delete => each(self.image(&mut bytes)?, -1),
+                RowsKind::Delete => {
+                    let before = self.image(&mut bytes)?;
+                    if before.is_ok() {
+                        each(before, -1);
+                    }
+                }
                 RowsKind::Update => {
                     let (before, after) = (self.image(&mut bytes)?, self.image(&mut bytes)?);
-                    if before != after {
+                    if before == after {
+                        continue;
+                    }
+                    let was_held = before.is_ok();
+                    if was_held {
                         each(before, -1);
+                    }
+                    // What stays unreadable was told when it came.
+                    if was_held || after.is_ok() {
                         each(after, 1);
                     }
                 }
@@ -105,8 +122,9 @@ impl RowDecoder {
         Ok(())
     }
 
-    fn image(&mut self, bytes: &mut Bytes) -> Result<Row, DecodeError> {
+    fn image(&mut self, bytes: &mut Bytes) -> Result<Image, DecodeError> {
         let nulls = bytes.take(self.fields.len().div_ceil(8))?;
+        let (mut column, mut bad) = (0, None);
         for (i, field) in self.fields.iter().enumerate() {
             let is_null = nulls[i / 8] >> (i % 8) & 1 == 1;
             let Some(kind) = &field.kind else {
@@ -116,10 +134,22 @@ impl RowDecoder {
             if is_null {
                 self.builder.push(Datum::Null);
             } else {
-                push(&mut self.writer, &mut self.builder, kind, field, bytes)?;
+                match push(&mut self.writer, &mut self.builder, kind, field.width, bytes) {
+                    Ok(()) => {}
+                    Err(DecodeError::Value(error)) => {
+                        self.builder.push(Datum::Null);
+                        bad.get_or_insert((column, error));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
+            column += 1;
         }
-        Ok(self.builder.finish())
+        let row = self.builder.finish();
+        Ok(match bad {
+            None => Ok(row),
+            Some((column, error)) => Err(Box::new(Unreadable { column, error, row })),
+        })
     }
 }
 
@@ -216,8 +246,8 @@ fn fraction_bytes(fsp: u8) -> usize {
 /// How many microseconds the unit of a fraction of so many bytes is.
 const FRACTION_UNIT: [u32; 4] = [0, 10_000, 100, 1];
 
-fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
-    let width = field.width;
+/// Reads a value. After [`DecodeError::Value`] its bytes are read and nothing is pushed.
+fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, width: usize, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let datum = match *kind {
         ColumnKind::Int { unsigned: true, .. } => Datum::UInt(bytes.le(width)?),
         ColumnKind::Int { .. } => {
@@ -235,15 +265,14 @@ fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, field
         ColumnKind::Decimal { precision, scale } => decimal(bytes, precision, scale)?,
         ColumnKind::Time { .. } => Datum::Time(time(bytes, width)?),
         ColumnKind::Binary => Datum::Binary(sized(bytes, width)?),
-        _ => return write(writer, row, kind, field, bytes),
+        _ => return write(writer, row, kind, width, bytes),
     };
     row.push(datum);
     Ok(())
 }
 
 /// The values whose meaning is the [`ValueWriter`]'s to say.
-fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, field: &Field, bytes: &mut Bytes) -> Result<(), DecodeError> {
-    let width = field.width;
+fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, width: usize, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let written = match kind {
         ColumnKind::Date => {
             let packed = bytes.le(3)?;
@@ -258,7 +287,7 @@ fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, fiel
         }
         ColumnKind::Text(charset) => writer.text(row, *charset, sized(bytes, width)?),
         ColumnKind::JsonText(charset) => writer.json_text(row, *charset, sized(bytes, width)?),
-        ColumnKind::Json => writer.json(row, &jsonb::to_text(sized(bytes, width)?).map_err(DecodeError::Malformed)?),
+        ColumnKind::Json => writer.json(row, &jsonb::to_text(sized(bytes, width)?).map_err(ValueError::Malformed)?),
         ColumnKind::FixedBinary { length } => writer.padded(row, *length, sized(bytes, width)?),
         ColumnKind::Enum { labels, .. } => writer.enumeration(row, labels, bytes.le(width)?),
         ColumnKind::Set { labels, .. } => writer.set(row, labels, bytes.le(width)?),
@@ -277,7 +306,7 @@ fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, fiel
         | ColumnKind::Time { .. }
         | ColumnKind::Binary => Ok(()),
     };
-    written.map_err(|error| DecodeError::Value { column: field.name.clone(), error })
+    Ok(written?)
 }
 
 fn sized<'a>(bytes: &mut Bytes<'a>, width: usize) -> Result<&'a [u8], Truncated> {

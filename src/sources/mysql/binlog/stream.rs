@@ -20,7 +20,7 @@ use crate::sources::mysql::position::LogPosition;
 use crate::sources::mysql::schema::MysqlTable;
 use crate::sources::mysql::server::Server;
 use crate::sources::mysql::side_effects;
-use crate::sources::{Event, EventSender, SourceError};
+use crate::sources::{Event, EventSender, Rejected, SourceError};
 
 const DOING: &str = "reading the log";
 /// How often a position without changes is told.
@@ -71,13 +71,16 @@ impl Outlet {
     pub(crate) async fn step(&mut self, step: Step, position: &LogPosition) -> Result<(), Ended> {
         match step {
             Step::Nothing | Step::Asks(_) => return Ok(()),
-            Step::Moved { committed_ms } => {
+            Step::Moved { committed_ms, rejected } => {
                 self.untold = true;
-                if self.told.elapsed() >= PROGRESS_EVERY {
+                let has_rejected = !rejected.is_empty();
+                self.rejected(rejected).await?;
+                if has_rejected || self.told.elapsed() >= PROGRESS_EVERY {
                     self.tell(position, committed_ms).await?;
                 }
             }
-            Step::Committed { changes, committed_ms } => {
+            Step::Committed { mut changes, committed_ms } => {
+                self.rejected(std::mem::take(&mut changes.rejected)).await?;
                 self.changes(changes).await?;
                 self.send(Event::Commit { position: position.to_position(), committed_ms }).await?;
                 self.told = Instant::now();
@@ -111,6 +114,13 @@ impl Outlet {
         self.send(Event::Progress { position: position.to_position(), committed_ms }).await?;
         self.told = Instant::now();
         self.untold = false;
+        Ok(())
+    }
+
+    async fn rejected(&mut self, rejected: Vec<Rejected>) -> Result<(), HungUp> {
+        for rejected in rejected {
+            self.send(Event::Rejected(rejected)).await?;
+        }
         Ok(())
     }
 

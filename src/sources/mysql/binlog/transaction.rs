@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 
+use crate::sources::Rejected;
 use crate::value::{Delta, Row};
 
 /// What a transaction may hold in memory.
@@ -13,6 +14,8 @@ const BYTES_PER_EVENT: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
+    /// The rows that came and are left out.
+    pub(crate) rejected: Vec<Rejected>,
     deltas: Vec<Delta>,
     bytes: usize,
     spilled: Option<BufWriter<File>>,
@@ -20,6 +23,7 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
+    /// Whether nothing changes by it.
     pub(crate) fn is_empty(&self) -> bool {
         self.deltas.is_empty() && self.spilled.is_none()
     }

@@ -21,19 +21,19 @@ use super::names::{Case, Names};
 use super::table_map::{self, TableMap};
 use super::trail::Trail;
 use super::transaction::Transaction;
-use crate::sources::SourceError;
 use crate::sources::mysql::position::LogPosition;
 use crate::sources::mysql::schema::MysqlTable;
 use crate::sources::mysql::server::Flavour;
 use crate::sources::mysql::values::ZeroDates;
+use crate::sources::{Rejected, SourceError};
 
 /// What an event led to.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// In the middle of something.
     Nothing,
-    /// The position moved, and no captured table changed.
-    Moved { committed_ms: Option<u64> },
+    /// The position moved, and no captured table changed; rows of them that came cannot be read.
+    Moved { committed_ms: Option<u64>, rejected: Vec<Rejected> },
     /// A transaction with changes is whole.
     Committed { changes: Transaction, committed_ms: Option<u64> },
     /// A statement's text wrote this. Whether a captured table was changed with it is to be found out and told by [`Assembler::answer`].
@@ -268,12 +268,13 @@ impl Assembler {
         if let Some(filled) = &mut self.filled {
             filled[table] = true;
         }
-        let open = self.open.get_or_insert_with(Open::default);
-        let mut spilling = Ok(());
-        let decoded = decoder.decode(&rows, |row, diff| {
-            if spilling.is_ok() {
-                spilling = open.changes.push(table, row, diff);
-            }
+        let changes = &mut self.open.get_or_insert_with(Open::default).changes;
+        let (described, mut spilling) = (&self.tables[table], Ok(()));
+        let (file, offset) = (&self.file, self.offset);
+        let decoded = decoder.decode(&rows, |row, diff| match row {
+            Ok(row) if spilling.is_ok() => spilling = changes.push(table, row, diff),
+            Ok(_) => {}
+            Err(bad) => changes.rejected.push(bad.rejected(described, &format!("in the log before {file}:{offset}"))),
         });
         decoded.map_err(|e| self.bad_rows(table, &e))?;
         spilling.map_err(|e| SourceError::Transient { message: format!("a large transaction cannot be kept on disk: {e}") })?;
@@ -322,7 +323,6 @@ impl Assembler {
                 "a row event of `{name}` does not have all columns (binlog_row_image is not FULL); SET GLOBAL binlog_row_image = 'FULL'; and \
                  keep sessions from changing it"
             )),
-            DecodeError::Value { column, error } => super::super::select::bad_value(name, column, error),
             other => self.stop(&format!("{other}, of the table `{name}`"), None),
         }
     }

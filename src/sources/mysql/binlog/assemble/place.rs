@@ -22,7 +22,7 @@ impl Assembler {
         self.settle();
         let committed_ms = open.committed_ms;
         match open.changes.is_empty() {
-            true => Step::Moved { committed_ms },
+            true => Step::Moved { committed_ms, rejected: open.changes.rejected },
             false => Step::Committed { changes: open.changes, committed_ms },
         }
     }
@@ -94,7 +94,7 @@ impl Assembler {
             return Step::Nothing;
         }
         self.settle();
-        Step::Moved { committed_ms: None }
+        Step::Moved { committed_ms: None, rejected: Vec::new() }
     }
 
     /// The position never goes back in a file, though what stands at its start comes again each time that it is asked for by GTID.

@@ -86,16 +86,26 @@ pub(crate) fn effect(statement: &Statement, captured: &Names) -> Effect {
 /// The text in its session's character set. The server itself writes names in UTF-8, whatever the session is in.
 fn readings(bytes: &[u8], charset: Option<Charset>) -> Vec<String> {
     let as_utf8 = std::str::from_utf8(bytes).ok().map(str::to_string);
-    match (charset, as_utf8) {
-        (_, Some(text)) if text.is_ascii() => vec![text],
-        (Some(charset), as_utf8) => {
-            let mut readings = vec![charset.decode(bytes, &mut String::new()).to_string()];
-            readings.extend(as_utf8.filter(|text| *text != readings[0]));
-            readings
-        }
-        // A name with such a character may be any.
-        (None, _) => vec![bytes.iter().map(|&b| if b.is_ascii() { b as char } else { char::REPLACEMENT_CHARACTER }).collect()],
-    }
+    let mut readings = match (charset, &as_utf8) {
+        (Some(Charset::Swe7), _) => vec![doubtful(bytes, |b| b.is_ascii() && !b"[\\]^{|}~".contains(&b))],
+        (_, Some(text)) if text.is_ascii() => Vec::new(),
+        (Some(charset), _) => vec![decoded(bytes, charset)],
+        (None, _) => return vec![doubtful(bytes, |b| b.is_ascii())],
+    };
+    readings.extend(as_utf8.filter(|text| !readings.contains(text)));
+    readings
+}
+
+/// A name with a character that cannot be told may be any.
+fn doubtful(bytes: &[u8], is_certain: impl Fn(u8) -> bool) -> String {
+    bytes.iter().map(|&b| if is_certain(b) { b as char } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+fn decoded(bytes: &[u8], charset: Charset) -> String {
+    let text = charset.decode(bytes, &mut String::new()).to_string();
+    // What the charset does not have comes as a question mark.
+    let written = bytes.iter().filter(|b| **b == b'?').count();
+    if text.matches('?').count() > written { text.replace('?', "\u{fffd}") } else { text }
 }
 
 /// `SET STATEMENT sql_mode = ... FOR` is cut into tokens under the session's mode and logged with the statement's.
