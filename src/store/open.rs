@@ -1,6 +1,6 @@
 //! Opening a state folder: to have it alone and write to it, or to read what is there.
 //!
-//! In both cases what must be there is compared with what is, before the storage engine sees any of it ([`witness`](super::witness)).
+//! In both cases what must be there is compared with what is, before the storage engine sees any of it ([`witness`]).
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
