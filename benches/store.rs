@@ -1,4 +1,5 @@
-//! What the store costs: first load, commits, lookups, bytes on disk, beside plain fjall write batches of the same rows.
+//! What the store costs: first load, commits, lookups, bytes on disk, beside plain fjall write batches of the same rows; and what a change
+//! of one child of a document with 50,000 writes and takes.
 //!
 //! `cargo bench --bench store`. The rows are like those of the 451,464-row shop: 450,000 input rows of 100 to 150 B in six tables, in
 //! the order of a hash, and 100,000 documents of about 1.2 KB.
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidemill::store::{Commit, InputDef, Store, Sync, TickMark, ViewBatch, ViewChange, ViewDef};
-use tidemill::value::{Column, Datum, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key};
+use tidemill::value::{Column, Datum, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key, pack_list};
 
 const TABLES: usize = 6;
 const ROWS_PER_TABLE: usize = 75_000;
@@ -33,6 +34,7 @@ fn main() {
     let database = plain_load(plain.path(), &data);
     lookups(&store, &database, &data);
     commits(&store, &database, &data);
+    one_child_of_many();
     drop(store);
     let start = Instant::now();
     let store = Store::open(ours.path(), Sync::Os).expect("opens");
@@ -123,7 +125,11 @@ fn commits(store: &Store, (database, plain): &(fjall::Database, fjall::Keyspace)
             })
             .expect("commits");
     };
+    let on_disk = || store.view("documents").and_then(|view| view.info().ok()).expect("is there").disk_bytes;
+    let (written, held) = (written_bytes(), on_disk());
     latencies("commit of one row, no sync", (0..50_000).map(|_| timed(|| one(store))));
+    let each = |bytes: u64| bytes as f64 / 50_000.0 / 1e3;
+    println!("  each               {:.2} kB written, the view grew by {:.2} kB", each(written_bytes() - written), each(on_disk() - held));
     let plain_one = |i: usize, mode| {
         let (key, document) = &data.documents[i * 7919 % DOCUMENTS];
         let mut batch = database.batch().durability(Some(mode));
@@ -139,6 +145,83 @@ fn commits(store: &Store, (database, plain): &(fjall::Database, fjall::Keyspace)
     durable.define(&[input], &[view]).expect("defines");
     latencies("commit of one row, synced", (0..1_000).map(|_| timed(|| one(&durable))));
     latencies("  plain fjall", (0..1_000).map(|i| timed(|| plain_one(i, fjall::PersistMode::SyncData))));
+}
+
+const CHILDREN: usize = 50_000;
+const CHILD_CHANGES: usize = 200;
+
+/// One document, of which one child after the other gets another name.
+fn one_child_of_many() {
+    let child = Schema::new(vec![Column::new("n", Type::Int32, false), Column::new("name", Type::Text, false)]);
+    let children = Type::List(Box::new(Type::Struct(child.clone())));
+    let schema = Schema::new(vec![Column::new("id", Type::Text, false), Column::new("children", children, false)]);
+    let (layout, of_child) = (Layout::new(&schema), Layout::new(&child));
+    let (mut builder, mut child_builder) = (RowBuilder::new(&layout), RowBuilder::new(&of_child));
+    let mut child = |i: usize, name: &str| {
+        child_builder.push(Datum::Int(i as i64));
+        child_builder.push(Datum::Text(name));
+        child_builder.finish()
+    };
+    let mut items: Vec<Row> = (0..CHILDREN).map(|i| child(i, &format!("child number {i}"))).collect();
+    let mut document = |items: &[Row]| {
+        let mut list = Vec::new();
+        pack_list(items.iter().map(|item| &**item), &mut list);
+        builder.push(Datum::Text("a"));
+        builder.push(Datum::List(&list));
+        builder.finish()
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(dir.path(), Sync::Os).expect("opens");
+    let view = ViewDef { name: "documents".into(), schema: schema.clone(), key: vec![0], fingerprint: String::new() };
+    store.define(&[], &[view]).expect("defines");
+    let first = document(&items);
+    let key = key::of(&layout, &first, &[0]);
+    let mut load = store.bulk_load().expect("begins");
+    load.view(0, [(&*key, &*first)]).expect("loads");
+    load.finish(Commit { up_to: Tick(1), ..Commit::default() }).expect("commits");
+    let versions: Vec<Row> = (0..CHILD_CHANGES)
+        .map(|i| {
+            items[i * 7919 % CHILDREN] = child(i, &format!("child with another name, the {i}th"));
+            document(&items)
+        })
+        .collect();
+    let (written, cpu) = (written_bytes(), cpu_seconds());
+    latencies(
+        "one child of 50,000",
+        versions.into_iter().enumerate().map(|(i, after)| {
+            let tick = Tick(i as u64 + 2);
+            let change = ViewChange { tick, key: key.clone(), after: Some(after) };
+            let views = vec![ViewBatch { view: 0, changes: vec![change], errors: vec![] }];
+            timed(|| drop(store.commit(Commit { up_to: tick, views, ..Commit::default() }).expect("commits")))
+        }),
+    );
+    let per_change = |sum: f64| sum / CHILD_CHANGES as f64;
+    let kb = per_change((written_bytes() - written) as f64) / 1e3;
+    let cpu_ms = per_change(cpu_seconds() - cpu) * 1e3;
+    println!(
+        "  each               {kb:.1} kB written to disk, {cpu_ms:.1} ms of CPU with the merging behind it, of {} kB",
+        first.len() / 1000
+    );
+    let start = Instant::now();
+    let view = store.view("documents").expect("is there");
+    let read = view.changes_after(Tick(1)).expect("reads").inspect(|entry| assert!(entry.is_ok(), "an entry")).count();
+    println!("  changelog read     {:.2} ms each of {read}", start.elapsed().as_secs_f64() * 1e3 / read as f64);
+    latencies("  get", (0..200).map(|_| timed(|| assert!(view.get(&key).expect("reads").is_some()))));
+}
+
+/// What this process has handed to the file system.
+fn written_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").expect("Linux");
+    let line = io.lines().find(|line| line.starts_with("wchar:")).expect("is there");
+    line.split_whitespace().nth(1).and_then(|bytes| bytes.parse().ok()).expect("a number")
+}
+
+/// Of all threads.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name in brackets").split_whitespace().collect();
+    let ticks = |field: usize| fields[field].parse::<f64>().expect("a number");
+    (ticks(11) + ticks(12)) / 100.0
 }
 
 impl Data {

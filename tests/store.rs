@@ -314,9 +314,9 @@ fn a_reader_holds_compaction_back() {
     assert_eq!(store.tick_of(None, "log:3").unwrap(), None);
     assert_eq!(store.tick_of(None, "log:4").unwrap(), Some(Tick(4)));
     store.remove_reader("mongo").unwrap();
-    store.compact_all(&Retention { ticks: Some(3), age_ms: None }).unwrap();
+    store.compact_all(&Retention { ticks: Some(3), ..Retention::default() }).unwrap();
     assert_eq!(view.info().unwrap().floor, Tick(7));
-    store.compact_all(&Retention { ticks: Some(0), age_ms: Some(3_600_000) }).unwrap();
+    store.compact_all(&Retention { ticks: Some(0), age_ms: Some(3_600_000), bytes: None }).unwrap();
     assert_eq!(view.info().unwrap().floor, Tick(7), "all of it is younger than an hour");
     store.compact_all(&Retention::default()).unwrap();
     let start: Vec<_> = view.changes_from_start().unwrap().map(Result::unwrap).collect();

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed while running, 2 the command or the spec is wrong, 3 no such view or key.
 
+mod bytes;
 mod check;
 mod connect;
 mod discover;

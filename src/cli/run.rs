@@ -34,6 +34,10 @@ pub(super) struct Run {
     /// How many hours of each view's changelog are kept for `tail` and sinks that come later
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     retain_hours: u32,
+    /// How many bytes all changelogs together may have, such as 500MB or 2GiB: beyond it the oldest changes go. A sink that still needs them
+    /// copies its view anew, by difference
+    #[arg(long, default_value = "10GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
+    retain_bytes: u64,
     /// End once everything that the sources have now is durable and in every sink
     #[arg(long)]
     until_caught_up: bool,
@@ -67,7 +71,7 @@ impl Run {
             sinks: connected.sinks,
             state: self.state.unwrap_or_else(|| default_state(&self.spec)),
             sync: Sync::EachCommit,
-            retention: Retention { ticks: None, age_ms: Some(u64::from(self.retain_hours) * 3_600_000) },
+            retention: Retention { ticks: None, age_ms: Some(u64::from(self.retain_hours) * 3_600_000), bytes: Some(self.retain_bytes) },
             workers: self.workers as usize,
             until_caught_up: self.until_caught_up,
         };

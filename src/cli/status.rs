@@ -41,6 +41,7 @@ impl Status {
         }
         for view in &status.views {
             println!("view {}: {} rows, {} bytes, {} changes, {} errors", view.name, view.rows, view.bytes, view.changes, view.errors);
+            println!("  changelog: {} bytes, after tick {}", view.changelog_bytes, view.changelog_after);
         }
         if !status.memory.is_empty() {
             let bytes: u64 = status.memory.iter().map(|held| held.bytes).sum();

@@ -117,8 +117,8 @@ impl RunError {
 /// What a part tells the run when it cannot go on.
 pub(crate) type Fatal = mpsc::Sender<RunError>;
 
-/// How often what nobody needs any more is dropped.
-const COMPACT_EVERY: Duration = Duration::from_secs(30);
+/// How often what nobody needs any more, or what is too much, is dropped.
+const COMPACT_EVERY: Duration = Duration::from_secs(10);
 
 /// How long after a snapshot was cut off or called for everything starts over: at first, and at most, since each time the whole of it is
 /// read again. An attempt that lasted longer than that was a success.
@@ -244,16 +244,16 @@ fn say_interrupted(Interruption { source, name, message, cause }: &Interruption,
     }
 }
 
-/// Drops what of the changelogs neither a sink nor the retention needs, again and again.
+/// Drops what of the changelogs neither a sink nor the retention needs, at the start and again and again.
 async fn compact(store: Store, retention: Retention, fatal: Fatal, mut stopping: watch::Receiver<bool>) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(COMPACT_EVERY) => {}
-            _ = stopping.wait_for(|stop| *stop) => return,
-        }
         if let Err(error) = tokio::task::block_in_place(|| store.compact_all(&retention)) {
             let _ = fatal.send(error.into()).await;
             return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(COMPACT_EVERY) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
         }
     }
 }

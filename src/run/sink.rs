@@ -85,8 +85,13 @@ impl Follower {
             let began = Instant::now();
             let pause = match self.run(stopping.clone()).await {
                 Ok(()) => return self.sink.close().await,
-                // The changelog went on without us, or somebody wants it so: a full copy, after `open`.
-                Err(Interruption::Store(StoreError::Compacted { .. }) | Interruption::Resync) => continue,
+                // Somebody wants it so: a full copy, after `open`.
+                Err(Interruption::Resync) => continue,
+                // The same, because the changelog went on without us.
+                Err(Interruption::Store(error @ StoreError::Compacted { .. })) => {
+                    tracing::warn!(sink = self.name, reason = error.to_string(), "sink too far behind: copies the view anew");
+                    continue;
+                }
                 Err(Interruption::Store(error)) => {
                     let _ = fatal.send(error.into()).await;
                     return;

@@ -14,11 +14,12 @@ use std::thread::JoinHandle;
 
 use fjall::Keyspace;
 
-use crate::value::{Row, key};
+use crate::value::{Row, Tick, key};
 
 use super::commit::{Commit, Committed, Loaded, check_key};
 use super::error::{At, StoreError};
-use super::record::Counters;
+use super::parts::{LONG, LongRow};
+use super::record::{self, Counters};
 use super::run::{Buffer, Chunk, RunsOf, write_runs};
 use super::space::{InputSpace, ViewSpace};
 use super::{Spaces, Store, ViewReader};
@@ -31,6 +32,8 @@ pub struct BulkLoad {
     store: Store,
     inputs: Vec<Target<InputSpace>>,
     views: Vec<Target<ViewSpace>>,
+    /// The parts of each view's long rows.
+    parts: Vec<Target<ViewSpace>>,
     buffered: usize,
     counters: BTreeMap<u32, Counters>,
     key: Vec<u8>,
@@ -76,7 +79,8 @@ impl Store {
             (0..views.len()).map(|v| if is_beside(v) { views[v].beside(&self.0.db, self.dir()) } else { Ok(views[v].clone()) }).collect();
         let views = views.inspect_err(|_| self.0.loading.store(false, Ordering::Release))?;
         let beside = (0..views.len()).filter(|view| is_beside(*view)).map(|view| views[view].rows.clone()).collect();
-        let spaces: Vec<RunsOf> = inputs.iter().map(|i| RunsOf::input(i)).chain(views.iter().map(|v| RunsOf::view(v))).collect();
+        let runs = inputs.iter().map(|i| RunsOf::input(i)).chain(views.iter().map(|v| RunsOf::view(v)));
+        let spaces: Vec<RunsOf> = runs.chain(views.iter().map(|v| RunsOf::parts(v))).collect();
         let (to_writer, chunks) = sync_channel(0);
         let dir = self.dir().to_path_buf();
         let thread = std::thread::Builder::new().name("bulk-load".into()).spawn(move || write_runs(&spaces, &chunks, &dir));
@@ -89,6 +93,16 @@ impl Store {
                 .iter()
                 .enumerate()
                 .map(|(i, space)| Target { space: space.clone(), index: first_view + i, rows: Buffer::default(), beside: is_beside(i) })
+                .collect(),
+            parts: views
+                .iter()
+                .enumerate()
+                .map(|(i, space)| Target {
+                    space: space.clone(),
+                    index: first_view + views.len() + i,
+                    rows: Buffer::default(),
+                    beside: false,
+                })
                 .collect(),
             buffered: 0,
             counters: BTreeMap::new(),
@@ -137,12 +151,28 @@ impl BulkLoad {
         }
         for (key, row) in rows {
             check_key(&space.record.name, key)?;
-            if !beside {
-                let counters = self.counters.entry(space.record.id).or_default();
-                counters.rows += 1;
-                counters.bytes += (key.len() + row.len()) as i64;
+            // What is only compared goes soon: it is not worth parts.
+            if beside {
+                self.buffered += self.views[view].rows.push(key, &record::view_row_head(Tick(0), false), row);
+                self.write_when_full()?;
+                continue;
             }
-            self.buffered += self.views[view].rows.push(key, &0u64.to_be_bytes(), row);
+            let counters = self.counters.entry(space.record.id).or_default();
+            counters.rows += 1;
+            counters.bytes += (key.len() + row.len()) as i64;
+            let head = record::view_row_head(Tick(0), row.len() >= LONG);
+            if row.len() < LONG {
+                self.buffered += self.views[view].rows.push(key, &head, row);
+            } else {
+                let first = counters.next_part as u64;
+                let mut next = first;
+                let row = LongRow::cut(&space.layout, row, None, &mut next);
+                counters.next_part = next as i64;
+                for (part, bytes) in row.parts_from(first) {
+                    self.buffered += self.parts[view].rows.push(&part.to_be_bytes(), &[], bytes);
+                }
+                self.buffered += self.views[view].rows.push(key, &head, &row.manifest.bytes());
+            }
             self.write_when_full()?;
         }
         Ok(())
@@ -181,7 +211,7 @@ impl BulkLoad {
         for target in &mut self.inputs {
             send(self.to_writer.as_ref(), target.index, &mut target.rows);
         }
-        for target in &mut self.views {
+        for target in self.views.iter_mut().chain(&mut self.parts) {
             send(self.to_writer.as_ref(), target.index, &mut target.rows);
         }
         self.join()
@@ -193,7 +223,7 @@ impl BulkLoad {
             return Ok(());
         }
         let inputs = self.inputs.iter_mut().map(|t| (t.index, &mut t.rows));
-        let views = self.views.iter_mut().map(|t| (t.index, &mut t.rows));
+        let views = self.views.iter_mut().chain(&mut self.parts).map(|t| (t.index, &mut t.rows));
         let (index, rows) = inputs.chain(views).max_by_key(|(_, rows)| rows.size()).expect("something is buffered");
         self.buffered -= rows.size();
         match send(self.to_writer.as_ref(), index, rows) {

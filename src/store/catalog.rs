@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::{Column, Schema, Type};
 
-use super::space::{log_name, rows_name};
+use super::space::{log_name, parts_name, rows_name};
 
 /// A captured table whose current rows are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Catalog {
     /// The key spaces of all of it.
     pub(super) fn space_names(&self) -> impl Iterator<Item = String> {
         let inputs = self.inputs.iter().map(|input| rows_name(input.id));
-        inputs.chain(self.views.iter().flat_map(|view| [rows_name(view.id), log_name(view.id)]))
+        inputs.chain(self.views.iter().flat_map(|view| [rows_name(view.id), parts_name(view.id), log_name(view.id)]))
     }
 
     pub(super) fn all_ready(mut self) -> Catalog {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::iter::Peekable;
 
-use fjall::Readable;
+use fjall::{Readable, Snapshot, UserValue};
 
 use crate::value::{Row, Tick};
 
 use super::error::{At, StoreError};
+use super::long_row_reader::LongRowReader;
+use super::record::{self, LogEntry, RowForm};
 use super::view::Scan;
-use super::{Store, ViewReader, record};
+use super::{Store, ViewReader};
 
 /// One key's change at one tick. `before` and `after` are never the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,7 @@ pub struct ChangeIter {
     store: Store,
     base: Option<Base>,
     entries: fjall::Iter,
+    rows: EntryReader,
 }
 
 impl std::fmt::Debug for ChangeIter {
@@ -72,12 +75,13 @@ impl ViewReader {
     pub fn changes_after(&self, after: Tick) -> Result<ChangeIter, StoreError> {
         let snapshot = self.store.0.db.snapshot();
         let floor = self.store.floor(&snapshot, self.space.record.id)?;
-        if after < floor {
-            return Err(StoreError::Compacted { view: self.name().into(), asked: after, floor });
+        if after < floor.tick {
+            return Err(StoreError::Compacted { view: self.name().into(), asked: after, floor: floor.tick });
         }
         let up_to = self.store.tick_of_snapshot(&snapshot)?;
         let entries = snapshot.range(&self.space.log, record::log_key(after.next(), 0)..);
-        Ok(ChangeIter { up_to, store: self.store.clone(), base: None, entries })
+        let rows = EntryReader::new(self, &snapshot);
+        Ok(ChangeIter { up_to, store: self.store.clone(), base: None, entries, rows })
     }
 
     /// The whole history that is still known: first the view as of the changelog's floor, as insertions in key order at that tick,
@@ -85,16 +89,17 @@ impl ViewReader {
     pub fn changes_from_start(&self) -> Result<ChangeIter, StoreError> {
         let snapshot = self.store.0.db.snapshot();
         let dir = self.store.dir();
-        let floor = self.store.floor(&snapshot, self.space.record.id)?;
+        let floor = self.store.floor(&snapshot, self.space.record.id)?.tick;
         let up_to = self.store.tick_of_snapshot(&snapshot)?;
         let since_floor = || snapshot.range(&self.space.log, record::log_key(floor.next(), 0)..);
         let mut first_changes: BTreeMap<Row, [u8; 12]> = BTreeMap::new();
         for guard in since_floor() {
             let (key, value) = guard.into_inner().at(dir)?;
-            let entry = record::read_log(&key, &value).ok_or_else(|| self.store.cut_short())?;
-            first_changes.entry(entry.key).or_insert_with(|| record::log_key(entry.tick, entry.ordinal));
+            let at = *key.first_chunk().ok_or_else(|| self.store.cut_short())?;
+            let entry = record::read_log(&value).ok_or_else(|| self.store.cut_short())?;
+            first_changes.entry(Row::from_bytes(entry.key)).or_insert(at);
         }
-        let rows = Scan::over(up_to, self.store.clone(), snapshot.iter(&self.space.rows));
+        let rows = Scan::over(up_to, self, &snapshot, snapshot.iter(&self.space.rows));
         let base = Base {
             floor,
             ordinal: 0,
@@ -104,7 +109,8 @@ impl ViewReader {
             log: self.space.log.clone(),
             snapshot: snapshot.clone(),
         };
-        Ok(ChangeIter { up_to, store: self.store.clone(), base: Some(base), entries: since_floor() })
+        let rows = EntryReader::new(self, &snapshot);
+        Ok(ChangeIter { up_to, store: self.store.clone(), base: Some(base), entries: since_floor(), rows })
     }
 }
 
@@ -120,14 +126,55 @@ impl Iterator for ChangeIter {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(base) = &mut self.base {
-            match base.next(&self.store) {
+            match base.next(&self.store, &mut self.rows) {
                 Some(entry) => return Some(entry),
                 None => self.base = None,
             }
         }
         let guard = self.entries.next()?;
         let read = guard.into_inner().at(self.store.dir());
-        Some(read.and_then(|(key, value)| record::read_log(&key, &value).ok_or_else(|| self.store.cut_short())))
+        Some(read.and_then(|(key, value)| self.rows.change(&self.store, &key, &value)))
+    }
+}
+
+/// Reads the rows of entries, the same row of two entries after each other once.
+struct EntryReader {
+    parts: LongRowReader,
+    /// The manifest of the long row that was read last, and that row.
+    last: Option<(UserValue, Row)>,
+}
+
+impl EntryReader {
+    fn new(view: &ViewReader, snapshot: &Snapshot) -> EntryReader {
+        EntryReader { parts: LongRowReader::new(&view.store, snapshot, &view.space), last: None }
+    }
+
+    fn change(&mut self, store: &Store, key: &[u8], value: &[u8]) -> Result<ChangeEntry, StoreError> {
+        let (tick, ordinal) = record::read_log_key(key).ok_or_else(|| store.cut_short())?;
+        let entry = record::read_log(value).ok_or_else(|| store.cut_short())?;
+        let before = self.before(store, &entry)?;
+        let after = entry.after().map(|held| self.row(&held)).transpose()?;
+        Ok(ChangeEntry { tick, ordinal, key: Row::from_bytes(entry.key), before, after })
+    }
+
+    fn before(&mut self, store: &Store, entry: &LogEntry) -> Result<Option<Row>, StoreError> {
+        let held = entry.before().ok_or_else(|| store.cut_short())?;
+        held.map(|held| self.row(&held)).transpose()
+    }
+
+    fn row<B: AsRef<[u8]>>(&mut self, held: &RowForm<B>) -> Result<Row, StoreError> {
+        let manifest = match held {
+            RowForm::Whole(row) => return Ok(Row::from_bytes(row.as_ref())),
+            RowForm::Long(manifest) => manifest.as_ref(),
+        };
+        if let Some((of, row)) = &self.last
+            && **of == *manifest
+        {
+            return Ok(row.clone());
+        }
+        let row = self.parts.row(manifest)?;
+        self.last = Some((manifest.into(), row.clone()));
+        Ok(row)
     }
 }
 
@@ -139,11 +186,11 @@ struct Base {
     row: Option<(Row, Row)>,
     first_changes: Peekable<btree_map::IntoIter<Row, [u8; 12]>>,
     log: fjall::Keyspace,
-    snapshot: fjall::Snapshot,
+    snapshot: Snapshot,
 }
 
 impl Base {
-    fn next(&mut self, store: &Store) -> Option<Result<ChangeEntry, StoreError>> {
+    fn next(&mut self, store: &Store, rows: &mut EntryReader) -> Option<Result<ChangeEntry, StoreError>> {
         loop {
             if self.row.is_none() {
                 match self.next_unchanged() {
@@ -159,7 +206,7 @@ impl Base {
             };
             let (key, row) = match changed_first {
                 false => self.row.take().expect("matched above"),
-                true => match self.before_first_change(store) {
+                true => match self.before_first_change(store, rows) {
                     Ok(Some(found)) => found,
                     Ok(None) => continue,
                     Err(e) => return Some(Err(e)),
@@ -181,10 +228,10 @@ impl Base {
         }
     }
 
-    fn before_first_change(&mut self, store: &Store) -> Result<Option<(Row, Row)>, StoreError> {
+    fn before_first_change(&mut self, store: &Store, rows: &mut EntryReader) -> Result<Option<(Row, Row)>, StoreError> {
         let (key, at) = self.first_changes.next().expect("peeked");
         let value = self.snapshot.get(&self.log, at).at(store.dir())?.ok_or_else(|| store.cut_short())?;
-        let entry = record::read_log(&at, &value).ok_or_else(|| store.cut_short())?;
-        Ok(entry.before.map(|row| (key, row)))
+        let entry = record::read_log(&value).ok_or_else(|| store.cut_short())?;
+        Ok(rows.before(store, &entry)?.map(|row| (key, row)))
     }
 }

@@ -6,8 +6,9 @@ use fjall::{OwnedWriteBatch, Readable};
 
 use crate::value::{Diff, Position, Row, Tick};
 
+use super::change::{ChangedRow, LogRecord};
 use super::error::{At, StoreError, culprit, damaged};
-use super::record::{self, Counters, TickRecord};
+use super::record::{self, Counters, Floor, TickRecord};
 use super::rejected::Rejections;
 use super::space::ViewSpace;
 use super::{CATALOG, CHECKPOINT, Checkpoint, MAX_KEY_BYTES, SourcePosition, Store, Writer, id_key, now_ms};
@@ -169,7 +170,7 @@ impl Store {
         let had_ticks = writer.checkpoint.is_some();
         for view in writer.catalog.views.iter().filter(|v| !v.ready) {
             let floor = if had_ticks || loaded { commit.up_to } else { Tick(0) };
-            batch.insert(&self.0.meta, id_key(b'f', view.id), floor.0.to_be_bytes());
+            batch.insert(&self.0.meta, id_key(b'f', view.id), record::floor_value(Floor { tick: floor, forgotten: 0 }));
         }
         let catalog = writer.catalog.clone().all_ready();
         for replaced in writer.whole.inputs.iter().filter(|held| !catalog.inputs.iter().any(|input| input.id == held.id)) {
@@ -233,64 +234,30 @@ impl Store {
         let mut changes = view.changes;
         changes.sort_by(|a, b| (&a.key, a.tick).cmp(&(&b.key, b.tick)));
         let mut done = ViewCommitted { view: view.view, ..ViewCommitted::default() };
-        let mut log: Vec<(Tick, Vec<u8>)> = Vec::new();
+        let mut log: Vec<(Tick, LogRecord)> = Vec::new();
         for of_key in changes.chunk_by(|a, b| a.key == b.key) {
             check_key(&space.record.name, &of_key[0].key)?;
-            self.write_row(batch, &mut count, &mut log, space, of_key)?.then(|| done.rows += 1);
+            let mut changed = ChangedRow::new(self, space, &of_key[0].key, &mut count)?;
+            for change in of_key {
+                changed.change(change.tick, change.after.as_deref(), &mut log)?;
+            }
+            changed.write(batch, logged).then(|| done.rows += 1);
         }
         done.changes = log.len() as u64;
         count.changes += log.len() as i64;
         if logged {
+            count.logged += log.iter().map(|(_, entry)| entry.bytes() as i64).sum::<i64>();
             // Stable: within a tick the entries stay in key order.
             log.sort_by_key(|(tick, _)| *tick);
             for of_tick in log.chunk_by_mut(|a, b| a.0 == b.0) {
-                for (ordinal, (tick, value)) in of_tick.iter_mut().enumerate() {
-                    batch.insert(&space.log, record::log_key(*tick, ordinal as u32), std::mem::take(value));
+                for (ordinal, (tick, entry)) in of_tick.iter_mut().enumerate() {
+                    batch.insert(&space.log, record::log_key(*tick, ordinal as u32), std::mem::take(&mut entry.value));
                 }
             }
         }
         self.write_errors(batch, &mut count, space.record.id, view.errors)?;
         counters.insert(space.record.id, count);
         Ok(done)
-    }
-
-    /// Writes what one key came to; whether it changed at all.
-    fn write_row(
-        &self,
-        batch: &mut OwnedWriteBatch,
-        count: &mut Counters,
-        log: &mut Vec<(Tick, Vec<u8>)>,
-        space: &ViewSpace,
-        changes: &[ViewChange],
-    ) -> Result<bool, StoreError> {
-        let key: &[u8] = &changes[0].key;
-        let held = space.rows.get(key).at(self.dir())?;
-        let held = match &held {
-            Some(value) => Some(record::read_view_row(value).ok_or_else(|| self.cut_short())?.1),
-            None => None,
-        };
-        let (mut now, mut changed_at) = (held, None);
-        for change in changes {
-            if changed_at == Some(change.tick) {
-                let name = &space.record.name;
-                return Err(StoreError::Contract(format!("`{name}` has two changes of one key at tick {}", change.tick)));
-            }
-            let after = change.after.as_deref();
-            if after != now {
-                log.push((change.tick, record::log_value(key, now, after)));
-                (now, changed_at) = (after, Some(change.tick));
-            }
-        }
-        let Some(tick) = changed_at else { return Ok(false) };
-        let bytes = |row: Option<&[u8]>| row.map_or(0, |row| (key.len() + row.len()) as i64);
-        count.bytes += bytes(now) - bytes(held);
-        count.rows += now.is_some() as i64 - held.is_some() as i64;
-        match now {
-            Some(row) => batch.insert(&space.rows, key, record::view_row(tick, row)),
-            None if held.is_some() => batch.remove(&space.rows, key),
-            None => {}
-        }
-        Ok(true)
     }
 
     /// The counters of an input or view as this commit has made them so far.
@@ -333,8 +300,7 @@ impl super::Spaces {
             *space = std::sync::Arc::new(super::InputSpace { record: record.clone(), layout, rows });
         }
         for (space, record) in self.views.iter_mut().zip(&catalog.views) {
-            let (rows, log) = (space.rows.clone(), space.log.clone());
-            *space = std::sync::Arc::new(ViewSpace { record: record.clone(), rows, log });
+            *space = std::sync::Arc::new(space.with(record.clone()));
         }
     }
 }

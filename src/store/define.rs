@@ -199,7 +199,7 @@ pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, di
     let named: Vec<String> = catalog.space_names().collect();
     let mut dropped = false;
     for name in db.list_keyspace_names() {
-        let ours = ["rows-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
+        let ours = ["rows-", "parts-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
         if ours && !named.iter().any(|n| **n == *name) {
             let space = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).at(dir)?;
             db.delete_keyspace(space).at(dir)?;

@@ -21,8 +21,9 @@
 //! meta        "id"                         random text, made once
 //!             "catalog"                    JSON: inputs and views, their ids, schemas, keys
 //!             "checkpoint"                 JSON: tick, and for each source its position
-//!             'n' id:u32                   counters of an input or view: rows, bytes, changes, errors: i64 each
-//!             'f' id:u32                   floor: the last tick whose changelog entries are gone: u64
+//!             'n' id:u32                   counters of an input or view, i64 each: rows, bytes, changes, errors, the next part's
+//!                                          number, all bytes that ever went into the changelog
+//!             'f' id:u32                   floor: the last tick whose changelog entries are gone, and all their bytes: u64 each
 //!             'e' id:u32 hash:u128         an error of a view: count:i64, first tick:u64, message
 //!             'k' source                   JSON: for each of its tables, how many records were rejected
 //!             'q' source 0 table 0 number:u64
@@ -35,11 +36,16 @@
 //! rows-ID     (an input with a key)        key -> row
 //!             (a multiset) hash:u128 part:u32
 //!                                          (count:i64 length:u32 row)*; the parts' counts add up
-//!             (a view)                     key -> tick of the last change:u64 (0: as loaded) row
-//! log-ID      tick:u64 ordinal:u32         flags:u8 (1 before, 2 after) key length:u32 before length:u32 key before after
+//!             (a view)                     key -> tick of the last change:u64 (0: as loaded; the first bit: long) row
+//! parts-ID    number:u64                   bytes of long rows
+//! log-ID      tick:u64 ordinal:u32         flags:u8 (1 before, 2 after, 4 before is long, 8 after is long, 16 before is a difference)
+//!                                          key length:u32 before length:u32, if before is long: bytes gone:u32,
+//!                                          key before after
 //! ```
-//! Rows and keys are those of [`crate::value`]. The changelog holds the ticks after the view's floor; entries at or below it that
-//! are still there mean nothing. A tick's entries are in key order.
+//! Rows and keys are those of [`crate::value`]. In place of a long row stands the list of its parts (`parts`). In the changelog, where it
+//! is shorter, the row before stands as its difference to the row after: its length:u32 and an LZ4 block whose dictionary is the row
+//! after. "Bytes gone" are those of parts that only the row before has. The changelog holds the ticks after the view's floor; entries at
+//! or below it that are still there mean nothing. A tick's entries are in key order.
 //!
 //! # Damage
 //! What is not what was written is refused and never served. When the folder is opened, the witness says of every key space which
@@ -54,6 +60,7 @@
 
 mod bulk;
 mod catalog;
+mod change;
 mod changelog;
 mod claims;
 mod commit;
@@ -66,7 +73,10 @@ mod held;
 mod input;
 mod journal;
 mod lives;
+mod long_row_reader;
+mod manifest;
 mod open;
+mod parts;
 mod reader;
 mod reading;
 mod record;
@@ -110,7 +120,7 @@ use catalog::Catalog;
 use error::{At, damaged};
 use folder::Folder;
 use open::random_text;
-use record::Counters;
+use record::{Counters, Floor};
 use space::{InputSpace, ViewSpace};
 use witness::Witness;
 
@@ -299,11 +309,11 @@ impl Store {
         }
     }
 
-    /// The last tick whose changelog entries are gone.
-    fn floor(&self, snapshot: &Snapshot, id: u32) -> Result<Tick, StoreError> {
+    /// Where the changelog of a view starts.
+    fn floor(&self, snapshot: &Snapshot, id: u32) -> Result<Floor, StoreError> {
         match snapshot.get(&self.0.meta, id_key(b'f', id)).at(self.dir())? {
-            Some(value) => Ok(Tick(u64::from_be_bytes((&*value).try_into().map_err(|_| self.cut_short())?))),
-            None => Ok(Tick(0)),
+            Some(value) => record::read_floor(&value).ok_or_else(|| self.cut_short()),
+            None => Ok(Floor::default()),
         }
     }
 

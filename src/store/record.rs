@@ -2,28 +2,57 @@
 //!
 //! Reading checks lengths only, so it answers `None` for bytes that are too short: the storage engine below has checksums.
 
-use crate::value::{Diff, Position, Row, Tick};
+use std::borrow::Cow;
 
-use super::changelog::ChangeEntry;
+use crate::value::{Diff, Position, Row, Tick};
 
 /// A multiset row's key is the hash of the row, then the part (0 for commits, from 1 for runs of a bulk load).
 pub(super) const HASH_BYTES: usize = 16;
 
-pub(super) fn view_row(tick: Tick, row: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(8 + row.len());
-    out.extend_from_slice(&tick.0.to_be_bytes());
-    out.extend_from_slice(row);
+/// A view's row as a record has it: whole, or, where it is long, the bytes of its [`Manifest`](super::manifest::Manifest).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RowForm<B> {
+    Whole(B),
+    Long(B),
+}
+
+impl<B: AsRef<[u8]>> RowForm<B> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            RowForm::Whole(bytes) | RowForm::Long(bytes) => bytes.as_ref(),
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        matches!(self, RowForm::Long(_))
+    }
+}
+
+/// In front of a view's row: the tick, and in its first bit whether the row is in parts.
+const IN_PARTS: u64 = 1 << 63;
+
+pub(super) fn view_row_head(tick: Tick, long: bool) -> [u8; 8] {
+    (tick.0 | if long { IN_PARTS } else { 0 }).to_be_bytes()
+}
+
+pub(super) fn view_row<B: AsRef<[u8]>>(tick: Tick, row: &RowForm<B>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + row.bytes().len());
+    out.extend_from_slice(&view_row_head(tick, row.is_long()));
+    out.extend_from_slice(row.bytes());
     out
 }
 
 /// The tick that last changed the row (0: as it was loaded), and the row.
-pub(super) fn read_view_row(value: &[u8]) -> Option<(Tick, &[u8])> {
-    let (tick, row) = value.split_first_chunk::<8>()?;
-    Some((Tick(u64::from_be_bytes(*tick)), row))
+pub(super) fn read_view_row(value: &[u8]) -> Option<(Tick, RowForm<&[u8]>)> {
+    let (head, row) = value.split_first_chunk::<8>()?;
+    let head = u64::from_be_bytes(*head);
+    Some((Tick(head & !IN_PARTS), if head & IN_PARTS != 0 { RowForm::Long(row) } else { RowForm::Whole(row) }))
 }
 
-pub(super) fn log_key(tick: Tick, ordinal: u32) -> [u8; 12] {
-    let mut key = [0; 12];
+const LOG_KEY_BYTES: usize = 12;
+
+pub(super) fn log_key(tick: Tick, ordinal: u32) -> [u8; LOG_KEY_BYTES] {
+    let mut key = [0; LOG_KEY_BYTES];
     key[..8].copy_from_slice(&tick.0.to_be_bytes());
     key[8..].copy_from_slice(&ordinal.to_be_bytes());
     key
@@ -36,29 +65,94 @@ pub(super) fn read_log_key(key: &[u8]) -> Option<(Tick, u32)> {
 
 const BEFORE: u8 = 1;
 const AFTER: u8 = 2;
+const LONG_BEFORE: u8 = 4;
+const LONG_AFTER: u8 = 8;
+/// What was before is kept as a difference to what is after.
+const DIFFERENCE: u8 = 16;
 
-pub(super) fn log_value(key: &[u8], before: Option<&[u8]>, after: Option<&[u8]>) -> Vec<u8> {
-    let before_bytes = before.unwrap_or_default();
-    let after_bytes = after.unwrap_or_default();
-    let mut out = Vec::with_capacity(9 + key.len() + before_bytes.len() + after_bytes.len());
-    out.push(if before.is_some() { BEFORE } else { 0 } | if after.is_some() { AFTER } else { 0 });
+/// Below this a difference is not worth its head.
+const SHORTEST_DIFFERENCE: usize = 32;
+
+/// An entry of a changelog. `bytes_gone` is how many bytes are in parts that only what was before has.
+pub(super) fn log_value<B: AsRef<[u8]>>(key: &[u8], before: Option<&RowForm<B>>, after: Option<&RowForm<B>>, bytes_gone: usize) -> Vec<u8> {
+    let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
+    let mut flags = flag(BEFORE, before.is_some()) | flag(AFTER, after.is_some());
+    flags |= flag(LONG_BEFORE, before.is_some_and(RowForm::is_long)) | flag(LONG_AFTER, after.is_some_and(RowForm::is_long));
+    let before = before.map_or(&[][..], RowForm::bytes);
+    let after = after.map_or(&[][..], RowForm::bytes);
+    let difference = difference(before, after);
+    flags |= flag(DIFFERENCE, difference.is_some());
+    let before = difference.as_deref().unwrap_or(before);
+    let mut out = Vec::with_capacity(13 + key.len() + before.len() + after.len());
+    out.push(flags);
     out.extend_from_slice(&(key.len() as u32).to_le_bytes());
-    out.extend_from_slice(&(before_bytes.len() as u32).to_le_bytes());
+    out.extend_from_slice(&(before.len() as u32).to_le_bytes());
+    if flags & LONG_BEFORE != 0 {
+        out.extend_from_slice(&(bytes_gone as u32).to_le_bytes());
+    }
     out.extend_from_slice(key);
-    out.extend_from_slice(before_bytes);
-    out.extend_from_slice(after_bytes);
+    out.extend_from_slice(before);
+    out.extend_from_slice(after);
     out
 }
 
-pub(super) fn read_log(key: &[u8], value: &[u8]) -> Option<ChangeEntry> {
-    let (tick, ordinal) = read_log_key(key)?;
+/// `length: u32`, then `before` as an LZ4 block with `after` as its dictionary; `None` where that is no shorter.
+fn difference(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
+    if before.len() < SHORTEST_DIFFERENCE || after.len() < SHORTEST_DIFFERENCE {
+        return None;
+    }
+    let mut out = vec![0; 4 + lz4_flex::block::get_maximum_output_size(before.len())];
+    out[..4].copy_from_slice(&(before.len() as u32).to_le_bytes());
+    let length = lz4_flex::block::compress_into_with_dict(before, &mut out[4..], after).ok()?;
+    out.truncate(4 + length);
+    (out.len() < before.len()).then_some(out)
+}
+
+/// An entry of a changelog as it is kept.
+pub(super) struct LogEntry<'a> {
+    pub(super) key: &'a [u8],
+    flags: u8,
+    before: &'a [u8],
+    after: &'a [u8],
+    /// How many bytes are in parts that only what was before has.
+    pub(super) bytes_gone: u32,
+}
+
+pub(super) fn read_log(value: &[u8]) -> Option<LogEntry<'_>> {
     let (&flags, rest) = value.split_first()?;
     let (key_len, rest) = rest.split_first_chunk::<4>()?;
     let (before_len, rest) = rest.split_first_chunk::<4>()?;
+    let (bytes_gone, rest) = match flags & LONG_BEFORE != 0 {
+        true => rest.split_first_chunk::<4>().map(|(gone, rest)| (u32::from_le_bytes(*gone), rest))?,
+        false => (0, rest),
+    };
     let (key, rest) = rest.split_at_checked(u32::from_le_bytes(*key_len) as usize)?;
     let (before, after) = rest.split_at_checked(u32::from_le_bytes(*before_len) as usize)?;
-    let row = |flag: u8, bytes: &[u8]| (flags & flag != 0).then(|| Row::from_bytes(bytes));
-    Some(ChangeEntry { tick, ordinal, key: Row::from_bytes(key), before: row(BEFORE, before), after: row(AFTER, after) })
+    Some(LogEntry { key, flags, before, after, bytes_gone })
+}
+
+impl<'a> LogEntry<'a> {
+    /// The row before, `None` inside where there was none. `None` outside where the bytes are not what was written.
+    pub(super) fn before(&self) -> Option<Option<RowForm<Cow<'a, [u8]>>>> {
+        let bytes = match self.flags & DIFFERENCE != 0 {
+            true => {
+                let (length, block) = self.before.split_first_chunk::<4>()?;
+                let length = u32::from_le_bytes(*length) as usize;
+                let bytes = lz4_flex::block::decompress_with_dict(block, length, self.after).ok()?;
+                (bytes.len() == length).then_some(Cow::Owned(bytes))?
+            }
+            false => Cow::Borrowed(self.before),
+        };
+        Some(self.held(BEFORE, LONG_BEFORE, bytes))
+    }
+
+    pub(super) fn after(&self) -> Option<RowForm<Cow<'a, [u8]>>> {
+        self.held(AFTER, LONG_AFTER, Cow::Borrowed(self.after))
+    }
+
+    fn held(&self, present: u8, long: u8, bytes: Cow<'a, [u8]>) -> Option<RowForm<Cow<'a, [u8]>>> {
+        (self.flags & present != 0).then_some(if self.flags & long != 0 { RowForm::Long(bytes) } else { RowForm::Whole(bytes) })
+    }
 }
 
 pub(super) fn multiset_key(row: &[u8], part: u32) -> [u8; HASH_BYTES + 4] {
@@ -143,15 +237,46 @@ pub(super) struct Counters {
     pub(super) bytes: i64,
     pub(super) changes: i64,
     pub(super) errors: i64,
+    /// Of a view: the number of the next part of a long row.
+    pub(super) next_part: i64,
+    /// Of a view: all bytes that ever went into its changelog.
+    pub(super) logged: i64,
 }
 
 pub(super) fn counters_value(c: &Counters) -> Vec<u8> {
-    [c.rows, c.bytes, c.changes, c.errors].iter().flat_map(|n| n.to_be_bytes()).collect()
+    [c.rows, c.bytes, c.changes, c.errors, c.next_part, c.logged].iter().flat_map(|n| n.to_be_bytes()).collect()
 }
 
 pub(super) fn read_counters(value: &[u8]) -> Option<Counters> {
-    let mut numbers = value.chunks_exact(8).map(|n| i64::from_be_bytes(n.try_into().expect("eight bytes")));
-    Some(Counters { rows: numbers.next()?, bytes: numbers.next()?, changes: numbers.next()?, errors: numbers.next()? })
+    let mut numbers = value.as_chunks::<8>().0.iter().map(|number| i64::from_be_bytes(*number));
+    let mut next = || numbers.next();
+    Some(Counters { rows: next()?, bytes: next()?, changes: next()?, errors: next()?, next_part: next()?, logged: next()? })
+}
+
+/// Where a changelog starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Floor {
+    /// The last tick whose entries are gone.
+    pub(super) tick: Tick,
+    /// The bytes of all entries that are gone, as [`Counters::logged`] counts them.
+    pub(super) forgotten: u64,
+}
+
+pub(super) fn floor_value(floor: Floor) -> [u8; 16] {
+    let mut value = [0; 16];
+    value[..8].copy_from_slice(&floor.tick.0.to_be_bytes());
+    value[8..].copy_from_slice(&floor.forgotten.to_be_bytes());
+    value
+}
+
+pub(super) fn read_floor(value: &[u8]) -> Option<Floor> {
+    let (tick, forgotten) = value.split_first_chunk::<8>()?;
+    Some(Floor { tick: Tick(u64::from_be_bytes(*tick)), forgotten: u64::from_be_bytes(forgotten.try_into().ok()?) })
+}
+
+/// What an entry adds to the bytes of its changelog: itself, and the parts that are kept for it alone.
+pub(super) fn log_bytes(value: &[u8], bytes_gone: usize) -> u64 {
+    (LOG_KEY_BYTES + value.len() + bytes_gone) as u64
 }
 
 #[cfg(test)]
@@ -160,11 +285,41 @@ mod tests {
 
     #[test]
     fn an_absent_row_is_not_an_empty_one() {
-        for (before, after) in [(None, Some(&b""[..])), (Some(&b""[..]), None), (Some(&b"b"[..]), Some(&b"a"[..]))] {
-            let entry = read_log(&log_key(Tick(7), 3), &log_value(b"k", before, after)).unwrap();
-            assert_eq!((entry.tick, entry.ordinal, &*entry.key), (Tick(7), 3, &b"k"[..]));
-            assert_eq!((entry.before.as_deref(), entry.after.as_deref()), (before, after));
+        let whole = |bytes: &'static [u8]| Some(RowForm::Whole(bytes));
+        for (before, after) in [(None, whole(b"")), (whole(b""), None), (whole(b"b"), whole(b"a"))] {
+            let value = log_value(b"k", before.as_ref(), after.as_ref(), 0);
+            let entry = read_log(&value).unwrap();
+            assert_eq!(entry.key, b"k");
+            assert_eq!(entry.before().unwrap().as_ref().map(RowForm::bytes), before.as_ref().map(RowForm::bytes));
+            assert_eq!(entry.after().as_ref().map(RowForm::bytes), after.as_ref().map(RowForm::bytes));
         }
+    }
+
+    #[test]
+    fn a_row_before_that_is_much_like_the_one_after_takes_few_bytes() {
+        let row: Vec<u8> = (0..2000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        let mut other = row.clone();
+        other.splice(100..103, *b"shipped");
+        other[7000] ^= 1;
+        for (before, after) in [(&row, &other), (&other, &row)] {
+            let [before, after] = [before, after].map(|row| RowForm::Whole(&row[..]));
+            let value = log_value(b"key", Some(&before), Some(&after), 0);
+            assert!(value.len() < after.bytes().len() + 200, "{}", value.len());
+            let entry = read_log(&value).unwrap();
+            assert_eq!(entry.before().unwrap().unwrap().bytes(), before.bytes());
+            assert_eq!(entry.after().unwrap().bytes(), after.bytes());
+        }
+    }
+
+    #[test]
+    fn an_entry_tells_long_rows_from_whole_ones_and_what_is_kept_for_it() {
+        let value = log_value(b"key", Some(&RowForm::Long(&b"m"[..])), Some(&RowForm::Whole(&b"row"[..])), 4096);
+        let entry = read_log(&value).unwrap();
+        assert_eq!(entry.bytes_gone, 4096);
+        assert!(matches!(entry.before(), Some(Some(RowForm::Long(bytes))) if *bytes == *b"m"));
+        assert!(matches!(entry.after(), Some(RowForm::Whole(bytes)) if *bytes == *b"row"));
+        let (tick, row) = (Tick(u64::MAX >> 1), RowForm::Long(&b"m"[..]));
+        assert_eq!(read_view_row(&view_row(tick, &row)), Some((tick, row)));
     }
 
     #[test]
@@ -189,8 +344,8 @@ mod tests {
 
     #[test]
     fn records_cut_short_are_refused() {
-        let value = log_value(b"key", Some(b"before"), Some(b"after"));
-        assert!(read_log(&log_key(Tick(1), 0), &value[..15]).is_none());
+        let value = log_value(b"key", Some(&RowForm::Whole(&b"before"[..])), Some(&RowForm::Whole(&b"after"[..])), 0);
+        assert!(read_log(&value[..15]).is_none());
         let mut rows = Vec::new();
         assert!(read_multiset(&multiset_value(&[(Row::from_bytes(b"row"), 1)])[..13], &mut rows).is_none());
         assert!(read_tick(&[0; 15]).is_none());

@@ -92,6 +92,10 @@ impl RunsOf {
     pub(super) fn view(space: &ViewSpace) -> RunsOf {
         RunsOf { rows: space.rows.clone(), multiset: false }
     }
+
+    pub(super) fn parts(space: &ViewSpace) -> RunsOf {
+        RunsOf { rows: space.parts.clone(), multiset: false }
+    }
 }
 
 /// A run that can still be appended to.

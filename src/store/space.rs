@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
@@ -19,6 +20,7 @@ const CACHE_BYTES: u64 = 24 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
 const INPUT_BUFFER_BYTES: u64 = 4 << 20;
 const VIEW_BUFFER_BYTES: u64 = 8 << 20;
+const LOG_TABLE_BYTES: u64 = 8 << 20;
 const META_BUFFER_BYTES: u64 = 2 << 20;
 
 pub(super) const META: &str = "meta";
@@ -31,10 +33,12 @@ pub(super) struct InputSpace {
     pub(super) rows: Keyspace,
 }
 
-/// A held view and where its rows and changelog are.
+/// A held view and where its rows, the parts of its long rows and its changelog are.
 pub(super) struct ViewSpace {
     pub(super) record: ViewRecord,
+    pub(super) layout: Layout,
     pub(super) rows: Keyspace,
+    pub(super) parts: Keyspace,
     pub(super) log: Keyspace,
 }
 
@@ -90,15 +94,22 @@ impl InputSpace {
 impl ViewSpace {
     pub(super) fn open(db: &Database, record: ViewRecord, dir: &Path) -> Result<ViewSpace, StoreError> {
         let rows = db.keyspace(&rows_name(record.id), || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
+        let parts = db.keyspace(&parts_name(record.id), || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
         let log = db.keyspace(&log_name(record.id), || logged(VIEW_BUFFER_BYTES)).at(dir)?;
-        Ok(ViewSpace { record, rows, log })
+        Ok(ViewSpace { layout: Layout::new(&record.schema), record, rows, parts, log })
+    }
+
+    /// The same key spaces under another record.
+    pub(super) fn with(&self, record: ViewRecord) -> ViewSpace {
+        let ViewSpace { record: _, layout, rows, parts, log } = self;
+        ViewSpace { record, layout: layout.clone(), rows: rows.clone(), parts: parts.clone(), log: log.clone() }
     }
 
     /// A place for rows that are compared with this view's; it has none yet.
     pub(super) fn beside(&self, db: &Database, dir: &Path) -> Result<Arc<ViewSpace>, StoreError> {
         let name = format!("{BESIDE}{}-{}", self.record.id, random_text());
         let rows = db.keyspace(&name, || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
-        Ok(Arc::new(ViewSpace { record: self.record.clone(), rows, log: self.log.clone() }))
+        Ok(Arc::new(ViewSpace { rows, ..self.with(self.record.clone()) }))
     }
 }
 
@@ -107,6 +118,10 @@ pub(super) const BESIDE: &str = "beside-";
 
 pub(super) fn rows_name(id: u32) -> String {
     format!("rows-{id}")
+}
+
+pub(super) fn parts_name(id: u32) -> String {
+    format!("parts-{id}")
 }
 
 pub(super) fn log_name(id: u32) -> String {
@@ -118,9 +133,11 @@ fn scanned(buffer_bytes: u64) -> KeyspaceCreateOptions {
     looked_up(buffer_bytes).data_block_size_policy(BlockSizePolicy::all(16 << 10)).filter_policy(FilterPolicy::disabled())
 }
 
-/// As [`scanned`], compressed at once: before and after are nearly the same bytes.
+/// As [`scanned`], compressed at once. Its tables are small, since they are dropped whole once all of their entries are forgotten.
 fn logged(buffer_bytes: u64) -> KeyspaceCreateOptions {
-    scanned(buffer_bytes).data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+    scanned(buffer_bytes)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(LOG_TABLE_BYTES)))
 }
 
 /// Read key by key. Compressed from the third level down: what is rewritten often is not.

@@ -9,7 +9,8 @@ use fjall::{Readable, Snapshot};
 use crate::value::{Diff, Row, Schema, Tick};
 
 use super::error::{At, StoreError};
-use super::record;
+use super::long_row_reader::LongRowReader;
+use super::record::{self, RowForm};
 use super::space::ViewSpace;
 use super::{Store, id_key};
 
@@ -26,6 +27,8 @@ pub struct ViewInfo {
     pub errors: u64,
     /// The last tick whose changelog entries are gone.
     pub floor: Tick,
+    /// Of the changelog's entries after the floor, before the storage engine compresses them, and of what is kept for them alone.
+    pub changelog_bytes: u64,
     pub disk_bytes: u64,
 }
 
@@ -52,6 +55,7 @@ pub struct Scan {
     pub tick: Tick,
     store: Store,
     rows: fjall::Iter,
+    parts: LongRowReader,
 }
 
 impl std::fmt::Debug for ViewReader {
@@ -106,9 +110,13 @@ impl ViewReader {
 
     /// The row of a key ([`crate::value::key`]).
     pub fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
-        let Some(value) = self.store.0.db.snapshot().get(&self.space.rows, key).at(self.store.dir())? else { return Ok(None) };
+        let snapshot = self.store.0.db.snapshot();
+        let Some(value) = snapshot.get(&self.space.rows, key).at(self.store.dir())? else { return Ok(None) };
         let (_, row) = record::read_view_row(&value).ok_or_else(|| self.store.cut_short())?;
-        Ok(Some(Row::from_bytes(row)))
+        match row {
+            RowForm::Whole(row) => Ok(Some(Row::from_bytes(row))),
+            RowForm::Long(manifest) => LongRowReader::new(&self.store, &snapshot, &self.space).row(manifest).map(Some),
+        }
     }
 
     pub fn scan(&self) -> Result<Scan, StoreError> {
@@ -119,7 +127,7 @@ impl ViewReader {
     pub fn scan_prefix(&self, prefix: &[u8]) -> Result<Scan, StoreError> {
         let snapshot = self.store.0.db.snapshot();
         let tick = self.store.tick_of_snapshot(&snapshot)?;
-        Ok(Scan { tick, store: self.store.clone(), rows: snapshot.prefix(&self.space.rows, prefix) })
+        Ok(Scan::over(tick, self, &snapshot, snapshot.prefix(&self.space.rows, prefix)))
     }
 
     /// How many rows there are.
@@ -143,14 +151,16 @@ impl ViewReader {
     fn info_at(&self, snapshot: &Snapshot) -> Result<ViewInfo, StoreError> {
         let record = &self.space.record;
         let counters = self.store.counters(snapshot, record.id)?;
+        let floor = self.store.floor(snapshot, record.id)?;
         Ok(ViewInfo {
             name: record.name.clone(),
             rows: counters.rows.max(0) as u64,
             bytes: counters.bytes.max(0) as u64,
             changes: counters.changes.max(0) as u64,
             errors: counters.errors.max(0) as u64,
-            floor: self.store.floor(snapshot, record.id)?,
-            disk_bytes: self.space.rows.disk_space() + self.space.log.disk_space(),
+            floor: floor.tick,
+            changelog_bytes: (counters.logged.max(0) as u64).saturating_sub(floor.forgotten),
+            disk_bytes: self.space.rows.disk_space() + self.space.parts.disk_space() + self.space.log.disk_space(),
         })
     }
 
@@ -186,8 +196,10 @@ impl Iterator for Scan {
 }
 
 impl Scan {
-    pub(super) fn over(tick: Tick, store: Store, rows: fjall::Iter) -> Scan {
-        Scan { tick, store, rows }
+    /// The rows of an iterator over the view's rows of this snapshot.
+    pub(super) fn over(tick: Tick, view: &ViewReader, snapshot: &Snapshot, rows: fjall::Iter) -> Scan {
+        let parts = LongRowReader::new(&view.store, snapshot, &view.space);
+        Scan { tick, store: view.store.clone(), rows, parts }
     }
 
     /// As [`next`](Iterator::next), with the tick that last changed the row.
@@ -196,10 +208,14 @@ impl Scan {
         Some(self.read(guard))
     }
 
-    fn read(&self, guard: fjall::Guard) -> Result<(Row, Tick, Row), StoreError> {
+    fn read(&mut self, guard: fjall::Guard) -> Result<(Row, Tick, Row), StoreError> {
         let (key, value) = guard.into_inner().at(self.store.dir())?;
         let (tick, row) = record::read_view_row(&value).ok_or_else(|| self.store.cut_short())?;
-        Ok((Row::from_bytes(&key), tick, Row::from_bytes(row)))
+        let row = match row {
+            RowForm::Whole(row) => Row::from_bytes(row),
+            RowForm::Long(manifest) => self.parts.row(manifest)?,
+        };
+        Ok((Row::from_bytes(&key), tick, row))
     }
 }
 

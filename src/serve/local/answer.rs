@@ -131,6 +131,7 @@ pub(super) fn status(store: &Store) -> Result<Status, AccessError> {
         changes: view.changes,
         errors: view.errors,
         changelog_after: view.floor,
+        changelog_bytes: view.changelog_bytes,
     });
     Ok(Status {
         store: store.id().into(),

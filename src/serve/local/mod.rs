@@ -135,6 +135,9 @@ pub struct ViewStatus {
     pub errors: u64,
     /// The changelog has every tick after this.
     pub changelog_after: Tick,
+    /// What the changelog's entries come to, before compression.
+    #[serde(default)]
+    pub changelog_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

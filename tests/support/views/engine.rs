@@ -91,7 +91,7 @@ impl Prepared {
             state: state.to_path_buf(),
             sync: Sync::Os,
             // All of the history is looked at, however long the run takes.
-            retention: Retention { ticks: Some(u64::MAX), age_ms: None },
+            retention: Retention { ticks: Some(u64::MAX), age_ms: None, bytes: None },
             workers: way.workers,
             until_caught_up: true,
         };
