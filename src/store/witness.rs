@@ -227,9 +227,6 @@ impl Witness {
     /// Reads on in the journals, and goes on to those that came since.
     fn follow(&self, state: &mut State) -> Result<(), StoreError> {
         let (dir, data) = (&self.dir, &self.data);
-        if state.journals.len() > 1 {
-            state.journals.retain(|journal| journal::path_of(data, journal.id).exists());
-        }
         loop {
             let next = match state.journals.last() {
                 Some(last) if journal::path_of(data, last.id + 1).exists() => Some(last.id + 1),
@@ -245,6 +242,10 @@ impl Witness {
                 Some(id) => state.journals.push(Journal::open(data, id).at(dir)?),
                 None => break,
             }
+        }
+        // Also those from which it was gone on: several may have gone since.
+        if state.journals.len() > 1 {
+            state.journals.retain(|journal| journal::path_of(data, journal.id).exists());
         }
         Ok(())
     }

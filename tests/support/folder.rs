@@ -157,7 +157,7 @@ pub(crate) fn step(store: &Store, model: &mut Model) {
         store.set_reader("sink", "v0", Tick(model.tick - 1)).unwrap();
     }
     if model.tick % 6 == 5 {
-        store.compact_all(&Retention { ticks: Some(3), age_ms: None }).unwrap();
+        store.compact_all(&Retention { ticks: Some(3), ..Retention::default() }).unwrap();
     }
 }
 
