@@ -133,8 +133,13 @@ fn number(text: &str) -> i64 {
 }
 
 impl Disk {
-    /// A sync covers what was written when it began.
+    /// A sync covers what was written when it began. A file that is being closed has given its number away already: to another thread's
+    /// file, which may be told of earlier than that the close has ended.
     fn begin(&mut self, call: &str) {
+        if let Some(rest) = call.strip_prefix("close(") {
+            self.handles.remove(&number(rest.split([')', ' ']).next().unwrap()));
+            return;
+        }
         let Some(rest) = call.strip_prefix("fsync(").or_else(|| call.strip_prefix("fdatasync(")) else { return };
         let fd = number(rest.split([')', ' ', ',']).next().unwrap());
         if let Some(Handle { node: Node::File(file), .. }) = self.handles.get(&fd) {
@@ -164,9 +169,6 @@ impl Disk {
                 self.open(path, &args[2], result);
             }
             "open" | "creat" => panic!("`{name}` is not simulated"),
-            "close" => {
-                self.handles.remove(&number(&args[0]));
-            }
             "dup" | "fcntl" if name == "dup" || args[1].starts_with("F_DUPFD") => {
                 if let Some(handle) = self.handles.get(&number(&args[0])).cloned() {
                     self.handles.insert(result, handle);
