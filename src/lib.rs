@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod dataflow;
+pub mod fault;
 pub mod finding;
 pub mod options;
 pub mod plan;

@@ -3,7 +3,7 @@
 use tokio::task::block_in_place;
 
 use super::RunError;
-use crate::sinks::{Sink, SinkError, SinkPosition, ViewShape};
+use crate::sinks::{self, Sink, SinkError, SinkPosition, ViewShape};
 use crate::store::{RefusedDocument, Store, StoreError, ViewReader};
 use crate::value::{Row, Tick};
 
@@ -50,13 +50,16 @@ pub(super) async fn copy(
             return Ok(None);
         }
         written += rows.len() as u64;
+        sinks::break_at("sink.copy.rows")?;
         let refused = sink.copy(&rows).await?;
         if !refused.is_empty() {
             let refused = refused.into_iter().map(|r| RefusedDocument { key: r.key, since: tick, reason: r.reason });
             block_in_place(|| store.note_refused(name, [], refused))?;
         }
     }
+    sinks::break_at("sink.copy.before_end")?;
     sink.finish_copy(&position(store, tick)).await?;
+    sinks::break_at("sink.copy.after")?;
     block_in_place(|| store.ask_resync(name, false))?;
     Ok(Some(tick))
 }

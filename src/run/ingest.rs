@@ -18,6 +18,7 @@ use super::status::Status;
 use super::supervise::Incoming;
 use super::worker::{Feed, FeedSender};
 use super::{Fatal, RunError};
+use crate::fault;
 use crate::plan::Plan;
 use crate::sources::{self, Event};
 use crate::store::{BulkLoad, Reached, Rejected, Rejections, Store, StoreError, TickMark};
@@ -126,6 +127,7 @@ impl Ingest {
         let rejected =
             (0..self.sources.len()).map(|source| (self.sources[source].name.clone(), std::mem::take(&mut self.rejected[source])));
         let rejected = rejected.filter(|(_, rejected)| !rejected.is_empty()).collect();
+        fault::point("ingest.loaded");
         let loaded = ToCommit::Loaded(Loaded { load, tick: start.tick, marks, rejected });
         Ok(self.to_commit.send(loaded).map_err(|_| Gone))
     }
@@ -152,6 +154,7 @@ impl Ingest {
                 Some(Event::Rows { table, rows }) => {
                     let table = self.tables[source][table];
                     let rows = self.arrivals.rows(table, rows);
+                    fault::point("ingest.rows");
                     if let Some(load) = load.as_deref_mut() {
                         load.input(table, rows.iter())?;
                     }
@@ -226,6 +229,7 @@ impl Ingest {
         self.arrivals.changes(&mut deltas);
         all.extend(deltas.iter().cloned());
         self.status.rows_received(source, deltas.len() as u64);
+        fault::point("ingest.changes");
         if self.feed(Feed::Changes(deltas)) { Ok(()) } else { Err(Gone) }
     }
 
@@ -241,6 +245,7 @@ impl Ingest {
         }
         self.status.uncommitted(deltas.len() as u64, mark.tick);
         let rejected = std::mem::take(&mut self.rejected[source]);
+        fault::point("ingest.commit");
         self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas, rejected })).map_err(|_| Gone)
     }
 

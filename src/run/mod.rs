@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 
 use self::attempt::Attempt;
 use self::supervise::{Cause, Interruption};
+use crate::fault;
 use crate::plan::{Plan, PlanTable};
 use crate::sinks::{Sink, SinkError};
 use crate::sources::{Source, SourceError, Table};
@@ -173,6 +174,7 @@ impl Engine {
         let mut attempt = Some(Attempt::start(&setup, &store, &status, &fatal)?);
         let (stop_followers, stopping) = watch::channel(false);
         let followers = follow(&mut setup, &store, &status, &fatal, &stopping);
+        fault::point("run.started");
         let mut wait = FIRST_WAIT;
         let mut began = Instant::now();
         let result = loop {

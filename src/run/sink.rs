@@ -14,7 +14,7 @@ use super::copy::{self, CopyError};
 use super::status::Status;
 use super::{Fatal, NamedSink};
 use crate::plan::{Plan, View};
-use crate::sinks::{Change, Refused, Sink, SinkError, SinkPosition, ViewShape};
+use crate::sinks::{self, Change, Refused, Sink, SinkError, SinkPosition, ViewShape};
 use crate::store::{ChangeEntry, RefusedDocument, Store, StoreError, ViewReader};
 use crate::value::{Row, Tick};
 
@@ -132,6 +132,7 @@ impl Follower {
         let mut asked = self.store.asked();
         let mut seen = *asked.borrow_and_update();
         let Some(view) = made_whole(&self.store, &self.shape.name, &mut committed, &mut stopping).await else { return Ok(()) };
+        sinks::break_at("sink.open")?;
         let position = self.sink.open(&self.shape).await?;
         let mut at = match position {
             Some(position) if !self.resync_is_asked()? && self.reaches(&view, &position)? => position.tick,
@@ -204,9 +205,12 @@ impl Follower {
     }
 
     async fn step(&mut self, changes: &[Change], up_to: Tick) -> Result<(), Interruption> {
+        sinks::break_at("sink.step.before_write")?;
         let refused = self.sink.write(changes).await?;
         self.note_refused(changes.iter().map(|change| &change.key), refused, up_to)?;
+        sinks::break_at("sink.step.before_position")?;
         self.sink.reach(&copy::position(&self.store, up_to)).await?;
+        sinks::break_at("sink.step.after")?;
         if let Some(note) = self.sink.note() {
             // It stays to be seen: the next step comes soon.
             self.status.sink_note(self.index, format!("{note} (tick {up_to})"));

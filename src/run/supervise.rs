@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::start::Start;
 use super::status::{SourcePhase, Status};
 use super::{Fatal, NamedSource, RunError};
+use crate::fault;
 use crate::sources::{Capture, Event, HeldRows, SourceError};
 use crate::value::Position;
 use std::sync::Arc;
@@ -145,12 +146,12 @@ impl Supervisor {
         loop {
             tokio::select! {
                 event = received.recv() => match event {
-                    Some(event) => if let Forwarded::Closed = self.forward(event).await { return Ok(()) },
+                    Some(event) => if let Forwarded::Closed = self.forward(event).await? { return Ok(()) },
                     None => return running.await,
                 },
                 result = &mut running => {
                     while let Ok(event) = received.try_recv() {
-                        if let Forwarded::Closed = self.forward(event).await {
+                        if let Forwarded::Closed = self.forward(event).await? {
                             return Ok(());
                         }
                     }
@@ -160,7 +161,8 @@ impl Supervisor {
         }
     }
 
-    async fn forward(&mut self, event: Event) -> Forwarded {
+    async fn forward(&mut self, event: Event) -> Result<Forwarded, SourceError> {
+        break_at(&event)?;
         match &event {
             Event::SnapshotDone { position } | Event::Commit { position, .. } | Event::Progress { position, .. } => {
                 self.from = Some(position.clone());
@@ -171,9 +173,28 @@ impl Supervisor {
             Event::Waiting(what) => self.status.source_waits(self.index, what.clone()),
             Event::Changes(_) | Event::Rejected(_) | Event::CaughtUp => {}
         }
-        match self.out.send(event).await {
+        Ok(match self.out.send(event).await {
             Ok(()) => Forwarded::Yes,
             Err(_) => Forwarded::Closed,
-        }
+        })
     }
+}
+
+/// The fault points of what a source sends. Between the parts of a transaction nothing can fail.
+fn break_at(event: &Event) -> Result<(), SourceError> {
+    let broken = match event {
+        Event::Rows { .. } => fault::fallible("source.rows"),
+        Event::SnapshotDone { .. } => fault::fallible("source.snapshot_done"),
+        Event::Progress { .. } => fault::fallible("source.progress"),
+        Event::Changes(_) => {
+            fault::point("source.changes");
+            Ok(())
+        }
+        Event::Commit { .. } => {
+            fault::point("source.commit");
+            Ok(())
+        }
+        Event::SnapshotPlan { .. } | Event::Rejected(_) | Event::CaughtUp | Event::Waiting(_) => Ok(()),
+    };
+    broken.map_err(|error| SourceError::Transient { message: error.to_string() })
 }

@@ -7,6 +7,7 @@ pub mod mongodb;
 
 use async_trait::async_trait;
 
+use crate::fault;
 use crate::finding::Finding;
 use crate::options::{Kind, OptionError};
 use crate::value::{Row, Schema, Tick};
@@ -127,4 +128,9 @@ pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Sink>, Op
         "mongodb" => Ok(Box::new(mongodb::MongoSink::new(options)?)),
         _ => unreachable!("`spec` lets only known kinds through, not `{kind}`"),
     }
+}
+
+/// A fault point at which a target does not answer.
+pub(crate) fn break_at(point: &str) -> Result<(), SinkError> {
+    fault::fallible(point).map_err(|error| SinkError::Transient { message: error.to_string() })
 }

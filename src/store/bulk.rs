@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 
 use fjall::Keyspace;
 
+use crate::fault;
 use crate::value::{Row, Tick, key};
 
 use super::commit::{Commit, Committed, Loaded, check_key};
@@ -182,13 +183,16 @@ impl BulkLoad {
     /// It may change any input, views that were there before, and the errors of any view; the rows of a loaded view it may not.
     /// The changelogs of loaded views start after its tick.
     pub fn finish(mut self, commit: Commit) -> Result<Committed, StoreError> {
+        fault::fallible("store.load.before_finish").at(self.store.dir())?;
         self.write_rest()?;
+        fault::fallible("store.load.before_commit").at(self.store.dir())?;
         self.finished = true;
         let store = self.store.clone();
         let mut writer = store.sound_writer()?;
         let counters = std::mem::take(&mut self.counters);
         let committed = store.commit_noted(&mut writer, commit, Some(Loaded { counters }));
         drop(writer);
+        fault::point("store.load.after");
         committed
     }
 
@@ -226,6 +230,7 @@ impl BulkLoad {
         let views = self.views.iter_mut().chain(&mut self.parts).map(|t| (t.index, &mut t.rows));
         let (index, rows) = inputs.chain(views).max_by_key(|(_, rows)| rows.size()).expect("something is buffered");
         self.buffered -= rows.size();
+        fault::fallible("store.load.chunk").at(self.store.dir())?;
         match send(self.to_writer.as_ref(), index, rows) {
             true => Ok(()),
             // The writer is gone, and says why.

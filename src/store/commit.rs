@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fjall::{OwnedWriteBatch, Readable};
 
+use crate::fault;
 use crate::value::{Diff, Position, Row, Tick};
 
 use super::change::{ChangedRow, LogRecord};
@@ -159,8 +160,11 @@ impl Store {
             self.write_rejected(&mut batch, &source, rejections, anew)?;
         }
         let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
+        fault::fallible("store.commit.before_batch").at(self.dir())?;
         batch.commit().at(self.dir())?;
+        fault::point("store.commit.before_note");
         self.note(writer, commit.up_to)?;
+        fault::point("store.commit.after_batch");
         self.now_at(writer, checkpoint)?;
         Ok(Committed { up_to: commit.up_to, views })
     }

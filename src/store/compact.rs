@@ -9,6 +9,7 @@ use std::iter::Peekable;
 
 use fjall::{AbstractTree, PersistMode, Readable, Snapshot};
 
+use crate::fault;
 use crate::value::Tick;
 
 use super::error::{At, StoreError};
@@ -101,7 +102,9 @@ impl Store {
             floor.tick = up_to;
             batch.insert(&self.0.meta, id_key(b'f', space.record.id), record::floor_value(floor));
             let _writer = self.writer();
+            fault::fallible("store.compact.before_batch").at(dir)?;
             batch.commit().at(dir)?;
+            fault::point("store.compact.after_batch");
         }
         self.drop_forgotten_tables(space, floor.tick)?;
         Ok(Compacted { floor: floor.tick, entries })
@@ -183,6 +186,7 @@ impl Store {
 
     /// Forgets marks of ticks before the earliest floor. The floor's own stay: a changelog's base is told by its position.
     fn trim_ticks(&self) -> Result<(), StoreError> {
+        fault::fallible("store.compact.before_ticks").at(self.dir())?;
         let snapshot = self.0.db.snapshot();
         let mut keep_from = self.tick_of_snapshot(&snapshot)?;
         for view in self.ready_views() {

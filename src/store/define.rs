@@ -4,6 +4,8 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, OwnedWriteBatch};
 
+use crate::fault;
+
 use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
 use super::error::{At, StoreError};
 use super::space::BESIDE;
@@ -89,6 +91,7 @@ impl Store {
         let kept = self.keep_only(&on_disk);
         writer.failed = kept.is_err();
         kept?;
+        fault::point("store.define.after");
         Ok(Definition { inputs, views, dropped })
     }
 
@@ -111,7 +114,9 @@ impl Store {
         }
         self.remove_rejected_of_others(&mut batch, next)?;
         batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(next).expect("the catalog is JSON"));
+        fault::fallible("store.define.before_catalog").at(dir)?;
         batch.commit().at(dir)?;
+        fault::point("store.define.before_orphans");
         Ok(dropped)
     }
 
@@ -131,10 +136,7 @@ impl Store {
         }
         // Not between a commit and the note of what it wrote.
         let _writer = self.writer();
-        for space in spaces {
-            self.0.db.delete_keyspace(space).at(self.dir())?;
-        }
-        note_dropped(&self.0.db, &self.0.meta, self.dir())
+        drop_spaces(&self.0.db, &self.0.meta, spaces, self.dir())
     }
 
     pub(super) fn refuse_while_loading(&self) -> Result<(), StoreError> {
@@ -197,22 +199,22 @@ impl Catalog {
 /// Drops every key space that the catalog does not name.
 pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
     let named: Vec<String> = catalog.space_names().collect();
-    let mut dropped = false;
-    for name in db.list_keyspace_names() {
-        let ours = ["rows-", "parts-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
-        if ours && !named.iter().any(|n| **n == *name) {
-            let space = db.keyspace(&name, fjall::KeyspaceCreateOptions::default).at(dir)?;
-            db.delete_keyspace(space).at(dir)?;
-            dropped = true;
-        }
-    }
-    match dropped {
-        true => note_dropped(db, meta, dir),
-        false => Ok(()),
-    }
+    let ours = |name: &str| ["rows-", "parts-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
+    let mut orphans = db.list_keyspace_names();
+    orphans.retain(|name| ours(name) && !named.iter().any(|n| **n == **name));
+    let opened = orphans.iter().map(|name| db.keyspace(name, fjall::KeyspaceCreateOptions::default).at(dir));
+    let spaces = opened.collect::<Result<Vec<Keyspace>, StoreError>>()?;
+    drop_spaces(db, meta, spaces, dir)
 }
 
-fn note_dropped(db: &Database, meta: &Keyspace, dir: &Path) -> Result<(), StoreError> {
+fn drop_spaces(db: &Database, meta: &Keyspace, spaces: Vec<Keyspace>, dir: &Path) -> Result<(), StoreError> {
+    if spaces.is_empty() {
+        return Ok(());
+    }
+    for space in spaces {
+        db.delete_keyspace(space).at(dir)?;
+        fault::point("store.space_dropped");
+    }
     // Without a later write of ours, keyspaces that are made in the next opening were gone in the one after. As it seems the storage
     // engine (fjall 3.1.13) notes keyspaces under sequence numbers that it does not count when it opens a folder, so the note of a
     // new keyspace was older than that of the one dropped here.

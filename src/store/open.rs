@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use tokio::sync::watch;
 
+use crate::fault;
 use crate::value::Tick;
 
 use super::catalog::Catalog;
@@ -22,6 +23,7 @@ impl Store {
     /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
     /// has it. Inputs and views that no commit made whole are gone after this.
     pub fn open(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
+        fault::point("store.open.before");
         let folder = Folder::take(dir)?;
         let found = witness::examine(&folder)?;
         let claimed = match &found {
@@ -41,6 +43,7 @@ impl Store {
         };
         let db = space::open_database(&folder.data(), dir)?;
         let store = Store::of(db, folder, sync, claimed, Some(witness), None)?;
+        fault::point("store.open.before_orphans");
         let catalog = store.writer().catalog.clone();
         store.keep_only(&catalog)?;
         store.begin_life()?;

@@ -4,6 +4,7 @@ use fjall::{Readable, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::fault;
 use crate::value::{Position, Tick};
 
 use super::error::{At, StoreError, damaged};
@@ -41,7 +42,10 @@ impl Store {
     pub fn set_reader(&self, name: &str, view: &str, tick: Tick) -> Result<(), StoreError> {
         let _writer = self.sound_writer()?;
         let resync = self.reader(name)?.is_some_and(|reader| reader.resync);
-        self.put_reader(&ReaderInfo { name: name.into(), view: view.into(), tick, released: false, resync })
+        fault::fallible("store.reader.before").at(self.dir())?;
+        self.put_reader(&ReaderInfo { name: name.into(), view: view.into(), tick, released: false, resync })?;
+        fault::point("store.reader.after");
+        Ok(())
     }
 
     /// Keeps nothing for this reader any more, and knows nothing of it. False where nothing was known.

@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use fjall::Keyspace;
 
+use crate::fault;
 use crate::value::{Diff, Row};
 
 use super::error::{At, StoreError};
@@ -112,7 +113,10 @@ fn open_table(rows: &Keyspace) -> fjall::Result<Table<'_>> {
     Ok(Box::new(move |entry| match (entry, ingestion.as_mut()) {
         (Some((key, value)), Some(table)) => table.write(key, value),
         (_, None) => Ok(()),
-        (None, Some(_)) => ingestion.take().map_or(Ok(()), |table| table.finish()),
+        (None, Some(_)) => {
+            fault::fallible("store.load.run")?;
+            ingestion.take().map_or(Ok(()), |table| table.finish())
+        }
     }))
 }
 

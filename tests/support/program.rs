@@ -91,11 +91,17 @@ impl Program {
 
     /// Starts it with nothing on stdin.
     pub(crate) fn start(&self, arguments: &[impl AsRef<OsStr>]) -> Running {
+        self.start_with(&[], arguments)
+    }
+
+    /// The same with more environment variables, for this run only.
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)], arguments: &[impl AsRef<OsStr>]) -> Running {
         let mut child = Command::new(&self.program)
             .args(arguments)
             .current_dir(self.folder.path())
             .env_remove("RUST_LOG")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

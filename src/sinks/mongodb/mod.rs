@@ -32,7 +32,7 @@ use self::options::MongoOptions;
 use self::target::{POSITIONS, Stored, Target, Transactions};
 use crate::finding::Finding;
 use crate::options::OptionError;
-use crate::sinks::{Change, Refused, Sink, SinkError, SinkPosition, ViewShape};
+use crate::sinks::{self, Change, Refused, Sink, SinkError, SinkPosition, ViewShape};
 use crate::value::Row;
 
 /// A sink of kind `mongodb`.
@@ -159,6 +159,7 @@ impl Sink for MongoSink {
         let open = self.opened();
         let copy = open.copying().await?;
         copy.delete_others(&open.target).await?;
+        sinks::break_at("sink.copy.before_position")?;
         open.look_at_collection().await?;
         open.reach(position).await?;
         open.position = Some(position.clone());

@@ -45,6 +45,7 @@ use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
 use super::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use crate::fault;
 use crate::options::OptionError;
 
 pub(super) use self::options::{MARIADB, MYSQL};
@@ -141,6 +142,7 @@ impl MysqlSource {
         }
         let count = self.options.snapshot_connections;
         let opened = snapshot_lock::open(&mut conn, server, &self.options, tables, count, out).await?;
+        fault::fallible("mysql.snapshot.locked").map_err(|e| SourceError::Transient { message: e.to_string() })?;
         // The definitions are pinned from here on; they may have changed just before.
         let names: Vec<String> = tables.iter().map(|t| t.table.name.clone()).collect();
         let again = schema::read_tables(&mut conn, server, &self.options, &names).await?;
