@@ -23,7 +23,7 @@ use super::parts::{LONG, LongRow};
 use super::record::{self, Counters};
 use super::run::{Buffer, Chunk, RunsOf, write_runs};
 use super::space::{InputSpace, ViewSpace};
-use super::{Spaces, Store, ViewReader};
+use super::{Spaces, Store, ViewReader, sequence};
 
 const CHUNK_BYTES: usize = 6 << 20;
 
@@ -72,6 +72,11 @@ impl Store {
         self.sound_writer()?.refuse_after_giving_up()?;
         if self.0.loading.swap(true, Ordering::AcqRel) {
             return Err(StoreError::Contract("two bulk loads at once".into()));
+        }
+        if !compared.is_empty() {
+            let _writer = self.writer();
+            let reserved = sequence::reserve(&self.0.db, &self.0.meta, 2 * compared.len(), self.dir());
+            reserved.inspect_err(|_| self.0.loading.store(false, Ordering::Release))?;
         }
         let Spaces { inputs, views } = &*self.0.spaces.read().expect("nothing panics while it holds this");
         let first_view = inputs.len();

@@ -9,7 +9,7 @@ use crate::fault;
 use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
 use super::error::{At, StoreError};
 use super::space::BESIDE;
-use super::{CATALOG, Spaces, Store, id_key};
+use super::{CATALOG, Spaces, Store, id_key, sequence};
 
 /// What the store has of each input and view that it was told of, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Store {
         writer.whole = on_disk.clone().ready_only();
         writer.load_given_up = false;
         let dir = self.dir();
-        let opened = Spaces::open(&self.0.db, &next, dir)?;
+        let opened = open_spaces(&self.0.db, &self.0.meta, &next, dir)?;
         *self.0.spaces.write().expect("nothing panics while it holds this") = opened;
         let kept = self.keep_only(&on_disk);
         writer.failed = kept.is_err();
@@ -196,6 +196,15 @@ impl Catalog {
     }
 }
 
+/// Makes the key spaces of a catalog that are not there yet, and opens all.
+fn open_spaces(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<Spaces, StoreError> {
+    let missing = catalog.space_names().filter(|name| !db.keyspace_exists(name)).count();
+    if missing > 0 {
+        sequence::reserve(db, meta, missing, dir)?;
+    }
+    Spaces::open(db, catalog, dir)
+}
+
 /// Drops every key space that the catalog does not name.
 pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
     let named: Vec<String> = catalog.space_names().collect();
@@ -211,19 +220,13 @@ fn drop_spaces(db: &Database, meta: &Keyspace, spaces: Vec<Keyspace>, dir: &Path
     if spaces.is_empty() {
         return Ok(());
     }
+    sequence::reserve(db, meta, spaces.len(), dir)?;
     for space in spaces {
         db.delete_keyspace(space).at(dir)?;
         fault::point("store.space_dropped");
     }
-    // Without a later write of ours, keyspaces that are made in the next opening were gone in the one after. As it seems the storage
-    // engine (fjall 3.1.13) notes keyspaces under sequence numbers that it does not count when it opens a folder, so the note of a
-    // new keyspace was older than that of the one dropped here.
-    meta.insert(DROPPED, b"").at(dir)?;
-    db.persist(fjall::PersistMode::SyncAll).at(dir)
+    Ok(())
 }
-
-/// Only there to be written after keyspaces were dropped.
-const DROPPED: &str = "dropped";
 
 fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), StoreError> {
     let mut seen = std::collections::HashSet::new();

@@ -21,6 +21,7 @@
 //! meta        "id"                         random text, made once
 //!             "catalog"                    JSON: inputs and views, their ids, schemas, keys
 //!             "checkpoint"                 JSON: tick, and for each source its position
+//!             "sequence"                   what the storage engine's sequence numbers must not be below: u64
 //!             'n' id:u32                   counters of an input or view, i64 each: rows, bytes, changes, errors, the next part's
 //!                                          number, all bytes that ever went into the changelog
 //!             'f' id:u32                   floor: the last tick whose changelog entries are gone, and all their bytes: u64 each
@@ -84,6 +85,7 @@ mod refused;
 mod rejected;
 mod resync;
 mod run;
+mod sequence;
 mod slots;
 mod space;
 mod tree;

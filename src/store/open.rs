@@ -17,7 +17,7 @@ use super::error::{At, StoreError, damaged};
 use super::folder::Folder;
 use super::space::{self, InputSpace, ViewSpace};
 use super::witness::{self, Found, Witness};
-use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Inner, Spaces, Store, Sync, Writer, define, read_json, reading};
+use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Inner, Spaces, Store, Sync, Writer, define, read_json, reading, sequence};
 
 impl Store {
     /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
@@ -43,6 +43,7 @@ impl Store {
         };
         let db = space::open_database(&folder.data(), dir)?;
         let store = Store::of(db, folder, sync, claimed, Some(witness), None)?;
+        sequence::catch_up(&store.0.db, &store.0.meta, dir)?;
         fault::point("store.open.before_orphans");
         let catalog = store.writer().catalog.clone();
         store.keep_only(&catalog)?;
