@@ -48,7 +48,10 @@ pub(super) async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     }
     match UnixStream::connect(&path).await {
         Ok(stream) => Ok(Some(stream)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        // Reset: whoever listened died before it took the connection.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => {
+            Ok(None)
+        }
         Err(e) => Err(e),
     }
 }
