@@ -8,9 +8,9 @@
 //! What always holds: nothing is claimed that is not on disk for good, so no crash and no power cut make a folder that is refused.
 //! Nothing of the engine's folder is changed before the claims have been found true.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::{fs, io};
 
 use fjall::{AbstractTree, Keyspace};
 
@@ -138,7 +138,7 @@ impl Witness {
         let claims = Claims { number: 1, life: Life::Making, identity, tick: 0, trees: Vec::new(), journals: Vec::new() };
         let witness = Witness::take(folder, claims, Vec::new(), sync)?;
         match fs::remove_dir_all(folder.data()) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e).at(dir)?,
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).at(dir)?,
             _ => Ok(witness),
         }
     }
@@ -239,7 +239,11 @@ impl Witness {
                 last.advance(Items::Taken, None).at(dir)?;
             }
             match next {
-                Some(id) => state.journals.push(Journal::open(data, id).at(dir)?),
+                Some(id) => match Journal::open(data, id) {
+                    // The engine may drop it meanwhile; then there are later ones.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    opened => state.journals.push(opened.at(dir)?),
+                },
                 None => break,
             }
         }
