@@ -164,9 +164,9 @@ const CASES: &[Case] = &[
     ),
 ];
 
-/// MySQL makes a key for a table that has none, and may keep it to itself.
+/// MySQL makes a key for a table that has none, and may keep it to itself; every connection asks to see it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hidden_generated_key_is_no_column() {
+async fn a_hidden_generated_key_is_followed() {
     let mut db = Db::create_alone(Family::Mysql, "hidden_key").await;
     db.run(&[
         "SET sql_generate_invisible_primary_key = ON",
@@ -182,7 +182,6 @@ async fn a_hidden_generated_key_is_no_column() {
     let seen = run(&*source, &tables, Some(before.position())).await;
     let now = run(&*source, &tables, None).await;
     db.run(&["SET GLOBAL show_gipk_in_create_table_and_information_schema = ON"]).await;
-    assert_eq!(tables[0].schema.columns().len(), 2);
     assert_eq!(seen.unwrap().state(before.state(State::new())), now.unwrap().state(State::new()));
     db.drop().await;
 }

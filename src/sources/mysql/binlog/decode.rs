@@ -153,14 +153,12 @@ impl RowDecoder {
     }
 }
 
-/// Both sorts are BIGINT.
+/// A BIGINT.
 const HIDDEN_BYTES: usize = 8;
 
-/// What MariaDB keeps a UNIQUE over a long column with, and MySQL's generated key where `show_gipk_in_create_table_and_information_schema`
-/// is off.
+/// What MariaDB keeps a UNIQUE over a long column with.
 fn is_hidden(logged: &LogColumn) -> bool {
-    let name = logged.name.as_deref().unwrap_or_default();
-    logged.ty == ty::LONGLONG && (name.starts_with("DB_ROW_HASH_") || name == "my_row_id")
+    logged.ty == ty::LONGLONG && logged.name.as_deref().is_some_and(|name| name.starts_with("DB_ROW_HASH_"))
 }
 
 fn has_all(bitmap: &[u8], columns: usize) -> bool {

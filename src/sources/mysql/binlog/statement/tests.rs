@@ -273,6 +273,12 @@ fn texts_are_read_in_their_own_character_set() {
         (of("gbk", &[b"ALTER TABLE orders COMMENT '\x81\x5c', ADD COLUMN x INT"]), true),
         (of("gbk", &[b"TRUNCATE `\xc9\xcc\xb5\xea`.`\xb1\xed`"]), true),
         (of("big5", &[b"TRUNCATE `\xb0\xd3\xa9\xb1`.`\xaa\xed`"]), true),
+        // Bytes of ASCII that are other characters.
+        (of("swe7", &[b"TRUNCATE `other]`"]), true),
+        (of("swe7", &[b"TRUNCATE other"]), false),
+        (of("swe7", &[b"TRUNCATE orders"]), true),
+        // Bytes that the character set does not have.
+        (of("ascii", &[b"TRUNCATE `z\xe1pis`"]), true),
         // Not known: a name that is not ASCII may be any.
         (of("klingon", &[b"TRUNCATE `z\xe1pis`"]), true),
         (of("klingon", &[b"TRUNCATE `other`"]), false),
