@@ -13,4 +13,5 @@ mod restarts;
 mod resync;
 mod server_id;
 mod sessions;
+mod statements;
 mod unreadable;
