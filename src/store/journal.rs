@@ -24,6 +24,7 @@ const CLEAR: u8 = 4;
 const MAGIC: [u8; 4] = [b'F', b'J', b'L', 3];
 
 const BUFFER_BYTES: usize = 32 << 10;
+const PAGE_BYTES: u64 = 4 << 10;
 
 /// A journal as far as it was read.
 pub(super) struct Journal {
@@ -35,6 +36,8 @@ pub(super) struct Journal {
     digest: Xxh3,
     /// The last sequence number of each key space of which there is something in it, by the key space's number.
     pub(super) last: Vec<(u64, u64)>,
+    /// The bytes of the last batch.
+    batch_bytes: u64,
 }
 
 /// Whether the checksum over a batch's items is compared as well. What this process has just written needs no such look.
@@ -63,7 +66,7 @@ impl Journal {
     /// Nothing of it is read yet.
     pub(super) fn open(data: &Path, id: u64) -> io::Result<Journal> {
         let file = Arc::new(File::open(path_of(data, id))?);
-        Ok(Journal { id, file, end: 0, digest: Xxh3::new(), last: Vec::new() })
+        Ok(Journal { id, file, end: 0, digest: Xxh3::new(), last: Vec::new(), batch_bytes: 0 })
     }
 
     pub(super) fn digest(&self) -> u64 {
@@ -74,10 +77,13 @@ impl Journal {
         self.file.sync_all()
     }
 
-    /// Goes on behind all whole batches that follow, or only up to `until`.
+    /// Goes on behind all whole batches that follow, or only up to `until`. What is not written yet is not read where the next batch is about
+    /// as long as the last: the system would make pages of zeros for it, at each commit.
     pub(super) fn advance(&mut self, items: Items, until: Option<u64>) -> io::Result<()> {
         let file = Arc::clone(&self.file);
-        let mut reader = BufReader::with_capacity(BUFFER_BYTES, At { file: &file, at: self.end });
+        let next = (self.end + self.batch_bytes + 1).next_multiple_of(PAGE_BYTES) - self.end;
+        let capacity = if self.batch_bytes == 0 { BUFFER_BYTES } else { BUFFER_BYTES.min(next as usize) };
+        let mut reader = BufReader::with_capacity(capacity, At { file: &file, at: self.end });
         while until.is_none_or(|until| self.end < until) {
             match self.batch(&mut reader, items) {
                 Ok(true) => {}
@@ -113,7 +119,8 @@ impl Journal {
         }
         self.digest.update(&head);
         self.digest.update(&tail);
-        self.end += (head.len() + tail.len()) as u64 + bytes;
+        self.batch_bytes = (head.len() + tail.len()) as u64 + bytes;
+        self.end += self.batch_bytes;
         for space in touched {
             match self.last.iter_mut().find(|(known, _)| *known == space) {
                 Some((_, last)) => *last = seqno,

@@ -288,8 +288,10 @@ impl Store {
 
     /// Notes that everything written up to here is on disk for good; `_writer` keeps everybody else from writing meanwhile.
     fn note(&self, _writer: &Writer, tick: Tick) -> Result<(), StoreError> {
+        // The next write is seen from this number on.
+        let newest = self.0.db.visible_seqno().saturating_sub(1);
         match &self.0.witness {
-            Some(witness) => witness.note(tick, &self.0.kept.read().expect("nothing panics while it holds this")),
+            Some(witness) => witness.note(tick, newest, &self.0.kept.read().expect("nothing panics while it holds this")),
             None => Ok(()),
         }
     }

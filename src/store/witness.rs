@@ -164,14 +164,14 @@ impl Witness {
     }
 
     /// Notes what is written, and that it stays so: call when a write of the journal was synced, before anybody else writes.
-    /// With [`Sync::Os`] writes are not synced, and nothing is noted.
-    pub(super) fn note(&self, tick: Tick, spaces: &[Keyspace]) -> Result<(), StoreError> {
+    /// `newest` is the sequence number of the last write. With [`Sync::Os`] writes are not synced, and nothing is noted.
+    pub(super) fn note(&self, tick: Tick, newest: u64, spaces: &[Keyspace]) -> Result<(), StoreError> {
         if self.sync == Sync::Os {
             return Ok(());
         }
         let mut state = self.state();
         let engine = state.claims.trees.iter().find(|(space, _)| *space == ENGINE).map_or(0, |(_, version)| *version);
-        self.update(&mut state, tick, engine, spaces)?;
+        self.update(&mut state, tick, engine, spaces, newest)?;
         self.write(&mut state, Durable::Later)
     }
 
@@ -181,7 +181,7 @@ impl Witness {
         let mut state = self.state();
         let engine = tree::version_of(&tree::folder_of(&self.data, ENGINE)).map_err(|broken| name(&self.dir, broken))?;
         state.claims.life = Life::Open;
-        self.update(&mut state, tick, engine, spaces)?;
+        self.update(&mut state, tick, engine, spaces, u64::MAX)?;
         state.journals.iter().try_for_each(Journal::sync).at(&self.dir)?;
         // The engine syncs what is in the folders of key spaces, and not these.
         [tree::folder_of(&self.data, ENGINE).parent(), Some(&*self.data), Some(&*self.dir)]
@@ -194,10 +194,20 @@ impl Witness {
         Ok(())
     }
 
-    fn update(&self, state: &mut State, tick: Tick, engine: u64, spaces: &[Keyspace]) -> Result<(), StoreError> {
+    fn update(&self, state: &mut State, tick: Tick, engine: u64, spaces: &[Keyspace], newest: u64) -> Result<(), StoreError> {
         let versions = spaces.iter().map(|space| (space.id(), space.tree.current_version().id()));
         let trees: Vec<(u64, u64)> = std::iter::once((ENGINE, engine)).chain(versions).collect();
-        self.follow(state)?;
+        // Each call of the system counts here: where the last write is in the only journal there is no later one to look for.
+        let all = match &mut state.journals[..] {
+            [only] => {
+                only.advance(Items::Taken, None).at(&self.dir)?;
+                only.last.iter().any(|(_, last)| *last >= newest)
+            }
+            _ => false,
+        };
+        if !all {
+            self.follow(state)?;
+        }
         for journal in &mut state.journals {
             // Of the others nobody needs anything any more.
             journal.last.retain(|(id, _)| trees.iter().any(|(space, _)| space == id));
