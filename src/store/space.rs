@@ -77,7 +77,9 @@ pub(super) fn meta(db: &Database, name: &str, dir: &Path) -> Result<Keyspace, St
 impl InputSpace {
     /// Opens the input's key space, making it where it is missing.
     pub(super) fn open(db: &Database, record: InputRecord, dir: &Path) -> Result<InputSpace, StoreError> {
-        let rows = db.keyspace(&rows_name(record.id), || scanned(INPUT_BUFFER_BYTES)).at(dir)?;
+        let keyed = !record.key.is_empty();
+        let rows = db.keyspace(&rows_name(record.id), || if keyed { compared(INPUT_BUFFER_BYTES) } else { scanned(INPUT_BUFFER_BYTES) });
+        let rows = rows.at(dir)?;
         Ok(InputSpace { layout: Layout::new(&record.schema), record, rows })
     }
 
@@ -126,6 +128,11 @@ pub(super) fn parts_name(id: u32) -> String {
 
 pub(super) fn log_name(id: u32) -> String {
     format!("log-{id}")
+}
+
+/// Read from one end to the other, and key by key for each row that changes: filters, so that a row that comes is found missing at once.
+fn compared(buffer_bytes: u64) -> KeyspaceCreateOptions {
+    looked_up(buffer_bytes).data_block_size_policy(BlockSizePolicy::all(16 << 10))
 }
 
 /// Read from one end to the other: larger blocks, no filters.
