@@ -40,6 +40,7 @@ async fn setup(shop: &MysqlDatabase, target: Option<&MongoDatabase>, state: &Pat
         sync: Sync::EachCommit,
         retention: Retention::default(),
         workers,
+        max_transaction_bytes: 1 << 30,
         until_caught_up: target.is_none(),
     }
 }

@@ -26,6 +26,7 @@ pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
             sync: Sync::EachCommit,
             retention: Retention::default(),
             workers,
+            max_transaction_bytes: 1 << 30,
             until_caught_up: true,
         };
         let engine = Engine::open(setup).expect("the folder is ours");

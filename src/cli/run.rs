@@ -38,6 +38,10 @@ pub(super) struct Run {
     /// copies its view anew, by difference
     #[arg(long, default_value = "10GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
     retain_bytes: u64,
+    /// About how much memory a single transaction may take until it is durable: some 1,000 bytes and four times the row for each row that
+    /// comes or goes. A larger one is not followed row by row: its source is captured again, and the old answers stay until that is done
+    #[arg(long, default_value = "1GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
+    max_transaction_bytes: u64,
     /// End once everything that the sources have now is durable and in every sink
     #[arg(long)]
     until_caught_up: bool,
@@ -73,6 +77,7 @@ impl Run {
             sync: Sync::EachCommit,
             retention: Retention { ticks: None, age_ms: Some(u64::from(self.retain_hours) * 3_600_000), bytes: Some(self.retain_bytes) },
             workers: self.workers as usize,
+            max_transaction_bytes: self.max_transaction_bytes,
             until_caught_up: self.until_caught_up,
         };
         let patience = Duration::from_secs(u64::from(self.wait_seconds));

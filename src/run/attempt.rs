@@ -55,7 +55,8 @@ impl Attempt {
         let started = started.map(|(index, (source, held))| supervise::start(index, source.clone(), held.clone(), &start, &around));
         let (incoming, sources) = started.unzip();
         let (feeds, to_commit) = (workers.feeds(), workers.to_commit());
-        let ingest = ingest::start(store.clone(), &setup.plan, &start, incoming, feeds, to_commit, halted, status.clone(), fatal.clone());
+        let max = setup.max_transaction_bytes;
+        let ingest = ingest::start(store.clone(), &setup.plan, &start, incoming, feeds, to_commit, halted, max, &around);
         Ok(Attempt { sources, held, ingest, workers, committer, stop, interrupted, _interrupt: interrupt })
     }
 

@@ -10,14 +10,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::future::select_all;
+use tokio::sync::mpsc;
 
+use super::RunError;
 use super::arrival::Arrivals;
 use super::commit::{Ingested, Loaded, ToCommit};
 use super::start::{Hydration, Start};
 use super::status::Status;
-use super::supervise::Incoming;
+use super::supervise::{Cause, Incoming, Interruption, Surroundings};
 use super::worker::{Feed, FeedSender};
-use super::{Fatal, RunError};
 use crate::fault;
 use crate::plan::Plan;
 use crate::sources::{self, Event};
@@ -28,6 +29,10 @@ use crate::value::{Delta, Position, Rows, Tick};
 const UNCOMMITTED_ROWS: u64 = 500_000;
 /// Ticks that may wait for their commit.
 const UNCOMMITTED_TICKS: u64 = 20_000;
+/// What a change of a transaction takes in memory until it is durable, beside copies of its row: places in the buffers of ingest, workers,
+/// committer and storage engine, about as measured with rows of 40 bytes.
+const CHANGE_BYTES: u64 = 900;
+const ROW_COPIES: u64 = 4;
 
 struct Ingest {
     sources: Vec<Incoming>,
@@ -49,6 +54,9 @@ struct Ingest {
     /// Which worker is next.
     turn: usize,
     arrivals: Arrivals,
+    /// How much a transaction may take, as [`CHANGE_BYTES`] counts.
+    max_transaction_bytes: u64,
+    interrupt: mpsc::Sender<Interruption>,
 }
 
 /// The rest of the engine is gone: time to end.
@@ -63,15 +71,31 @@ pub(super) fn start(
     feeds: Vec<FeedSender>,
     to_commit: SyncSender<ToCommit>,
     halted: Arc<AtomicBool>,
-    status: Arc<Status>,
-    fatal: Fatal,
+    max_transaction_bytes: u64,
+    around: &Surroundings,
 ) -> JoinHandle<()> {
+    let Surroundings { status, fatal, interrupt, .. } = around.clone();
     let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
     let (caught_up, rejected) = (vec![false; sources.len()], vec![Rejections::default(); sources.len()]);
     let (next, last) = (start.tick, Tick(start.tick.0 - 1));
     let arrivals = Arrivals::new(plan);
-    let ingest = Ingest { sources, tables, feeds, to_commit, status, next, last, rejected, caught_up, halted, turn: 0, arrivals };
+    let ingest = Ingest {
+        sources,
+        tables,
+        feeds,
+        to_commit,
+        status,
+        next,
+        last,
+        rejected,
+        caught_up,
+        halted,
+        turn: 0,
+        arrivals,
+        max_transaction_bytes,
+        interrupt,
+    };
     let (start, inputs) = (start.clone(), plan.tables.len());
     let runtime = tokio::runtime::Handle::current();
     let body = move || {
@@ -209,17 +233,34 @@ impl Ingest {
     /// The rest of a transaction whose first part came, and its end.
     async fn transaction(&mut self, source: usize, first: Vec<Delta>) -> Result<(), Gone> {
         let mut all = Vec::new();
-        self.changes(source, first, &mut all)?;
+        let mut bytes = 0;
+        let mut event = Some(Event::Changes(first));
         loop {
-            match self.sources[source].events.recv().await {
-                Some(Event::Changes(deltas)) => self.changes(source, deltas, &mut all)?,
+            match event {
+                Some(Event::Changes(deltas)) => {
+                    bytes += deltas.iter().map(|delta| CHANGE_BYTES + ROW_COPIES * delta.row.len() as u64).sum::<u64>();
+                    if bytes > self.max_transaction_bytes {
+                        return self.too_large(source).await;
+                    }
+                    self.changes(source, deltas, &mut all)?;
+                }
                 Some(Event::Rejected(rejected)) => self.reject(source, rejected),
                 Some(Event::Commit { position, committed_ms }) => return self.commit(source, position, committed_ms, all),
                 Some(_) => {}
                 // Only where the run is being stopped: the tick is never finished, so nothing of it is kept.
                 None => return Err(Gone),
             }
+            event = self.sources[source].events.recv().await;
         }
+    }
+
+    /// What a snapshot takes in memory does not grow with what changed: the transaction is left out, and its source captured again.
+    async fn too_large(&mut self, source: usize) -> Result<(), Gone> {
+        let name = self.sources[source].name.clone();
+        let mb = self.max_transaction_bytes as f64 / 1e6;
+        let message = format!("a transaction would take more than {mb:.1} MB of memory at once (--max-transaction-bytes)");
+        let _ = self.interrupt.send(Interruption { source, name, message, cause: Cause::Resync }).await;
+        Err(Gone)
     }
 
     fn changes(&mut self, source: usize, mut deltas: Vec<Delta>, all: &mut Vec<Delta>) -> Result<(), Gone> {

@@ -14,13 +14,14 @@ mod commit;
 mod copy;
 mod held;
 mod ingest;
+mod memory;
 mod sink;
 mod start;
 mod status;
 mod supervise;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ pub struct Setup {
     /// How much of the changelogs is kept for readers that come later.
     pub retention: Retention,
     pub workers: usize,
+    /// About how much memory a transaction may take until it is durable. A larger one is not followed row by row: its source is captured again.
+    pub max_transaction_bytes: u64,
     /// End once everything that the sources have now is durable and in every sink.
     pub until_caught_up: bool,
 }
@@ -96,6 +99,9 @@ pub enum RunError {
     Source { source_name: String, error: SourceError },
     #[error("sink `{sink_name}`: {error}")]
     Sink { sink_name: String, error: SinkError },
+    /// The state stays as of the last commit. What the run still holds is left to the end of the process.
+    #[error("{} of the {} MB of memory that {name} allows are used", used >> 20, limit >> 20)]
+    Memory { used: u64, limit: u64, name: String },
     #[error("bug: {0}")]
     Bug(String),
 }
@@ -110,6 +116,10 @@ impl RunError {
                 error.help.clone()
             }
             RunError::Sink { error: SinkError::Stopped { help, .. }, .. } => help.clone(),
+            RunError::Memory { .. } => Some(
+                "allow more, or maintain less; `tidemill explain` estimates what each view holds. The state is as of the last commit"
+                    .into(),
+            ),
             RunError::Source { .. } | RunError::Sink { .. } | RunError::Bug(_) => None,
         }
     }
@@ -208,6 +218,10 @@ impl Engine {
             }
         };
         stop_followers.send_replace(true);
+        if let Err(error @ RunError::Memory { .. }) = result {
+            // To end in order takes more of what there is no more of.
+            return Err(error);
+        }
         let left = async { tokio::join!(attempt::finish(attempt), futures::future::join_all(followers)).0 };
         match (tokio::time::timeout(GRACE, left).await, result) {
             (_, Err(error)) => Err(error),
@@ -224,7 +238,11 @@ fn panicked() -> RunError {
 
 /// Starts what follows the store: the sinks, and the compaction.
 fn follow(setup: &mut Setup, store: &Store, status: &Arc<Status>, fatal: &Fatal, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
-    let mut followers = vec![tokio::spawn(compact(store.clone(), setup.retention, fatal.clone(), stopping.clone()))];
+    let (memory_fatal, memory_stopping) = (fatal.clone(), stopping.clone());
+    let mut followers = vec![
+        tokio::task::spawn_blocking(move || memory::guard(Path::new("/"), &memory_fatal, &memory_stopping)),
+        tokio::spawn(compact(store.clone(), setup.retention, fatal.clone(), stopping.clone())),
+    ];
     for (index, named) in std::mem::take(&mut setup.sinks).into_iter().enumerate() {
         let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
         followers.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));

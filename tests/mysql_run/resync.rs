@@ -200,3 +200,43 @@ async fn only_the_source_that_does_not_fit_is_captured_again() {
     assert!(ended.stderr.contains("source must be captured again source=\"orders\""), "{}", ended.stderr);
     assert_eq!(stored(&program), [(1, 107), (2, 203), (3, 303)].into());
 }
+
+/// A transaction that would take more memory than it may is not followed: what it came to is captured, together with what came after it.
+async fn a_transaction_too_large_to_follow_is_captured(kind: &str) {
+    // Rows that come, change, move to another key, and go.
+    let large = [
+        "INSERT INTO t SELECT a.id * 1000 + b.id * 100 + c.id * 10 + d.id, a.id FROM t a, t b, t c, t d",
+        "UPDATE t SET v = v + 1",
+        "UPDATE t SET id = -id",
+        "DELETE FROM t WHERE id NOT BETWEEN -5 AND 5",
+    ];
+    let (shop, program) = captured(kind, KEYED).await;
+    for statement in large {
+        shop.execute(&[
+            "INSERT INTO t VALUES (90000, 1)",
+            statement,
+            "DELETE FROM t WHERE id IN (90000, -90000)",
+            "INSERT INTO t VALUES (6, 1)",
+        ])
+        .await;
+        let ended = program.run(&["run", "shop.yaml", "--until-caught-up", "--max-transaction-bytes", "500k"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let expected = "a transaction would take more than 0.5 MB of memory at once (--max-transaction-bytes)";
+        assert!(ended.stderr.contains(expected), "{statement}: {}", ended.stderr);
+        assert_eq!(stored(&program), at_the_server(&shop, "SELECT id, v FROM t").await, "{statement}");
+        shop.execute(&["DELETE FROM t WHERE id IN (6, -6)", "UPDATE t SET v = v + 1 WHERE id BETWEEN -5 AND 5"]).await;
+        let ended = program.run(&["run", "shop.yaml", "--until-caught-up", "--max-transaction-bytes", "500k"]);
+        assert_eq!((ended.code, ended.stderr.contains("captured again")), (Some(0), false), "{}", ended.stderr);
+        assert_eq!(stored(&program), at_the_server(&shop, "SELECT id, v FROM t").await, "{statement}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_too_large_to_follow_is_captured_from_mariadb() {
+    a_transaction_too_large_to_follow_is_captured("MARIADB").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_too_large_to_follow_is_captured_from_mysql() {
+    a_transaction_too_large_to_follow_is_captured("MYSQL").await;
+}

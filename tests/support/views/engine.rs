@@ -93,6 +93,7 @@ impl Prepared {
             // All of the history is looked at, however long the run takes.
             retention: Retention { ticks: Some(u64::MAX), age_ms: None, bytes: None },
             workers: way.workers,
+            max_transaction_bytes: 1 << 30,
             until_caught_up: true,
         };
         let engine = Engine::open(setup).expect("the state folder opens");
