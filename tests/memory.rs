@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{MysqlDatabase, Program};
 
 const SPEC: &str = "\
@@ -99,11 +101,11 @@ async fn a_snapshot_takes_bounded_memory_from_mysql() {
 /// The limits that `ulimit` sets: on data, and on the address space, of which a program takes more than it uses.
 #[test]
 fn a_run_that_gets_no_more_memory_says_so_and_loses_nothing() {
-    let program = Program::of("sh");
+    let program = Program::of("sh").deadline(Duration::from_secs(240));
     program.write("shop.yaml", SPEC);
     program.write("customers.csv", "id,city\n1,one\n");
     let orders = |count: usize| -> String { (0..count).map(|n| format!("{n},{n},{n}\n")).collect() };
-    for (letter, kb) in [('d', 400_000), ('v', 1_300_000)] {
+    for (letter, kb) in [('d', 250_000), ('v', 1_000_000)] {
         program.write("orders.csv", &format!("id,customer,total\n{}", orders(1000)));
         let run = format!("exec {} run shop.yaml --state state-{letter} --until-caught-up", env!("CARGO_BIN_EXE_tidemill"));
         let limited = format!("ulimit -{letter} {kb}; {run}");
@@ -111,7 +113,7 @@ fn a_run_that_gets_no_more_memory_says_so_and_loses_nothing() {
         assert_eq!(ended.code, Some(0), "a small one fits: {}", ended.stderr);
 
         std::fs::remove_dir_all(program.folder().join(format!("state-{letter}"))).unwrap();
-        program.write("orders.csv", &format!("id,customer,total\n{}", orders(5_000_000)));
+        program.write("orders.csv", &format!("id,customer,total\n{}", orders(2_500_000)));
         let ended = program.run(&["-c", &limited]);
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         let error = ended.stderr.split_once("error: ").expect("an error").1;
