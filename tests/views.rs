@@ -22,6 +22,8 @@ mod stream_aggregates;
 mod subqueries;
 #[path = "support/views/mod.rs"]
 mod support;
+#[path = "views/wrong_once.rs"]
+mod wrong_once;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;

@@ -14,7 +14,9 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::sql::sqlparser::ast::{Expr as Syntax, ExprWithAlias};
 
 use super::checked::{check_constants, checked};
+use super::constant_arguments::check_arguments;
 use super::names::{self, Place};
+use super::rounded_casts::rounded;
 use super::session::{coerce, simplifier, state};
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, Type, arrow};
@@ -147,9 +149,11 @@ pub(super) fn planner_schema(arrow: &ArrowSchema) -> DFSchema {
     DFSchema::try_from(arrow.clone()).expect("the names of a schema's columns differ")
 }
 
-/// Brings types together and folds constants, of which none may overflow.
+/// Rounds casts, brings types together and folds constants, of which none may overflow.
 pub(super) fn fold(expr: Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
-    let coerced = coerce(expr, schema).map_err(|error| SqlError::of_definition(&error))?;
+    check_arguments(&expr, schema)?;
+    let rounded = expr.transform_up(|part| rounded(part, schema)).data();
+    let coerced = rounded.and_then(|expr| coerce(expr, schema)).map_err(|error| SqlError::of_definition(&error))?;
     check_constants(&coerced, schema).map_err(|error| SqlError::new(error.reason))?;
     simplifier(schema).simplify(coerced).map_err(|error| SqlError::of_definition(&error))
 }

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias, Function, Ident, Quer
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
+use super::constant_arguments::misleading;
 use super::error::{byte_of, bytes_of, nearest};
 use super::session::state;
 use super::{Expression, SqlError};
@@ -129,6 +130,9 @@ impl Names<'_> {
     fn function(&self, function: &Function, outermost: bool) -> Result<(), SqlError> {
         let name = function.name.to_string().to_lowercase();
         let error = |message: String| SqlError::new(message).at(bytes_of(self.text, function.name.span()));
+        if let Some(help) = misleading(&name) {
+            return Err(error(format!("there is no function `{name}`")).help(help));
+        }
         if function.over.is_some() {
             let error = error(format!("`{name}` over a window cannot stand here"));
             return Err(error.help("an expression sees one row, not its neighbours"));

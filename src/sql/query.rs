@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit
 use super::ambiguous::ambiguous;
 use super::beside::without_joins_beside;
 use super::checked::check_constants;
+use super::constant_arguments::{check_arguments, misleading};
 use super::correlated::refuse_what_is_not_taken_out;
 use super::culprit::culprit;
 use super::decorrelated::decorrelate;
@@ -28,7 +29,9 @@ use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest, parsed_span};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
+use super::one_row::look_at_only_rows;
 use super::outer_types::with_types_of_outer;
+use super::rounded_casts::round_casts;
 use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{coerce, state, with_own_functions};
 use super::set_operations::count_copies;
@@ -100,8 +103,16 @@ fn planned_or_placed<T>(
 }
 
 /// What DataFusion takes for something else or cannot make a join of, written as what it knows, in this order.
-const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 6] =
-    [without_joins_beside, count_copies, without_distinct_on, spell_out_membership, aggregate_scalar_subqueries, decorrelate];
+const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 8] = [
+    without_joins_beside,
+    count_copies,
+    without_distinct_on,
+    round_casts,
+    look_at_only_rows,
+    spell_out_membership,
+    aggregate_scalar_subqueries,
+    decorrelate,
+];
 
 fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
     read_over::write_out(text, &mut query)?;
@@ -115,6 +126,8 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     }
     let plan = read(query).map_err(described)?;
     check_constants_of(&plan).map_err(|error| SqlError::new(error.reason))?;
+    check_arguments_of(&plan)?;
+    refuse_what_is_not_taken_out(&plan)?;
     let plan = CORRECTIONS.into_iter().try_fold(plan, |plan, correct| correct(plan)).map_err(described)?;
     refuse_what_is_not_taken_out(&plan)?;
     refuse_what_takes_elements_for_unique(&plan)?;
@@ -140,6 +153,22 @@ fn check_constants_of(plan: &LogicalPlan) -> Result<(), EvaluationError> {
     });
     checked.expect("nothing here fails");
     failure
+}
+
+fn check_arguments_of(plan: &LogicalPlan) -> Result<(), SqlError> {
+    let mut found = Ok(());
+    let visited = plan.apply_with_subqueries(|node| {
+        let names = node.inputs().iter().fold(DFSchema::empty(), |mut names, input| {
+            names.merge(input.schema());
+            names
+        });
+        node.apply_expressions(|expr| {
+            found = check_arguments(expr, &names);
+            Ok(if found.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    });
+    visited.expect("nothing here fails");
+    found
 }
 
 /// One query, and nothing else.
@@ -214,6 +243,9 @@ fn changes_by_itself(text: &str, function: &Function) -> ControlFlow<SqlError> {
     use datafusion::sql::sqlparser::ast::Spanned;
     let name = function.name.to_string().to_lowercase();
     let error = |message: String| SqlError::new(message).at(bytes_of(text, function.name.span()));
+    if let Some(help) = misleading(&name) {
+        return ControlFlow::Break(error(format!("there is no function `{name}`")).help(help));
+    }
     let known = |name: &str| {
         name == "unnest"
             || state().scalar_functions().contains_key(name)

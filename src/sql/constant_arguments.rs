@@ -1,0 +1,76 @@
+//! Arguments that make a call fail on every row, whatever is in it: they are refused with the definition.
+//!
+//! The field of `extract`, `date_part` and `date_trunc` and the separator of `string_agg` are constants, and ones that the function knows. The
+//! pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text.
+
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+
+use super::SqlError;
+use super::session::{coerce, state};
+
+/// Functions that DataFusion has under a name that means something else to whoever writes it.
+pub(super) fn misleading(name: &str) -> Option<&'static str> {
+    (name == "date_format").then_some("`to_char` takes the patterns of strftime: to_char(at, '%Y-%m-%d')")
+}
+
+/// Looks at every call in `expr`, whose columns are those of `columns`.
+pub(super) fn check_arguments(expr: &Expr, columns: &DFSchema) -> Result<(), SqlError> {
+    let mut found = Ok(());
+    let visited = expr.apply(|part| {
+        found = match part {
+            Expr::ScalarFunction(call) => check_call(call, columns),
+            Expr::AggregateFunction(call) if call.func.name() == "string_agg" => match call.params.args.get(1) {
+                Some(separator) if text(separator).is_none() => Err(SqlError::new("the separator of `string_agg` is a constant text")),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        Ok(if found.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    visited.expect("nothing here fails");
+    found
+}
+
+fn check_call(call: &ScalarFunction, columns: &DFSchema) -> Result<(), SqlError> {
+    match (call.name(), &call.args[..]) {
+        (name @ ("date_part" | "date_trunc"), [field, of]) => {
+            let Some(field) = text(field) else { return Err(SqlError::new(format!("the field of `{name}` is a constant text"))) };
+            match of.get_type(columns).ok().and_then(|ty| ScalarValue::new_zero(&ty).ok()) {
+                Some(ref zero) if !is_answered(call, &[ScalarValue::from(field), zero.clone()]) => {
+                    Err(SqlError::new(format!("`{name}` knows no field `{field}` here")))
+                }
+                _ => Ok(()),
+            }
+        }
+        ("to_char", [_, pattern]) => match text(pattern) {
+            Some(pattern) if pattern.contains('%') => Ok(()),
+            _ => Err(SqlError::new("the pattern of `to_char` is a constant text with the patterns of strftime")
+                .help("for example to_char(at, '%Y-%m-%d %H:%M:%S')")),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Whether the function has a value for these.
+fn is_answered(call: &ScalarFunction, values: &[ScalarValue]) -> bool {
+    let nothing = DFSchema::empty();
+    let of_values = call.func.call(values.iter().map(|value| Expr::Literal(value.clone(), None)).collect());
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one_row = RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &options).expect("no columns, one row");
+    let value =
+        coerce(of_values, &nothing).and_then(|expr| state().create_physical_expr(expr, &nothing)).and_then(|expr| expr.evaluate(&one_row));
+    value.is_ok()
+}
+
+fn text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten(),
+        Expr::Alias(alias) => text(&alias.expr),
+        _ => None,
+    }
+}

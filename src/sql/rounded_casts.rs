@@ -1,0 +1,89 @@
+//! Casts to a type with fewer digits round, as in PostgreSQL. DataFusion cuts the digits off where the target is an integer, and where a cast decimal is compared
+//! it compares what is cast instead.
+//!
+//! A decimal is rounded half away from zero, a double half to even; the cast that follows then loses nothing, so that comparing what is cast is
+//! the same. A cast of a time to fewer digits of a second is refused: DataFusion cuts them off too.
+//!
+//! In: a plan before it is optimized. Out: the same with such casts over `round`. Can go once `cast(2.75 AS int)` is 3 and `cast(n AS
+//! decimal(10, 1)) = 1.0` holds for 1.0001.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, DataFusionError, plan_err};
+use datafusion::functions::math::expr_fn::{abs, round, trunc};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, lit};
+
+pub(super) fn round_casts(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let mut columns = DFSchema::empty();
+        node.inputs().iter().for_each(|input| columns.merge(input.schema()));
+        let names = NamePreserver::new(&node);
+        let rounded = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|part| rounded(part, &columns))?.update_data(|expr| name.restore(expr)))
+        })?;
+        if rounded.transformed { rounded.map_data(LogicalPlan::recompute_schema) } else { Ok(rounded) }
+    });
+    rewritten.data()
+}
+
+pub(super) fn rounded(part: Expr, columns: &DFSchema) -> Result<Transformed<Expr>, DataFusionError> {
+    let (expr, to) = match &part {
+        Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
+        Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+        _ => return Ok(Transformed::no(part)),
+    };
+    let from = expr.get_type(columns)?;
+    let value = || expr.as_ref().clone();
+    let rounded = match (&from, to) {
+        (DataType::Float16 | DataType::Float32 | DataType::Float64, to) if to.is_integer() => half_to_even(value()),
+        (from, to) if from.is_decimal() && to.is_integer() && scale(from) > 0 => round(vec![value(), lit(0i64)]),
+        (from, to) if from.is_decimal() && to.is_decimal() && scale(to) < scale(from) => round(vec![value(), lit(i64::from(scale(to)))]),
+        (DataType::Timestamp(from, _), DataType::Timestamp(to, _)) if digits(*to) < digits(*from) => {
+            return plan_err!("a cast to a time with fewer digits of a second is not maintained: `date_trunc` says how they go");
+        }
+        _ => return Ok(Transformed::no(part)),
+    };
+    Ok(Transformed::yes(match part {
+        Expr::Cast(mut cast) => {
+            cast.expr = Box::new(rounded);
+            Expr::Cast(cast)
+        }
+        Expr::TryCast(mut cast) => {
+            cast.expr = Box::new(rounded);
+            Expr::TryCast(cast)
+        }
+        _ => unreachable!("it is a cast"),
+    }))
+}
+
+/// `round` goes away from zero: where a half is lost, half of the double is rounded, and doubled.
+fn half_to_even(value: Expr) -> Expr {
+    let lost = abs(value.clone() - trunc(vec![value.clone()]));
+    let even = lit(2.0) * round(vec![value.clone() / lit(2.0)]);
+    let case = Case {
+        expr: None,
+        when_then_expr: vec![(Box::new(lost.eq(lit(0.5))), Box::new(even))],
+        else_expr: Some(Box::new(round(vec![value]))),
+    };
+    Expr::Case(case)
+}
+
+fn scale(decimal: &DataType) -> i8 {
+    match decimal {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
+            *scale
+        }
+        _ => 0,
+    }
+}
+
+fn digits(unit: TimeUnit) -> u8 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
