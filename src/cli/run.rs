@@ -38,8 +38,8 @@ pub(super) struct Run {
     /// copies its view anew, by difference
     #[arg(long, default_value = "10GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
     retain_bytes: u64,
-    /// About how much memory a single transaction may take until it is durable: some 1,000 bytes and four times the row for each row that
-    /// comes or goes. A larger one is not followed row by row: its source is captured again, and the old answers stay until that is done
+    /// About how much memory a single transaction of a server may take until it is durable: 900 bytes and four times the row for each row
+    /// that comes or goes. A larger one is not followed row by row: its source is captured again, and the old answers stay until that is done
     #[arg(long, default_value = "1GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
     max_transaction_bytes: u64,
     /// End once everything that the sources have now is durable and in every sink

@@ -239,7 +239,7 @@ impl Ingest {
             match event {
                 Some(Event::Changes(deltas)) => {
                     bytes += deltas.iter().map(|delta| CHANGE_BYTES + ROW_COPIES * delta.row.len() as u64).sum::<u64>();
-                    if bytes > self.max_transaction_bytes {
+                    if bytes > self.max_transaction_bytes && self.sources[source].captures_the_present {
                         return self.too_large(source).await;
                     }
                     self.changes(source, deltas, &mut all)?;
@@ -254,7 +254,8 @@ impl Ingest {
         }
     }
 
-    /// What a snapshot takes in memory does not grow with what changed: the transaction is left out, and its source captured again.
+    /// What a snapshot takes in memory does not grow with what changed: the transaction is left out, and its source captured again. Not where a
+    /// new capture would come by the same transaction.
     async fn too_large(&mut self, source: usize) -> Result<(), Gone> {
         let name = self.sources[source].name.clone();
         let mb = self.max_transaction_bytes as f64 / 1e6;

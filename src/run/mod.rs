@@ -51,7 +51,8 @@ pub struct Setup {
     /// How much of the changelogs is kept for readers that come later.
     pub retention: Retention,
     pub workers: usize,
-    /// About how much memory a transaction may take until it is durable. A larger one is not followed row by row: its source is captured again.
+    /// About how much memory a transaction may take until it is durable. A larger one is not followed row by row, but its source
+    /// captured again; unless that would lead through the same transaction, as with files.
     pub max_transaction_bytes: u64,
     /// End once everything that the sources have now is durable and in every sink.
     pub until_caught_up: bool,

@@ -22,6 +22,8 @@ pub(super) struct Incoming {
     pub(super) tables: Vec<String>,
     /// Whether it begins with a snapshot.
     pub(super) snapshots: bool,
+    /// See [`Source::captures_the_present`](crate::sources::Source::captures_the_present).
+    pub(super) captures_the_present: bool,
 }
 
 /// The attempt is over, because of a source.
@@ -69,6 +71,7 @@ pub(super) fn start(
         events,
         tables: source.tables.iter().map(|t| format!("{}.{}", source.name, t.name)).collect(),
         snapshots: from.is_none(),
+        captures_the_present: source.source.captures_the_present(),
     };
     let Surroundings { until_caught_up, status, fatal, interrupt, stopping } = around.clone();
     let supervisor = Supervisor { index, held, from, until_caught_up, status, out, fatal, interrupt };

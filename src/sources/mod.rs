@@ -122,6 +122,10 @@ pub trait Source: Send + Sync {
     /// Looks for whatever would make a run fail or lose data: settings, grants, retention.
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
 
+    /// Whether a new capture is of what there is by then, so that it leads past everything that was sent before. Where it is not, it leads
+    /// through the same transactions once more.
+    fn captures_the_present(&self) -> bool;
+
     /// Sends events until the channel closes, or `until_caught_up` is fulfilled. Dropping the future stops it at any await.
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError>;
 }

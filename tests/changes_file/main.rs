@@ -54,3 +54,17 @@ fn errors(program: &Program) -> Vec<String> {
     };
     listed.lines().map(shown).collect()
 }
+
+/// A new capture would come by the same transaction: it is followed, whatever memory that takes.
+#[test]
+fn a_transaction_larger_than_others_may_be_is_followed() {
+    let options = "{changes: changes.jsonl, tables: {t: {jsonl: t.jsonl, key: [id], columns: {id: int64, v: int64}}}}";
+    let program =
+        program(&format!("sources: {{s: {{kind: file, options: {options}}}}}\nviews: {{v: {{from: s.t}}}}\n"), &[("t.jsonl", "")]);
+    let inserts: String =
+        (0..2000).map(|n| format!("{{\"table\":\"t\",\"op\":\"insert\",\"after\":{{\"id\":{n},\"v\":{n}}}}}\n")).collect();
+    append(&program, &format!("{{\"begin\":true}}\n{inserts}{{\"commit\":true}}\n"));
+    let done = program.run(&["run", "spec.yaml", "--state", "state", "--until-caught-up", "--max-transaction-bytes", "100k"]);
+    assert_eq!((done.code, done.stderr.contains("captured again")), (Some(0), false), "{}", done.stderr);
+    assert_eq!(stdout(&program, &["get", "v"]).lines().count(), 2000);
+}

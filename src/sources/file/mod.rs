@@ -114,6 +114,11 @@ impl Source for FileSource {
         Ok(Vec::new())
     }
 
+    /// The changes file is read from its beginning.
+    fn captures_the_present(&self) -> bool {
+        false
+    }
+
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let from = match &capture.from {
             Some(from) => from.clone(),

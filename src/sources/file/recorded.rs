@@ -47,6 +47,11 @@ impl Source for RecordedSource {
         Ok(Vec::new())
     }
 
+    /// The logs are read from their beginning.
+    fn captures_the_present(&self) -> bool {
+        false
+    }
+
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         recorded::run(&self.paths, capture, out).await
     }

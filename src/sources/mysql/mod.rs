@@ -95,6 +95,10 @@ impl Source for MysqlSource {
         Ok(findings)
     }
 
+    fn captures_the_present(&self) -> bool {
+        true
+    }
+
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let mut conn = connect(&self.options).await?;
         let server = Server::of(&mut conn).await?;

@@ -61,6 +61,10 @@ impl Source for Scattered {
         self.inner.preflight(tables).await
     }
 
+    fn captures_the_present(&self) -> bool {
+        self.inner.captures_the_present()
+    }
+
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let (sender, mut events) = mpsc::channel(4);
         let inner = self.inner.clone();
