@@ -1,14 +1,14 @@
 //! Arguments that make a call fail on every row, whatever is in it: they are refused with the definition.
 //!
 //! The field of `extract`, `date_part` and `date_trunc` and the separator of `string_agg` are constants, and ones that the function knows. The
-//! pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text.
+//! pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text. A constant regular expression is one.
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 
 use super::SqlError;
 use super::session::{coerce, state};
@@ -37,34 +37,38 @@ pub(super) fn check_arguments(expr: &Expr, columns: &DFSchema) -> Result<(), Sql
 }
 
 fn check_call(call: &ScalarFunction, columns: &DFSchema) -> Result<(), SqlError> {
-    match (call.name(), &call.args[..]) {
-        (name @ ("date_part" | "date_trunc"), [field, of]) => {
-            let Some(field) = text(field) else { return Err(SqlError::new(format!("the field of `{name}` is a constant text"))) };
-            match of.get_type(columns).ok().and_then(|ty| ScalarValue::new_zero(&ty).ok()) {
-                Some(ref zero) if !is_answered(call, &[ScalarValue::from(field), zero.clone()]) => {
-                    Err(SqlError::new(format!("`{name}` knows no field `{field}` here")))
-                }
-                _ => Ok(()),
-            }
-        }
+    let name = call.name();
+    match (name, &call.args[..]) {
+        ("date_part" | "date_trunc", [field, _]) => match text(field) {
+            Some(_) if is_answered(call, columns) => Ok(()),
+            Some(field) => Err(SqlError::new(format!("`{name}` knows no field `{field}` here"))),
+            None => Err(SqlError::new(format!("the field of `{name}` is a constant text"))),
+        },
         ("to_char", [_, pattern]) => match text(pattern) {
-            Some(pattern) if pattern.contains('%') => Ok(()),
+            Some(pattern) if pattern.contains('%') && is_answered(call, columns) => Ok(()),
             _ => Err(SqlError::new("the pattern of `to_char` is a constant text with the patterns of strftime")
                 .help("for example to_char(at, '%Y-%m-%d %H:%M:%S')")),
         },
+        (_, [_, pattern, ..]) if name.starts_with("regexp_") && text(pattern).is_some() && !is_answered(call, columns) => {
+            Err(SqlError::new(format!("the pattern of `{name}` cannot be read")))
+        }
         _ => Ok(()),
     }
 }
 
-/// Whether the function has a value for these.
-fn is_answered(call: &ScalarFunction, values: &[ScalarValue]) -> bool {
+/// Whether the function has a value for its constants, where what is not constant is zero or an empty text. True where there is no such value.
+fn is_answered(call: &ScalarFunction, columns: &DFSchema) -> bool {
+    let of_constants = call.args.iter().map(|arg| match (arg, arg.get_type(columns)) {
+        (Expr::Literal(..), _) => Some(arg.clone()),
+        (_, Ok(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)) => Some(lit("")),
+        (_, ty) => Some(Expr::Literal(ScalarValue::new_zero(&ty.ok()?).ok()?, None)),
+    });
+    let Some(of_constants) = of_constants.collect() else { return true };
     let nothing = DFSchema::empty();
-    let of_values = call.func.call(values.iter().map(|value| Expr::Literal(value.clone(), None)).collect());
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let one_row = RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &options).expect("no columns, one row");
-    let value =
-        coerce(of_values, &nothing).and_then(|expr| state().create_physical_expr(expr, &nothing)).and_then(|expr| expr.evaluate(&one_row));
-    value.is_ok()
+    let physical = coerce(call.func.call(of_constants), &nothing).and_then(|expr| state().create_physical_expr(expr, &nothing));
+    physical.and_then(|expr| expr.evaluate(&one_row)).is_ok()
 }
 
 fn text(expr: &Expr) -> Option<&str> {

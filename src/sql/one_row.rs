@@ -1,4 +1,4 @@
-//! EXISTS and IN of a subquery that has one row whatever it reads: an aggregate of all rows.
+//! EXISTS, IN, ANY and ALL of a subquery that has one row whatever it reads: an aggregate of all rows.
 //!
 //! DataFusion takes the condition on the row around it out of such a subquery and joins with what is left, so that nothing is there where the
 //! aggregate is one of no rows. Here the one row is looked at as the value that it is, which DataFusion knows:
@@ -6,6 +6,7 @@
 //! EXISTS (SELECT count(*) ...)                  true
 //! EXISTS (SELECT ... HAVING condition)          (SELECT condition ...) IS TRUE
 //! x IN (SELECT max(y) ... HAVING condition)     (SELECT condition ...) IS TRUE AND x = (SELECT max(y) ...)
+//! x > ALL (SELECT max(y) ... HAVING condition)  (SELECT condition ...) IS NOT TRUE OR x > (SELECT max(y) ...)
 //! ```
 //! In: a plan before it is optimized. Out: the same without those. Can go once DataFusion keeps the row: `EXISTS (SELECT count(*) FROM i WHERE
 //! i.k = o.k)` then has every row of `o`.
@@ -14,9 +15,11 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DataFusionError, plan_err};
-use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Distinct, Expr, FetchType, LogicalPlan, LogicalPlanBuilder, SkipType, Subquery, lit, not};
+use datafusion::logical_expr::{
+    Distinct, Expr, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType, Subquery, binary_expr, lit, not,
+};
 
 pub(super) fn look_at_only_rows(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
@@ -30,21 +33,26 @@ pub(super) fn look_at_only_rows(plan: LogicalPlan) -> Result<LogicalPlan, DataFu
 }
 
 fn looked_at(part: Expr) -> Result<Transformed<Expr>, DataFusionError> {
-    let (subquery, negated) = match &part {
-        Expr::Exists(Exists { subquery, negated }) | Expr::InSubquery(InSubquery { subquery, negated, .. }) => (subquery, *negated),
+    let subquery = match &part {
+        Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. })
+        | Expr::SetComparison(SetComparison { subquery, .. }) => subquery,
         _ => return Ok(Transformed::no(part)),
     };
     if subquery.outer_ref_columns.is_empty() {
         return Ok(Transformed::no(part));
     }
     let Some(row) = OnlyRow::of(&subquery.subquery)? else { return Ok(Transformed::no(part)) };
-    let mut is = match row.conditions.into_iter().map(|condition| value(condition, subquery).is_true()).reduce(Expr::and) {
-        Some(conditions) => conditions,
-        None => lit(true),
+    let conditions = row.conditions.into_iter().map(|condition| value(condition, subquery).is_true());
+    let there = conditions.reduce(Expr::and).unwrap_or_else(|| lit(true));
+    let compared = |expr: &Expr, op| binary_expr(expr.clone(), op, value(row.plan, subquery));
+    let (is, negated) = match &part {
+        Expr::InSubquery(membership) => (there.and(compared(&membership.expr, Operator::Eq)), membership.negated),
+        Expr::SetComparison(SetComparison { expr, op, quantifier: SetQuantifier::Any, .. }) => (there.and(compared(expr, *op)), false),
+        Expr::SetComparison(SetComparison { expr, op, quantifier: SetQuantifier::All, .. }) => (not(there).or(compared(expr, *op)), false),
+        Expr::Exists(exists) => (there, exists.negated),
+        _ => unreachable!("it is one of these"),
     };
-    if let Expr::InSubquery(membership) = &part {
-        is = is.and(membership.expr.as_ref().clone().eq(value(row.plan, subquery)));
-    }
     Ok(Transformed::yes(if negated { not(is) } else { is }))
 }
 

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
+use super::SqlError;
 use super::ambiguous::ambiguous;
 use super::beside::without_joins_beside;
 use super::checked::check_constants;
@@ -36,7 +37,6 @@ use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{coerce, state, with_own_functions};
 use super::set_operations::count_copies;
 use super::unnested::refuse_what_takes_elements_for_unique;
-use super::{EvaluationError, SqlError};
 use super::{equal_columns, read_over, stream_functions};
 use crate::value::Schema;
 
@@ -125,9 +125,12 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
         return Err(described(error));
     }
     let plan = read(query).map_err(described)?;
-    check_constants_of(&plan).map_err(|error| SqlError::new(error.reason))?;
-    check_arguments_of(&plan)?;
-    refuse_what_is_not_taken_out(&plan)?;
+    look_at_expressions(&plan, |expr, columns| {
+        // No constant may overflow.
+        let coerced = coerce(expr.clone(), columns);
+        coerced.map_or(Ok(()), |coerced| check_constants(&coerced, columns)).map_err(|error| SqlError::new(error.reason))?;
+        check_arguments(expr, columns)
+    })?;
     let plan = CORRECTIONS.into_iter().try_fold(plan, |plan, correct| correct(plan)).map_err(described)?;
     refuse_what_is_not_taken_out(&plan)?;
     refuse_what_takes_elements_for_unique(&plan)?;
@@ -135,40 +138,26 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     session.optimize(&plan).map_err(described)
 }
 
-/// No constant of the plan, or of a subquery, may overflow.
-fn check_constants_of(plan: &LogicalPlan) -> Result<(), EvaluationError> {
-    let mut failure = Ok(());
-    let checked = plan.apply_with_subqueries(|node| {
-        let names = node.inputs().iter().fold(DFSchema::empty(), |mut names, input| {
-            names.merge(input.schema());
-            names
-        });
-        node.apply_expressions(|expr| {
-            if let Err(error) = coerce(expr.clone(), &names).map_or(Ok(()), |coerced| check_constants(&coerced, &names)) {
-                failure = Err(error);
-                return Ok(TreeNodeRecursion::Stop);
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })
-    });
-    checked.expect("nothing here fails");
-    failure
-}
-
-fn check_arguments_of(plan: &LogicalPlan) -> Result<(), SqlError> {
+/// Gives every expression of the plan and of its subqueries to `look`, with the columns that it may name, up to the first error.
+fn look_at_expressions(plan: &LogicalPlan, mut look: impl FnMut(&Expr, &DFSchema) -> Result<(), SqlError>) -> Result<(), SqlError> {
     let mut found = Ok(());
     let visited = plan.apply_with_subqueries(|node| {
-        let names = node.inputs().iter().fold(DFSchema::empty(), |mut names, input| {
-            names.merge(input.schema());
-            names
-        });
+        let columns = columns_below(node);
         node.apply_expressions(|expr| {
-            found = check_arguments(expr, &names);
+            found = look(expr, &columns);
             Ok(if found.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })
     });
     visited.expect("nothing here fails");
     found
+}
+
+/// What the expressions of a node may name.
+pub(super) fn columns_below(node: &LogicalPlan) -> DFSchema {
+    node.inputs().iter().fold(DFSchema::empty(), |mut columns, input| {
+        columns.merge(input.schema());
+        columns
+    })
 }
 
 /// One query, and nothing else.

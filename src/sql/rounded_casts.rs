@@ -1,8 +1,9 @@
-//! Casts to a type with fewer digits round, as in PostgreSQL. DataFusion cuts the digits off where the target is an integer, and where a cast decimal is compared
-//! it compares what is cast instead.
+//! Casts to a type with fewer digits round, as in PostgreSQL. DataFusion cuts the digits off where the target is an integer, and where a
+//! cast decimal is compared it compares what is cast instead.
 //!
 //! A decimal is rounded half away from zero, a double half to even; the cast that follows then loses nothing, so that comparing what is cast is
-//! the same. A cast of a time to fewer digits of a second is refused: DataFusion cuts them off too.
+//! the same. What is rounded keeps its name, by which casts in GROUPING SETS and in `grouping` find each other. A cast of a time to fewer digits of
+//! a second is refused: DataFusion cuts them off too.
 //!
 //! In: a plan before it is optimized. Out: the same with such casts over `round`. Can go once `cast(2.75 AS int)` is 3 and `cast(n AS
 //! decimal(10, 1)) = 1.0` holds for 1.0001.
@@ -14,16 +15,16 @@ use datafusion::functions::math::expr_fn::{abs, round, trunc};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, lit};
 
+use super::query::columns_below;
+
 pub(super) fn round_casts(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
-        let mut columns = DFSchema::empty();
-        node.inputs().iter().for_each(|input| columns.merge(input.schema()));
+        let columns = columns_below(&node);
         let names = NamePreserver::new(&node);
-        let rounded = node.map_expressions(|expr| {
+        node.map_expressions(|expr| {
             let name = names.save(&expr);
             Ok(expr.transform_up(|part| rounded(part, &columns))?.update_data(|expr| name.restore(expr)))
-        })?;
-        if rounded.transformed { rounded.map_data(LogicalPlan::recompute_schema) } else { Ok(rounded) }
+        })
     });
     rewritten.data()
 }
@@ -45,13 +46,14 @@ pub(super) fn rounded(part: Expr, columns: &DFSchema) -> Result<Transformed<Expr
         }
         _ => return Ok(Transformed::no(part)),
     };
+    let rounded = Box::new(rounded.alias(expr.schema_name().to_string()));
     Ok(Transformed::yes(match part {
         Expr::Cast(mut cast) => {
-            cast.expr = Box::new(rounded);
+            cast.expr = rounded;
             Expr::Cast(cast)
         }
         Expr::TryCast(mut cast) => {
-            cast.expr = Box::new(rounded);
+            cast.expr = rounded;
             Expr::TryCast(cast)
         }
         _ => unreachable!("it is a cast"),
