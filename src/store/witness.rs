@@ -171,7 +171,7 @@ impl Witness {
         }
         let mut state = self.state();
         let engine = state.claims.trees.iter().find(|(space, _)| *space == ENGINE).map_or(0, |(_, version)| *version);
-        self.update(&mut state, tick, engine, spaces, newest)?;
+        self.update(&mut state, tick, engine, spaces, Some(newest))?;
         self.write(&mut state, Durable::Later)
     }
 
@@ -181,7 +181,7 @@ impl Witness {
         let mut state = self.state();
         let engine = tree::version_of(&tree::folder_of(&self.data, ENGINE)).map_err(|broken| name(&self.dir, broken))?;
         state.claims.life = Life::Open;
-        self.update(&mut state, tick, engine, spaces, u64::MAX)?;
+        self.update(&mut state, tick, engine, spaces, None)?;
         state.journals.iter().try_for_each(Journal::sync).at(&self.dir)?;
         // The engine syncs what is in the folders of key spaces, and not these.
         [tree::folder_of(&self.data, ENGINE).parent(), Some(&*self.data), Some(&*self.dir)]
@@ -194,12 +194,12 @@ impl Witness {
         Ok(())
     }
 
-    fn update(&self, state: &mut State, tick: Tick, engine: u64, spaces: &[Keyspace], newest: u64) -> Result<(), StoreError> {
+    fn update(&self, state: &mut State, tick: Tick, engine: u64, spaces: &[Keyspace], newest: Option<u64>) -> Result<(), StoreError> {
         let versions = spaces.iter().map(|space| (space.id(), space.tree.current_version().id()));
         let trees: Vec<(u64, u64)> = std::iter::once((ENGINE, engine)).chain(versions).collect();
-        // Each call of the system counts here: where the last write is in the only journal there is no later one to look for.
-        let all = match &mut state.journals[..] {
-            [only] => {
+        // Each call of the system counts in a commit: where its write is in the only journal there is no later one to look for.
+        let all = match (&mut state.journals[..], newest) {
+            ([only], Some(newest)) => {
                 only.advance(Items::Taken, None).at(&self.dir)?;
                 only.last.iter().any(|(_, last)| *last >= newest)
             }
