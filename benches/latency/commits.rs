@@ -14,6 +14,7 @@ use mysql_async::prelude::Queryable;
 use crate::engine::{Engine, ROWS, VIEWS};
 use crate::log;
 use crate::seen::{Seen, percentiles};
+use crate::support::Running;
 
 const CONNECTIONS: u64 = 8;
 
@@ -35,12 +36,7 @@ pub(crate) async fn quiet(commits: u32) {
     server.disconnect().await.expect("MariaDB lets go");
     println!("quiet, {commits} commits one after the other, from sending each");
     println!("  MariaDB has answered            {}", percentiles(answered));
-    println!("  the plain reader has decoded it {}", percentiles(logged));
-    println!("  it is on `tail`                 {}", percentiles(told));
-    println!("  it is in MongoDB                {}", percentiles(written));
-    follow.end();
-    running.signal("TERM");
-    running.finish();
+    end(follow, running, [logged, told, written]);
 }
 
 /// So many commits per second by several connections, with three sinks; of MongoDB, one after the other is awaited.
@@ -85,6 +81,11 @@ pub(crate) async fn steady(rate: u32, seconds: u32) {
     let logged = sent.iter().map(|(seq, begin)| follow.log.wait_for(*seq) - *begin).collect();
     let told = sent.iter().map(|(seq, begin)| follow.tail.wait_for(*seq) - *begin).collect();
     println!("{reached:.0} transactions/s for {seconds} s, {} sinks, from sending each", VIEWS.len());
+    end(follow, running, [logged, told, written]);
+}
+
+/// Tells how long it took until the plain reader, `tail` and MongoDB had each change, and ends all three.
+fn end(follow: Follow, running: Running, [logged, told, written]: [Vec<Duration>; 3]) {
     println!("  the plain reader has decoded it {}", percentiles(logged));
     println!("  it is on `tail`                 {}", percentiles(told));
     println!("  it is in MongoDB                {}", percentiles(written));
