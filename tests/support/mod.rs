@@ -20,7 +20,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The URL of a test server: `server_url("MARIADB")`, `"MYSQL"` or `"MONGODB"`.
+/// The URL of a test server: `server_url("MARIADB")`, `"MYSQL"`, `"MONGODB"` or `"POSTGRES"`.
 pub(crate) fn server_url(kind: &str) -> String {
     let name = format!("TIDEMILL_TEST_{kind}");
     std::env::var(&name).unwrap_or_else(|_| {

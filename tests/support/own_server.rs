@@ -42,7 +42,7 @@ impl Drop for OwnServer {
 fn servers(run: &str) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers"));
     command.env("TIDEMILL_TEST_RUN", run).env("TIDEMILL_TEST_OWNER", std::process::id().to_string());
-    for kind in ["MARIADB", "MYSQL", "MONGODB"] {
+    for kind in ["MARIADB", "MYSQL", "MONGODB", "POSTGRES"] {
         command.env_remove(format!("TIDEMILL_TEST_{kind}"));
     }
     command

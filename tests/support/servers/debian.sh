@@ -90,12 +90,12 @@ unpack_private_root() {
   cd usr/share/postgresql/18/extension && cp -n postgis-3.control postgis.control   # otherwise done by the package's own script
 }
 
-# A folder of the private root for one server's data, owned by the server's user: filled from a template, which is a data folder
-# as the server's own initialisation makes it.
+# `private_data NAME TEMPLATE` makes a folder of the private root for a server's data, owned by the server's user: filled from a template,
+# which is a data folder as the server's own initialisation makes it.
 private_data() {
   local folder
   folder=$(data_folder "$1" "$PRIVATE/data")
-  cp -a --reflink=auto "$PRIVATE/templates/$1/." "$folder/"
+  cp -a --reflink=auto "$PRIVATE/templates/$2/." "$folder/"
   chown -R "$SERVER_UID:$SERVER_UID" "$folder"
   echo "${folder#"$PRIVATE"}"
 }

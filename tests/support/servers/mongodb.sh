@@ -4,39 +4,34 @@
 FERRETDB_VERSION=v2.7.0
 FERRETDB=$CACHE/ferretdb/ferretdb-$FERRETDB_VERSION
 
-mongodb_installed() { [ -x "$FERRETDB" ] && [ -f "$PRIVATE/templates/postgres.made" ] && [ -f "$SID/unpacked" ]; }
+mongodb_installed() { [ -x "$FERRETDB" ] && [ -f "$PRIVATE/templates/documentdb.made" ] && [ -f "$SID/unpacked" ]; }
 
-mongodb_install() { together mongodb_part postgres ferretdb; }
+mongodb_install() { together mongodb_part documentdb ferretdb; }
 
 mongodb_part() {
   case $1 in
-    postgres) postgres_install ;;
+    documentdb) documentdb_install ;;
     ferretdb) [ -x "$FERRETDB" ] || ferretdb_build ;;
   esac
 }
 
 # PostgreSQL with the extension made, so that a start is a copy of this folder.
-postgres_install() {
+documentdb_install() {
   ensure_private_root || return 1
-  local template=$PRIVATE/templates/postgres port bin=/usr/lib/postgresql/18/bin
+  local template=$PRIVATE/templates/documentdb port made
   port=$(free_port)
-  rm -rf "$template"
-  mkdir -m 700 "$template"
-  chown "$SERVER_UID:$SERVER_UID" "$template"
-  logged postgres in_private_root $bin/initdb -D /templates/postgres -E UTF8 --locale=C -A trust -U postgres --no-sync || return 1
+  postgres_template documentdb || return 1
   cat >>"$template/postgresql.conf" <<X
 shared_preload_libraries = 'pg_cron,pg_documentdb_core,pg_documentdb'
 cron.database_name = 'postgres'
-listen_addresses = '127.0.0.1'
-unix_socket_directories = '/run/postgresql'
 jit = off
 fsync = off
 X
-  logged postgres in_private_root $bin/pg_ctl -D /templates/postgres -w -t 60 -o "-p $port" -l /templates/postgres.log start || return 1
-  logged postgres in_private_root $bin/psql -h 127.0.0.1 -p "$port" -U postgres -c 'CREATE EXTENSION documentdb CASCADE'
-  local made=$?
-  logged postgres in_private_root $bin/pg_ctl -D /templates/postgres -w -m fast stop || return 1
-  [ $made = 0 ] && in_private_root $bin/postgres --version >"$template.made"
+  logged documentdb in_private_root $POSTGRES/pg_ctl -D /templates/documentdb -w -t 60 -o "-p $port" -l /templates/documentdb.log start || return 1
+  logged documentdb in_private_root $POSTGRES/psql -h 127.0.0.1 -p "$port" -U postgres -c 'CREATE EXTENSION documentdb CASCADE'
+  made=$?
+  logged documentdb in_private_root $POSTGRES/pg_ctl -D /templates/documentdb -w -m fast stop || return 1
+  [ $made = 0 ] && in_private_root $POSTGRES/postgres --version >"$template.made"
 }
 
 ferretdb_build() {
@@ -67,10 +62,8 @@ ensure_go() {
 mongodb_start() {
   local data postgres port state
   postgres=$(free_port)
-  data=$(private_data postgres)
-  mv "$RUN/postgres.data" "$RUN/mongodb.postgres.data"
-  launch mongodb.postgres chroot --userspec="$SERVER_UID:$SERVER_UID" "$PRIVATE" /usr/lib/postgresql/18/bin/postgres -D "$data" -p "$postgres"
-  wait_until 60 in_private_root /usr/lib/postgresql/18/bin/psql -h 127.0.0.1 -p "$postgres" -U postgres -c 'SELECT 1' || return 1
+  data=$(private_data mongodb.postgres documentdb)
+  postgres_launch mongodb.postgres "$data" "$postgres" || return 1
   port=$(free_port)
   state=$(data_folder mongodb "${TMPDIR:-/tmp}")
   launch mongodb "$FERRETDB" --postgresql-url="postgres://postgres@127.0.0.1:$postgres/postgres" --listen-addr="127.0.0.1:$port" \

@@ -21,7 +21,7 @@ mysql_install() {
 mysql_start() {
   local data port folder
   port=$(free_port)
-  data=$(private_data mysql)
+  data=$(private_data mysql mysql)
   case " ${TIDEMILL_TEST_MYSQL_OPTIONS:-} " in
     *lower-case-table-names*) mysql_initialize "$data" || return 1 ;;   # only taken from the very beginning
   esac

@@ -77,7 +77,7 @@ stop_kind() {
 stop_process() {
   local pid signal=TERM deadline=$((SECONDS + 20))
   pid=$(cut -d' ' -f1 "$1")
-  [[ $1 != *.postgres.process ]] || signal=INT
+  [[ $1 != *[./]postgres.process ]] || signal=INT
   if identity_lives "$1"; then
     kill -$signal "$pid" 2>/dev/null || true
     while identity_lives "$1"; do
