@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::case::scratch;
 use crate::support::engine::{Observed, Prepared, Way, prepare};
+use crate::support::judge::confirm_end;
 
 /// A spec with `views` over `people (id, v)` and `marks (id, person, v)`, in a folder with its files.
 async fn prepared(folder: &Path, name: &str, views: &Value) -> Prepared {
@@ -40,7 +41,9 @@ async fn observed(views: &Value, changes: &str, workers: usize) -> Vec<Observed>
     let folder = scratch();
     write_rows(folder.path(), changes);
     let prepared = prepared(folder.path(), "spec.yaml", views).await;
-    prepared.run(&folder.path().join("state"), Way { workers, scatter: Some(3) }).await
+    let observed = prepared.run(&folder.path().join("state"), Way { workers, scatter: Some(3) }).await;
+    confirm_end(&prepared, &observed).await.unwrap_or_else(|wrong| panic!("PostgreSQL says otherwise of {views}\n{wrong}"));
+    observed
 }
 
 fn texts(rows: &[&str]) -> Vec<String> {

@@ -1,10 +1,11 @@
-//! Recursions as people write them, against the batch answer after every transaction, and those that do not end.
+//! Recursions as people write them, against PostgreSQL's answer after every transaction, and those that do not end.
 
 use serde_json::{Map, Value, json};
 
 use crate::support::case::scratch;
 use crate::support::engine::{Way, prepare};
 use crate::support::generate::Generated;
+use crate::support::judge::confirm_end;
 use crate::support::query_case;
 use crate::support::random::Random;
 
@@ -63,7 +64,12 @@ async fn at_the_end(view: (&str, Value), edges: &[Value], changes: &[String], wo
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
-    let observed = prepared.run(&folder.path().join("state"), Way { workers, scatter: Some(7) }).await.remove(0);
+    let mut observed = prepared.run(&folder.path().join("state"), Way { workers, scatter: Some(7) }).await;
+    // PostgreSQL does not end where the engine stops a recursion.
+    if observed[0].errors == 0 {
+        confirm_end(&prepared, &observed).await.unwrap_or_else(|wrong| panic!("PostgreSQL says otherwise of {}\n{wrong}", view.0));
+    }
+    let observed = observed.remove(0);
     (observed.rows, observed.errors)
 }
 
@@ -213,7 +219,7 @@ async fn a_bill_of_materials_that_needs_itself_is_an_error_until_it_is_corrected
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_the_step_fails_on_is_an_error_until_it_is_corrected() {
     let quotient = "WITH RECURSIVE r AS (
-        SELECT b AS node, 24 AS q FROM s.edges WHERE a = 1 UNION SELECT e.b, r.q / e.n FROM r JOIN s.edges e ON e.a = r.node
+        SELECT b AS node, CAST(24 AS BIGINT) AS q FROM s.edges WHERE a = 1 UNION SELECT e.b, r.q / e.n FROM r JOIN s.edges e ON e.a = r.node
     ) SELECT node, q FROM r";
     let edges = [edge(1, 2, 1), edge(2, 3, 0), edge(3, 4, 2)];
     let rows = |rows: &[&str]| rows.iter().map(|row| row.to_string()).collect::<Vec<_>>();

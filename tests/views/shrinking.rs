@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::answers::answered_by;
 use crate::support::case::{CHANGES, scratch};
 use crate::support::engine::prepare;
 use crate::support::generate::{Generated, generate, generate_queries, generate_windows};
+use crate::support::judge::Saying;
 use crate::support::query_case;
 use crate::support::random::Random;
 use crate::support::recording::{Recording, record};
@@ -51,12 +51,12 @@ async fn recorded(case: &Generated) -> Result<Recording, Wrong> {
     Ok(record(prepared.source(), prepared.tables.clone()).await)
 }
 
-/// With a query whose answer is compared with that of another one.
-async fn shrunk_queries(sql: &str, other: &str) -> Shrunk {
-    let check = async |case: &Generated| query_case::check(case, &mut Random::new(1)).await;
+/// With a query whose answer is compared with that to another text.
+async fn shrunk_queries(sql: &str, say: Saying) -> Shrunk {
+    let check = async |case: &Generated| query_case::check_against(case, &mut Random::new(1), say).await;
     let (mut wrong, mut case, mut seed) = (Ok(()), generate_queries(0, queries::query), 0);
     while wrong.is_ok() {
-        case = with_view(generate_queries(seed, queries::query), &answered_by(sql, other));
+        case = with_view(generate_queries(seed, queries::query), sql);
         (wrong, seed) = (check(&case).await, seed + 1);
     }
     let wrong = wrong.unwrap_err();
@@ -68,14 +68,15 @@ async fn shrunk_queries(sql: &str, other: &str) -> Shrunk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_with_a_wrong_answer_is_left_with_the_rows_that_show_it() {
-    let counted = shrunk_queries("SELECT count(v) AS n FROM s.t0", "SELECT count(*) AS n FROM s.t0").await;
+    let counted =
+        shrunk_queries("SELECT count(v) AS n FROM s.t0", |sql| sql.replace("count(v) AS n FROM s.t0", "count(*) AS n FROM s.t0")).await;
     let spec = spec(&counted.case);
     assert_eq!(spec["views"].as_object().unwrap().keys().collect::<Vec<_>>(), ["wrong"]);
     assert_eq!(spec["sources"]["s"]["options"]["tables"].as_object().unwrap().keys().collect::<Vec<_>>(), ["t0"]);
     assert_eq!(rows(&counted.case) + changes(&counted.case), 1, "a row in which v is NULL\n{:?}", counted.case);
 
     let joined = "SELECT x.id AS n FROM s.t1 x JOIN s.t2 y ON x.a = y.a";
-    let joined = shrunk_queries(joined, &format!("{joined} AND x.id <> y.id")).await;
+    let joined = shrunk_queries(joined, |sql| sql.replace("s.t2 y ON x.a = y.a", "s.t2 y ON x.a = y.a AND x.id <> y.id")).await;
     assert_eq!(rows(&joined.case) + changes(&joined.case), 2, "a row of each\n{:?}", joined.case);
 }
 
@@ -149,16 +150,16 @@ async fn another_failure_is_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_lose_what_is_not_needed() {
     let sql = "SELECT x.a AS n0, x.b + x.v AS n1 FROM s.t0 x LEFT JOIN s.t1 y ON x.a = y.a AND x.v < y.v \
-               WHERE x.v > 1 AND /*in:|x.a|i.a|s.t2 i|true*/x.a IN (SELECT i.a FROM s.t2 i WHERE true)/*end*/";
+               WHERE x.v > 1 AND x.a IN (SELECT i.a FROM s.t2 i WHERE true)";
     let case = with_view(generate_queries(3, queries::query), sql);
     let check = async |case: &Generated| {
         let sql = spec(case)["views"]["wrong"]["sql"].as_str().unwrap_or_default().to_string();
-        let needed = ["x.v AS n1", "LEFT JOIN s.t1 y", "/*in:|x.a|i.a|s.t2 i|true*/x.a IN (SELECT i.a FROM s.t2 i WHERE true)/*end*/"];
+        let needed = ["x.v AS n1", "LEFT JOIN s.t1 y", "x.a IN (SELECT i.a FROM s.t2 i WHERE true)"];
         if needed.iter().all(|part| sql.contains(part)) { Err(Wrong::Rows("still".into())) } else { Ok(()) }
     };
     let shrunk = shrink(&case, Wrong::Rows("first".into()), LIMITS, check).await;
     let left = "SELECT x.v AS n1 FROM s.t0 x LEFT JOIN s.t1 y ON x.v < y.v \
-                WHERE /*in:|x.a|i.a|s.t2 i|true*/x.a IN (SELECT i.a FROM s.t2 i WHERE true)/*end*/";
+                WHERE x.a IN (SELECT i.a FROM s.t2 i WHERE true)";
     assert_eq!(spec(&shrunk.case)["views"]["wrong"]["sql"].as_str().unwrap(), left);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::case::scratch;
 use crate::support::engine::{Way, prepare};
+use crate::support::judge::confirm;
 
 /// What queries over the reference scenario's readings give, one after another, with `later` readings behind those.
 async fn over_readings(queries: &[&str], later: &str) -> Vec<Vec<String>> {
@@ -23,6 +24,7 @@ async fn over_readings(queries: &[&str], later: &str) -> Vec<Vec<String>> {
     for workers in [1, 4] {
         let state = folder.path().join(format!("state{workers}"));
         let observed = prepared.run(&state, Way { workers, scatter: Some(7) }).await;
+        confirm(&prepared, &observed).await.unwrap_or_else(|wrong| panic!("PostgreSQL says otherwise of {queries:?}\n{wrong}"));
         ways.push(observed.into_iter().map(|view| view.rows).collect::<Vec<_>>());
     }
     assert_eq!(ways[0], ways[1], "1 and 4 workers");

@@ -13,7 +13,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use serde_json::{Map, Value};
 use tidemill::value::{Layout, Row, RowBuilder, Schema, arrow, json};
 
-use crate::support::answers::rows_of;
+use crate::support::recording::text;
 
 /// How often each row is there, as JSON.
 pub(crate) type Rows = BTreeMap<String, i64>;
@@ -188,4 +188,20 @@ pub(super) fn counted(rows: Vec<String>) -> Rows {
     let mut out = Rows::new();
     rows.into_iter().for_each(|row| *out.entry(row).or_default() += 1);
     out
+}
+
+/// As the engine writes them, in the order of the batches.
+fn rows_of(schema: &Schema, batches: &[RecordBatch]) -> Vec<String> {
+    let layout = Layout::new(schema);
+    let mut builder = RowBuilder::new(&layout);
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns: Vec<_> =
+            schema.columns().iter().zip(batch.columns()).map(|(column, array)| arrow::canonical(array, &column.ty).unwrap()).collect();
+        for i in 0..batch.num_rows() {
+            columns.iter().for_each(|array| arrow::push_array_value(&mut builder, array, i).unwrap());
+            rows.push(text(&layout, &builder.finish()));
+        }
+    }
+    rows
 }

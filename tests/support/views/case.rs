@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tidemill::plan::WrittenView;
 
-use super::answers::{Rows, answers};
 use super::check::Recomputed;
 use super::engine::{Observed, Prepared, Way, prepare};
+use super::judge::{Answer, answers};
 use super::query_case::compare;
 use super::recording::record;
 use super::wrong::Wrong;
@@ -30,7 +30,7 @@ pub(crate) struct Case {
 enum Right {
     Documents(Recomputed),
     /// The rows of a query in each state, and the state after so many transactions.
-    Rows(Vec<Rows>, Vec<usize>),
+    Rows(Vec<Answer>, Vec<usize>),
 }
 
 impl Right {
@@ -52,14 +52,12 @@ impl Case {
         fs::write(folder.path().join(CHANGES), changes).unwrap();
         let prepared = prepare(&folder.path().join("spec.yaml")).await.map_err(Wrong::Refused)?;
         let recording = record(prepared.source(), prepared.tables.clone()).await;
-        let mut answered = Vec::new();
-        for (_, contents) in &recording.states {
-            answered.push(answers(&prepared, contents).await.map_err(Wrong::Unanswered)?);
-        }
+        let states: Vec<_> = recording.states.iter().map(|(_, contents)| contents).collect();
+        let answered = answers(&prepared, &states).map_err(Wrong::Unanswered)?;
         let right = |(place, view): (usize, &WrittenView)| match view.query {
             None => Right::Documents(Recomputed::new(view, &recording, &answered)),
             Some(_) => {
-                let rows = answered.iter().map(|views| views[place].as_ref().expect("a query has an answer").rows.clone());
+                let rows = answered.iter().map(|views| views[place].as_ref().expect("a query has an answer").clone());
                 Right::Rows(rows.collect(), recording.state_after.clone())
             }
         };

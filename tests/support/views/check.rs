@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tidemill::plan::WrittenView;
 
-use super::answers::Answer;
 use super::engine::{Change, Observed};
+use super::judge::Answer;
 use super::oracle::{self, Known, State};
 use super::recording::Recording;
 

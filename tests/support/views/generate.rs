@@ -18,8 +18,18 @@ pub(crate) struct Generated {
 
 impl Generated {
     pub(crate) fn views(&self) -> usize {
+        self.views_that(|_| true)
+    }
+
+    /// How many of the views are queries, or documents of one.
+    pub(crate) fn queries(&self) -> usize {
+        self.views_that(|view| view.get("sql").is_some())
+    }
+
+    fn views_that(&self, are: impl Fn(&Value) -> bool) -> usize {
         let (_, spec) = self.files.iter().find(|(name, _)| name == "spec.yaml").expect("there is a spec");
-        serde_json::from_str::<Value>(spec).expect("it is JSON")["views"].as_object().map_or(0, Map::len)
+        let spec: Value = serde_json::from_str(spec).expect("it is JSON");
+        spec["views"].as_object().map_or(0, |views| views.values().filter(|view| are(view)).count())
     }
 }
 

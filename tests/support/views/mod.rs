@@ -1,7 +1,6 @@
 //! What shows that views are right: a case's folder, the engine run in several ways, and an independent recomputation.
 
 pub(crate) mod aggregates;
-pub(crate) mod answers;
 pub(crate) mod case;
 pub(crate) mod chains;
 pub(crate) mod check;
@@ -9,6 +8,7 @@ pub(crate) mod documents;
 pub(crate) mod engine;
 pub(crate) mod expression;
 pub(crate) mod generate;
+pub(crate) mod judge;
 pub(crate) mod nested;
 pub(crate) mod oracle;
 pub(crate) mod order;

@@ -1,6 +1,5 @@
 //! Random queries whose tables are queries again: subqueries in FROM, WITH, and other views, of every form that has an answer of its own.
 
-use super::answers::{answered_by, answers_of};
 use super::queries::{From, from, number, simple};
 use super::random::Random;
 use super::{chains, queries, recursive_queries};
@@ -9,7 +8,7 @@ use super::{chains, queries, recursive_queries};
 pub(crate) fn views(random: &mut Random) -> Vec<String> {
     let mut views: Vec<String> = Vec::new();
     for _ in 0..2 {
-        views.push(inner(&names(views.len()), random).written());
+        views.push(inner(&names(views.len()), random));
     }
     for _ in 0..3 {
         let (outer, narrow) = match random.below(8) {
@@ -17,7 +16,7 @@ pub(crate) fn views(random: &mut Random) -> Vec<String> {
             1 => (recursive_queries::query(random), true),
             _ => (queries::query(random), false),
         };
-        views.push(Query::read(&outer).over(&names(2), narrow, random).written());
+        views.push(over(outer, &names(2), narrow, random));
     }
     views
 }
@@ -26,79 +25,51 @@ fn names(views: usize) -> Vec<String> {
     (0..views).map(|n| format!("q{n}")).collect()
 }
 
-/// A query, and the one that its batch answer is of.
-#[derive(Clone)]
-struct Query {
-    query: String,
-    same: String,
+/// A query with other relations in place of some of its tables; `narrow`: with columns of the types that tables have, as a recursion wants
+/// them that goes on as it begins.
+fn over(mut query: String, views: &[String], narrow: bool, random: &mut Random) -> String {
+    for n in 0..4 {
+        let table = format!("s.t{n} ");
+        if !query.contains(&table) {
+            continue;
+        }
+        let narrowed = |inner: String| if narrow { narrowed(&inner) } else { inner };
+        match random.below(10) {
+            0..3 => {
+                let inner = narrowed(inner(views, random));
+                query = with(query, &table, is_limited(&inner), &format!("({inner}) "));
+            }
+            3..5 => {
+                let (inner, name) = (narrowed(inner(views, random)), format!("w{} ", random.below(1_000_000)));
+                query = with(query, &table, is_limited(&inner), &name);
+                query = with_clause(&format!("{name}AS ({inner})"), &query);
+            }
+            5..7 if !views.is_empty() => {
+                let view = random.pick(views);
+                let view = if narrow { format!("({}) ", narrowed(format!("SELECT * FROM {view}"))) } else { format!("{view} ") };
+                query = with(query, &table, false, &view);
+            }
+            _ => {}
+        }
+    }
+    query
 }
 
-impl Query {
-    fn read(written: &str) -> Query {
-        let (query, same) = answers_of(written);
-        Query { query: query.into(), same: same.into() }
-    }
+fn narrowed(query: &str) -> String {
+    let columns = ["id", "a", "b", "v"].map(|column| format!("CAST({column} AS INT) AS {column}")).join(", ");
+    format!("SELECT {columns}, c FROM ({query}) n")
+}
 
-    fn written(&self) -> String {
-        if self.query == self.same { self.query.clone() } else { answered_by(&self.query, &self.same) }
-    }
+fn is_limited(query: &str) -> bool {
+    query.contains("LIMIT")
+}
 
-    fn of(query: String) -> Query {
-        Query { same: query.clone(), query }
-    }
-
-    /// With other relations in place of some of its tables; `narrow`: with columns of the types that tables have, as a recursion wants
-    /// them that goes on as it begins.
-    fn over(mut self, views: &[String], narrow: bool, random: &mut Random) -> Query {
-        for n in 0..4 {
-            let table = format!("s.t{n} ");
-            if !self.query.contains(&table) {
-                continue;
-            }
-            let narrowed = |inner: Query| if narrow { inner.narrow() } else { inner };
-            match random.below(10) {
-                0..3 => {
-                    let inner = narrowed(inner(views, random));
-                    let limited = inner.is_limited();
-                    self = self.with(&table, limited, &format!("({}) ", inner.query), &format!("({}) ", inner.same));
-                }
-                3..5 => {
-                    let (inner, name) = (narrowed(inner(views, random)), format!("w{} ", random.below(1_000_000)));
-                    self = self.with(&table, inner.is_limited(), &name, &name);
-                    self.query = with_clause(&format!("{name}AS ({})", inner.query), &self.query);
-                    self.same = with_clause(&format!("{name}AS ({})", inner.same), &self.same);
-                }
-                5..7 if !views.is_empty() => {
-                    let view = narrowed(Query::of(format!("SELECT * FROM {}", random.pick(views))));
-                    let view = if narrow { format!("({}) ", view.query) } else { view.query.replace("SELECT * FROM ", "") + " " };
-                    self = self.with(&table, false, &view, &view);
-                }
-                _ => {}
-            }
-        }
-        self
-    }
-
-    fn narrow(self) -> Query {
-        let columns = ["id", "a", "b", "v"].map(|column| format!("CAST({column} AS INT) AS {column}")).join(", ");
-        let narrow = |query: String| format!("SELECT {columns}, c FROM ({query}) n");
-        Query { query: narrow(self.query), same: narrow(self.same) }
-    }
-
-    fn is_limited(&self) -> bool {
-        self.query.contains("LIMIT")
-    }
-
-    /// With another relation in place of a table. One that is limited stands in FROM only, not where a condition looks it up: what looks at
-    /// the row around it cannot be made a join with a LIMIT inside.
-    fn with(self, table: &str, limited: bool, query: &str, same: &str) -> Query {
-        let looked_up = if limited { &["i", "j", "k"][..] } else { &[] };
-        let replace = |text: String, by: &str| {
-            let keep = |text: String, alias: &&str| text.replace(&format!("{table}{alias}"), &format!("{KEPT}{alias}"));
-            looked_up.iter().fold(text, keep).replace(table, by).replace(KEPT, table)
-        };
-        Query { query: replace(self.query, query), same: replace(self.same, same) }
-    }
+/// With another relation in place of a table. One that is limited stands in FROM only, not where a condition looks it up: what looks at
+/// the row around it cannot be made a join with a LIMIT inside.
+fn with(query: String, table: &str, limited: bool, other: &str) -> String {
+    let looked_up = if limited { &["i", "j", "k"][..] } else { &[] };
+    let keep = |text: String, alias: &&str| text.replace(&format!("{table}{alias}"), &format!("{KEPT}{alias}"));
+    looked_up.iter().fold(query, keep).replace(table, other).replace(KEPT, table)
 }
 
 const KEPT: &str = "s.kept ";
@@ -112,22 +83,22 @@ fn with_clause(named: &str, query: &str) -> String {
     format!("WITH {named} {query}")
 }
 
-/// A query with the columns of a table, so that it can stand for one. It has no comments: they would stand in those of others.
-fn inner(views: &[String], random: &mut Random) -> Query {
+/// A query with the columns of a table, so that it can stand for one.
+fn inner(views: &[String], random: &mut Random) -> String {
     let query = match random.below(13) {
         0 | 1 => distinct_on(random),
-        2 | 3 => Query::of(grouping_sets(random)),
-        4 | 5 => Query::of(limited(random)),
-        6 => Query::of(numbered(random)),
-        7 => Query::of(first_ranks(random)),
-        8 => Query::of(unnested(random)),
+        2 | 3 => grouping_sets(random),
+        4 | 5 => limited(random),
+        6 => numbered(random),
+        7 => first_ranks(random),
+        8 => unnested(random),
         9 => set_operation(random),
-        10 => Query::of(grouped(random)),
-        11 => Query::of(with_scalars(random)),
-        _ => Query::of(chosen(random)),
+        10 => grouped(random),
+        11 => with_scalars(random),
+        _ => chosen(random),
     };
     // Sometimes one in another.
-    if random.percent(25) { query.over(views, false, random) } else { query }
+    if random.percent(25) { over(query, views, false, random) } else { query }
 }
 
 /// A table, or several.
@@ -164,18 +135,13 @@ fn direction(random: &mut Random) -> String {
     format!("{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]))
 }
 
-fn distinct_on(random: &mut Random) -> Query {
+fn distinct_on(random: &mut Random) -> String {
     let from = inner_from(random);
     let on: Vec<String> = (0..1 + random.below(2)).map(|_| from.any(random)).collect();
     let order: Vec<String> = on.iter().map(|by| by.clone() + &direction(random)).collect();
     let order = format!("{}, {}", order.join(", "), from.total_order());
     let (on, columns, filter) = (on.join(", "), listed(&columns(&from, random)), filter(&from, random));
-    let text = &from.text;
-    let number = format!("row_number() OVER (PARTITION BY {on} ORDER BY {order})");
-    Query {
-        query: format!("SELECT DISTINCT ON ({on}) {columns} FROM {text}{filter} ORDER BY {order}"),
-        same: format!("SELECT id, a, b, c, v FROM (SELECT {columns}, {number} AS r FROM {text}{filter}) d WHERE r = 1"),
-    }
+    format!("SELECT DISTINCT ON ({on}) {columns} FROM {}{filter} ORDER BY {order}", from.text)
 }
 
 fn grouping_sets(random: &mut Random) -> String {
@@ -200,7 +166,7 @@ fn grouping_sets(random: &mut Random) -> String {
     )
 }
 
-/// By the columns' numbers: of a name that two tables have, DataFusion takes the column of the query around for what is meant.
+/// By the columns' numbers.
 fn limited(random: &mut Random) -> String {
     let from = inner_from(random);
     let mut order = vec![1, 2, 3, 4, 5];
@@ -253,7 +219,7 @@ fn unnested(random: &mut Random) -> String {
     format!("SELECT u0 AS id, u1 AS a, u2 AS b, u3 AS c, u4 AS v FROM ({rows}) u")
 }
 
-fn set_operation(random: &mut Random) -> Query {
+fn set_operation(random: &mut Random) -> String {
     let operator = *random.pick(&["UNION ALL", "UNION", "EXCEPT", "INTERSECT", "EXCEPT ALL", "INTERSECT ALL"]);
     let side = |random: &mut Random| {
         let from = inner_from(random);
@@ -265,9 +231,7 @@ fn set_operation(random: &mut Random) -> Query {
         format!("SELECT {} FROM {}{}", listed(&columns), from.text, filter(&from, random))
     };
     let (left, right) = (side(random), side(random));
-    let query = format!("{left} {operator} {right}");
-    let same = queries::counted(operator, &["id", "a", "b", "c", "v"], [&left, &right]);
-    Query { same: same.unwrap_or_else(|| query.clone()), query }
+    format!("{left} {operator} {right}")
 }
 
 fn grouped(random: &mut Random) -> String {

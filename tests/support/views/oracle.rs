@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use tidemill::plan::{Missing, OnMany, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView};
 use tidemill::sources::Table;
 
-use super::answers::Answer;
 use super::expression::evaluate;
+use super::judge::Answer;
 use super::order::{Scaled, compare};
 use super::recording::{Contents, Object};
 

@@ -1,13 +1,13 @@
-//! Views of queries, run in several ways, against the batch answer of DataFusion on the tables as they are after every transaction.
+//! Views of queries, run in several ways, against the answer of PostgreSQL on the tables as they are after every transaction.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use super::answers::{Rows, answers};
 use super::case::{CHANGES, scratch, transactions};
 use super::engine::{Observed, Way, prepare};
 use super::generate::Generated;
+use super::judge::{Answer, Rows, Saying, answers_to};
 use super::random::Random;
 use super::recording::record;
 use super::wrong::Wrong;
@@ -15,8 +15,22 @@ use super::wrong::Wrong;
 /// A run takes well under a second; not so on a machine that has much else to do.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 
+/// Whether the spec is taken; else why not.
+pub(crate) async fn taken(generated: &Generated) -> Result<(), String> {
+    let folder = scratch();
+    for (name, text) in &generated.files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    prepare(&folder.path().join("spec.yaml")).await.map(drop)
+}
+
 /// Runs it with one worker, and with several, scattered and stopped twice.
 pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<(), Wrong> {
+    check_against(generated, random, str::to_string).await
+}
+
+/// The same against the answers to other texts than the queries' own.
+pub(crate) async fn check_against(generated: &Generated, random: &mut Random, say: Saying) -> Result<(), Wrong> {
     let folder = scratch();
     for (name, text) in &generated.files {
         fs::write(folder.path().join(name), text).unwrap();
@@ -24,10 +38,8 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
     fs::write(folder.path().join(CHANGES), &generated.changes).unwrap();
     let prepared = prepare(&folder.path().join("spec.yaml")).await.map_err(Wrong::Refused)?;
     let recording = record(prepared.source(), prepared.tables.clone()).await;
-    let mut right = Vec::new();
-    for (_, contents) in &recording.states {
-        right.push(answers(&prepared, contents).await.map_err(Wrong::Unanswered)?);
-    }
+    let states: Vec<_> = recording.states.iter().map(|(_, contents)| contents).collect();
+    let right = answers_to(&prepared, &states, say).map_err(Wrong::Unanswered)?;
     let pieces = transactions(&generated.changes);
     let one = Way { workers: 1, scatter: None };
     let several = Way { workers: 2 + random.below(3), scatter: Some(random.next()) };
@@ -42,8 +54,7 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
             let observed = observed.map_err(|_| Wrong::Stuck(format!("{:?}, up to {stop} of {stops:?}: it does not end", ways[i % 2])))?;
             let until = recording.state_after[*stop];
             for (view, observed) in observed.iter().enumerate() {
-                let states: Vec<&Rows> =
-                    right[..=until].iter().map(|views| &views[view].as_ref().expect("a view of a query").rows).collect();
+                let states: Vec<&Answer> = right[..=until].iter().map(|views| views[view].as_ref().expect("a view of a query")).collect();
                 let name = &prepared.plan.views[view].name;
                 let place = |wrong| Wrong::Rows(format!("`{name}`, {:?}, up to {stop} of {stops:?}: {wrong}", ways[i % 2]));
                 compare(&states, observed).map_err(place)?;
@@ -54,7 +65,7 @@ pub(crate) async fn check(generated: &Generated, random: &mut Random) -> Result<
 }
 
 /// What was seen must have gone through these states, and no others.
-pub(crate) fn compare(states: &[&Rows], observed: &Observed) -> Result<(), String> {
+pub(crate) fn compare(states: &[&Answer], observed: &Observed) -> Result<(), String> {
     let mut now: BTreeMap<String, i64> = BTreeMap::new();
     let mut done = 0;
     for step in &observed.steps {
@@ -71,13 +82,13 @@ pub(crate) fn compare(states: &[&Rows], observed: &Observed) -> Result<(), Strin
         done += usize::from(step.position.is_some());
         let right = states.get(done).ok_or_else(|| format!("tick {}: more ticks than transactions", step.tick))?;
         let rows: Rows = now.iter().flat_map(|(row, count)| vec![row.clone(); (*count).max(0) as usize]).collect();
-        if now.values().any(|count| *count < 0) || rows != **right {
-            return Err(format!("tick {}, after transaction {done}:\n is    {rows:?}\n right {right:?}", step.tick));
+        if now.values().any(|count| *count < 0) || !right.is(&rows) {
+            return Err(format!("tick {}, after transaction {done}:\n is    {rows:?}\n right {:?}", step.tick, right.rows));
         }
     }
     let mut rows = observed.rows.clone();
     rows.sort();
-    match done + 1 == states.len() && rows == **states.last().expect("there is the snapshot") && observed.errors == 0 {
+    match done + 1 == states.len() && states.last().expect("there is the snapshot").is(&rows) && observed.errors == 0 {
         true => Ok(()),
         false => Err(format!("{done} transactions, {} errors, rows {rows:?}", observed.errors)),
     }

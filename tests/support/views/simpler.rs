@@ -11,43 +11,16 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::answers::ANSWERED_BY;
-use super::queries::{MEMBERSHIP, MEMBERSHIP_END};
-
-/// The query without its `n`th part; `None` behind the last one, and for a query that another one answers.
+/// The query without its `n`th part; `None` behind the last one.
 pub(crate) fn simpler(sql: &str, n: usize) -> Option<String> {
-    if sql.contains(ANSWERED_BY) {
-        return None;
-    }
-    let (text, memberships) = hidden(sql);
-    let mut statements = Parser::parse_sql(&GenericDialect, &text).ok()?;
+    let mut statements = Parser::parse_sql(&GenericDialect, sql).ok()?;
     let [Statement::Query(query)] = statements.as_mut_slice() else { return None };
     let mut leaving_out = LeavingOut { before: n };
     let found = match query.with.as_ref().is_some_and(|with| with.recursive) {
         true => query.body.visit(&mut leaving_out),
         false => query.visit(&mut leaving_out),
     };
-    found.is_break().then(|| shown(query.to_string(), &memberships))
-}
-
-/// With a name in place of each membership, whose comments a parser would lose.
-fn hidden(sql: &str) -> (String, Vec<String>) {
-    let (mut text, mut rest, mut memberships) = (String::new(), sql, Vec::new());
-    while let Some(start) = rest.find(MEMBERSHIP) {
-        let end = start + rest[start..].find(MEMBERSHIP_END).expect("a membership ends") + MEMBERSHIP_END.len();
-        text += &format!("{}{}", &rest[..start], name(memberships.len()));
-        memberships.push(rest[start..end].to_string());
-        rest = &rest[end..];
-    }
-    (text + rest, memberships)
-}
-
-fn shown(text: String, memberships: &[String]) -> String {
-    memberships.iter().enumerate().fold(text, |text, (n, membership)| text.replace(&name(n), membership))
-}
-
-fn name(membership: usize) -> String {
-    format!("membership_{membership}_")
+    found.is_break().then(|| query.to_string())
 }
 
 /// Leaves out one part, and breaks.

@@ -1,6 +1,5 @@
 //! Random window functions.
 
-use super::answers::answered_by;
 use super::queries::{From, filter, from, number, simple};
 use super::random::Random;
 
@@ -69,21 +68,16 @@ pub(crate) fn distinct_on(random: &mut Random) -> String {
         order.extend(COLUMNS.iter().map(|column| format!("{alias}.{column}")));
     }
     let mut columns = Vec::new();
-    let names = 1 + random.below(3);
-    for n in 0..names {
+    for n in 0..1 + random.below(3) {
         let column = if random.percent(20) { number(&from, random) } else { from.any(random) };
         columns.push(format!("{column} AS n{n}"));
     }
     let filter = filter(&from, random);
     let (on, columns, order) = (on.join(", "), columns.join(", "), order.join(", "));
     let query = format!("SELECT DISTINCT ON ({on}) {columns} FROM {}{filter} ORDER BY {order}", from.text);
-    let number = format!("row_number() OVER (PARTITION BY {on} ORDER BY {order})");
-    let names: Vec<String> = (0..names).map(|n| format!("n{n}")).collect();
-    let same = format!("SELECT {} FROM (SELECT {columns}, {number} AS r FROM {}{filter}) d WHERE r = 1", names.join(", "), from.text);
-    let grouped = |query: String| format!("SELECT n0 AS k0, count(*) AS a0 FROM ({query}) d GROUP BY n0");
     match random.percent(25) {
-        true => answered_by(&grouped(query), &grouped(same)),
-        false => answered_by(&query, &same),
+        true => format!("SELECT n0 AS k0, count(*) AS a0 FROM ({query}) d GROUP BY n0"),
+        false => query,
     }
 }
 
@@ -99,11 +93,11 @@ struct Window {
 
 impl Window {
     fn new(from: &From, random: &mut Random) -> Window {
-        // Of some computed keys DataFusion's batch answer fails: beside others, and where they have the order of a column.
-        let keys: Vec<String> = match random.percent(15) {
-            true => vec![format!("CASE WHEN {} THEN {} ELSE 1 END", simple(from, random), from.number(random))],
-            false => (0..random.below(3)).map(|_| from.any(random)).collect(),
+        let key = |random: &mut Random| match random.percent(15) {
+            true => format!("CASE WHEN {} THEN {} ELSE 1 END", simple(from, random), from.number(random)),
+            false => from.any(random),
         };
+        let keys: Vec<String> = (0..random.below(3)).map(|_| key(random)).collect();
         let partition = if keys.is_empty() { String::new() } else { format!("PARTITION BY {} ", keys.join(", ")) };
         let direction =
             |random: &mut Random| format!("{}{}", random.pick(&["", " DESC"]), random.pick(&["", " NULLS FIRST", " NULLS LAST"]));
@@ -144,8 +138,7 @@ impl Window {
 
 fn neighbour(from: &From, random: &mut Random) -> String {
     let (function, value) = (*random.pick(&["lag", "lead"]), from.number(random));
-    // The batch answer of `lead` takes wrong rows with IGNORE NULLS.
-    let nulls = if function == "lag" { *random.pick(&["", "", " IGNORE NULLS"]) } else { "" };
+    let nulls = *random.pick(&["", "", " IGNORE NULLS"]);
     match random.below(3) {
         0 => format!("{function}({value}){nulls}"),
         1 => format!("{function}({value}, {}){nulls}", random.below(4)),
@@ -170,7 +163,7 @@ fn aggregate(from: &From, whole: bool, random: &mut Random) -> String {
         3 => format!("avg({})", from.number(random)),
         4 => format!("min({})", from.any(random)),
         5 => format!("max({})", from.any(random)),
-        6 => format!("sum({})", from.number(random)),
+        6 => format!("{}({}{})", random.pick(&["sum", "count", "avg"]), random.pick(&["", "DISTINCT "]), from.number(random)),
         7 => format!("median({})", from.number(random)),
         _ => format!("bool_and({} < 3)", from.number(random)),
     };
