@@ -139,7 +139,7 @@ fn list_array<'a>(ty: &Type, items: &Layout, datums: impl Iterator<Item = Datum<
 }
 
 /// The array in the Arrow form of `ty`, which must be what [`Column::from_arrow`](super::Column::from_arrow) made of its type.
-/// Fails where a value does not fit (a time out of range).
+/// Fails where a value does not fit (a time out of range, or with nanoseconds).
 pub fn canonical(array: &ArrayRef, ty: &Type) -> Result<ArrayRef, ParseError> {
     let wanted = ty.arrow();
     if *array.data_type() == wanted {
@@ -149,6 +149,13 @@ pub fn canonical(array: &ArrayRef, ty: &Type) -> Result<ArrayRef, ParseError> {
     let cast = |array: &ArrayRef, to: &DataType| {
         cast_with_options(array, to, &options).map_err(|_| ParseError::new(ty, "it is out of range or of another type"))
     };
+    let nanoseconds = matches!(
+        array.data_type(),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::Time64(TimeUnit::Nanosecond) | DataType::Duration(TimeUnit::Nanosecond)
+    );
+    if nanoseconds && cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().iter().flatten().any(|nanos| nanos % 1000 != 0) {
+        return Err(ParseError::new(ty, "it has more digits of a second than a row holds"));
+    }
     match array.data_type() {
         // Arrow has no cast from a time of day to a length of time.
         DataType::Time32(_) | DataType::Time64(_) => {

@@ -179,8 +179,9 @@ impl Type {
         matches!(self, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64)
     }
 
-    /// The type of an Arrow type, where it is carried. Timestamps of other units are carried as microseconds with the digits
-    /// of their unit (`fsp` says otherwise), all text and binary forms as one.
+    /// The type of an Arrow type, where it is carried. Times of other units are carried as microseconds with the digits of their unit (`fsp`
+    /// says otherwise), all text and binary forms as one. A zone other than UTC, the parts of an interval and the time of a day of milliseconds
+    /// are not carried: nothing would be left of them.
     fn from_arrow(ty: &DataType, fsp: Option<u8>) -> Option<Type> {
         let digits = |unit: &TimeUnit| match unit {
             TimeUnit::Second => 0,
@@ -204,9 +205,11 @@ impl Type {
             }
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Type::Text,
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Type::Binary,
-            DataType::Date32 | DataType::Date64 => Type::Date,
+            DataType::Date32 => Type::Date,
             DataType::Timestamp(unit, None) => Type::DateTime { fsp: fsp.unwrap_or(digits(unit)) },
-            DataType::Timestamp(unit, Some(_)) => Type::Timestamp { fsp: fsp.unwrap_or(digits(unit)) },
+            DataType::Timestamp(unit, Some(zone)) if matches!(zone.as_ref(), "+00:00" | "UTC") => {
+                Type::Timestamp { fsp: fsp.unwrap_or(digits(unit)) }
+            }
             DataType::Duration(unit) | DataType::Time32(unit) | DataType::Time64(unit) => Type::Time { fsp: fsp.unwrap_or(digits(unit)) },
             DataType::Struct(fields) => {
                 Type::Struct(Schema::new(fields.iter().map(|f| Column::from_arrow(f)).collect::<Result<_, _>>().ok()?))

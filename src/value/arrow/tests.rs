@@ -49,14 +49,37 @@ fn every_form_of_a_computed_value_is_read() {
     expect(Arc::new(LargeStringArray::from(vec!["a"])), "text", &["\"a\""]);
     let dictionary = DictionaryArray::new(Int32Array::from(vec![Some(1), None]), Arc::new(StringArray::from(vec!["a", "b"])));
     expect(Arc::new(dictionary), "text", &["\"b\"", "null"]);
-    let nanos = TimestampNanosecondArray::from(vec![1_506_941_793_123_456_789]);
+    let nanos = TimestampNanosecondArray::from(vec![1_506_941_793_123_456_000]);
     expect(Arc::new(nanos.clone()), "datetime(6)", &["\"2017-10-02T10:56:33.123456\""]);
-    expect(Arc::new(nanos.with_timezone("+02:00")), "timestamp(6)", &["\"2017-10-02T10:56:33.123456Z\""]);
+    expect(Arc::new(nanos.with_timezone("+00:00")), "timestamp(6)", &["\"2017-10-02T10:56:33.123456Z\""]);
     let time = PrimitiveArray::<datafusion::arrow::datatypes::Time64NanosecondType>::from(vec![3_600_000_001_000]);
     expect(Arc::new(time), "time(6)", &["\"01:00:00.000001\""]);
     let time = PrimitiveArray::<datafusion::arrow::datatypes::Time32SecondType>::from(vec![3_600]);
     expect(Arc::new(time), "time", &["\"01:00:00\""]);
     expect(datafusion::arrow::array::new_null_array(&DataType::Null, 1), "text", &["null"]);
+}
+
+#[test]
+fn what_a_row_would_change_is_refused() {
+    let nanos = || TimestampNanosecondArray::from(vec![1_506_941_793_123_456_789]);
+    let time = PrimitiveArray::<datafusion::arrow::datatypes::Time64NanosecondType>::from(vec![1]);
+    let length = PrimitiveArray::<datafusion::arrow::datatypes::DurationNanosecondType>::from(vec![-1]);
+    let arrays: [ArrayRef; 4] = [Arc::new(nanos()), Arc::new(nanos().with_timezone("UTC")), Arc::new(time), Arc::new(length)];
+    for array in arrays {
+        let column = Column::from_arrow(&Field::new("c", array.data_type().clone(), true)).unwrap();
+        let error = canonical(&array, &column.ty).unwrap_err();
+        assert!(error.to_string().contains("it has more digits of a second than a row holds"), "{error}");
+    }
+    for ty in [
+        DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into())),
+        DataType::Timestamp(TimeUnit::Microsecond, Some("+02:00".into())),
+        DataType::Date64,
+        DataType::Float16,
+        DataType::Decimal128(4, -2),
+        DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano),
+    ] {
+        assert!(Column::from_arrow(&Field::new("c", ty.clone(), true)).is_err(), "{ty}");
+    }
 }
 
 #[test]
