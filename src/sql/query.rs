@@ -12,7 +12,6 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, TableReference};
 use datafusion::config::Dialect;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
@@ -34,7 +33,7 @@ use super::one_row::look_at_only_rows;
 use super::outer_types::with_types_of_outer;
 use super::rounded_casts::round_casts;
 use super::scalar_subqueries::aggregate_scalar_subqueries;
-use super::session::{coerce, state, with_own_functions};
+use super::session::{builder, coerce, state, with_own_functions};
 use super::set_operations::count_copies;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{equal_columns, read_over, stream_functions};
@@ -191,7 +190,7 @@ fn session(relations: &[Relation]) -> SessionState {
     let catalogs = MemoryCatalogProviderList::new();
     datafusion::catalog::CatalogProviderList::register_catalog(&catalogs, CATALOG.to_string(), Arc::new(catalog));
     with_own_functions(
-        SessionStateBuilder::new()
+        builder()
             .with_config(config)
             .with_default_features()
             .with_catalog_list(Arc::new(catalogs))

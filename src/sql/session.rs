@@ -11,7 +11,8 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionConfig;
 
-use super::histogram;
+use super::operators::Operators;
+use super::{histogram, rounded_averages};
 
 /// Names as written, decimals for numbers with a point, plain `Utf8` for text, UTC for times.
 pub(super) fn state() -> &'static SessionState {
@@ -24,13 +25,20 @@ pub(super) fn state() -> &'static SessionState {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.sql_parser.dialect = Dialect::Generic;
         options.execution.time_zone = Some("+00:00".to_string());
-        with_own_functions(SessionStateBuilder::new().with_config(config).with_default_features().build())
+        with_own_functions(builder().with_config(config).with_default_features().build())
     })
 }
 
-/// And the aggregates that DataFusion has not.
+/// Before anything is set.
+pub(super) fn builder() -> SessionStateBuilder {
+    SessionStateBuilder::new().with_expr_planners(vec![Arc::new(Operators)])
+}
+
+/// And the functions that DataFusion has not, or not as PostgreSQL has them.
 pub(super) fn with_own_functions(mut state: SessionState) -> SessionState {
-    state.register_udaf(Arc::new(histogram::function())).expect("a session takes functions");
+    for aggregate in [histogram::function(), rounded_averages::function()] {
+        state.register_udaf(Arc::new(aggregate)).expect("a session takes functions");
+    }
     state
 }
 

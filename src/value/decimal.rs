@@ -152,6 +152,26 @@ fn parse_exponent(text: &[u8]) -> Result<i64, Reason> {
     Ok(if negative { -value } else { value })
 }
 
+/// The quotient, rounded half away from zero; `None` where the divisor is 0 or the quotient does not fit.
+pub fn quotient(dividend: i128, divisor: i128) -> Option<i128> {
+    let quotient = match (i64::try_from(dividend), i64::try_from(divisor)) {
+        // Much quicker, and what most numbers are.
+        (Ok(dividend), Ok(divisor)) if divisor != -1 => i128::from(dividend.checked_div(divisor)?),
+        _ => dividend.checked_div(divisor)?,
+    };
+    let rest = dividend - quotient * divisor;
+    let rounds = rest.unsigned_abs() >= divisor.unsigned_abs() - rest.unsigned_abs();
+    Some(if rounds { quotient + dividend.signum() * divisor.signum() } else { quotient })
+}
+
+/// As [`quotient`], for more than 38 digits.
+pub fn quotient_i256(dividend: i256, divisor: i256) -> Option<i256> {
+    let (quotient, rest) = (dividend.checked_div(divisor)?, dividend.checked_rem(divisor)?);
+    let rounds = rest.wrapping_abs() >= divisor.wrapping_abs().wrapping_sub(rest.wrapping_abs());
+    let away = i256::from_i128(if dividend.is_negative() == divisor.is_negative() { 1 } else { -1 });
+    Some(if rounds { quotient.wrapping_add(away) } else { quotient })
+}
+
 /// Appends the decimal text with exactly `scale` digits behind the point.
 pub fn write(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
     let mut buffer = [0u8; 40];
@@ -257,5 +277,32 @@ mod tests {
         for bad in ["", "-", ".", "1.2.3", "1e", "1e+", "abc", "1 ", " 1", "--1", "0x1", "1_0", "NaN"] {
             assert_eq!(round(bad, 10, 2), Err(NOT_A_NUMBER), "{bad}");
         }
+    }
+
+    #[test]
+    fn quotients_are_rounded_half_away_from_zero() {
+        let most = 99_999_999_999_999_999_999_999_999_999_999_999_999i128;
+        for (dividend, divisor, right) in [
+            (2, 3, 1),
+            (1, 3, 0),
+            (1, 2, 1),
+            (-1, 2, -1),
+            (1, -2, -1),
+            (-1, -2, 1),
+            (-5, 3, -2),
+            (i128::from(i64::MIN), -1, 1 << 63),
+            (most, 2, most / 2 + 1),
+            (-most, 2, -(most / 2) - 1),
+            (most, most - 1, 1),
+            (most / 2 + 1, most, 1),
+            (most / 2, most, 0),
+            (i128::MAX, i128::MIN, -1),
+        ] {
+            assert_eq!(quotient(dividend, divisor), Some(right), "{dividend} / {divisor}");
+            let wide = quotient_i256(i256::from_i128(dividend), i256::from_i128(divisor));
+            assert_eq!(wide, Some(i256::from_i128(right)), "{dividend} / {divisor}");
+        }
+        assert_eq!((quotient(1, 0), quotient(i128::MIN, -1)), (None, None));
+        assert_eq!(quotient_i256(i256::ONE, i256::ZERO), None);
     }
 }

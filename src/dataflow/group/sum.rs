@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::i256;
 
 use super::aggregate::{Accumulators, Aggregate, Call, take, take_diff};
-use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
+use crate::value::{Datum, Diff, Layout, RowBuilder, Type, decimal};
 
 /// Up to so many digits, sums of ten thousand million values fit 128 bits.
 const MAX_DIGITS: u8 = 28;
@@ -79,10 +79,10 @@ impl Aggregate for Sum {
             _ if *count == 0 => Datum::Null,
             Of::Sum => self.fitting(*sum)?,
             Of::Average => Datum::Float64(*sum as f64 / *count as f64),
-            Of::AverageDecimal { more_digits } => {
-                let scaled = sum.checked_mul(10i128.pow(more_digits)).ok_or_else(|| self.too_large())?;
-                self.fitting(scaled / i128::from(*count))?
-            }
+            Of::AverageDecimal { more_digits } => match sum.checked_mul(10i128.pow(more_digits)) {
+                Some(scaled) => self.fitting(decimal::quotient(scaled, (*count).into()).ok_or_else(|| self.too_large())?)?,
+                None => self.average(i256::from_i128(*sum), *count, more_digits)?,
+            },
         });
         Ok(())
     }
@@ -97,6 +97,13 @@ impl Sum {
             _ => None,
         };
         datum.ok_or_else(|| self.too_large())
+    }
+
+    /// Rounded half away from zero.
+    fn average(&self, sum: i256, count: Diff, more_digits: u32) -> Result<Datum<'static>, String> {
+        let scaled = sum.checked_mul(i256::from_i128(10i128.pow(more_digits)));
+        let average = scaled.and_then(|scaled| decimal::quotient_i256(scaled, i256::from_i128(count.into()))).and_then(i256::to_i128);
+        self.fitting(average.ok_or_else(|| self.too_large())?)
     }
 
     fn too_large(&self) -> String {
@@ -128,18 +135,11 @@ impl Aggregate for Wide {
     }
 
     fn finish(&self, (count, sum): &(Diff, i256), builder: &mut RowBuilder) -> Result<(), String> {
-        let value = match self.0.of {
-            _ if *count == 0 => {
-                builder.push(Datum::Null);
-                return Ok(());
-            }
-            Of::AverageDecimal { more_digits } => {
-                let scaled = sum.checked_mul(i256::from_i128(10i128.pow(more_digits)));
-                scaled.and_then(|scaled| scaled.checked_div(i256::from_i128((*count).into()))).and_then(i256::to_i128)
-            }
-            Of::Sum | Of::Average => sum.to_i128(),
-        };
-        builder.push(self.0.fitting(value.ok_or_else(|| self.0.too_large())?)?);
+        builder.push(match self.0.of {
+            _ if *count == 0 => Datum::Null,
+            Of::AverageDecimal { more_digits } => self.0.average(*sum, *count, more_digits)?,
+            Of::Sum | Of::Average => self.0.fitting(sum.to_i128().ok_or_else(|| self.0.too_large())?)?,
+        });
         Ok(())
     }
 }

@@ -88,7 +88,7 @@ fn groups_without_rows_have_what_sql_gives_for_no_rows() {
     are("COUNT(*)", "int64", ["4", "0", "1"]);
     are("count(price)", "int64", ["3", "0", "1"]);
     are("sum(price)", "decimal(20,2)", ["11.00", "null", "1.00"]);
-    are("avg(price)", "decimal(14,6)", ["3.666666", "null", "1.000000"]);
+    are("avg(price)", "decimal(14,6)", ["3.666667", "null", "1.000000"]);
     are("sum(quantity)", "int64", ["6", "null", "5"]);
     are("avg(quantity)", "float64", ["2.0", "null", "5.0"]);
     // No value of the batch is NULL.
