@@ -24,6 +24,10 @@ mod stream_aggregates;
 mod subqueries;
 #[path = "support/views/mod.rs"]
 mod support;
+#[path = "views/times_and_decimals.rs"]
+mod times_and_decimals;
+#[path = "views/values_that_rows_lack.rs"]
+mod values_that_rows_lack;
 #[path = "views/wrong_once.rs"]
 mod wrong_once;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array, new_empty_array};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take};
-use datafusion::arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use datafusion::arrow::datatypes::{DataType, DurationMicrosecondType, Int64Type, TimeUnit, UInt64Type};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -27,7 +27,7 @@ use super::error::bytes_of;
 use super::expression::{carried, columns_of, fold, moved, narrowed, planner_schema};
 use super::names::{self, Place};
 use super::session::{coerce, state};
-use super::{EvaluationError, SqlError, histogram};
+use super::{EvaluationError, SqlError, histogram, written_times};
 use crate::value::{Column, Schema, Type, arrow};
 
 /// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text, their schema and what they
@@ -183,7 +183,7 @@ impl AggregateFunction {
         Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
     }
 
-    /// DataFusion's sum of integers wraps; this sums again in 128 bits and compares.
+    /// DataFusion's sum of integers and of lengths of time wraps; this sums again in 128 bits and compares.
     fn check_sum(
         &self,
         values: &[ArrayRef],
@@ -197,11 +197,13 @@ impl AggregateFunction {
         let wide = |array: &ArrayRef, row: usize| -> i128 {
             match array.data_type() {
                 DataType::Int64 => array.as_primitive::<Int64Type>().value(row) as i128,
+                DataType::Duration(_) => array.as_primitive::<DurationMicrosecondType>().value(row) as i128,
                 _ => array.as_primitive::<UInt64Type>().value(row) as i128,
             }
         };
-        if !matches!((values[0].data_type(), result.data_type()), (DataType::Int64, DataType::Int64) | (DataType::UInt64, DataType::UInt64))
-        {
+        let summed = (values[0].data_type(), result.data_type());
+        let micros = DataType::Duration(TimeUnit::Microsecond);
+        if !matches!(summed, (DataType::Int64, DataType::Int64) | (DataType::UInt64, DataType::UInt64)) && summed != (&micros, &micros) {
             return Ok(());
         }
         let mut sums = vec![0i128; result.len()];
@@ -303,7 +305,9 @@ fn call(text: &str, syntax: Syntax) -> Result<Syntax, SqlError> {
 
 fn plan(syntax: &Syntax, schema: &DFSchema) -> Result<Expr, SqlError> {
     let described = |error: DataFusionError| SqlError::of_definition(&error);
-    let expr = ExprWithAlias { expr: syntax.clone(), alias: None };
+    let mut expr = syntax.clone();
+    written_times::write_out(&mut expr);
+    let expr = ExprWithAlias { expr, alias: None };
     let logical = state().create_logical_expr_from_sql_expr(expr, schema).map_err(described)?.unalias_nested().data;
     let coerced = coerce(logical, schema).map_err(described)?;
     // Only the inside is folded: some aggregates would be rewritten into several.

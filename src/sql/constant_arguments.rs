@@ -1,6 +1,6 @@
 //! Arguments that make a call fail on every row, whatever is in it: they are refused with the definition.
 //!
-//! The field of `extract`, `date_part` and `date_trunc` and the separator of `string_agg` are constants, and ones that the function knows. The
+//! The field of `extract`, `date_part` and `date_trunc`, the zone of AT TIME ZONE and the separator of `string_agg` are constants, and ones that the function knows. The
 //! pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text. A constant regular expression is one.
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
@@ -39,11 +39,14 @@ pub(super) fn check_arguments(expr: &Expr, columns: &DFSchema) -> Result<(), Sql
 fn check_call(call: &ScalarFunction, columns: &DFSchema) -> Result<(), SqlError> {
     let name = call.name();
     match (name, &call.args[..]) {
-        ("date_part" | "date_trunc", [field, _]) => match text(field) {
+        ("date_part" | "extract" | "date_trunc", [field, _]) => match text(field) {
             Some(_) if is_answered(call, columns) => Ok(()),
             Some(field) => Err(SqlError::new(format!("`{name}` knows no field `{field}` here"))),
             None => Err(SqlError::new(format!("the field of `{name}` is a constant text"))),
         },
+        ("timezone", [zone, _]) if text(zone).is_none() => {
+            Err(SqlError::new("the zone of AT TIME ZONE is a constant text such as 'Europe/Berlin'"))
+        }
         ("to_char", [_, pattern]) => match text(pattern) {
             Some(pattern) if pattern.contains('%') && is_answered(call, columns) => Ok(()),
             _ => Err(SqlError::new("the pattern of `to_char` is a constant text with the patterns of strftime")

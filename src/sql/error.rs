@@ -57,8 +57,13 @@ impl SqlError {
             other => other.strip_backtrace(),
         };
         let message = ["Schema error: ", "Internal error: "].iter().find_map(|kind| message.strip_prefix(kind)).unwrap_or(&message);
+        let message = message.split_once("user-defined coercion failed with: ").map_or(message, |(_, why)| why);
+        let message =
+            ["Error during planning: ", "Execution error: "].iter().find_map(|kind| message.strip_prefix(kind)).unwrap_or(message);
         // What was tried, and syntax trees.
-        let message = [", errors: ", " { expr: "].iter().fold(message, |message, rest| message.split(rest).next().unwrap_or(message));
+        let message = [", errors: ", " { expr: ", ". No function matches the given name"]
+            .iter()
+            .fold(message, |message, rest| message.split(rest).next().unwrap_or(message));
         SqlError::new(message.lines().next().unwrap_or_default().trim())
     }
 }

@@ -13,11 +13,14 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::sql::sqlparser::ast::{Expr as Syntax, ExprWithAlias};
 
+use super::brought_together::together;
 use super::checked::{check_constants, checked};
 use super::constant_arguments::check_arguments;
 use super::names::{self, Place};
 use super::rounded_casts::rounded;
 use super::session::{coerce, simplifier, state};
+use super::times_in_plans::refuse_what_changes_value;
+use super::written_times;
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, Type, arrow};
 
@@ -137,8 +140,9 @@ impl Expression {
         let arrow = input.arrow();
         let schema = planner_schema(&arrow);
         let described = |error: DataFusionError| SqlError::of_definition(&error);
-        let logical =
-            state().create_logical_expr_from_sql_expr(ExprWithAlias { expr: syntax.clone(), alias: None }, &schema).map_err(described)?;
+        let mut expr = syntax.clone();
+        written_times::write_out(&mut expr);
+        let logical = state().create_logical_expr_from_sql_expr(ExprWithAlias { expr, alias: None }, &schema).map_err(described)?;
         let folded = fold(logical, &schema)?;
         let physical = state().create_physical_expr(folded, &schema).map_err(described)?;
         checked(physical, &arrow).map_err(described)
@@ -149,13 +153,16 @@ pub(super) fn planner_schema(arrow: &ArrowSchema) -> DFSchema {
     DFSchema::try_from(arrow.clone()).expect("the names of a schema's columns differ")
 }
 
-/// Rounds casts, brings types together and folds constants, of which none may overflow.
+/// Rounds casts, brings types together as PostgreSQL does and folds constants, of which none may overflow.
 pub(super) fn fold(expr: Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
     check_arguments(&expr, schema)?;
-    let rounded = expr.transform_up(|part| rounded(part, schema)).data();
-    let coerced = rounded.and_then(|expr| coerce(expr, schema)).map_err(|error| SqlError::of_definition(&error))?;
+    let described = |error: DataFusionError| SqlError::of_definition(&error);
+    let alike = expr.transform_up(|part| together(part, schema)).data();
+    let rounded = alike.and_then(|expr| expr.transform_up(|part| rounded(part, schema)).data()).map_err(described)?;
+    let coerced = coerce(rounded.clone(), schema).map_err(described)?;
+    refuse_what_changes_value(&rounded, &coerced, schema)?;
     check_constants(&coerced, schema).map_err(|error| SqlError::new(error.reason))?;
-    simplifier(schema).simplify(coerced).map_err(|error| SqlError::of_definition(&error))
+    simplifier(schema).simplify(coerced).map_err(described)
 }
 
 /// The columns of the input that any of these read, in rising order.

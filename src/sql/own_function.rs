@@ -25,7 +25,15 @@ pub(super) struct OwnFunction {
 /// What a function is called with: an array of each, all of one length.
 pub(super) struct Arguments<'a> {
     pub(super) arrays: &'a [ArrayRef],
+    pub(super) constants: &'a [Option<ScalarValue>],
     pub(super) gives: &'a DataType,
+}
+
+impl Arguments<'_> {
+    /// The text of a constant.
+    pub(super) fn text(&self, place: usize) -> Option<&str> {
+        self.constants[place].as_ref()?.try_as_str().flatten()
+    }
 }
 
 impl OwnFunction {
@@ -104,7 +112,7 @@ impl ScalarUDFImpl for Own {
         let rows = if all_constant { 1 } else { arguments.number_rows };
         let arrays = arguments.args.iter().map(|argument| argument.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let gives = arguments.return_field.data_type();
-        let result = (self.function.compute)(&Arguments { arrays: &arrays, gives })?;
+        let result = (self.function.compute)(&Arguments { arrays: &arrays, constants: &constants, gives })?;
         match all_constant {
             true => ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar),
             false => Ok(ColumnarValue::Array(result)),

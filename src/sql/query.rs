@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit
 use super::SqlError;
 use super::ambiguous::ambiguous;
 use super::beside::without_joins_beside;
+use super::brought_together::bring_together;
 use super::checked::check_constants;
 use super::constant_arguments::{check_arguments, misleading};
 use super::correlated::refuse_what_is_not_taken_out;
@@ -35,8 +36,9 @@ use super::rounded_casts::round_casts;
 use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{builder, coerce, state, with_own_functions};
 use super::set_operations::count_copies;
+use super::times_in_plans::refuse_what_changes_values;
 use super::unnested::refuse_what_takes_elements_for_unique;
-use super::{equal_columns, read_over, stream_functions};
+use super::{equal_columns, read_over, stream_functions, written_times};
 use crate::value::Schema;
 
 /// Something that a query can read.
@@ -102,8 +104,9 @@ fn planned_or_placed<T>(
 }
 
 /// What DataFusion takes for something else or cannot make a join of, written as what it knows, in this order.
-const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 8] = [
+const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 9] = [
     without_joins_beside,
+    bring_together,
     count_copies,
     without_distinct_on,
     round_casts,
@@ -115,6 +118,7 @@ const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 8] 
 
 fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
     read_over::write_out(text, &mut query)?;
+    written_times::write_out(&mut query);
     stream_functions::write_out(text, &mut query, relations)?;
     refuse_what_changes_by_itself(text, &query)?;
     let described = |error: DataFusionError| planned_wrong(text, &error);
@@ -132,13 +136,17 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     })?;
     let plan = CORRECTIONS.into_iter().try_fold(plan, |plan, correct| correct(plan)).map_err(described)?;
     refuse_what_is_not_taken_out(&plan)?;
+    refuse_what_changes_values(&plan, session)?;
     refuse_what_takes_elements_for_unique(&plan)?;
     let plan = with_types_of_outer(plan, session).map_err(described)?;
     session.optimize(&plan).map_err(described)
 }
 
 /// Gives every expression of the plan and of its subqueries to `look`, with the columns that it may name, up to the first error.
-fn look_at_expressions(plan: &LogicalPlan, mut look: impl FnMut(&Expr, &DFSchema) -> Result<(), SqlError>) -> Result<(), SqlError> {
+pub(super) fn look_at_expressions(
+    plan: &LogicalPlan,
+    mut look: impl FnMut(&Expr, &DFSchema) -> Result<(), SqlError>,
+) -> Result<(), SqlError> {
     let mut found = Ok(());
     let visited = plan.apply_with_subqueries(|node| {
         let columns = columns_below(node);

@@ -1,7 +1,7 @@
 //! Casts to a type with fewer digits round, as in PostgreSQL. DataFusion cuts the digits off where the target is an integer, and where a
 //! cast decimal is compared it compares what is cast instead.
 //!
-//! A decimal is rounded half away from zero, a double half to even; the cast that follows then loses nothing, so that comparing what is cast is
+//! A decimal is rounded half away from zero, a double half to even, also by `round`; the cast that follows then loses nothing, so that comparing what is cast is
 //! the same. What is rounded keeps its name, by which casts in GROUPING SETS and in `grouping` find each other. A cast of a time to fewer digits of
 //! a second is refused: DataFusion cuts them off too.
 //!
@@ -33,6 +33,10 @@ pub(super) fn rounded(part: Expr, columns: &DFSchema) -> Result<Transformed<Expr
     let (expr, to) = match &part {
         Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
         Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+        Expr::ScalarFunction(call) if call.name() == "round" && call.args.len() == 1 && is_double(&call.args[0].get_type(columns)?) => {
+            let name = part.schema_name().to_string();
+            return Ok(Transformed::yes(half_to_even(call.args[0].clone()).alias(name)));
+        }
         _ => return Ok(Transformed::no(part)),
     };
     let from = expr.get_type(columns)?;
@@ -70,6 +74,10 @@ fn half_to_even(value: Expr) -> Expr {
         else_expr: Some(Box::new(round(vec![value]))),
     };
     Expr::Case(case)
+}
+
+fn is_double(ty: &DataType) -> bool {
+    matches!(ty, DataType::Float32 | DataType::Float64)
 }
 
 fn scale(decimal: &DataType) -> i8 {

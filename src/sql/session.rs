@@ -12,7 +12,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionConfig;
 
 use super::operators::Operators;
-use super::{histogram, rounded_averages};
+use super::{histogram, parts_of_times, rounded_averages, truncated_times, zones};
 
 /// Names as written, decimals for numbers with a point, plain `Utf8` for text, UTC for times.
 pub(super) fn state() -> &'static SessionState {
@@ -38,6 +38,11 @@ pub(super) fn builder() -> SessionStateBuilder {
 pub(super) fn with_own_functions(mut state: SessionState) -> SessionState {
     for aggregate in [histogram::function(), rounded_averages::function()] {
         state.register_udaf(Arc::new(aggregate)).expect("a session takes functions");
+    }
+    let scalars =
+        [&parts_of_times::EXTRACT, &parts_of_times::DATE_PART, &truncated_times::DATE_TRUNC, &truncated_times::DATE_BIN, &zones::FUNCTION];
+    for scalar in scalars {
+        state.register_udf(scalar.udf()).expect("a session takes functions");
     }
     state
 }

@@ -166,3 +166,31 @@ fn errors_point_into_the_text() {
     expect("price > 1 1", "Expected: end of expression, found: 1", "1", "");
     expect("price > 1\n  and abs(address) = 1", "Function 'abs' expects Numeric but received Struct(\"city\": String)", "abs(address)", "");
 }
+
+#[test]
+fn decimals_and_times_are_those_of_postgresql() {
+    is("price / 8", "decimal(14,6)", "1.312500");
+    is("price / 9", "decimal(14,6)", "1.166667");
+    is("-price / 9", "decimal(14,6)", "-1.166667");
+    is("price / 9 * 9 = price", "bool", "false");
+    is("extract(second FROM ordered_at)", "decimal(8,6)", "33.120000");
+    is("extract(epoch FROM took)", "decimal(20,6)", "-3600.250000");
+    is("ordered_at AT TIME ZONE 'Europe/Berlin'", "timestamp(6)", "\"2017-10-02T08:56:33.120000Z\"");
+    is("ordered_at + interval '1 month' * 1.5", "datetime(6)", "\"2017-11-17T10:56:33.120000\"");
+    is("ordered_at > '9999-12-31'", "bool", "false");
+    is("took > interval '-1 day'", "bool", "true");
+    is("cast(ordered_at AS text)", "text", "\"2017-10-02 10:56:33.12\"");
+    is("cast(ordered_at AS date) + 1 = '2017-10-03'", "bool", "true");
+    is("coalesce(cast(price AS double), 0.0)", "float64", "10.5");
+    for (text, why) in [
+        ("extract(hour FROM took)", "not told apart"),
+        ("ordered_at AT TIME ZONE 'Nowhere/City'", "there is no time zone"),
+        ("interval '1 day' * quantity", "which a row cannot hold"),
+        ("greatest(interval '1 day' * quantity, interval '1 month') = interval '1 day'", "an interval cannot stand here"),
+        ("cast(ordered_at AS bigint)", "is no number"),
+        ("arrow_cast(ordered_at, 'Timestamp(Microsecond, Some(\"+02:00\"))')", "a time zone of its own"),
+    ] {
+        let error = Expression::compile(text, &shop()).unwrap_err();
+        assert!(error.message.contains(why) && error.span.is_some(), "{text}: {error:?}");
+    }
+}

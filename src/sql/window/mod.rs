@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter;
-use datafusion::arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use datafusion::arrow::datatypes::{DataType, DurationMicrosecondType, Int64Type, TimeUnit, UInt64Type};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::{WindowFunction as Call, WindowFunctionParams};
@@ -143,12 +143,13 @@ impl WindowFunction {
         Some((0..filter.len()).map(|row| Some(filter.is_valid(row) && filter.value(row))).collect())
     }
 
-    /// DataFusion's sum of integers wraps; this sums again in 128 bits and compares.
+    /// DataFusion's sum of integers and of lengths of time wraps; this sums again in 128 bits and compares.
     fn check_sum(&self, batch: &RecordBatch, result: &ArrayRef) -> Result<(), EvaluationError> {
         let most = match result.data_type() {
             _ if self.name() != "sum" => return Ok(()),
             DataType::Int64 => i128::from(i64::MAX),
             DataType::UInt64 => i128::from(u64::MAX),
+            DataType::Duration(TimeUnit::Microsecond) => i128::from(i64::MAX),
             _ => return Ok(()),
         };
         let values = &self.function.evaluate_args(batch)?[0];
@@ -174,6 +175,7 @@ impl WindowFunction {
 fn wide(array: &ArrayRef, row: usize) -> i128 {
     match array.data_type() {
         DataType::Int64 => array.as_primitive::<Int64Type>().value(row).into(),
+        DataType::Duration(_) => array.as_primitive::<DurationMicrosecondType>().value(row).into(),
         _ => array.as_primitive::<UInt64Type>().value(row).into(),
     }
 }

@@ -1,0 +1,312 @@
+//! What is compared, or chosen from, is of one type: PostgreSQL's where DataFusion's would change values.
+//!
+//! ```text
+//! double with decimal      double; DataFusion makes a decimal of 15 digits behind the point of it
+//! date with timestamp      timestamp, in microseconds; DataFusion's is in nanoseconds, which end in the year 2262
+//! text with date or time   a constant is read as one; a column is refused
+//! text with decimal        a constant keeps all its digits; a column is refused
+//! interval with interval   by their lengths (`lengths_of_time`)
+//! ```
+//! So are casts between texts, numbers and times (`read_times`): PostgreSQL has none between numbers and times, and these are refused.
+//!
+//! In: a plan before its types are brought together. Out: the same, where these are. Can go, line by line, once DataFusion does so: 1e-20 as a
+//! double is more than 0.0.
+
+use std::cell::Cell;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::{Between, Case, InList, InSubquery, ScalarFunction, SetComparison};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator};
+
+use super::lengths_of_time::span;
+use super::parts_of_times::of_length;
+use super::query::columns_below;
+use super::read_times::{of_text, to_text};
+use super::zones::{instant, local};
+use crate::value::{Datum, decimal};
+
+pub(super) fn bring_together(plan: LogicalPlan) -> Result<LogicalPlan> {
+    // From the first change on, schemas above may say other types than there are.
+    let changed = Cell::new(false);
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let node = if changed.get() { node.recompute_schema()? } else { node };
+        let columns = columns_below(&node);
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|part| together(part, &columns))?.update_data(|expr| name.restore(expr)))
+        })?;
+        let node = node.transform_data(|node| keys_together(node, &columns))?;
+        if !node.transformed {
+            return Ok(node);
+        }
+        changed.set(true);
+        node.map_data(LogicalPlan::recompute_schema)
+    });
+    rewritten.data()
+}
+
+fn keys_together(node: LogicalPlan, columns: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Join(mut join) = node else { return Ok(Transformed::no(node)) };
+    let mut transformed = false;
+    for (left, right) in &mut join.on {
+        transformed |= align(&mut [left, right], Meeting::Compared, columns)?;
+    }
+    Ok(if transformed { Transformed::yes(LogicalPlan::Join(join)) } else { Transformed::no(LogicalPlan::Join(join)) })
+}
+
+/// A part of an expression, after those inside it.
+pub(super) fn together(part: Expr, columns: &DFSchema) -> Result<Transformed<Expr>> {
+    let mut part = match part {
+        Expr::Cast(cast) => return cast_as_postgres(cast, columns),
+        Expr::TryCast(try_cast) => {
+            let (from, to) = (try_cast.expr.get_type(columns)?, try_cast.field.data_type());
+            if is_text(&from) && is_time(to) || is_time(&from) && is_text(to) {
+                return plan_err!("try_cast between text and times is not maintained: cast fails where the text is no time");
+            }
+            check_cast(&from, to)?;
+            return Ok(Transformed::no(Expr::TryCast(try_cast)));
+        }
+        Expr::ScalarFunction(call)
+            if call.name() == "to_timestamp" && call.args.iter().any(|arg| arg.get_type(columns).is_ok_and(|ty| is_text(&ty))) =>
+        {
+            return plan_err!("to_timestamp takes seconds: cast a text to timestamp");
+        }
+        Expr::ScalarFunction(call) => match of_length(&call, columns)? {
+            Some(of_length) => return Ok(Transformed::yes(of_length)),
+            None => Expr::ScalarFunction(call),
+        },
+        other => other,
+    };
+    let mut transformed = false;
+    match &mut part {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
+            transformed = align(&mut [left, right], Meeting::Compared, columns)?;
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+            transformed = as_texts([left.as_mut(), right.as_mut()], columns)
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, .. }) | Expr::SetComparison(SetComparison { expr, subquery, .. }) => {
+            transformed = align_with(expr, subquery.subquery.schema().field(0).data_type(), columns)?;
+        }
+        Expr::Between(Between { expr, low, high, .. }) => transformed = align(&mut [expr, low, high], Meeting::Compared, columns)?,
+        Expr::InList(InList { expr, list, .. }) => {
+            let mut all: Vec<&mut Expr> = std::iter::once(expr.as_mut()).chain(list).collect();
+            transformed = align(&mut all, Meeting::Compared, columns)?;
+        }
+        Expr::Case(Case { expr, when_then_expr, else_expr }) => {
+            let (mut whens, mut thens) = (Vec::new(), Vec::new());
+            for (when, then) in when_then_expr {
+                whens.push(when.as_mut());
+                thens.push(then.as_mut());
+            }
+            thens.extend(else_expr.as_deref_mut());
+            if let Some(of) = expr {
+                whens.push(of.as_mut());
+                transformed |= align(&mut whens, Meeting::Compared, columns)?;
+            }
+            transformed |= align(&mut thens, Meeting::Chosen, columns)?;
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args }) if matches!(func.name(), "concat" | "concat_ws") => {
+            transformed = as_texts(args, columns);
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args }) => {
+            let of = match func.name() {
+                "coalesce" | "nvl" | "nullif" | "greatest" | "least" => &mut args[..],
+                "nvl2" if args.len() == 3 => &mut args[1..],
+                _ => &mut [],
+            };
+            transformed = align(&mut of.iter_mut().collect::<Vec<_>>(), Meeting::Chosen, columns)?;
+        }
+        _ => {}
+    }
+    Ok(if transformed { Transformed::yes(part) } else { Transformed::no(part) })
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+fn is_text(ty: &DataType) -> bool {
+    matches!(ty, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_time(ty: &DataType) -> bool {
+    matches!(ty, DataType::Date32 | DataType::Timestamp(..))
+}
+
+fn is_length(ty: &DataType) -> bool {
+    matches!(ty, DataType::Interval(_) | DataType::Duration(_))
+}
+
+fn is_float(ty: &DataType) -> bool {
+    matches!(ty, DataType::Float16 | DataType::Float32 | DataType::Float64)
+}
+
+fn cast_as_postgres(cast: Cast, columns: &DFSchema) -> Result<Transformed<Expr>> {
+    let (from, to) = (cast.expr.get_type(columns)?, cast.field.data_type());
+    check_cast(&from, to)?;
+    let name = cast.expr.schema_name().to_string();
+    if matches!(to, DataType::Time64(_))
+        && let Some(text) = constant_text(&cast.expr)
+        && text.rsplit_once('.').is_some_and(|(_, fraction)| fraction.trim_end().len() > 6)
+    {
+        return plan_err!("`{text}` has more than six digits of a second");
+    }
+    let own = match () {
+        () if is_text(&from) && is_time(to) => {
+            of_text(&cast.expr, to)?.map(|read| if read.as_literal().is_some() { read.alias(name) } else { read })
+        }
+        () if is_text(to) => to_text(&cast.expr, &from),
+        () => None,
+    };
+    Ok(own.map_or(Transformed::no(Expr::Cast(cast)), Transformed::yes))
+}
+
+/// Fails where PostgreSQL has no such cast, and where what DataFusion makes of it is something else.
+fn check_cast(from: &DataType, to: &DataType) -> Result<()> {
+    let is_number = |ty: &DataType| ty.is_numeric() || *ty == DataType::Boolean;
+    let is_any_time = |ty: &DataType| is_time(ty) || is_length(ty) || matches!(ty, DataType::Time32(_) | DataType::Time64(_));
+    match (from, to) {
+        (from, to) if is_number(from) && is_any_time(to) => {
+            plan_err!("a number is no date, time or interval: to_timestamp(seconds), date + days and interval '1 day' * number are")
+        }
+        (from, to) if is_any_time(from) && is_number(to) => {
+            plan_err!("a date, a time or an interval is no number: extract(epoch FROM ...) gives its seconds")
+        }
+        (from, DataType::Timestamp(unit, _)) if *unit != TimeUnit::Microsecond && from != to => {
+            plan_err!("a cast to a time with fewer digits of a second is not maintained: `date_trunc` says how they go")
+        }
+        (from, to) if is_length(from) && is_text(to) => {
+            plan_err!("an interval as text is not maintained: extract(epoch FROM ...) gives its seconds")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    Compared,
+    /// One of them is the result.
+    Chosen,
+}
+
+/// Brings them to one type; whether anything was changed.
+fn align(exprs: &mut [&mut Expr], meeting: Meeting, columns: &DFSchema) -> Result<bool> {
+    let types = exprs.iter().map(|expr| expr.get_type(columns)).collect::<Result<Vec<_>, DataFusionError>>();
+    // What has no type is described elsewhere.
+    let Ok(types) = types else { return Ok(false) };
+    let any = |is: &dyn Fn(&DataType) -> bool| types.iter().any(is);
+    let is_timestamp = |ty: &DataType| matches!(ty, DataType::Timestamp(..));
+    let is_interval = |ty: &DataType| matches!(ty, DataType::Interval(_));
+    if any(&is_interval) && meeting == Meeting::Compared && types.iter().all(|ty| is_length(ty) || ty.is_null()) {
+        exprs.iter_mut().for_each(|expr| **expr = span(expr.clone()));
+        return Ok(true);
+    }
+    if any(&is_timestamp) {
+        let in_micros = types.iter().all(|ty| !matches!(ty, DataType::Timestamp(unit, _) if *unit != TimeUnit::Microsecond));
+        let zoned = any(&|ty| matches!(ty, DataType::Timestamp(_, Some(_))));
+        let to = if zoned { instant() } else { local() };
+        return if in_micros { as_times(exprs, &types, &to) } else { Ok(false) };
+    }
+    if any(&|ty| *ty == DataType::Date32) {
+        if any(&DataType::is_numeric) {
+            return plan_err!("a date and a number are not compared: date + days is a date");
+        }
+        return as_times(exprs, &types, &DataType::Date32);
+    }
+    let is_mixed =
+        any(&DataType::is_decimal) || any(&|ty| ty.is_integer() || *ty == DataType::Float64) && any(&|ty| *ty == DataType::Float32);
+    if any(&is_float) && is_mixed {
+        return Ok(cast_where(exprs, &types, &DataType::Float64, &|ty| ty.is_numeric() && *ty != DataType::Float64));
+    }
+    if any(&DataType::is_decimal) && any(&is_text) {
+        return as_decimals(exprs, &types);
+    }
+    Ok(false)
+}
+
+fn cast_where(exprs: &mut [&mut Expr], types: &[DataType], to: &DataType, is: &dyn Fn(&DataType) -> bool) -> bool {
+    let mut changed = false;
+    for (expr, ty) in exprs.iter_mut().zip(types) {
+        if is(ty) {
+            **expr = Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// What is joined with texts is text as a cast makes it.
+fn as_texts<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, columns: &DFSchema) -> bool {
+    let mut changed = false;
+    for expr in exprs {
+        if let Some(text) = expr.get_type(columns).ok().and_then(|ty| to_text(expr, &ty)) {
+            *expr = text;
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// Brings what is looked for to the type of a subquery's column; refuses what that would change.
+fn align_with(expr: &mut Expr, of: &DataType, columns: &DFSchema) -> Result<bool> {
+    let Ok(ty) = expr.get_type(columns) else { return Ok(false) };
+    let is_instant = |ty: &DataType| matches!(ty, DataType::Timestamp(_, Some(_)));
+    let to = match (&ty, of) {
+        (from, DataType::Timestamp(TimeUnit::Microsecond, _)) if is_time(from) && from != of && !is_instant(from) => of,
+        (DataType::Timestamp(..), of) if is_time(of) && ty != *of => {
+            return plan_err!("{ty} and {of} are compared: cast the subquery's column");
+        }
+        (from, of) if from.is_decimal() && is_float(of) => &DataType::Float64,
+        (from, of) if is_float(from) && of.is_decimal() => return plan_err!("{ty} and {of} are compared: cast the subquery's column"),
+        _ => return Ok(false),
+    };
+    *expr = Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
+    Ok(true)
+}
+
+fn constant_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Alias(alias) => constant_text(&alias.expr),
+        _ => expr.as_literal()?.try_as_str().flatten(),
+    }
+}
+
+fn as_times(exprs: &mut [&mut Expr], types: &[DataType], to: &DataType) -> Result<bool> {
+    let mut changed = false;
+    for (expr, ty) in exprs.iter_mut().zip(types).filter(|(_, ty)| is_text(ty)) {
+        let Some(text) = constant_text(expr) else {
+            return plan_err!("a text and a date or time are not compared: cast the text, which was {ty}");
+        };
+        let text = Expr::Literal(ScalarValue::Utf8(Some(text.to_string())), None);
+        if let Some(read) = of_text(&text, to)? {
+            **expr = read;
+            changed = true;
+        }
+    }
+    Ok(cast_where(exprs, types, to, &|ty| is_time(ty) && ty != to) | changed)
+}
+
+fn as_decimals(exprs: &mut [&mut Expr], types: &[DataType]) -> Result<bool> {
+    let mut changed = false;
+    for expr in exprs.iter_mut().zip(types).filter(|(_, ty)| is_text(ty)).map(|(expr, _)| expr) {
+        let Some(text) = constant_text(expr) else {
+            return plan_err!("a text and a decimal are not compared: cast the text to decimal(precision, scale)");
+        };
+        let digits = text.trim().split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let scale = u8::try_from(digits).unwrap_or(u8::MAX);
+        match decimal::parse(text.trim().as_bytes(), 38, scale) {
+            Ok(Datum::Decimal(value)) if scale <= 38 => {
+                **expr = Expr::Literal(ScalarValue::Decimal128(Some(value), 38, scale as i8), None);
+                changed = true;
+            }
+            _ => return plan_err!("`{text}` is no decimal number of up to 38 digits"),
+        }
+    }
+    Ok(changed)
+}

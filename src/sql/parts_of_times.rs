@@ -1,0 +1,302 @@
+//! `extract` and `date_part`: parts of dates, times and intervals, as in PostgreSQL.
+//!
+//! `extract` gives seconds and milliseconds with their fraction, and `epoch` with six digits, as decimals; `date_part` gives these as doubles. All
+//! other parts are whole numbers. A date has no part that is smaller than a day. DataFusion cuts fractions off, knows no century, and takes
+//! the hours of an interval for those of its days.
+//!
+//! The difference of two timestamps is a length of time here, and an interval of days and less than 24 hours in PostgreSQL. Its `day` and
+//! `hour` are those of that interval where the difference stands in the call; of another length of time they are refused, since it may be
+//! one of hours alone.
+//!
+//! Can go once DataFusion's parts are PostgreSQL's.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+use super::own_function::{Arguments, OwnFunction, too_large};
+use super::zones::{instant, local};
+use crate::value::temporal::{civil_from_days, days_from_civil};
+
+pub(super) static EXTRACT: OwnFunction = OwnFunction { name: "extract", takes, gives: gives_exactly, compute, shown: None };
+pub(super) static DATE_PART: OwnFunction = OwnFunction { name: "date_part", takes, gives: gives_doubles, compute, shown: None };
+/// Of the difference of two timestamps.
+static OF_DIFFERENCE: OwnFunction =
+    OwnFunction { name: "extract_of_difference", takes, gives: gives_exactly, compute: compute_of_difference, shown: None };
+
+/// The call where it is of a difference of timestamps, which is read as PostgreSQL does. Fails where a length of time is no difference, and the
+/// part is one that depends on that.
+pub(super) fn of_length(call: &ScalarFunction, columns: &DFSchema) -> Result<Option<Expr>> {
+    let [field, of] = &call.args[..] else { return Ok(None) };
+    let is_part = matches!(call.name(), "extract" | "date_part");
+    let Some(part) = field.as_literal().and_then(|field| field.try_as_str().flatten()).and_then(Part::named) else { return Ok(None) };
+    if !is_part || !matches!(part, Part::Day | Part::Hour) || !matches!(of.get_type(columns)?, DataType::Duration(_)) {
+        return Ok(None);
+    }
+    let bare = of.clone().unalias_nested().data;
+    let is_time = |expr: &Expr| expr.get_type(columns).is_ok_and(|ty| matches!(ty, DataType::Timestamp(..)));
+    match &bare {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) if is_time(left) && is_time(right) => Ok(Some(
+            OF_DIFFERENCE.call(vec![field.clone(), of.clone()]).alias(Expr::ScalarFunction(call.clone()).schema_name().to_string()),
+        )),
+        _ => plan_err!("days and hours of a length of time are not told apart: extract(epoch FROM ...) gives its seconds"),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Microseconds,
+    Milliseconds,
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+    Decade,
+    Century,
+    Millennium,
+    IsoYear,
+    IsoDayOfWeek,
+    DayOfWeek,
+    DayOfYear,
+    Epoch,
+}
+
+impl Part {
+    fn named(name: &str) -> Option<Part> {
+        Some(match name.trim_matches(['\'', '"']).to_ascii_lowercase().as_str() {
+            "microsecond" | "microseconds" => Part::Microseconds,
+            "millisecond" | "milliseconds" => Part::Milliseconds,
+            "second" | "seconds" => Part::Second,
+            "minute" | "minutes" => Part::Minute,
+            "hour" | "hours" => Part::Hour,
+            "day" | "days" => Part::Day,
+            "week" | "weeks" => Part::Week,
+            "month" | "months" => Part::Month,
+            "quarter" => Part::Quarter,
+            "year" | "years" => Part::Year,
+            "decade" | "decades" => Part::Decade,
+            "century" | "centuries" => Part::Century,
+            "millennium" | "millennia" | "millenniums" => Part::Millennium,
+            "isoyear" => Part::IsoYear,
+            "isodow" => Part::IsoDayOfWeek,
+            "dow" => Part::DayOfWeek,
+            "doy" => Part::DayOfYear,
+            "epoch" => Part::Epoch,
+            _ => return None,
+        })
+    }
+
+    fn is_below_a_day(self) -> bool {
+        matches!(self, Part::Microseconds | Part::Milliseconds | Part::Second | Part::Minute | Part::Hour)
+    }
+
+    fn of_constant(field: Option<&ScalarValue>) -> Result<Part> {
+        match field.and_then(|field| field.try_as_str().flatten()) {
+            Some(name) => Part::named(name).map_or_else(|| plan_err!("`extract` knows no field `{name}` here"), Ok),
+            None => plan_err!("the part of a time is a constant text"),
+        }
+    }
+}
+
+fn takes(types: &[DataType]) -> Result<Vec<DataType>> {
+    let [field, of] = types else { return plan_err!("a part is taken of one time") };
+    if !matches!(field, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) {
+        return plan_err!("the part of a time is a constant text");
+    }
+    let of = match of {
+        DataType::Timestamp(_, None) | DataType::Null => local(),
+        DataType::Timestamp(_, Some(_)) => instant(),
+        DataType::Date32 => DataType::Date32,
+        DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
+        DataType::Duration(_) => DataType::Duration(TimeUnit::Microsecond),
+        DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => {
+            return plan_err!("a part is taken of a time, and this is text: cast it to timestamp");
+        }
+        other => return plan_err!("a part is taken of a date, a time or an interval, and this is {other}"),
+    };
+    Ok(vec![DataType::Utf8, of])
+}
+
+fn gives_exactly(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
+    // Of what is not known yet.
+    if constants[0].is_none() && constants.iter().all(Option::is_none) {
+        return Ok(DataType::Int32);
+    }
+    let part = Part::of_constant(constants[0])?;
+    let of = &types[1];
+    let refused =
+        |what: &str| plan_err!("{what} has no part `{}`", constants[0].and_then(|part| part.try_as_str().flatten()).unwrap_or_default());
+    let wide = matches!(of, DataType::Interval(_) | DataType::Duration(_));
+    match (part, of) {
+        (part, DataType::Date32) if part.is_below_a_day() => refused("a date"),
+        (part, DataType::Time32(_) | DataType::Time64(_)) if !part.is_below_a_day() && part != Part::Epoch => refused("a time of day"),
+        (part, DataType::Duration(_)) if !part.is_below_a_day() && !matches!(part, Part::Epoch | Part::Day) => refused("a length of time"),
+        (Part::IsoYear | Part::IsoDayOfWeek | Part::DayOfWeek | Part::DayOfYear, DataType::Interval(_)) => refused("an interval"),
+        (Part::Week, DataType::Interval(_)) => Ok(DataType::Int64),
+        (Part::Second, _) => Ok(DataType::Decimal128(8, 6)),
+        (Part::Milliseconds, _) => Ok(DataType::Decimal128(8, 3)),
+        (Part::Epoch, DataType::Date32) => Ok(DataType::Int64),
+        (Part::Epoch, DataType::Interval(_)) => Ok(DataType::Decimal128(28, 6)),
+        (Part::Epoch, _) => Ok(DataType::Decimal128(20, 6)),
+        _ => Ok(if wide { DataType::Int64 } else { DataType::Int32 }),
+    }
+}
+
+fn gives_doubles(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(match (gives_exactly(types, constants)?, constants[0]) {
+        (DataType::Decimal128(..), _) => DataType::Float64,
+        (_, Some(field)) if Part::of_constant(Some(field))? == Part::Epoch => DataType::Float64,
+        (other, _) => other,
+    })
+}
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+/// A part in units of the last digit that is told, and how many digits stand behind the point.
+type Value = (i128, u32);
+
+fn compute(arguments: &Arguments) -> Result<ArrayRef> {
+    let part = Part::of_constant(arguments.constants[0].as_ref())?;
+    let of = &arguments.arrays[1];
+    let values: Vec<Option<Value>> = match of.data_type() {
+        DataType::Date32 => {
+            let days = of.as_primitive::<Date32Type>();
+            days.iter().map(|days| days.map(|days| of_time(part, i64::from(days), 0))).collect()
+        }
+        DataType::Timestamp(..) => {
+            let micros = of.as_primitive::<TimestampMicrosecondType>();
+            micros.iter().map(|micros| micros.map(|micros| of_time(part, micros.div_euclid(DAY), micros.rem_euclid(DAY)))).collect()
+        }
+        DataType::Duration(_) => {
+            let micros = of.as_primitive::<DurationMicrosecondType>();
+            micros.iter().map(|micros| micros.map(|micros| of_clock(part, micros))).collect()
+        }
+        DataType::Time64(_) => {
+            let micros = cast(of, &DataType::Int64)?;
+            micros.as_primitive::<Int64Type>().iter().map(|micros| micros.map(|micros| of_clock(part, micros))).collect()
+        }
+        _ => {
+            let intervals = of.as_primitive::<IntervalMonthDayNanoType>();
+            intervals.iter().map(|interval| interval.map(|interval| of_interval(part, interval))).collect()
+        }
+    };
+    typed(values, arguments.gives)
+}
+
+fn compute_of_difference(arguments: &Arguments) -> Result<ArrayRef> {
+    let part = Part::of_constant(arguments.constants[0].as_ref())?;
+    let micros = arguments.arrays[1].as_primitive::<DurationMicrosecondType>();
+    let value = |micros: i64| match part {
+        Part::Day => (i128::from(micros / DAY), 0),
+        _ => of_clock(part, micros % DAY),
+    };
+    typed(micros.iter().map(|micros| micros.map(value)).collect(), arguments.gives)
+}
+
+fn typed(values: Vec<Option<Value>>, gives: &DataType) -> Result<ArrayRef> {
+    let whole = |(value, digits): Value| value / 10i128.pow(digits);
+    Ok(match gives {
+        DataType::Int32 => {
+            let number = |value: Value| i32::try_from(whole(value)).map_err(|_| too_large());
+            Arc::new(values.into_iter().map(|value| value.map(number).transpose()).collect::<Result<PrimitiveArray<Int32Type>>>()?)
+        }
+        DataType::Int64 => {
+            let number = |value: Value| i64::try_from(whole(value)).map_err(|_| too_large());
+            Arc::new(values.into_iter().map(|value| value.map(number).transpose()).collect::<Result<PrimitiveArray<Int64Type>>>()?)
+        }
+        DataType::Float64 => {
+            let number = |(value, digits): Value| value as f64 / 10f64.powi(digits as i32);
+            Arc::new(values.into_iter().map(|value| value.map(number)).collect::<PrimitiveArray<Float64Type>>())
+        }
+        DataType::Decimal128(_, scale) => {
+            let number = |(value, digits): Value| value * 10i128.pow(*scale as u32 - digits);
+            let array = values.into_iter().map(|value| value.map(number)).collect::<PrimitiveArray<Decimal128Type>>();
+            Arc::new(array.with_data_type(gives.clone()))
+        }
+        other => return plan_err!("a part of a time is not {other}"),
+    })
+}
+
+/// Of a day since 1970-01-01, and the microseconds in it.
+fn of_time(part: Part, days: i64, of_day: i64) -> Value {
+    let whole = |value: i64| (i128::from(value), 0);
+    // There is no year 0 in front of the year 1.
+    let told = |year: i64| if year > 0 { year } else { year - 1 };
+    let up = |year: i64, span: i64| if year > 0 { (year + span - 1) / span } else { -((span - year) / span) };
+    if part.is_below_a_day() {
+        return of_clock(part, of_day);
+    }
+    if part == Part::Epoch {
+        return (i128::from(days) * i128::from(DAY) + i128::from(of_day), 6);
+    }
+    let of_week = (days + 3).rem_euclid(7) + 1;
+    match part {
+        Part::IsoDayOfWeek => return whole(of_week),
+        Part::DayOfWeek => return whole(of_week % 7),
+        _ => {}
+    }
+    let (year, month, day) = civil_from_days(days);
+    let first = |year: i64| days_from_civil(year, 1, 1).expect("every year has a first day");
+    // A week is of the year of its Thursday.
+    let thursday = days - of_week + 4;
+    match part {
+        Part::Day => whole(day.into()),
+        Part::Month => whole(month.into()),
+        Part::Quarter => whole(i64::from(month - 1) / 3 + 1),
+        Part::Year => whole(told(year)),
+        Part::Decade => whole(year.div_euclid(10)),
+        Part::Century => whole(up(year, 100)),
+        Part::Millennium => whole(up(year, 1000)),
+        Part::DayOfYear => whole(days - first(year) + 1),
+        Part::IsoYear => whole(told(civil_from_days(thursday).0)),
+        _ => whole((thursday - first(civil_from_days(thursday).0)) / 7 + 1),
+    }
+}
+
+/// Of microseconds, which may be negative; hours are not counted as days.
+fn of_clock(part: Part, micros: i64) -> Value {
+    let micros = i128::from(micros);
+    let (minute, hour) = (60_000_000, 3_600_000_000);
+    match part {
+        Part::Microseconds => (micros % minute, 0),
+        Part::Milliseconds => (micros % minute, 3),
+        Part::Second => (micros % minute, 6),
+        Part::Minute => (micros % hour / minute, 0),
+        Part::Epoch => (micros, 6),
+        _ => (micros / hour, 0),
+    }
+}
+
+fn of_interval(part: Part, interval: IntervalMonthDayNano) -> Value {
+    let IntervalMonthDayNano { months, days, nanoseconds } = interval;
+    let (months, micros) = (i128::from(months), nanoseconds / 1000);
+    let years = months / 12;
+    match part {
+        Part::Day => (days.into(), 0),
+        Part::Week => (i128::from(days / 7), 0),
+        Part::Month => (months % 12, 0),
+        Part::Quarter if months % 12 >= 0 => (months % 12 / 3 + 1, 0),
+        Part::Quarter => (months % 12 / 3 - 1, 0),
+        Part::Year => (years, 0),
+        Part::Decade => (years / 10, 0),
+        Part::Century => (years / 100, 0),
+        Part::Millennium => (years / 1000, 0),
+        // A year has 365.25 days here.
+        Part::Epoch => (years * 31_557_600_000_000 + (months % 12 * 30 + i128::from(days)) * i128::from(DAY) + i128::from(micros), 6),
+        _ => of_clock(part, micros),
+    }
+}
