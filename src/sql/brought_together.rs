@@ -25,7 +25,8 @@ use super::lengths_of_time::span;
 use super::parts_of_times::of_length;
 use super::query::columns_below;
 use super::read_times::{of_text, to_text};
-use super::zones::{instant, local};
+use super::written_doubles;
+use super::zones::{UTC, instant, local};
 use crate::value::{Datum, decimal};
 
 pub(super) fn bring_together(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -74,6 +75,14 @@ pub(super) fn together(part: Expr, columns: &DFSchema) -> Result<Transformed<Exp
             if call.name() == "to_timestamp" && call.args.iter().any(|arg| arg.get_type(columns).is_ok_and(|ty| is_text(&ty))) =>
         {
             return plan_err!("to_timestamp takes seconds: cast a text to timestamp");
+        }
+        // DataFusion's takes instants in nanoseconds only: one after the year 2262 is an error of the row.
+        Expr::ScalarFunction(mut call)
+            if call.name() == "to_char" && call.args.len() == 2 && call.args[0].get_type(columns)? == instant() =>
+        {
+            let nanos = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
+            call.args[0] = Expr::Cast(Cast::new(Box::new(call.args[0].clone()), nanos));
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
         }
         Expr::ScalarFunction(call) => match of_length(&call, columns)? {
             Some(of_length) => return Ok(Transformed::yes(of_length)),
@@ -153,15 +162,14 @@ fn cast_as_postgres(cast: Cast, columns: &DFSchema) -> Result<Transformed<Expr>>
     let name = cast.expr.schema_name().to_string();
     if matches!(to, DataType::Time64(_))
         && let Some(text) = constant_text(&cast.expr)
-        && text.rsplit_once('.').is_some_and(|(_, fraction)| fraction.trim_end().len() > 6)
     {
-        return plan_err!("`{text}` has more than six digits of a second");
+        check_digits(text)?;
     }
     let own = match () {
         () if is_text(&from) && is_time(to) => {
             of_text(&cast.expr, to)?.map(|read| if read.as_literal().is_some() { read.alias(name) } else { read })
         }
-        () if is_text(to) => to_text(&cast.expr, &from),
+        () if is_text(to) => as_text(&cast.expr, &from),
         () => None,
     };
     Ok(own.map_or(Transformed::no(Expr::Cast(cast)), Transformed::yes))
@@ -219,10 +227,18 @@ fn align(exprs: &mut [&mut Expr], meeting: Meeting, columns: &DFSchema) -> Resul
         }
         return as_times(exprs, &types, &DataType::Date32);
     }
+    if let Some(time) = types.iter().find(|ty| matches!(ty, DataType::Time32(_) | DataType::Time64(_)))
+        && any(&is_text)
+    {
+        return as_times_of_day(exprs, &types, time);
+    }
     let is_mixed =
         any(&DataType::is_decimal) || any(&|ty| ty.is_integer() || *ty == DataType::Float64) && any(&|ty| *ty == DataType::Float32);
     if any(&is_float) && is_mixed {
-        return Ok(cast_where(exprs, &types, &DataType::Float64, &|ty| ty.is_numeric() && *ty != DataType::Float64));
+        // What is chosen among is as wide as its widest float; what is compared is in 64 bits.
+        let narrow = meeting == Meeting::Chosen && !any(&|ty| *ty == DataType::Float64);
+        let to = if narrow { DataType::Float32 } else { DataType::Float64 };
+        return Ok(cast_where(exprs, &types, &to, &|ty| ty.is_numeric() && *ty != to));
     }
     if any(&DataType::is_decimal) && any(&is_text) {
         return as_decimals(exprs, &types);
@@ -241,11 +257,16 @@ fn cast_where(exprs: &mut [&mut Expr], types: &[DataType], to: &DataType, is: &d
     changed
 }
 
+/// A time or a double as text.
+fn as_text(expr: &Expr, from: &DataType) -> Option<Expr> {
+    to_text(expr, from).or_else(|| written_doubles::to_text(expr, from))
+}
+
 /// What is joined with texts is text as a cast makes it.
 fn as_texts<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, columns: &DFSchema) -> bool {
     let mut changed = false;
     for expr in exprs {
-        if let Some(text) = expr.get_type(columns).ok().and_then(|ty| to_text(expr, &ty)) {
+        if let Some(text) = expr.get_type(columns).ok().and_then(|ty| as_text(expr, &ty)) {
             *expr = text;
             changed = true;
         }
@@ -290,6 +311,25 @@ fn as_times(exprs: &mut [&mut Expr], types: &[DataType], to: &DataType) -> Resul
         }
     }
     Ok(cast_where(exprs, types, to, &|ty| is_time(ty) && ty != to) | changed)
+}
+
+fn as_times_of_day(exprs: &mut [&mut Expr], types: &[DataType], to: &DataType) -> Result<bool> {
+    for expr in exprs.iter_mut().zip(types).filter(|(_, ty)| is_text(ty)).map(|(expr, _)| expr) {
+        let Some(text) = constant_text(expr) else {
+            return plan_err!("a text and a time of day are not compared: cast the text");
+        };
+        check_digits(text)?;
+        **expr = Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
+    }
+    Ok(true)
+}
+
+/// Fails where a constant has more digits of a second than a row holds.
+fn check_digits(text: &str) -> Result<()> {
+    match text.rsplit_once('.') {
+        Some((_, fraction)) if fraction.trim_end().len() > 6 => plan_err!("`{text}` has more than six digits of a second"),
+        _ => Ok(()),
+    }
 }
 
 fn as_decimals(exprs: &mut [&mut Expr], types: &[DataType]) -> Result<bool> {

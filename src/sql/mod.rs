@@ -48,6 +48,7 @@ mod times_in_plans;
 mod truncated_times;
 mod unnested;
 mod window;
+mod written_doubles;
 mod written_times;
 mod zones;
 

@@ -4,6 +4,7 @@
 //! decimal / decimal               rounded (`rounded_quotients`)
 //! date + integer, date - integer  so many days later or earlier
 //! date + interval                 the date is its midnight: a timestamp; a date remains one in DataFusion, and the hours are lost
+//! date + time of day              a timestamp, in microseconds; in DataFusion in nanoseconds
 //! date - timestamp                the date is its midnight, in microseconds; in DataFusion in nanoseconds, which end in the year 2262
 //! interval * number               with fractions (`lengths_of_time`)
 //! double / double                 a divisor of 0 is an error; infinite in DataFusion
@@ -15,7 +16,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, PrimitiveArray};
 use datafusion::arrow::compute::try_binary;
-use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Int64Type};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Field, Float64Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DFSchema, Result, TableReference};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
@@ -58,7 +61,7 @@ impl ExprPlanner for Operators {
 }
 
 fn of_types(operator: Operator, (left, l): (&Expr, DataType), (right, r): (&Expr, DataType)) -> Option<Expr> {
-    use DataType::{Date32, Duration, Float32, Float64, Interval, Timestamp};
+    use DataType::{Date32, Duration, Float32, Float64, Interval, Time32, Time64, Timestamp};
     let (a, b) = (left.clone(), right.clone());
     Some(match (operator, &l, &r) {
         (Operator::Plus, Date32, days) if days.is_integer() => LATER.call(vec![a, b]),
@@ -66,6 +69,8 @@ fn of_types(operator: Operator, (left, l): (&Expr, DataType), (right, r): (&Expr
         (Operator::Minus, Date32, days) if days.is_integer() => EARLIER.call(vec![a, b]),
         (Operator::Plus | Operator::Minus, Date32, Interval(_) | Duration(_)) => binary_expr(cast(a, local()), operator, b),
         (Operator::Plus, Interval(_) | Duration(_), Date32) => binary_expr(a, operator, cast(b, local())),
+        (Operator::Plus, Date32, Time32(_) | Time64(_)) => AT_TIME.call(vec![a, b]),
+        (Operator::Plus, Time32(_) | Time64(_), Date32) => AT_TIME.call(vec![b, a]),
         (Operator::Minus, Date32, Timestamp(..)) => binary_expr(cast(a, r.clone()), operator, b),
         (Operator::Minus, Timestamp(..), Date32) => binary_expr(a, operator, cast(b, l.clone())),
         (Operator::Multiply, Interval(_) | Duration(_), number) if number.is_numeric() => times(a, b, false),
@@ -92,6 +97,22 @@ static LATER: OwnFunction = OwnFunction {
     takes: |_| Ok(vec![DataType::Date32, DataType::Int64]),
     gives: |_, _| Ok(DataType::Date32),
     compute: |arguments| moved(arguments, i64::checked_add),
+    shown: Some(|arguments| format!("{} + {}", arguments[0].schema_name(), arguments[1].schema_name())),
+};
+static AT_TIME: OwnFunction = OwnFunction {
+    name: "at_time",
+    takes: |_| Ok(vec![DataType::Date32, DataType::Time64(TimeUnit::Microsecond)]),
+    gives: |_, _| Ok(local()),
+    compute: |arguments| {
+        let (dates, times) =
+            (arguments.arrays[0].as_primitive::<Date32Type>(), arguments.arrays[1].as_primitive::<Time64MicrosecondType>());
+        let at = |date: i32, time: i64| {
+            let micros = i64::from(date).checked_mul(86_400_000_000).and_then(|midnight| midnight.checked_add(time));
+            micros.ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
+        };
+        let times: PrimitiveArray<TimestampMicrosecondType> = try_binary(dates, times, at)?;
+        Ok(Arc::new(times))
+    },
     shown: Some(|arguments| format!("{} + {}", arguments[0].schema_name(), arguments[1].schema_name())),
 };
 static QUOTIENT: OwnFunction = OwnFunction {

@@ -1,7 +1,7 @@
 //! `extract` and `date_part`: parts of dates, times and intervals, as in PostgreSQL.
 //!
-//! `extract` gives seconds and milliseconds with their fraction, and `epoch` with six digits, as decimals; `date_part` gives these as doubles. All
-//! other parts are whole numbers. A date has no part that is smaller than a day. DataFusion cuts fractions off, knows no century, and takes
+//! `extract` gives decimals: seconds and milliseconds with their fraction, `epoch` with six digits, all other parts without any. `date_part` gives
+//! doubles. A date has no part that is smaller than a day. DataFusion cuts fractions off, knows no century, and takes
 //! the hours of an interval for those of its days.
 //!
 //! The difference of two timestamps is a length of time here, and an interval of days and less than 24 hours in PostgreSQL. Its `day` and
@@ -15,14 +15,14 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
-use super::own_function::{Arguments, OwnFunction, too_large};
+use super::own_function::{Arguments, OwnFunction};
 use super::zones::{instant, local};
 use crate::value::temporal::{civil_from_days, days_from_civil};
 
@@ -31,6 +31,8 @@ pub(super) static DATE_PART: OwnFunction = OwnFunction { name: "date_part", take
 /// Of the difference of two timestamps.
 static OF_DIFFERENCE: OwnFunction =
     OwnFunction { name: "extract_of_difference", takes, gives: gives_exactly, compute: compute_of_difference, shown: None };
+static PART_OF_DIFFERENCE: OwnFunction =
+    OwnFunction { name: "date_part_of_difference", takes, gives: gives_doubles, compute: compute_of_difference, shown: None };
 
 /// The call where it is of a difference of timestamps, which is read as PostgreSQL does. Fails where a length of time is no difference, and the
 /// part is one that depends on that.
@@ -44,9 +46,11 @@ pub(super) fn of_length(call: &ScalarFunction, columns: &DFSchema) -> Result<Opt
     let bare = of.clone().unalias_nested().data;
     let is_time = |expr: &Expr| expr.get_type(columns).is_ok_and(|ty| matches!(ty, DataType::Timestamp(..)));
     match &bare {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) if is_time(left) && is_time(right) => Ok(Some(
-            OF_DIFFERENCE.call(vec![field.clone(), of.clone()]).alias(Expr::ScalarFunction(call.clone()).schema_name().to_string()),
-        )),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) if is_time(left) && is_time(right) => {
+            let function = if call.name() == "extract" { &OF_DIFFERENCE } else { &PART_OF_DIFFERENCE };
+            let name = Expr::ScalarFunction(call.clone()).schema_name().to_string();
+            Ok(Some(function.call(vec![field.clone(), of.clone()]).alias(name)))
+        }
         _ => plan_err!("days and hours of a length of time are not told apart: extract(epoch FROM ...) gives its seconds"),
     }
 }
@@ -133,7 +137,7 @@ fn takes(types: &[DataType]) -> Result<Vec<DataType>> {
 fn gives_exactly(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
     // Of what is not known yet.
     if constants[0].is_none() && constants.iter().all(Option::is_none) {
-        return Ok(DataType::Int32);
+        return Ok(DataType::Decimal128(10, 0));
     }
     let part = Part::of_constant(constants[0])?;
     let of = &types[1];
@@ -145,22 +149,17 @@ fn gives_exactly(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Resu
         (part, DataType::Time32(_) | DataType::Time64(_)) if !part.is_below_a_day() && part != Part::Epoch => refused("a time of day"),
         (part, DataType::Duration(_)) if !part.is_below_a_day() && !matches!(part, Part::Epoch | Part::Day) => refused("a length of time"),
         (Part::IsoYear | Part::IsoDayOfWeek | Part::DayOfWeek | Part::DayOfYear, DataType::Interval(_)) => refused("an interval"),
-        (Part::Week, DataType::Interval(_)) => Ok(DataType::Int64),
         (Part::Second, _) => Ok(DataType::Decimal128(8, 6)),
         (Part::Milliseconds, _) => Ok(DataType::Decimal128(8, 3)),
-        (Part::Epoch, DataType::Date32) => Ok(DataType::Int64),
+        (Part::Epoch, DataType::Date32) => Ok(DataType::Decimal128(20, 0)),
         (Part::Epoch, DataType::Interval(_)) => Ok(DataType::Decimal128(28, 6)),
         (Part::Epoch, _) => Ok(DataType::Decimal128(20, 6)),
-        _ => Ok(if wide { DataType::Int64 } else { DataType::Int32 }),
+        _ => Ok(DataType::Decimal128(if wide { 20 } else { 10 }, 0)),
     }
 }
 
 fn gives_doubles(types: &[DataType], constants: &[Option<&ScalarValue>]) -> Result<DataType> {
-    Ok(match (gives_exactly(types, constants)?, constants[0]) {
-        (DataType::Decimal128(..), _) => DataType::Float64,
-        (_, Some(field)) if Part::of_constant(Some(field))? == Part::Epoch => DataType::Float64,
-        (other, _) => other,
-    })
+    gives_exactly(types, constants).map(|_| DataType::Float64)
 }
 
 const SECOND: i64 = 1_000_000;
@@ -208,26 +207,18 @@ fn compute_of_difference(arguments: &Arguments) -> Result<ArrayRef> {
 }
 
 fn typed(values: Vec<Option<Value>>, gives: &DataType) -> Result<ArrayRef> {
-    let whole = |(value, digits): Value| value / 10i128.pow(digits);
     Ok(match gives {
-        DataType::Int32 => {
-            let number = |value: Value| i32::try_from(whole(value)).map_err(|_| too_large());
-            Arc::new(values.into_iter().map(|value| value.map(number).transpose()).collect::<Result<PrimitiveArray<Int32Type>>>()?)
-        }
-        DataType::Int64 => {
-            let number = |value: Value| i64::try_from(whole(value)).map_err(|_| too_large());
-            Arc::new(values.into_iter().map(|value| value.map(number).transpose()).collect::<Result<PrimitiveArray<Int64Type>>>()?)
-        }
-        DataType::Float64 => {
-            let number = |(value, digits): Value| value as f64 / 10f64.powi(digits as i32);
-            Arc::new(values.into_iter().map(|value| value.map(number)).collect::<PrimitiveArray<Float64Type>>())
-        }
         DataType::Decimal128(_, scale) => {
-            let number = |(value, digits): Value| value * 10i128.pow(*scale as u32 - digits);
+            let scale = *scale as u32;
+            let number =
+                |(value, digits): Value| value * 10i128.pow(scale.saturating_sub(digits)) / 10i128.pow(digits.saturating_sub(scale));
             let array = values.into_iter().map(|value| value.map(number)).collect::<PrimitiveArray<Decimal128Type>>();
             Arc::new(array.with_data_type(gives.clone()))
         }
-        other => return plan_err!("a part of a time is not {other}"),
+        _ => {
+            let number = |(value, digits): Value| value as f64 / 10f64.powi(digits as i32);
+            Arc::new(values.into_iter().map(|value| value.map(number)).collect::<PrimitiveArray<Float64Type>>())
+        }
     })
 }
 
