@@ -9,7 +9,7 @@
 
 #[path = "support/long.rs"]
 mod long;
-#[allow(dead_code, reason = "the tests of views use all of it")]
+#[allow(dead_code, unused_imports, reason = "the tests of views use all of it")]
 #[path = "support/views/mod.rs"]
 mod support;
 #[path = "support/tpch/mod.rs"]

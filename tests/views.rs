@@ -12,6 +12,8 @@ mod differences;
 mod documents_of_queries;
 #[path = "support/long.rs"]
 mod long;
+#[path = "views/names.rs"]
+mod names;
 #[path = "views/random.rs"]
 mod random;
 #[path = "views/recursions.rs"]

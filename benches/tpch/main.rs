@@ -11,7 +11,7 @@
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "other benchmarks look at more")]
 mod process;
-#[allow(dead_code, reason = "the tests of views use all of it")]
+#[allow(dead_code, unused_imports, reason = "the tests of views use all of it")]
 #[path = "../../tests/support/views/mod.rs"]
 mod support;
 #[allow(dead_code, reason = "the test of TPC-H uses all of it")]

@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Expr, Query, Spanned, Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut, With};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -14,29 +15,42 @@ use super::error::parsed_span;
 /// How many names of the query around are left out of a subquery at most.
 const MOST_NAMES: usize = 100;
 
-/// The error of a subquery in which a name is ambiguous. `wrong` plans a query.
-pub(super) fn ambiguous(query: &Statement, wrong: impl Fn(Statement) -> Option<DataFusionError>) -> Option<DataFusionError> {
+/// The error of a subquery in which a name is ambiguous. `plan` plans a query.
+pub(super) fn ambiguous(query: &Statement, plan: impl Fn(Statement) -> Result<LogicalPlan, DataFusionError>) -> Option<DataFusionError> {
     let mut subqueries = Subqueries::default();
     let _ = query.visit(&mut subqueries);
     subqueries.found.into_iter().find_map(|subquery| {
-        let mut alone = Statement::Query(Box::new(subquery));
-        for _ in 0..MOST_NAMES {
-            let error = wrong(alone.clone())?;
-            let place = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(parsed_span);
-            match error.find_root() {
-                DataFusionError::SchemaError(wrong, _) => match wrong.as_ref() {
-                    SchemaError::AmbiguousReference { .. } => return Some(error),
-                    SchemaError::FieldNotFound { .. } => match VisitMut::visit(&mut alone, &mut Without(place?)) {
-                        ControlFlow::Break(()) => {}
-                        ControlFlow::Continue(()) => return None,
-                    },
-                    _ => return None,
-                },
-                _ => return None,
-            }
-        }
-        None
+        let error = plan_alone(subquery, &plan).err()?;
+        let is_ambiguous = matches!(schema_error(&error), Some(SchemaError::AmbiguousReference { .. }));
+        is_ambiguous.then_some(error)
     })
+}
+
+/// The plan of a query without what is around it: what it names there is NULL.
+pub(super) fn plan_alone<P>(query: Query, plan: P) -> Result<LogicalPlan, DataFusionError>
+where
+    P: Fn(Statement) -> Result<LogicalPlan, DataFusionError>,
+{
+    let mut alone = Statement::Query(Box::new(query));
+    for _ in 0..MOST_NAMES {
+        let error = match plan(alone.clone()) {
+            Ok(plan) => return Ok(plan),
+            Err(error) => error,
+        };
+        let place = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(parsed_span);
+        let (Some(SchemaError::FieldNotFound { .. }), Some(place)) = (schema_error(&error), place) else { return Err(error) };
+        if VisitMut::visit(&mut alone, &mut Without(place)).is_continue() {
+            return Err(error);
+        }
+    }
+    plan(alone)
+}
+
+fn schema_error(error: &DataFusionError) -> Option<&SchemaError> {
+    match error.find_root() {
+        DataFusionError::SchemaError(wrong, _) => Some(wrong),
+        _ => None,
+    }
 }
 
 /// All that may name columns of a query around them, with what WITH names there.

@@ -131,7 +131,9 @@ impl<'a> Related<'a> {
             }
         }
         let related = Related { outer, above, aggregate, below, read };
-        (!related.outer.is_empty() && !related.is_by_equal_columns()).then_some(related)
+        // Of an aggregate in a query in FROM, DataFusion does not see which rows around have none.
+        let is_inside = related.above.iter().any(|node| matches!(node, LogicalPlan::SubqueryAlias(_)));
+        (!related.outer.is_empty() && (is_inside || !related.is_by_equal_columns())).then_some(related)
     }
 
     fn is_by_equal_columns(&self) -> bool {

@@ -30,6 +30,7 @@ use super::distinct_on::without_distinct_on;
 use super::error::{bytes_of, nearest, parsed_span};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
+use super::names_apart::keep_names_apart;
 use super::one_row::look_at_only_rows;
 use super::outer_types::with_types_of_outer;
 use super::rounded_casts::round_casts;
@@ -38,7 +39,7 @@ use super::session::{builder, coerce, state, with_own_functions};
 use super::set_operations::count_copies;
 use super::times_in_plans::refuse_what_changes_values;
 use super::unnested::refuse_what_takes_elements_for_unique;
-use super::{equal_columns, read_over, stream_functions, written_times};
+use super::{equal_columns, read_over, scope, stream_functions, written_times};
 use crate::value::Schema;
 
 /// Something that a query can read.
@@ -104,7 +105,7 @@ fn planned_or_placed<T>(
 }
 
 /// What DataFusion takes for something else or cannot make a join of, written as what it knows, in this order.
-const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 9] = [
+const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 10] = [
     without_joins_beside,
     bring_together,
     count_copies,
@@ -113,6 +114,7 @@ const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 9] 
     look_at_only_rows,
     spell_out_membership,
     aggregate_scalar_subqueries,
+    keep_names_apart,
     decorrelate,
 ];
 
@@ -124,7 +126,8 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     let described = |error: DataFusionError| planned_wrong(text, &error);
     // Nothing is waited for: all tables are in memory, and empty.
     let read = |query| futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query))));
-    if let Some(error) = ambiguous(&query, |query| read(query).err()) {
+    scope::write_out(text, &mut query, read)?;
+    if let Some(error) = ambiguous(&query, read) {
         return Err(described(error));
     }
     let plan = read(query).map_err(described)?;
@@ -211,7 +214,8 @@ const CATALOG: &str = "tidemill";
 /// Where bare names are looked up.
 const VIEWS: &str = "public";
 
-fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
+/// An error of the planner, with its place.
+pub(super) fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of(text, parsed_span(span)));
     let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
     let described = SqlError::of_definition(error);

@@ -94,7 +94,7 @@ impl Clauses<'_> {
 
 /// A name in ORDER BY is that of a column that is selected, if there is one. DataFusion looks among the columns of FROM first, and
 /// takes one of the query around where several there have the name.
-fn order_by_places(query: &mut Query) {
+pub(super) fn order_by_places(query: &mut Query) {
     let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(order), .. })) = (query.body.as_ref(), &mut query.order_by)
     else {
         return;
@@ -102,7 +102,7 @@ fn order_by_places(query: &mut Query) {
     if matches!(select.distinct, Some(Distinct::On(_))) || select.projection.iter().any(is_several) {
         return;
     }
-    let names: Vec<Option<&str>> = select.projection.iter().map(name).collect();
+    let names: Vec<Option<&str>> = select.projection.iter().map(name_of_item).collect();
     for by in order {
         let Expr::Identifier(wanted) = &by.expr else { continue };
         let mut places = names.iter().zip(1..).filter(|(name, _)| **name == Some(wanted.value.as_str())).map(|(_, place)| place);
@@ -116,7 +116,8 @@ fn is_several(item: &SelectItem) -> bool {
     matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. })
 }
 
-fn name(item: &SelectItem) -> Option<&str> {
+/// The name that a column is selected under, where it is written.
+pub(super) fn name_of_item(item: &SelectItem) -> Option<&str> {
     match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(&alias.value),
         SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(&name.value),

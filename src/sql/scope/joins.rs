@@ -1,0 +1,370 @@
+//! What FROM shows, and USING and NATURAL in it as ON.
+
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join,
+    JoinConstraint, JoinOperator, ObjectName, Select, SelectFlavor, SelectItem, SetExpr, Spanned, TableAlias, TableFactor, TableWithJoins,
+    WildcardAdditionalOptions,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::names::Takes;
+use super::{Column, Misnamed, Resolver, Scope, query_of};
+use crate::sql::SqlError;
+
+/// Whether a join of this FROM merges columns.
+pub(super) fn merges(from: &[TableWithJoins]) -> bool {
+    let of_factor = |factor: &TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => merges(std::slice::from_ref(table_with_joins)),
+        _ => false,
+    };
+    from.iter().any(|from| {
+        of_factor(&from.relation)
+            || from.joins.iter().any(|join| {
+                let merged = matches!(constraint_of(&join.join_operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural));
+                merged || of_factor(&join.relation)
+            })
+    })
+}
+
+/// Which columns a join shows, and whose a merged one is.
+#[derive(Clone, Copy, PartialEq)]
+enum Shows {
+    /// Those of both sides; a merged one is the left side's.
+    Left,
+    /// Those of both sides; a merged one is the right side's.
+    Right,
+    /// Those of both sides; a merged one is that of the side that is there.
+    Either,
+    OnlyLeft,
+    OnlyRight,
+}
+
+fn shows(operator: &JoinOperator) -> Shows {
+    match operator {
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Shows::Right,
+        JoinOperator::FullOuter(_) => Shows::Either,
+        JoinOperator::Semi(_) | JoinOperator::LeftSemi(_) | JoinOperator::Anti(_) | JoinOperator::LeftAnti(_) => Shows::OnlyLeft,
+        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Shows::OnlyRight,
+        _ => Shows::Left,
+    }
+}
+
+fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint)
+        | JoinOperator::StraightJoin(constraint)
+        | JoinOperator::AsOf { constraint, .. } => Some(constraint),
+        JoinOperator::CrossApply
+        | JoinOperator::OuterApply
+        | JoinOperator::ArrayJoin
+        | JoinOperator::LeftArrayJoin
+        | JoinOperator::InnerArrayJoin => None,
+    }
+}
+
+fn constraint_of_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint)
+        | JoinOperator::StraightJoin(constraint)
+        | JoinOperator::AsOf { constraint, .. } => Some(constraint),
+        JoinOperator::CrossApply
+        | JoinOperator::OuterApply
+        | JoinOperator::ArrayJoin
+        | JoinOperator::LeftArrayJoin
+        | JoinOperator::InnerArrayJoin => None,
+    }
+}
+
+impl Resolver<'_> {
+    /// What is in FROM; nothing is known of it where nothing is asked.
+    pub(super) fn from(&mut self, from: &mut [TableWithJoins], is_asked: bool) -> Result<Scope, SqlError> {
+        let mut scope = Scope::default();
+        for tables in from {
+            let joined = self.joined(tables, &scope, is_asked)?;
+            scope.beside(joined);
+        }
+        Ok(scope)
+    }
+
+    /// `before`: what stands before it, for LATERAL.
+    fn joined(&mut self, tables: &mut TableWithJoins, before: &Scope, is_asked: bool) -> Result<Scope, SqlError> {
+        let mut scope = self.factor(&mut tables.relation, before, is_asked)?;
+        for join in &mut tables.joins {
+            let mut beside = before.clone();
+            beside.beside(scope.clone());
+            let right = self.factor(&mut join.relation, &beside, is_asked)?;
+            scope = self.join(join, scope, right)?;
+        }
+        Ok(scope)
+    }
+
+    fn join(&mut self, join: &mut Join, left: Scope, right: Scope) -> Result<Scope, SqlError> {
+        let shows = shows(&join.join_operator);
+        let place = join.relation.span();
+        let Some(constraint) = constraint_of_mut(&mut join.join_operator) else { return Ok(both(left, right, shows, Vec::new())) };
+        let names = match constraint {
+            JoinConstraint::Using(names) => names.iter().filter_map(|name| name.0.first()?.as_ident().cloned()).collect(),
+            JoinConstraint::Natural => common(&left, &right, place),
+            JoinConstraint::On(condition) => {
+                let mut sides = left.clone();
+                sides.beside(right.clone());
+                self.in_full(condition, &sides, Takes::Merged)?;
+                return Ok(both(left, right, shows, Vec::new()));
+            }
+            JoinConstraint::None => return Ok(both(left, right, shows, Vec::new())),
+        };
+        let pairs = pairs(&names, &left, &right).map_err(|wrong| wrong.at_of(self.text))?;
+        let equal = pairs.iter().map(|(name, [left, right])| Expr::BinaryOp {
+            left: Box::new(at(&left.expr, name.span)),
+            op: BinaryOperator::Eq,
+            right: Box::new(at(&right.expr, name.span)),
+        });
+        let all = equal.reduce(|all, next| Expr::BinaryOp { left: Box::new(all), op: BinaryOperator::And, right: Box::new(next) });
+        *constraint = JoinConstraint::On(all.unwrap_or_else(|| Expr::value(datafusion::sql::sqlparser::ast::Value::Boolean(true))));
+        Ok(both(left, right, shows, pairs))
+    }
+
+    fn factor(&mut self, factor: &mut TableFactor, before: &Scope, is_asked: bool) -> Result<Scope, SqlError> {
+        let is_lateral = match factor {
+            TableFactor::Derived { lateral, .. } | TableFactor::Function { lateral, .. } => *lateral,
+            TableFactor::UNNEST { .. } => true,
+            _ => false,
+        };
+        if is_lateral && before.has_merged() {
+            self.around.push(before.clone());
+            let inside = self.inside(factor, is_asked);
+            self.around.pop();
+            inside?;
+            self.lists(factor, before)?;
+        } else {
+            self.inside(factor, is_asked)?;
+        }
+        if !is_asked {
+            return Ok(Scope::default());
+        }
+        if let TableFactor::NestedJoin { table_with_joins, alias: None } = factor {
+            return self.joined(table_with_joins, before, true);
+        }
+        self.shown(factor)
+    }
+
+    /// Goes into a query in FROM.
+    fn inside(&mut self, factor: &mut TableFactor, is_asked: bool) -> Result<(), SqlError> {
+        match factor {
+            TableFactor::Derived { subquery, .. } => self.query(subquery),
+            // By its own name, it is a query.
+            TableFactor::NestedJoin { table_with_joins, alias: alias @ Some(_) } => {
+                if !merges(std::slice::from_ref(table_with_joins)) {
+                    return self.joined(table_with_joins, &Scope::default(), false).map(drop);
+                }
+                let mut select = select_all((**table_with_joins).clone());
+                self.select(&mut select, None)?;
+                let subquery = Box::new(query_of(SetExpr::Select(Box::new(select))));
+                *factor = TableFactor::Derived { lateral: false, subquery, alias: alias.take(), sample: None };
+                Ok(())
+            }
+            TableFactor::NestedJoin { table_with_joins, alias: None } if !is_asked => {
+                self.joined(table_with_joins, &Scope::default(), false).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The lists of an UNNEST beside columns that are merged.
+    fn lists(&mut self, factor: &mut TableFactor, before: &Scope) -> Result<(), SqlError> {
+        match factor {
+            TableFactor::UNNEST { array_exprs, .. } => self.in_full(array_exprs, before, Takes::Merged),
+            TableFactor::Function { args, .. } => self.in_full(args, before, Takes::Merged),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a relation shows. One without a name gets one.
+    fn shown(&mut self, factor: &mut TableFactor) -> Result<Scope, SqlError> {
+        let place = factor.span();
+        let is_list = matches!(factor, TableFactor::UNNEST { .. } | TableFactor::Function { .. });
+        if let TableFactor::Derived { alias: alias @ None, .. } = factor {
+            let name = Ident::with_span(place, format!("query_at_{}_{}", place.start.line, place.start.column));
+            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+        }
+        let (alias, name) = match factor {
+            TableFactor::Table { alias, name, .. } => (alias.as_ref(), Some(&*name)),
+            TableFactor::Derived { alias, .. }
+            | TableFactor::NestedJoin { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
+            | TableFactor::Function { alias, .. } => (alias.as_ref(), None),
+            _ => (None, None),
+        };
+        let qualifier: Vec<Ident> = match (alias, name) {
+            (Some(alias), _) => vec![alias.name.clone()],
+            (None, Some(ObjectName(parts))) => parts.iter().filter_map(|part| part.as_ident().cloned()).collect(),
+            (None, None) => return Ok(Scope { unnamed: Some(place), ..Scope::default() }),
+        };
+        let names = match alias {
+            Some(alias) if !alias.columns.is_empty() => alias.columns.iter().map(|column| column.name.value.clone()).collect(),
+            _ if is_list => return Ok(Scope { unnamed: Some(place), ..Scope::default() }),
+            _ => {
+                let tables = TableWithJoins { relation: factor.clone(), joins: Vec::new() };
+                self.columns_of(query_of(SetExpr::Select(Box::new(select_all(tables)))))?
+            }
+        };
+        let columns = names.into_iter().map(|name| {
+            let name = Ident::with_quote('"', name);
+            Column { expr: Expr::CompoundIdentifier([qualifier.as_slice(), std::slice::from_ref(&name)].concat()), name, is_merged: false }
+        });
+        let relations = qualifier.last().map(|name| name.value.clone()).into_iter().collect();
+        Ok(Scope { columns: columns.collect(), relations, unnamed: None })
+    }
+}
+
+/// The names that both sides have, in the order of the left one.
+fn common(left: &Scope, right: &Scope, place: Span) -> Vec<Ident> {
+    let mut names: Vec<Ident> = Vec::new();
+    for column in &left.columns {
+        if right.named(&column.name.value).next().is_some() && !names.iter().any(|name| name.value == column.name.value) {
+            names.push(Ident { span: place, ..column.name.clone() });
+        }
+    }
+    names
+}
+
+type Pair = (Ident, [Column; 2]);
+
+/// The columns of both sides by each name.
+fn pairs(names: &[Ident], left: &Scope, right: &Scope) -> Result<Vec<Pair>, Misnamed> {
+    let mut pairs: Vec<Pair> = Vec::new();
+    for name in names {
+        let wrong = |what: &str, help| Misnamed { message: format!("`{}` {what}", name.value), help, place: name.span };
+        if pairs.iter().any(|(other, _)| other.value == name.value) {
+            return Err(wrong("stands twice in USING", "leave one out"));
+        }
+        let side = |scope: &Scope, side: &str| {
+            let found: Vec<&Column> = scope.named(&name.value).collect();
+            match found[..] {
+                [column] => Ok(column.clone()),
+                [] => Err(wrong(&format!("is no column of the {side} side of this join"), "USING names columns that both sides have")),
+                _ => Err(wrong(&format!("is more than one column of the {side} side of this join"), "write ON, with the columns in full")),
+            }
+        };
+        let columns = [side(left, "left")?, side(right, "right")?];
+        pairs.push((name.clone(), columns));
+    }
+    Ok(pairs)
+}
+
+/// What a join shows: the merged columns, then what else there is at the left and at the right.
+fn both(left: Scope, right: Scope, shows: Shows, pairs: Vec<Pair>) -> Scope {
+    let is_rest = |column: &Column| !pairs.iter().any(|(name, _)| name.value == column.name.value);
+    if let Shows::OnlyLeft = shows {
+        return left;
+    }
+    if let Shows::OnlyRight = shows {
+        return right;
+    }
+    let rest: Vec<Column> = left.columns.into_iter().chain(right.columns).filter(is_rest).collect();
+    let merged = pairs.into_iter().map(|(name, [left, right])| Column {
+        expr: match shows {
+            Shows::Right => right.expr,
+            Shows::Either => coalesce([left.expr, right.expr], name.span),
+            Shows::Left | Shows::OnlyLeft | Shows::OnlyRight => left.expr,
+        },
+        name: Ident { quote_style: Some('"'), ..name },
+        is_merged: true,
+    });
+    Scope {
+        columns: merged.chain(rest).collect(),
+        relations: [left.relations, right.relations].concat(),
+        unnamed: left.unnamed.or(right.unnamed),
+    }
+}
+
+fn coalesce(columns: [Expr; 2], place: Span) -> Expr {
+    let args = columns.map(|column| FunctionArg::Unnamed(FunctionArgExpr::Expr(column))).to_vec();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_span(place, "coalesce")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// The column as if it stood there, for messages.
+pub(super) fn at(expr: &Expr, place: Span) -> Expr {
+    match expr {
+        Expr::CompoundIdentifier(names) => {
+            Expr::CompoundIdentifier(names.iter().map(|name| Ident { span: place, ..name.clone() }).collect())
+        }
+        Expr::Function(Function { args: FunctionArguments::List(list), .. }) => {
+            let of = |arg: &FunctionArg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(at(expr, place)),
+                _ => None,
+            };
+            match list.args.iter().filter_map(of).collect::<Vec<_>>().try_into() {
+                Ok(columns) => coalesce(columns, place),
+                Err(_) => expr.clone(),
+            }
+        }
+        other => other.clone(),
+    }
+}
+
+/// SELECT * FROM these.
+fn select_all(tables: TableWithJoins) -> Select {
+    Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())],
+        exclude: None,
+        into: None,
+        from: vec![tables],
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    }
+}

@@ -1,0 +1,135 @@
+//! Names in full: the columns that they mean, wherever an expression names them.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByExpr, Query, Select, SelectItem, SetExpr, Values, Visit, Visitor, VisitorMut};
+
+use super::joins::at;
+use super::{Column, Misnamed, Resolver, query_of};
+use crate::sql::SqlError;
+
+/// Which names are written in full.
+#[derive(Clone, Copy)]
+pub(super) enum Takes<'a> {
+    /// Those of merged columns.
+    Merged,
+    /// These of the innermost scope.
+    These(&'a BTreeSet<String>),
+}
+
+/// The names of columns that are selected, which HAVING, QUALIFY or what ORDER BY computes also name.
+pub(super) fn hidden(select: &Select, order: &[OrderByExpr]) -> BTreeSet<String> {
+    let mut shown = BTreeSet::new();
+    for item in &select.projection {
+        if let SelectItem::ExprWithAlias { expr, alias } = item
+            && !matches!(expr, Expr::Identifier(name) if name.value == alias.value)
+        {
+            shown.insert(alias.value.clone());
+        }
+    }
+    if shown.is_empty() {
+        return shown;
+    }
+    let mut named = Named(BTreeSet::new());
+    let _ = select.having.visit(&mut named);
+    let _ = select.qualify.visit(&mut named);
+    for by in order.iter().filter(|by| !matches!(by.expr, Expr::Identifier(_))) {
+        let _ = by.expr.visit(&mut named);
+    }
+    shown.retain(|name| named.0.contains(name));
+    shown
+}
+
+struct Named(BTreeSet<String>);
+
+impl Visitor for Named {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expr {
+            self.0.insert(name.value.clone());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Writes names in full, and goes into subqueries with what is around them.
+pub(super) struct InFull<'r, 'a> {
+    resolver: &'r mut Resolver<'a>,
+    takes: Takes<'r>,
+    /// Subqueries of the expressions that are being visited: nothing but the resolver goes into them.
+    subqueries: Vec<Query>,
+}
+
+impl<'r, 'a> InFull<'r, 'a> {
+    pub(super) fn new(resolver: &'r mut Resolver<'a>, takes: Takes<'r>) -> Self {
+        InFull { resolver, takes, subqueries: Vec::new() }
+    }
+
+    /// The column that the name means, if it is to be written in full.
+    fn meant<'s>(&'s self, name: &Ident) -> Result<Option<&'s Column>, SqlError> {
+        let scopes = &self.resolver.around;
+        for (depth, scope) in scopes.iter().rev().enumerate() {
+            let found: Vec<&'s Column> = scope.columns.iter().filter(|column| column.name.value == name.value).collect();
+            let column = match found[..] {
+                [] => continue,
+                [column] => column,
+                _ => return Ok(None),
+            };
+            let is_taken = match self.takes {
+                Takes::Merged => column.is_merged,
+                Takes::These(names) => depth == 0 && names.contains(&name.value),
+            };
+            let is_hidden = |relation: &String| scopes[scopes.len() - depth..].iter().any(|inner| inner.relations.contains(relation));
+            return match is_taken && scope.relations.iter().any(is_hidden) {
+                true => {
+                    let message =
+                        format!("`{}` is a column that USING or NATURAL merges, of relations whose names mean others here", name.value);
+                    let help = "give the relations of the subquery names of their own: FROM t AS other";
+                    Err(Misnamed { message, help, place: name.span }.at_of(self.resolver.text))
+                }
+                false => Ok(Some(column).filter(|_| is_taken)),
+            };
+        }
+        Ok(None)
+    }
+}
+
+impl VisitorMut for InFull<'_, '_> {
+    type Break = SqlError;
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if let Some(subquery) = subquery_of(expr) {
+            let nothing = query_of(SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() }));
+            self.subqueries.push(std::mem::replace(subquery, nothing));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if let Some(subquery) = subquery_of(expr) {
+            *subquery = self.subqueries.pop().expect("it was put there");
+            if let Takes::Merged = self.takes
+                && let Err(error) = self.resolver.query(subquery)
+            {
+                return ControlFlow::Break(error);
+            }
+        }
+        if let Expr::Identifier(name) = expr {
+            match self.meant(name) {
+                Ok(Some(column)) => *expr = at(&column.expr, name.span),
+                Ok(None) => {}
+                Err(error) => return ControlFlow::Break(error),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn subquery_of(expr: &mut Expr) -> Option<&mut Query> {
+    match expr {
+        Expr::Subquery(subquery) | Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } => Some(subquery),
+        _ => None,
+    }
+}
