@@ -6,6 +6,8 @@
 //! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows, recursions, joins and aggregates. A random case that does not
 //! hold is made smaller before it is printed. With `TIDEMILL_LONG=1` many more cases are run, of seeds that are drawn anew.
 
+#[path = "views/dialect_rules.rs"]
+mod dialect_rules;
 #[path = "views/differences.rs"]
 mod differences;
 #[path = "views/documents_of_queries.rs"]
