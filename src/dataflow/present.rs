@@ -14,13 +14,14 @@ use super::slots::Slots;
 use super::updates::{Update, Updates};
 use super::{Clock, DocumentChange, Moment, Outcome, START, hash};
 use crate::plan::Uniqueness;
-use crate::value::{Diff, Row};
+use crate::value::{Diff, Layout, Row};
 
 /// Puts what becomes of each key into `done`, once its moment is complete. Blocks carry the view's key beside each row. `hydrate`: also at
 /// the first moment. The returned stream carries nothing but the frontier.
 pub(super) fn present<'s>(
     name: &str,
     rows: Stream<'s, Moment, Updates>,
+    layout: &Layout,
     uniqueness: Uniqueness,
     hydrate: bool,
     clock: Clock,
@@ -34,6 +35,7 @@ pub(super) fn present<'s>(
     let mut keys = match uniqueness {
         Uniqueness::Made => Keys::Sole(Slots::new()),
         Uniqueness::Declared => Keys::One(HashMap::new()),
+        Uniqueness::None if layout.schema().columns().iter().any(|column| column.ty.has_floats()) => Keys::Apart(HashMap::new()),
         Uniqueness::None => Keys::Copies(HashMap::new()),
     };
     builder.build(move |_| {
@@ -57,6 +59,7 @@ pub(super) fn present<'s>(
                     Keys::Sole(changes) => sole(changes, &blocks, give),
                     Keys::One(held) => one(held, &changes_of(&blocks), give),
                     Keys::Copies(held) => copies(held, &changes_of(&blocks), give),
+                    Keys::Apart(held) => apart(held, &changes_of(&blocks), give),
                 }
             }
         }
@@ -114,8 +117,10 @@ enum Keys {
     Sole(Slots<Sole>),
     /// Rows of each key: one, or the key is not one.
     One(HashMap<Row, Vec<(Row, Diff)>>),
-    /// How often each row is there.
+    /// How often each row is there. A key has one row.
     Copies(HashMap<Row, Diff>),
+    /// The same by key, in the order of their bytes: rows with 0.0 and with -0.0 have one key.
+    Apart(HashMap<Row, Vec<(Row, Diff)>>),
 }
 
 /// What a moment does to a key that has one row at most.
@@ -196,12 +201,98 @@ fn copies(held: &mut HashMap<Row, Diff>, changes: &Changes, mut give: impl FnMut
             0 => held.remove(row),
             _ => held.insert(Row::from_bytes(row), after),
         };
-        let numbered = |n: Diff| Row::from([key, &(n as u64).to_be_bytes()].concat());
         for n in before.max(0)..after.max(0) {
-            give(numbered(n), Outcome::Document(Row::from_bytes(row)));
+            give(numbered(key, n), Outcome::Document(Row::from_bytes(row)));
         }
         for n in after.max(0)..before.max(0) {
-            give(numbered(n), Outcome::Gone);
+            give(numbered(key, n), Outcome::Gone);
         }
+    }
+}
+
+fn numbered(key: &[u8], n: Diff) -> Row {
+    Row::from([key, &(n as u64).to_be_bytes()].concat())
+}
+
+/// The same where a key has several rows: one after the other.
+fn apart(held: &mut HashMap<Row, Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+    for (&key, changes) in changes {
+        let rows = held.entry(Row::from_bytes(key)).or_default();
+        let before = rows.clone();
+        for (&row, diff) in changes {
+            match rows.binary_search_by(|(held, _)| (**held).cmp(row)) {
+                Ok(place) => rows[place].1 += diff,
+                Err(place) => rows.insert(place, (Row::from_bytes(row), *diff)),
+            }
+        }
+        rows.retain(|(_, count)| *count != 0);
+        let (mut was, mut is) = (Runs::new(&before), Runs::new(rows));
+        let mut n = 0;
+        while let Some(end) = was.end_behind(n).into_iter().chain(is.end_behind(n)).min() {
+            match (was.row, is.row) {
+                (Some(was), Some(is)) if was == is => {}
+                (_, Some(row)) => (n..end).for_each(|n| give(numbered(key, n), Outcome::Document(row.clone()))),
+                (_, None) => (n..end).for_each(|n| give(numbered(key, n), Outcome::Gone)),
+            }
+            n = end;
+        }
+        if rows.is_empty() {
+            held.remove(key);
+        }
+    }
+}
+
+/// Goes through copies of rows, of each row all at once.
+struct Runs<'a> {
+    rows: std::slice::Iter<'a, (Row, Diff)>,
+    /// Whose copies these are; `None` behind the last one.
+    row: Option<&'a Row>,
+    end: Diff,
+}
+
+impl<'a> Runs<'a> {
+    fn new(rows: &'a [(Row, Diff)]) -> Runs<'a> {
+        Runs { rows: rows.iter(), row: None, end: 0 }
+    }
+
+    /// Where the copies end that have the number `n`.
+    fn end_behind(&mut self, n: Diff) -> Option<Diff> {
+        while self.end <= n {
+            let Some((row, count)) = self.rows.next() else {
+                self.row = None;
+                return None;
+            };
+            (self.row, self.end) = (Some(row), self.end + (*count).max(0));
+        }
+        Some(self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_key_are_numbered_one_after_the_other() {
+        let (mut held, mut shown) = (HashMap::new(), BTreeMap::new());
+        let mut turn = |changes: &[(&'static [u8], Diff)]| {
+            let rows: BTreeMap<&[u8], Diff> = changes.iter().copied().collect();
+            let mut told = 0;
+            apart(&mut held, &BTreeMap::from([(&b"k"[..], rows)]), |key, outcome| {
+                told += 1;
+                match outcome {
+                    Outcome::Document(row) => shown.insert(key, row),
+                    _ => shown.remove(&key),
+                };
+            });
+            (shown.values().map(|row| String::from_utf8_lossy(row).into_owned()).collect::<String>(), told)
+        };
+        assert_eq!(turn(&[(b"b", 2)]), ("bb".into(), 2));
+        assert_eq!(turn(&[(b"a", 1)]), ("abb".into(), 2));
+        assert_eq!(turn(&[(b"b", 1_000)]).1, 1_000);
+        assert_eq!(turn(&[(b"b", -1_001), (b"c", 1)]).0, "abc");
+        assert_eq!(turn(&[(b"a", -1)]), ("bc".into(), 3));
+        assert_eq!(turn(&[(b"b", -1), (b"c", -1)]), (String::new(), 2));
+        assert!(held.is_empty());
     }
 }

@@ -61,8 +61,9 @@ impl<'s, 'p> Queries<'s, 'p> {
                 present_groups(&name, rows, hydrate, self.clock, done)
             }
             _ => {
-                let keyed = key_by(&format!("Key {}", view.name), rows, Layout::new(&view.schema), view.key.clone());
-                present(&name, keyed, query.uniqueness, hydrate, self.clock, done)
+                let layout = Layout::new(&view.schema);
+                let keyed = key_by(&format!("Key {}", view.name), rows, layout.clone(), view.key.clone());
+                present(&name, keyed, &layout, query.uniqueness, hydrate, self.clock, done)
             }
         });
         told

@@ -179,6 +179,16 @@ impl Type {
         matches!(self, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64)
     }
 
+    /// Whether a value has floats in it, of which some are equal though their bytes are not.
+    pub fn has_floats(&self) -> bool {
+        match self {
+            Type::Float32 | Type::Float64 => true,
+            Type::Struct(schema) => schema.columns().iter().any(|column| column.ty.has_floats()),
+            Type::List(item) => item.has_floats(),
+            _ => false,
+        }
+    }
+
     /// The type of an Arrow type, where it is carried. Times of other units are carried as microseconds with the digits of their unit (`fsp`
     /// says otherwise), all text and binary forms as one. A zone other than UTC, the parts of an interval and the time of a day of milliseconds
     /// are not carried: nothing would be left of them.
