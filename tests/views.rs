@@ -42,7 +42,9 @@ use std::process::Command;
 use futures::{FutureExt, StreamExt};
 use support::case::{check_folder, scratch};
 use support::engine::{Observed, Prepared, Way, prepare};
+use support::generate::Generated;
 use support::judge::{confirm, confirm_end};
+use support::query_case::taken;
 use support::wrong::Wrong;
 
 /// How many cases run at a time: they mostly wait for each other's threads.
@@ -96,6 +98,16 @@ async fn run(sql: &str, rows: &str, changes: &str) -> (tempfile::TempDir, Prepar
     let prepared = prepare(&folder.path().join("spec.yaml")).await.unwrap();
     let observed = prepared.run(&folder.path().join("state"), Way { workers: 2, scatter: None }).await;
     (folder, prepared, observed)
+}
+
+/// The message with which a query over `t` of these columns is refused.
+async fn refusal(columns: serde_json::Value, sql: &str) -> String {
+    let spec = serde_json::json!({
+        "sources": {"s": {"kind": "file", "options": {"tables": {"t": {"jsonl": "t.jsonl", "columns": columns}}}}},
+        "views": {"q": {"sql": sql}},
+    });
+    let files = vec![("spec.yaml".into(), spec.to_string()), ("t.jsonl".into(), String::new())];
+    taken(&Generated { files, changes: String::new() }).await.expect_err(sql)
 }
 
 #[tokio::test(flavor = "multi_thread")]

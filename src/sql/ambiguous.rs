@@ -10,7 +10,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Expr, Query, Spanned, Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut, With};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::error::parsed_span;
+use super::error::{parsed_span, schema_error};
 
 /// How many names of the query around are left out of a subquery at most.
 const MOST_NAMES: usize = 100;
@@ -44,13 +44,6 @@ where
         }
     }
     plan(alone)
-}
-
-fn schema_error(error: &DataFusionError) -> Option<&SchemaError> {
-    match error.find_root() {
-        DataFusionError::SchemaError(wrong, _) => Some(wrong),
-        _ => None,
-    }
 }
 
 /// All that may name columns of a query around them, with what WITH names there.

@@ -6,6 +6,7 @@
 //! text with date or time   a constant is read as one; a column is refused
 //! text with decimal        a constant keeps all its digits; a column is refused
 //! interval with interval   by their lengths (`lengths_of_time`)
+//! -0.0 with 0.0            equal; DataFusion has -0.0 before 0.0
 //! ```
 //! So are casts between texts, numbers and times (`read_times`): PostgreSQL has none between numbers and times, and these are refused.
 //!
@@ -23,9 +24,10 @@ use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPla
 
 use super::lengths_of_time::span;
 use super::parts_of_times::of_length;
-use super::query::columns_below;
+use super::plan_expressions::columns_below;
 use super::read_times::{of_text, to_text};
 use super::written_doubles;
+use super::zeros::without_sign;
 use super::zones::{UTC, instant, local};
 use crate::value::{Datum, decimal};
 
@@ -75,6 +77,14 @@ pub(super) fn together(part: Expr, columns: &DFSchema) -> Result<Transformed<Exp
             if call.name() == "to_timestamp" && call.args.iter().any(|arg| arg.get_type(columns).is_ok_and(|ty| is_text(&ty))) =>
         {
             return plan_err!("to_timestamp takes seconds: cast a text to timestamp");
+        }
+        // The type of its result hangs on the number of digits, which DataFusion sees only if it is of this type.
+        Expr::ScalarFunction(mut call) if matches!(call.name(), "round" | "trunc") && call.args.len() == 2 => {
+            let Some(digits) = call.args[1].as_literal().filter(|digits| digits.data_type() == DataType::Int64) else {
+                return Ok(Transformed::no(Expr::ScalarFunction(call)));
+            };
+            call.args[1] = Expr::Literal(digits.cast_to(&DataType::Int32)?, None);
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
         }
         // DataFusion's takes instants in nanoseconds only: one after the year 2262 is an error of the row.
         Expr::ScalarFunction(mut call)
@@ -129,6 +139,13 @@ pub(super) fn together(part: Expr, columns: &DFSchema) -> Result<Transformed<Exp
                 _ => &mut [],
             };
             transformed = align(&mut of.iter_mut().collect::<Vec<_>>(), Meeting::Chosen, columns)?;
+            if let ("nullif", [of, unless]) = (func.name(), &args[..])
+                && is_float(&of.get_type(columns)?)
+            {
+                let equal = together(of.clone().eq(unless.clone()), columns)?.data;
+                let when_then_expr = vec![(Box::new(equal), Box::new(Expr::Literal(ScalarValue::Null, None)))];
+                return Ok(Transformed::yes(Expr::Case(Case { expr: None, when_then_expr, else_expr: Some(Box::new(of.clone())) })));
+            }
         }
         _ => {}
     }
@@ -205,6 +222,18 @@ enum Meeting {
 
 /// Brings them to one type; whether anything was changed.
 fn align(exprs: &mut [&mut Expr], meeting: Meeting, columns: &DFSchema) -> Result<bool> {
+    let changed = to_one_type(exprs, meeting, columns)?;
+    let mut unsigned = false;
+    for expr in exprs.iter_mut().filter(|expr| meeting == Meeting::Compared && expr.as_literal().is_none()) {
+        if matches!(expr.get_type(columns), Ok(DataType::Float32 | DataType::Float64)) {
+            **expr = without_sign(expr.clone());
+            unsigned = true;
+        }
+    }
+    Ok(changed || unsigned)
+}
+
+fn to_one_type(exprs: &mut [&mut Expr], meeting: Meeting, columns: &DFSchema) -> Result<bool> {
     let types = exprs.iter().map(|expr| expr.get_type(columns)).collect::<Result<Vec<_>, DataFusionError>>();
     // What has no type is described elsewhere.
     let Ok(types) = types else { return Ok(false) };

@@ -6,12 +6,14 @@ use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::simplify::ExprSimplifyResult;
 use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal, NegativeExpr};
 
 use super::EvaluationError;
-use super::session::state;
+use super::session::{simplify_context, state};
 
 /// The same expression with `+`, `-`, `*` and the sign checked.
 pub(super) fn checked(expr: Arc<dyn PhysicalExpr>, input: &Schema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
@@ -49,11 +51,27 @@ pub(super) fn check_constants(expr: &Expr, schema: &DFSchema) -> Result<(), Eval
         if !arithmetic || part.any_column_refs() {
             return Ok(TreeNodeRecursion::Continue);
         }
-        if let Ok(Ok(physical)) = state().create_physical_expr(part.clone(), schema).map(|physical| checked(physical, &nothing)) {
+        let physical = executable(part.clone(), schema).and_then(|part| state().create_physical_expr(part, schema));
+        if let Ok(Ok(physical)) = physical.map(|physical| checked(physical, &nothing)) {
             failure = physical.evaluate(&one_row).err();
         }
         Ok(if failure.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Jump })
     })
     .expect("nothing here fails");
     failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What DataFusion can only evaluate once it is simplified, as `coalesce`, written so.
+fn executable(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    let context = simplify_context(schema);
+    let simplified = expr.transform_up(|part| match part {
+        Expr::ScalarFunction(call) if matches!(call.name(), "coalesce" | "nvl2" | "arrow_cast" | "arrow_try_cast") => {
+            Ok(match call.func.simplify(call.args.clone(), &context)? {
+                ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+                ExprSimplifyResult::Original(args) => Transformed::no(Expr::ScalarFunction(ScalarFunction { args, ..call })),
+            })
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    simplified.data()
 }

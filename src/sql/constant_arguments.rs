@@ -1,7 +1,8 @@
 //! Arguments that make a call fail on every row, whatever is in it: they are refused with the definition.
 //!
-//! The field of `extract`, `date_part` and `date_trunc`, the zone of AT TIME ZONE and the separator of `string_agg` are constants, and ones that the function knows. The
-//! pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text. A constant regular expression is one.
+//! The field of `extract`, `date_part` and `date_trunc`, the zone of AT TIME ZONE and the separator of `string_agg` are constants, and ones that
+//! the function knows. The pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text. A constant
+//! regular expression is one.
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Schema};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 use crate::value::ParseError;
@@ -34,6 +34,10 @@ impl SqlError {
 
     pub(crate) fn at(self, span: Option<Range<usize>>) -> SqlError {
         SqlError { span, ..self }
+    }
+
+    pub(crate) fn not_a_join() -> SqlError {
+        SqlError::new("this subquery cannot be made a join").help("join with it, or make it a view of its own")
     }
 
     pub(crate) fn inside(self, around: Option<Range<usize>>) -> SqlError {
@@ -114,6 +118,22 @@ fn without_values(message: &str) -> String {
         }
     }
     out
+}
+
+/// What is wrong with a name, if that is what is wrong.
+pub(super) fn schema_error(error: &DataFusionError) -> Option<&SchemaError> {
+    match error.find_root() {
+        DataFusionError::SchemaError(wrong, _) => Some(wrong),
+        _ => None,
+    }
+}
+
+/// An error of the planner, with its place.
+pub(super) fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of(text, parsed_span(span)));
+    let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
+    let described = SqlError::of_definition(error);
+    SqlError { span, help: help.or(described.help.clone()), ..described }
 }
 
 /// The bytes of `text` that a parser's span (lines and columns from 1, in characters; its end is behind the last) covers.

@@ -19,7 +19,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not};
 
-use super::query::has_subquery;
+use super::plan_expressions::has_subquery;
 
 pub(super) fn spell_out_membership(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let spelled = plan.transform_down_with_subqueries(|node| {

@@ -8,12 +8,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError, TableReference};
+use datafusion::common::{DataFusionError, SchemaError, TableReference};
 use datafusion::config::Dialect;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{LogicalPlan, Volatility};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
 
@@ -27,12 +26,14 @@ use super::correlated::refuse_what_is_not_taken_out;
 use super::culprit::culprit;
 use super::decorrelated::decorrelate;
 use super::distinct_on::without_distinct_on;
-use super::error::{bytes_of, nearest, parsed_span};
+use super::error::{bytes_of, nearest, planned_wrong, schema_error};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::names_apart::keep_names_apart;
 use super::one_row::look_at_only_rows;
 use super::outer_types::with_types_of_outer;
+use super::plan_expressions::look_at_expressions;
+use super::relation::Relation;
 use super::rounded_casts::round_casts;
 use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{builder, coerce, state, with_own_functions};
@@ -40,16 +41,6 @@ use super::set_operations::count_copies;
 use super::times_in_plans::refuse_what_changes_values;
 use super::unnested::refuse_what_takes_elements_for_unique;
 use super::{equal_columns, read_over, scope, stream_functions, written_times};
-use crate::value::Schema;
-
-/// Something that a query can read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Relation {
-    /// The source's name for a table, `None` for a view.
-    pub source: Option<String>,
-    pub name: String,
-    pub schema: Schema,
-}
 
 /// The relations that a query names, each once, in the order of the text: source (`None` for a bare name) and name.
 pub fn relations_of(text: &str) -> Result<Vec<(Option<String>, String)>, SqlError> {
@@ -142,31 +133,10 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     refuse_what_changes_values(&plan, session)?;
     refuse_what_takes_elements_for_unique(&plan)?;
     let plan = with_types_of_outer(plan, session).map_err(described)?;
-    session.optimize(&plan).map_err(described)
-}
-
-/// Gives every expression of the plan and of its subqueries to `look`, with the columns that it may name, up to the first error.
-pub(super) fn look_at_expressions(
-    plan: &LogicalPlan,
-    mut look: impl FnMut(&Expr, &DFSchema) -> Result<(), SqlError>,
-) -> Result<(), SqlError> {
-    let mut found = Ok(());
-    let visited = plan.apply_with_subqueries(|node| {
-        let columns = columns_below(node);
-        node.apply_expressions(|expr| {
-            found = look(expr, &columns);
-            Ok(if found.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })
-    });
-    visited.expect("nothing here fails");
-    found
-}
-
-/// What the expressions of a node may name.
-pub(super) fn columns_below(node: &LogicalPlan) -> DFSchema {
-    node.inputs().iter().fold(DFSchema::empty(), |mut columns, input| {
-        columns.merge(input.schema());
-        columns
+    session.optimize(&plan).map_err(|error| match schema_error(&error) {
+        // All names are resolved: one is lost where a subquery is taken apart.
+        Some(SchemaError::FieldNotFound { .. }) => SqlError::not_a_join(),
+        _ => described(error),
     })
 }
 
@@ -213,14 +183,6 @@ fn session(relations: &[Relation]) -> SessionState {
 const CATALOG: &str = "tidemill";
 /// Where bare names are looked up.
 const VIEWS: &str = "public";
-
-/// An error of the planner, with its place.
-pub(super) fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
-    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of(text, parsed_span(span)));
-    let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
-    let described = SqlError::of_definition(error);
-    SqlError { span, help: help.or(described.help.clone()), ..described }
-}
 
 fn refuse_what_changes_by_itself(text: &str, query: &SqlStatement) -> Result<(), SqlError> {
     struct Calls<'a>(&'a str);
@@ -275,15 +237,4 @@ fn changes_by_itself(text: &str, function: &Function) -> ControlFlow<SqlError> {
                 .help("a view's rows depend on their sources only: use a column of the row"),
         ),
     }
-}
-
-/// Whether the expression has a subquery that the optimizer did not make a join of.
-pub fn has_subquery(expr: &Expr) -> bool {
-    let mut found = false;
-    let visited = expr.apply(|part| {
-        found |= matches!(part, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(_, _));
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    visited.expect("nothing here fails");
-    found
 }

@@ -1,9 +1,9 @@
 //! Casts to a type with fewer digits round, as in PostgreSQL. DataFusion cuts the digits off where the target is an integer, and where a
 //! cast decimal is compared it compares what is cast instead.
 //!
-//! A decimal is rounded half away from zero, a double half to even, also by `round`; the cast that follows then loses nothing, so that comparing what is cast is
-//! the same. What is rounded keeps its name, by which casts in GROUPING SETS and in `grouping` find each other. A cast of a time to fewer digits of
-//! a second is refused: DataFusion cuts them off too.
+//! A decimal is rounded half away from zero, a double half to even, also by `round`; the cast that follows then loses nothing, so that
+//! comparing what is cast is the same. What is rounded keeps its name, by which casts in GROUPING SETS and in `grouping` find each other. A cast
+//! of a time to fewer digits of a second is refused: DataFusion cuts them off too.
 //!
 //! In: a plan before it is optimized. Out: the same with such casts over `round`. Can go once `cast(2.75 AS int)` is 3 and `cast(n AS
 //! decimal(10, 1)) = 1.0` holds for 1.0001.
@@ -15,7 +15,7 @@ use datafusion::functions::math::expr_fn::{abs, round, trunc};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, lit};
 
-use super::query::columns_below;
+use super::plan_expressions::columns_below;
 
 pub(super) fn round_casts(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let rewritten = plan.transform_up_with_subqueries(|node| {

@@ -49,9 +49,11 @@ pub(super) fn with_own_functions(mut state: SessionState) -> SessionState {
 
 /// Brings the operands' types together, then folds constants.
 pub(super) fn simplifier(schema: &DFSchema) -> ExprSimplifier {
-    let context =
-        SimplifyContext::builder().with_schema(Arc::new(schema.clone())).with_config_options(Arc::clone(state().config_options())).build();
-    ExprSimplifier::new(context)
+    ExprSimplifier::new(simplify_context(schema))
+}
+
+pub(super) fn simplify_context(schema: &DFSchema) -> SimplifyContext {
+    SimplifyContext::builder().with_schema(Arc::new(schema.clone())).with_config_options(Arc::clone(state().config_options())).build()
 }
 
 pub(super) fn coerce(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {

@@ -16,7 +16,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use super::SqlError;
-use super::query::look_at_expressions;
+use super::plan_expressions::{columns_below, look_at_expressions};
 use super::zones::UTC;
 
 /// Looks at a plan that is not yet analyzed.
@@ -31,7 +31,7 @@ pub(super) fn refuse_what_changes_values(plan: &LogicalPlan, session: &SessionSt
     let mut ordered = Ok(());
     let visited = analyzed.apply_with_subqueries(|node| {
         if !matches!(node, LogicalPlan::Projection(_)) {
-            let columns = super::query::columns_below(node);
+            let columns = columns_below(node);
             node.apply_expressions(|expr| {
                 if expr.get_type(&columns).is_ok_and(|ty| holds_interval(&ty)) {
                     ordered = Err(no_order());

@@ -3,10 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::support::case::scratch;
-use crate::support::engine::prepare;
 use crate::support::generate::Generated;
-use crate::support::query_case::check;
+use crate::support::query_case::{check, taken};
 use crate::support::random::Random;
 
 const ROWS: [(&str, [&str; 3], &[&str]); 3] = [
@@ -57,14 +55,7 @@ async fn hold(queries: &[&str]) {
 
 /// The message with which a query is refused.
 async fn refused(sql: &str) -> String {
-    let folder = scratch();
-    for (name, text) in case(&[sql]).files.iter().chain([&("changes.jsonl".to_string(), String::new())]) {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    match prepare(&folder.path().join("spec.yaml")).await {
-        Err(message) => message,
-        Ok(_) => panic!("{sql} is taken"),
-    }
+    taken(&case(&[sql])).await.expect_err(sql)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +125,7 @@ async fn a_merged_column_is_named_in_subqueries_too() {
     let message =
         refused("SELECT tid FROM s.t FULL JOIN s.d USING (x) WHERE EXISTS (SELECT 1 FROM (SELECT eid AS tid FROM s.e) t WHERE t.tid = x)")
             .await;
-    assert!(message.contains("`x` is a column that USING or NATURAL merges, of relations whose names mean others here"), "{message}");
+    assert!(message.contains("`x` is a column of relations whose names mean others in this subquery"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,6 +134,7 @@ async fn what_cannot_be_merged_is_refused() {
         ("SELECT tid FROM s.t JOIN s.e ON tid = eid JOIN s.d USING (x)", "`x` is more than one column of the left side of this join"),
         ("SELECT tid FROM s.t JOIN s.d USING (a)", "`a` is no column of the right side of this join"),
         ("SELECT tid FROM s.t JOIN s.d USING (x, x)", "`x` stands twice in USING"),
+        ("SELECT tid FROM s.t JOIN s.d USING (t.x)", "`t.x` is more than the name of a column"),
         ("SELECT tid FROM s.t CROSS JOIN s.e NATURAL JOIN s.d", "`x` is more than one column of the left side of this join"),
     ] {
         let message = refused(query).await;
@@ -162,6 +154,8 @@ async fn what_is_selected_hides_no_column() {
         "SELECT x AS a, a AS x FROM s.t ORDER BY a, tid LIMIT 1",
         "SELECT x, max(a) AS a FROM s.t GROUP BY x HAVING max(a) > 7",
         "SELECT a AS b, -tid AS tid FROM s.t ORDER BY tid LIMIT 2",
+        "SELECT -a AS a, count(*) AS n FROM s.t GROUP BY a HAVING a > (SELECT count(*) FROM s.d WHERE d.did < a)",
+        "SELECT -a AS a, count(*) AS n FROM s.t GROUP BY a HAVING EXISTS (SELECT 1 FROM s.d WHERE d.b = a * 10)",
     ])
     .await;
     // As long as it is not clear what it would be, it is refused.
@@ -182,6 +176,7 @@ async fn columns_of_one_name_are_kept_apart_in_subqueries() {
         "SELECT o.tid FROM s.t o WHERE o.x NOT IN (SELECT d.x FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x - 2)",
         "SELECT o.tid FROM s.t o WHERE o.x = ANY (SELECT d.x FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x - 2)",
         "SELECT o.tid, (SELECT count(*) FROM s.d JOIN s.e ON did = eid WHERE d.x - e.x = o.x - 3) AS n FROM s.t o",
+        "SELECT o.tid, (SELECT max(b) FROM s.d WHERE d.x + 2 = o.x) AS n FROM s.t o",
         "SELECT o.tid, (SELECT max(b) FROM s.d JOIN s.e ON did = eid WHERE d.x = o.x AND e.x = o.x - 2) AS n FROM s.t o",
         "SELECT o.tid, (SELECT sum(d.x * e.x) FROM s.d, s.e WHERE d.x = o.x AND e.x = o.x) AS m FROM s.t o",
         "SELECT o.tid, l.x FROM s.t o CROSS JOIN LATERAL (SELECT d.x FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x - 2) l",
@@ -189,6 +184,22 @@ async fn columns_of_one_name_are_kept_apart_in_subqueries() {
         "SELECT o.tid, n FROM s.t o CROSS JOIN LATERAL (SELECT count(*) AS n FROM s.d JOIN s.e ON did = eid WHERE d.x - e.x = o.x - 3) l",
     ])
     .await;
+    // In queries in FROM too.
+    hold(&[
+        "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT 1 FROM (SELECT d.b FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x - 2) i)",
+        "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT 1 FROM (SELECT x FROM s.d WHERE d.x = o.x) i JOIN (SELECT x FROM s.e WHERE e.x = o.x) k ON true)",
+        "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT 1 FROM (SELECT x FROM s.d WHERE d.x = o.x) i JOIN (SELECT x FROM s.e WHERE e.x = o.x - 2) k ON true)",
+        "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT 1 FROM (SELECT 1 AS one FROM s.d WHERE d.x = o.x) i, (SELECT 2 AS two FROM s.e WHERE e.x = o.x - 2) k)",
+        "SELECT o.tid FROM s.t o WHERE o.x IN (SELECT i.x FROM (SELECT j.x FROM (SELECT d.x, e.x AS y FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x - 2) j) i)",
+        "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT 1 FROM (SELECT b FROM s.d WHERE d.x = o.x) i WHERE i.b > 1)",
+        "SELECT o.tid, (SELECT max(i.x) FROM (SELECT d.x FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x - 2 AND b > 70 - o.x) i) AS m FROM s.t o",
+    ])
+    .await;
+    let message = refused(
+        "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT 1 FROM (SELECT DISTINCT d.x FROM s.d JOIN s.e ON did = eid WHERE e.x = o.x) i)",
+    )
+    .await;
+    assert!(message.contains("give them other names") && message.contains("spec.yaml:"), "{message}");
     // And from the names that are given to other things.
     hold(&[
         "SELECT o.tid FROM s.t o WHERE EXISTS (SELECT a AS x FROM s.e WHERE e.x = o.x)",

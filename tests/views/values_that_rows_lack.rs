@@ -1,26 +1,14 @@
 //! What a row would not hold as it is, or DataFusion would do otherwise than PostgreSQL, is refused with its place in the text.
 
-use crate::support::case::scratch;
-use crate::support::engine::prepare;
+use crate::refusal;
 use crate::times_and_decimals::observed;
 
-/// The message with which a query is refused.
 async fn refused(sql: &str) -> String {
-    let folder = scratch();
     let columns = serde_json::json!({
         "id": "int64", "d": "decimal(10,2)", "f": "float64", "dt": "date", "ts": "datetime(6)", "us": "datetime(6)", "tz": "timestamp(6)",
         "s": "text", "len": "time(6)",
     });
-    let spec = serde_json::json!({
-        "sources": {"s": {"kind": "file", "options": {"tables": {"t": {"jsonl": "t.jsonl", "columns": columns}}}}},
-        "views": {"q": {"sql": sql}},
-    });
-    std::fs::write(folder.path().join("spec.yaml"), spec.to_string()).unwrap();
-    std::fs::write(folder.path().join("t.jsonl"), "").unwrap();
-    match prepare(&folder.path().join("spec.yaml")).await {
-        Err(message) => message,
-        Ok(_) => panic!("{sql} is taken"),
-    }
+    refusal(columns, sql).await
 }
 
 /// Each of them is refused for this reason, at a place in the text.

@@ -1,8 +1,6 @@
 //! Queries that once gave another answer than PostgreSQL 18 does over the same rows, or were taken though they fail on every row. The answers are PostgreSQL's.
 
-use crate::support::case::scratch;
-use crate::support::engine::prepare;
-use crate::{observed_after, rows_after};
+use crate::{observed_after, refusal, rows_after};
 
 const ROWS: &str = "{\"id\": 1, \"v\": 2}\n{\"id\": 2, \"v\": null}\n{\"id\": 3, \"v\": 9}\n";
 /// The row with the 9 gets another number, and the first row goes.
@@ -22,19 +20,8 @@ async fn holds(sql: &str, before: &[&str], after: &[&str]) {
     }
 }
 
-/// The message with which a query is refused.
 async fn refused(sql: &str) -> String {
-    let folder = scratch();
-    let spec = serde_json::json!({
-        "sources": {"s": {"kind": "file", "options": {"tables": {"t": {"jsonl": "t.jsonl", "columns": {"id": "int64", "v": "int64", "at": "datetime(6)"}}}}}},
-        "views": {"q": {"sql": sql}},
-    });
-    std::fs::write(folder.path().join("spec.yaml"), spec.to_string()).unwrap();
-    std::fs::write(folder.path().join("t.jsonl"), "").unwrap();
-    match prepare(&folder.path().join("spec.yaml")).await {
-        Err(message) => message,
-        Ok(_) => panic!("{sql} is taken"),
-    }
+    refusal(serde_json::json!({"id": "int64", "v": "int64", "at": "datetime(6)"}), sql).await
 }
 
 /// An aggregate of all rows has one row, be it of no rows.
@@ -170,4 +157,64 @@ async fn arguments_that_no_row_could_have_an_answer_for_are_refused() {
     holds("SELECT max(to_char(timestamp '2015-07-15 10:20:30', '%Y')) AS r FROM s.t", &["\"2015\""], &["\"2015\""]).await;
     holds("SELECT max(regexp_replace(cast(v AS text), '^9', 'x')) AS r FROM s.t", &["\"x\""], &["\"2\""]).await;
     holds("SELECT max(date_part('year', date '2015-07-15')) AS r FROM s.t", &["2015.0"], &["2015.0"]).await;
+}
+
+/// A double has two zeros, which are equal.
+#[tokio::test(flavor = "multi_thread")]
+async fn zero_has_no_sign_where_it_is_compared() {
+    let zero = "(cast(v AS double) * -0.0)";
+    let of = |condition: String| format!("SELECT id AS r FROM s.t WHERE {condition}");
+    let zero = zero.replace("-0.0", "cast(-1 AS double) * cast(0 AS double)");
+    for condition in [
+        format!("{zero} = 0"),
+        format!("{zero} >= 0.0"),
+        format!("NOT {zero} < cast(0 AS double)"),
+        format!("{zero} IN (1, 0)"),
+        format!("{zero} BETWEEN 0 AND 1"),
+        format!("{zero} IS NOT DISTINCT FROM cast(0 AS double)"),
+        format!("v IS NOT NULL AND nullif({zero}, 0) IS NULL"),
+        format!("CASE {zero} WHEN 0 THEN true END"),
+        format!("{zero} IN (SELECT cast(0 AS double))"),
+        format!("{zero} = (SELECT cast(0 AS double))"),
+    ] {
+        holds(&of(condition), &["1", "3"], &["3"]).await;
+    }
+    holds(
+        &format!(
+            "SELECT x.id AS r FROM s.t x JOIN s.t y ON x.v * cast(0 AS double) = {zero} AND x.id = y.id",
+            zero = zero.replace("(cast(v", "(cast(y.v")
+        ),
+        &["1", "3"],
+        &["3"],
+    )
+    .await;
+}
+
+/// Rows of a view without a key that differ in the sign of a zero only are rows of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_zeros_are_rows_of_a_view_without_a_key() {
+    let rows = "SELECT cast(0 AS double) * CASE WHEN id = 2 THEN 1 ELSE -1 END AS r FROM s.t";
+    holds(rows, &["-0.0", "-0.0", "0.0"], &["-0.0", "0.0"]).await;
+    holds(
+        &format!("{rows} UNION ALL SELECT cast(0 AS double) AS r FROM s.t WHERE v = 9"),
+        &["-0.0", "-0.0", "0.0", "0.0"],
+        &["-0.0", "0.0"],
+    )
+    .await;
+    holds(&format!("SELECT make_array(r) AS r FROM ({rows}) z"), &["[-0.0]", "[-0.0]", "[0.0]"], &["[-0.0]", "[0.0]"]).await;
+}
+
+/// Constants are computed before the query runs, and may not overflow, whatever they are wrapped in.
+#[tokio::test(flavor = "multi_thread")]
+async fn constants_in_functions_are_checked() {
+    holds("SELECT v + (coalesce(1, 2) + 1) AS r FROM s.t WHERE id = 3", &["11"], &["4"]).await;
+    holds("SELECT v + (coalesce(NULL, 2) - 1) AS r FROM s.t WHERE id = 3", &["10"], &["3"]).await;
+    holds(
+        "SELECT (coalesce(date '2024-02-29', date '2015-07-15') - interval '1 year') < timestamp '2024-01-01' AS r FROM s.t WHERE id = 3",
+        &["true"],
+        &["true"],
+    )
+    .await;
+    let message = refused("SELECT id, coalesce(9223372036854775807, 1) + 1 AS n FROM s.t").await;
+    assert!(message.contains("became too large"), "{message}");
 }

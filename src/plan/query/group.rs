@@ -4,7 +4,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 
-use super::{Readable, extended, subquery_stays, unique_names};
+use super::{Readable, extended, unique_names};
 use crate::plan::{AggregateFunction, Group, Node};
 use crate::sql::{SqlError, has_subquery, is_plain_cast};
 
@@ -31,7 +31,7 @@ impl Readable<'_> {
             Some(Expr::Column(datafusion::common::Column::new(qualifier.cloned(), field.name())))
         };
         let call = |expr: &Expr| match has_subquery(expr) {
-            true => Err(subquery_stays()),
+            true => Err(SqlError::not_a_join()),
             false => AggregateFunction::of_plan(&with_inputs(expr, column), &names, side.node.schema()),
         };
         let calls = aggregate.aggr_expr.iter().map(call).collect::<Result<Vec<_>, _>>()?;

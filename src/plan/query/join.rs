@@ -3,7 +3,7 @@
 use datafusion::common::{DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, lit};
 
-use super::{Readable, compiled, extended, subquery_stays, unique_names};
+use super::{Readable, compiled, extended, unique_names};
 use crate::plan::{Join, JoinKind, Node, PairCondition, Side};
 use crate::sql::{SqlError, with_null_safe_keys};
 use crate::value::{Column, Schema, Type};
@@ -45,7 +45,7 @@ impl Readable<'_> {
                 ([_], None) => {}
                 // Of one side no column is compared, so that it is a filter; a pair for which it is NULL may be equal.
                 ([], Some(equal)) => filter = Some(equal.is_not_false()),
-                _ => return Err(subquery_stays()),
+                _ => return Err(SqlError::not_a_join()),
             }
         }
         let (left_shown, right_shown) = (left_plan.schema().fields().len(), right_plan.schema().fields().len());

@@ -133,7 +133,7 @@ impl Readable<'_> {
 
 fn compiled(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<Expression, SqlError> {
     match has_subquery(expr) {
-        true => Err(subquery_stays()),
+        true => Err(SqlError::not_a_join()),
         false => Expression::of_plan(expr, names, input),
     }
 }
@@ -201,10 +201,6 @@ fn unique_names(mut columns: Vec<Column>) -> Schema {
         }
     }
     Schema::new(columns)
-}
-
-fn subquery_stays() -> SqlError {
-    SqlError::new("this subquery cannot be made a join").help("join with it, or make it a view of its own")
 }
 
 fn refused(plan: &LogicalPlan) -> SqlError {

@@ -8,28 +8,27 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::names::Takes;
-use super::{Column, Misnamed, Resolver, Scope, query_of};
+use super::{Misnamed, Resolver, Scope, Shown, query_of};
 use crate::sql::SqlError;
 
 /// Whether a join of this FROM merges columns.
-pub(super) fn merges(from: &[TableWithJoins]) -> bool {
-    let of_factor = |factor: &TableFactor| match factor {
-        TableFactor::NestedJoin { table_with_joins, .. } => merges(std::slice::from_ref(table_with_joins)),
+pub(super) fn merges(from: &mut [TableWithJoins]) -> bool {
+    let of_factor = |factor: &mut TableFactor| match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => merges(std::slice::from_mut(table_with_joins)),
         _ => false,
     };
-    from.iter().any(|from| {
-        of_factor(&from.relation)
-            || from.joins.iter().any(|join| {
-                let merged = matches!(constraint_of(&join.join_operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural));
-                merged || of_factor(&join.relation)
+    from.iter_mut().any(|from| {
+        of_factor(&mut from.relation)
+            || from.joins.iter_mut().any(|join| {
+                let merged = matches!(constraint_of(&mut join.join_operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural));
+                merged || of_factor(&mut join.relation)
             })
     })
 }
 
 /// Which columns a join shows, and whose a merged one is.
 #[derive(Clone, Copy, PartialEq)]
-enum Shows {
+enum Sides {
     /// Those of both sides; a merged one is the left side's.
     Left,
     /// Those of both sides; a merged one is the right side's.
@@ -40,17 +39,18 @@ enum Shows {
     OnlyRight,
 }
 
-fn shows(operator: &JoinOperator) -> Shows {
+fn sides(operator: &JoinOperator) -> Sides {
     match operator {
-        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Shows::Right,
-        JoinOperator::FullOuter(_) => Shows::Either,
-        JoinOperator::Semi(_) | JoinOperator::LeftSemi(_) | JoinOperator::Anti(_) | JoinOperator::LeftAnti(_) => Shows::OnlyLeft,
-        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Shows::OnlyRight,
-        _ => Shows::Left,
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Sides::Right,
+        JoinOperator::FullOuter(_) => Sides::Either,
+        JoinOperator::LeftSemi(_) | JoinOperator::LeftAnti(_) => Sides::OnlyLeft,
+        JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => Sides::OnlyRight,
+        _ => Sides::Left,
     }
 }
 
-fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
+/// Of the joins that DataFusion has.
+fn constraint_of(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -59,46 +59,11 @@ fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
         | JoinOperator::Right(constraint)
         | JoinOperator::RightOuter(constraint)
         | JoinOperator::FullOuter(constraint)
-        | JoinOperator::CrossJoin(constraint)
-        | JoinOperator::Semi(constraint)
         | JoinOperator::LeftSemi(constraint)
         | JoinOperator::RightSemi(constraint)
-        | JoinOperator::Anti(constraint)
         | JoinOperator::LeftAnti(constraint)
-        | JoinOperator::RightAnti(constraint)
-        | JoinOperator::StraightJoin(constraint)
-        | JoinOperator::AsOf { constraint, .. } => Some(constraint),
-        JoinOperator::CrossApply
-        | JoinOperator::OuterApply
-        | JoinOperator::ArrayJoin
-        | JoinOperator::LeftArrayJoin
-        | JoinOperator::InnerArrayJoin => None,
-    }
-}
-
-fn constraint_of_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint)
-        | JoinOperator::CrossJoin(constraint)
-        | JoinOperator::Semi(constraint)
-        | JoinOperator::LeftSemi(constraint)
-        | JoinOperator::RightSemi(constraint)
-        | JoinOperator::Anti(constraint)
-        | JoinOperator::LeftAnti(constraint)
-        | JoinOperator::RightAnti(constraint)
-        | JoinOperator::StraightJoin(constraint)
-        | JoinOperator::AsOf { constraint, .. } => Some(constraint),
-        JoinOperator::CrossApply
-        | JoinOperator::OuterApply
-        | JoinOperator::ArrayJoin
-        | JoinOperator::LeftArrayJoin
-        | JoinOperator::InnerArrayJoin => None,
+        | JoinOperator::RightAnti(constraint) => Some(constraint),
+        _ => None,
     }
 }
 
@@ -126,19 +91,19 @@ impl Resolver<'_> {
     }
 
     fn join(&mut self, join: &mut Join, left: Scope, right: Scope) -> Result<Scope, SqlError> {
-        let shows = shows(&join.join_operator);
+        let sides = sides(&join.join_operator);
         let place = join.relation.span();
-        let Some(constraint) = constraint_of_mut(&mut join.join_operator) else { return Ok(both(left, right, shows, Vec::new())) };
+        let Some(constraint) = constraint_of(&mut join.join_operator) else { return Ok(both(left, right, sides, Vec::new())) };
         let names = match constraint {
-            JoinConstraint::Using(names) => names.iter().filter_map(|name| name.0.first()?.as_ident().cloned()).collect(),
+            JoinConstraint::Using(names) => names.iter().map(alone).collect::<Result<_, _>>().map_err(|wrong| wrong.at_of(self.text))?,
             JoinConstraint::Natural => common(&left, &right, place),
             JoinConstraint::On(condition) => {
-                let mut sides = left.clone();
-                sides.beside(right.clone());
-                self.in_full(condition, &sides, Takes::Merged)?;
-                return Ok(both(left, right, shows, Vec::new()));
+                let mut named = left.clone();
+                named.beside(right.clone());
+                self.in_full(condition, &named)?;
+                return Ok(both(left, right, sides, Vec::new()));
             }
-            JoinConstraint::None => return Ok(both(left, right, shows, Vec::new())),
+            JoinConstraint::None => return Ok(both(left, right, sides, Vec::new())),
         };
         let pairs = pairs(&names, &left, &right).map_err(|wrong| wrong.at_of(self.text))?;
         let equal = pairs.iter().map(|(name, [left, right])| Expr::BinaryOp {
@@ -148,7 +113,7 @@ impl Resolver<'_> {
         });
         let all = equal.reduce(|all, next| Expr::BinaryOp { left: Box::new(all), op: BinaryOperator::And, right: Box::new(next) });
         *constraint = JoinConstraint::On(all.unwrap_or_else(|| Expr::value(datafusion::sql::sqlparser::ast::Value::Boolean(true))));
-        Ok(both(left, right, shows, pairs))
+        Ok(both(left, right, sides, pairs))
     }
 
     fn factor(&mut self, factor: &mut TableFactor, before: &Scope, is_asked: bool) -> Result<Scope, SqlError> {
@@ -181,7 +146,7 @@ impl Resolver<'_> {
             TableFactor::Derived { subquery, .. } => self.query(subquery),
             // By its own name, it is a query.
             TableFactor::NestedJoin { table_with_joins, alias: alias @ Some(_) } => {
-                if !merges(std::slice::from_ref(table_with_joins)) {
+                if !merges(std::slice::from_mut(table_with_joins)) {
                     return self.joined(table_with_joins, &Scope::default(), false).map(drop);
                 }
                 let mut select = select_all((**table_with_joins).clone());
@@ -200,8 +165,8 @@ impl Resolver<'_> {
     /// The lists of an UNNEST beside columns that are merged.
     fn lists(&mut self, factor: &mut TableFactor, before: &Scope) -> Result<(), SqlError> {
         match factor {
-            TableFactor::UNNEST { array_exprs, .. } => self.in_full(array_exprs, before, Takes::Merged),
-            TableFactor::Function { args, .. } => self.in_full(args, before, Takes::Merged),
+            TableFactor::UNNEST { array_exprs, .. } => self.in_full(array_exprs, before),
+            TableFactor::Function { args, .. } => self.in_full(args, before),
             _ => Ok(()),
         }
     }
@@ -237,10 +202,27 @@ impl Resolver<'_> {
         };
         let columns = names.into_iter().map(|name| {
             let name = Ident::with_quote('"', name);
-            Column { expr: Expr::CompoundIdentifier([qualifier.as_slice(), std::slice::from_ref(&name)].concat()), name, is_merged: false }
+            Shown {
+                expr: Expr::CompoundIdentifier([qualifier.as_slice(), std::slice::from_ref(&name)].concat()),
+                name,
+                is_merged: false,
+                in_full: false,
+            }
         });
         let relations = qualifier.last().map(|name| name.value.clone()).into_iter().collect();
         Ok(Scope { columns: columns.collect(), relations, unnamed: None })
+    }
+}
+
+/// A name of USING.
+fn alone(name: &ObjectName) -> Result<Ident, Misnamed> {
+    match name.0.as_slice() {
+        [name] if name.as_ident().is_some() => Ok(name.as_ident().expect("it is one").clone()),
+        _ => Err(Misnamed {
+            message: format!("`{name}` is more than the name of a column"),
+            help: "USING names columns that both sides have, without the relation",
+            place: name.span(),
+        }),
     }
 }
 
@@ -255,7 +237,7 @@ fn common(left: &Scope, right: &Scope, place: Span) -> Vec<Ident> {
     names
 }
 
-type Pair = (Ident, [Column; 2]);
+type Pair = (Ident, [Shown; 2]);
 
 /// The columns of both sides by each name.
 fn pairs(names: &[Ident], left: &Scope, right: &Scope) -> Result<Vec<Pair>, Misnamed> {
@@ -266,7 +248,7 @@ fn pairs(names: &[Ident], left: &Scope, right: &Scope) -> Result<Vec<Pair>, Misn
             return Err(wrong("stands twice in USING", "leave one out"));
         }
         let side = |scope: &Scope, side: &str| {
-            let found: Vec<&Column> = scope.named(&name.value).collect();
+            let found: Vec<&Shown> = scope.named(&name.value).collect();
             match found[..] {
                 [column] => Ok(column.clone()),
                 [] => Err(wrong(&format!("is no column of the {side} side of this join"), "USING names columns that both sides have")),
@@ -280,23 +262,24 @@ fn pairs(names: &[Ident], left: &Scope, right: &Scope) -> Result<Vec<Pair>, Misn
 }
 
 /// What a join shows: the merged columns, then what else there is at the left and at the right.
-fn both(left: Scope, right: Scope, shows: Shows, pairs: Vec<Pair>) -> Scope {
-    let is_rest = |column: &Column| !pairs.iter().any(|(name, _)| name.value == column.name.value);
-    if let Shows::OnlyLeft = shows {
+fn both(left: Scope, right: Scope, sides: Sides, pairs: Vec<Pair>) -> Scope {
+    let is_rest = |column: &Shown| !pairs.iter().any(|(name, _)| name.value == column.name.value);
+    if let Sides::OnlyLeft = sides {
         return left;
     }
-    if let Shows::OnlyRight = shows {
+    if let Sides::OnlyRight = sides {
         return right;
     }
-    let rest: Vec<Column> = left.columns.into_iter().chain(right.columns).filter(is_rest).collect();
-    let merged = pairs.into_iter().map(|(name, [left, right])| Column {
-        expr: match shows {
-            Shows::Right => right.expr,
-            Shows::Either => coalesce([left.expr, right.expr], name.span),
-            Shows::Left | Shows::OnlyLeft | Shows::OnlyRight => left.expr,
+    let rest: Vec<Shown> = left.columns.into_iter().chain(right.columns).filter(is_rest).collect();
+    let merged = pairs.into_iter().map(|(name, [left, right])| Shown {
+        expr: match sides {
+            Sides::Right => right.expr,
+            Sides::Either => coalesce([left.expr, right.expr], name.span),
+            Sides::Left | Sides::OnlyLeft | Sides::OnlyRight => left.expr,
         },
         name: Ident { quote_style: Some('"'), ..name },
         is_merged: true,
+        in_full: true,
     });
     Scope {
         columns: merged.chain(rest).collect(),

@@ -16,6 +16,7 @@ mod joins;
 mod names;
 mod wildcard;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::common::DataFusionError;
@@ -27,10 +28,10 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use self::names::{InFull, Takes};
+use self::names::InFull;
 use super::SqlError;
 use super::ambiguous::plan_alone;
-use super::query::planned_wrong;
+use super::error::planned_wrong;
 use super::read_over::{name_of_item, order_by_places};
 
 /// Writes the names of a query in full where that makes a difference. `plan` plans a query over the relations that there are.
@@ -46,7 +47,7 @@ where
 /// What the names in a SELECT can mean: what stands in its FROM.
 #[derive(Clone, Default)]
 struct Scope {
-    columns: Vec<Column>,
+    columns: Vec<Shown>,
     /// The names by which columns are qualified.
     relations: Vec<String>,
     /// Where a relation stands whose columns have no names.
@@ -55,20 +56,31 @@ struct Scope {
 
 /// A column that `*` shows.
 #[derive(Clone)]
-struct Column {
+struct Shown {
     name: Ident,
     /// The column in full, or the columns that it is merged from.
     expr: Expr,
     is_merged: bool,
+    /// Whether its name alone would be taken for something else.
+    in_full: bool,
 }
 
 impl Scope {
-    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Column> {
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Shown> {
         self.columns.iter().filter(move |column| column.name.value == name)
     }
 
     fn has_merged(&self) -> bool {
         self.columns.iter().any(|column| column.is_merged)
+    }
+
+    /// The same, with these names in full too.
+    fn with_in_full(&self, names: &BTreeSet<String>) -> Scope {
+        let mut scope = self.clone();
+        for column in scope.columns.iter_mut().filter(|column| names.contains(&column.name.value)) {
+            column.in_full = true;
+        }
+        scope
     }
 
     fn beside(&mut self, other: Scope) {
@@ -142,7 +154,7 @@ impl Resolver<'_> {
                 self.body(left, None)?;
                 self.body(right, None)
             }
-            SetExpr::Values(values) => self.in_full(values, &Scope::default(), Takes::Merged),
+            SetExpr::Values(values) => self.in_full(values, &Scope::default()),
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => Ok(()),
         }
     }
@@ -176,30 +188,30 @@ impl Resolver<'_> {
             }
         }
         if !hidden.is_empty() {
-            let takes = || Takes::These(&hidden);
-            self.in_full(&mut select.having, &scope, takes())?;
-            self.in_full(&mut select.qualify, &scope, takes())?;
+            let in_full = scope.with_in_full(&hidden);
+            self.in_full(&mut select.having, &in_full)?;
+            self.in_full(&mut select.qualify, &in_full)?;
             for by in order.iter_mut().filter(|by| !matches!(by.expr, Expr::Identifier(_))) {
-                self.in_full(&mut by.expr, &scope, takes())?;
+                self.in_full(&mut by.expr, &in_full)?;
             }
         }
         let is_first_of_each = matches!(select.distinct, Some(Distinct::On(_)));
         let shown: Vec<String> = select.projection.iter().filter_map(name_of_item).map(str::to_string).collect();
-        self.in_full(select, &scope, Takes::Merged)?;
+        self.in_full(select, &scope)?;
         for by in order {
             // A name alone is that of a column that is selected, if there is one.
             match &by.expr {
                 Expr::Identifier(name) if shown.contains(&name.value) && !is_first_of_each => {}
-                _ => self.in_full(&mut by.expr, &scope, Takes::Merged)?,
+                _ => self.in_full(&mut by.expr, &scope)?,
             }
         }
         Ok(())
     }
 
-    /// Writes in full what `takes` says of the names in `part`, which stands in the scope, and goes into its subqueries.
-    fn in_full(&mut self, part: &mut impl VisitMut, scope: &Scope, takes: Takes) -> Result<(), SqlError> {
+    /// Writes the names in `part`, which stands in the scope, in full where the scope says so, and goes into its subqueries.
+    fn in_full(&mut self, part: &mut impl VisitMut, scope: &Scope) -> Result<(), SqlError> {
         self.around.push(scope.clone());
-        let done = part.visit(&mut InFull::new(self, takes));
+        let done = part.visit(&mut InFull::new(self));
         self.around.pop();
         match done {
             ControlFlow::Break(error) => Err(error),

@@ -6,17 +6,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByExpr, Query, Select, SelectItem, SetExpr, Values, Visit, Visitor, VisitorMut};
 
 use super::joins::at;
-use super::{Column, Misnamed, Resolver, query_of};
+use super::{Misnamed, Resolver, Shown, query_of};
 use crate::sql::SqlError;
-
-/// Which names are written in full.
-#[derive(Clone, Copy)]
-pub(super) enum Takes<'a> {
-    /// Those of merged columns.
-    Merged,
-    /// These of the innermost scope.
-    These(&'a BTreeSet<String>),
-}
 
 /// The names of columns that are selected, which HAVING, QUALIFY or what ORDER BY computes also name.
 pub(super) fn hidden(select: &Select, order: &[OrderByExpr]) -> BTreeSet<String> {
@@ -57,39 +48,33 @@ impl Visitor for Named {
 /// Writes names in full, and goes into subqueries with what is around them.
 pub(super) struct InFull<'r, 'a> {
     resolver: &'r mut Resolver<'a>,
-    takes: Takes<'r>,
     /// Subqueries of the expressions that are being visited: nothing but the resolver goes into them.
     subqueries: Vec<Query>,
 }
 
 impl<'r, 'a> InFull<'r, 'a> {
-    pub(super) fn new(resolver: &'r mut Resolver<'a>, takes: Takes<'r>) -> Self {
-        InFull { resolver, takes, subqueries: Vec::new() }
+    pub(super) fn new(resolver: &'r mut Resolver<'a>) -> Self {
+        InFull { resolver, subqueries: Vec::new() }
     }
 
     /// The column that the name means, if it is to be written in full.
-    fn meant<'s>(&'s self, name: &Ident) -> Result<Option<&'s Column>, SqlError> {
+    fn meant<'s>(&'s self, name: &Ident) -> Result<Option<&'s Shown>, SqlError> {
         let scopes = &self.resolver.around;
         for (depth, scope) in scopes.iter().rev().enumerate() {
-            let found: Vec<&'s Column> = scope.columns.iter().filter(|column| column.name.value == name.value).collect();
+            let found: Vec<&'s Shown> = scope.columns.iter().filter(|column| column.name.value == name.value).collect();
             let column = match found[..] {
                 [] => continue,
                 [column] => column,
                 _ => return Ok(None),
             };
-            let is_taken = match self.takes {
-                Takes::Merged => column.is_merged,
-                Takes::These(names) => depth == 0 && names.contains(&name.value),
-            };
             let is_hidden = |relation: &String| scopes[scopes.len() - depth..].iter().any(|inner| inner.relations.contains(relation));
-            return match is_taken && scope.relations.iter().any(is_hidden) {
+            return match column.in_full && scope.relations.iter().any(is_hidden) {
                 true => {
-                    let message =
-                        format!("`{}` is a column that USING or NATURAL merges, of relations whose names mean others here", name.value);
+                    let message = format!("`{}` is a column of relations whose names mean others in this subquery", name.value);
                     let help = "give the relations of the subquery names of their own: FROM t AS other";
                     Err(Misnamed { message, help, place: name.span }.at_of(self.resolver.text))
                 }
-                false => Ok(Some(column).filter(|_| is_taken)),
+                false => Ok(Some(column).filter(|column| column.in_full)),
             };
         }
         Ok(None)
@@ -110,9 +95,7 @@ impl VisitorMut for InFull<'_, '_> {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         if let Some(subquery) = subquery_of(expr) {
             *subquery = self.subqueries.pop().expect("it was put there");
-            if let Takes::Merged = self.takes
-                && let Err(error) = self.resolver.query(subquery)
-            {
+            if let Err(error) = self.resolver.query(subquery) {
                 return ControlFlow::Break(error);
             }
         }

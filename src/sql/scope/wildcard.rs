@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::joins::at;
-use super::{Column, Misnamed, Scope};
+use super::{Misnamed, Scope, Shown};
 
 pub(super) fn is_all(item: &SelectItem) -> bool {
     matches!(item, SelectItem::Wildcard(_))
@@ -86,7 +86,7 @@ fn columns(options: WildcardAdditionalOptions, scope: &Scope) -> Result<Vec<Sele
         return Err(wrong(format!("`*` has no column `{name}` here"), "name one that it has"));
     }
     let mut items = Vec::new();
-    for Column { name, expr, is_merged } in scope.columns.iter().filter(|column| !without.contains(&column.name.value)) {
+    for Shown { name, expr, is_merged, .. } in scope.columns.iter().filter(|column| !without.contains(&column.name.value)) {
         let alias = || Ident { span: place, ..name.clone() };
         items.push(match replaced.iter().position(|item| item.column_name.value == name.value) {
             Some(which) => SelectItem::ExprWithAlias { expr: replaced.swap_remove(which).expr, alias: alias() },

@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::SqlError;
 use super::error::bytes_of;
-use super::query::Relation;
+use super::relation::Relation;
 use super::session::state;
 use crate::value::ROW_OFFSET;
 
