@@ -22,5 +22,6 @@ mod related;
 pub(crate) mod scattered;
 pub(crate) mod shrink;
 pub(crate) mod simpler;
+pub(crate) mod typed;
 pub(crate) mod windows;
 pub(crate) mod wrong;

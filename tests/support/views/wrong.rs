@@ -8,7 +8,7 @@ use std::fmt;
 pub(crate) enum Wrong {
     /// The spec is not taken.
     Refused(String),
-    /// There is nothing to compare with: the batch answer fails.
+    /// There is nothing to compare with: PostgreSQL fails on the query.
     Unanswered(String),
     /// Rows, errors or the history are not what they must be.
     Rows(String),
