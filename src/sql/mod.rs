@@ -48,6 +48,7 @@ mod scope;
 mod session;
 mod set_operations;
 mod stream_functions;
+mod syntax;
 mod times_in_plans;
 mod truncated_times;
 mod unnested;

@@ -11,13 +11,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName,
-    Spanned, TypedString, Value, VisitMut, VisitorMut,
-};
-use datafusion::sql::sqlparser::tokenizer::Span;
+use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr, Interval, Spanned, TypedString, Value, VisitMut, VisitorMut};
 
 use super::read_intervals::in_plain_words;
+use super::syntax::call;
 
 pub(super) fn write_out(syntax: &mut impl VisitMut) {
     let _ = VisitMut::visit(syntax, &mut Times);
@@ -79,18 +76,4 @@ fn in_plain_text(text: &mut Expr, unit: Option<&str>) -> bool {
     let Some(plain) = in_plain_words(written, unit) else { return false };
     value.value = Value::SingleQuotedString(plain);
     true
-}
-
-fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Expr {
-    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_span(span, name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }

@@ -2,14 +2,15 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, Join,
-    JoinConstraint, JoinOperator, ObjectName, Select, SelectFlavor, SelectItem, SetExpr, Spanned, TableAlias, TableFactor, TableWithJoins,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
+    JoinOperator, ObjectName, Select, SelectFlavor, SelectItem, SetExpr, Spanned, TableAlias, TableFactor, TableWithJoins,
     WildcardAdditionalOptions,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::{Misnamed, Resolver, Scope, Shown, query_of};
 use crate::sql::SqlError;
+use crate::sql::syntax::call;
 
 /// Whether a join of this FROM merges columns.
 pub(super) fn merges(from: &mut [TableWithJoins]) -> bool {
@@ -274,7 +275,7 @@ fn both(left: Scope, right: Scope, sides: Sides, pairs: Vec<Pair>) -> Scope {
     let merged = pairs.into_iter().map(|(name, [left, right])| Shown {
         expr: match sides {
             Sides::Right => right.expr,
-            Sides::Either => coalesce([left.expr, right.expr], name.span),
+            Sides::Either => call("coalesce", vec![left.expr, right.expr], name.span),
             Sides::Left | Sides::OnlyLeft | Sides::OnlyRight => left.expr,
         },
         name: Ident { quote_style: Some('"'), ..name },
@@ -288,20 +289,6 @@ fn both(left: Scope, right: Scope, sides: Sides, pairs: Vec<Pair>) -> Scope {
     }
 }
 
-fn coalesce(columns: [Expr; 2], place: Span) -> Expr {
-    let args = columns.map(|column| FunctionArg::Unnamed(FunctionArgExpr::Expr(column))).to_vec();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_span(place, "coalesce")]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
 /// The column as if it stood there, for messages.
 pub(super) fn at(expr: &Expr, place: Span) -> Expr {
     match expr {
@@ -313,10 +300,7 @@ pub(super) fn at(expr: &Expr, place: Span) -> Expr {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(at(expr, place)),
                 _ => None,
             };
-            match list.args.iter().filter_map(of).collect::<Vec<_>>().try_into() {
-                Ok(columns) => coalesce(columns, place),
-                Err(_) => expr.clone(),
-            }
+            call("coalesce", list.args.iter().filter_map(of).collect(), place)
         }
         other => other.clone(),
     }
