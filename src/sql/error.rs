@@ -18,6 +18,8 @@ pub struct SqlError {
     /// What it is a part of, where nothing smaller is known.
     pub(super) around: Option<Range<usize>>,
     pub help: Option<String>,
+    /// The planner misses a name, or says that it cannot take a subquery apart.
+    misses_name: bool,
 }
 
 /// Why an expression failed on a row (overflow, division by zero, a bad cast). Says the reason, not the values.
@@ -29,7 +31,7 @@ pub struct EvaluationError {
 
 impl SqlError {
     pub(crate) fn new(message: impl Into<String>) -> SqlError {
-        SqlError { message: message.into(), span: None, around: None, help: None }
+        SqlError { message: message.into(), span: None, around: None, help: None, misses_name: false }
     }
 
     pub(crate) fn at(self, span: Option<Range<usize>>) -> SqlError {
@@ -38,6 +40,11 @@ impl SqlError {
 
     pub(crate) fn not_a_join() -> SqlError {
         SqlError::new("this subquery cannot be made a join").help("join with it, or make it a view of its own")
+    }
+
+    /// The same once all names are resolved: what is missed then is lost where a subquery is taken apart.
+    pub(super) fn once_resolved(self) -> SqlError {
+        if self.misses_name { SqlError::not_a_join() } else { self }
     }
 
     pub(crate) fn inside(self, around: Option<Range<usize>>) -> SqlError {
@@ -68,7 +75,12 @@ impl SqlError {
         let message = [", errors: ", " { expr: ", ". No function matches the given name"]
             .iter()
             .fold(message, |message, rest| message.split(rest).next().unwrap_or(message));
-        SqlError::new(message.lines().next().unwrap_or_default().trim())
+        let misses_name = match error.find_root() {
+            DataFusionError::SchemaError(wrong, _) => matches!(**wrong, SchemaError::FieldNotFound { .. }),
+            DataFusionError::Plan(message) => message.starts_with("Correlated "),
+            _ => false,
+        };
+        SqlError { misses_name, ..SqlError::new(message.lines().next().unwrap_or_default().trim()) }
     }
 }
 

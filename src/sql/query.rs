@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
-use datafusion::common::{DataFusionError, SchemaError, TableReference};
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::config::Dialect;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::session_state::SessionState;
@@ -26,7 +26,7 @@ use super::correlated::refuse_what_is_not_taken_out;
 use super::culprit::culprit;
 use super::decorrelated::decorrelate;
 use super::distinct_on::without_distinct_on;
-use super::error::{bytes_of, nearest, planned_wrong, schema_error};
+use super::error::{bytes_of, nearest, planned_wrong};
 use super::membership::spell_out_membership;
 use super::names::syntax_error;
 use super::names_apart::keep_names_apart;
@@ -85,7 +85,10 @@ fn planned_or_placed<T>(
     lower: impl Fn(&LogicalPlan) -> Result<T, SqlError>,
 ) -> Result<T, SqlError> {
     let session = session(relations);
-    let made = |query| planned(text, query, relations, &session).and_then(|plan| lower(&plan));
+    let made = |query| {
+        let plan = read_query(text, query, relations, &session)?;
+        optimized(text, plan, &session).and_then(|plan| lower(&plan)).map_err(SqlError::once_resolved)
+    };
     made(query.clone()).map_err(|error| match error.span {
         Some(_) => error,
         None => {
@@ -109,7 +112,8 @@ const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 10]
     decorrelate,
 ];
 
-fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
+/// The plan as it is written, in which every name is resolved.
+fn read_query(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
     read_over::write_out(text, &mut query)?;
     written_times::write_out(&mut query);
     stream_functions::write_out(text, &mut query, relations)?;
@@ -121,7 +125,11 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     if let Some(error) = ambiguous(&query, read) {
         return Err(described(error));
     }
-    let plan = read(query).map_err(described)?;
+    read(query).map_err(described)
+}
+
+fn optimized(text: &str, plan: LogicalPlan, session: &SessionState) -> Result<LogicalPlan, SqlError> {
+    let described = |error: DataFusionError| planned_wrong(text, &error);
     look_at_expressions(&plan, |expr, columns| {
         // No constant may overflow.
         let coerced = coerce(expr.clone(), columns);
@@ -133,11 +141,7 @@ fn planned(text: &str, mut query: SqlStatement, relations: &[Relation], session:
     refuse_what_changes_values(&plan, session)?;
     refuse_what_takes_elements_for_unique(&plan)?;
     let plan = with_types_of_outer(plan, session).map_err(described)?;
-    session.optimize(&plan).map_err(|error| match schema_error(&error) {
-        // All names are resolved: one is lost where a subquery is taken apart.
-        Some(SchemaError::FieldNotFound { .. }) => SqlError::not_a_join(),
-        _ => described(error),
-    })
+    session.optimize(&plan).map_err(described)
 }
 
 /// One query, and nothing else.
