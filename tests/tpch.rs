@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use support::case::{CHANGES, scratch};
 use support::engine::{Observed, Prepared, Way, prepare};
 use tidemill::value::{Column, Schema, Type};
-use tpch::data::{Generator, TABLES, query, spec, table};
+use tpch::data::{Generator, TABLES, query, spec, table, with_more_digits};
 use tpch::duckdb::{Answer, answers};
 use tpch::right::{Right, Rows, Tables};
 
@@ -162,20 +162,6 @@ async fn right(prepared: &Prepared, generator: &Generator, base: &[&str], transa
         out.push(futures::future::join_all(answers).await.into_iter().map(Result::unwrap).collect());
     }
     out
-}
-
-/// DataFusion cuts off the digits that an average or a quotient has no place for: it is asked for six more, so that what is compared is rounded.
-fn with_more_digits(query: String) -> String {
-    let digits = |query: String, of: &str| query.replace(of, &format!("1.000000 * {of}"));
-    let of_averages = query
-        .replace("avg(l_quantity) as", "avg(1.000000 * l_quantity) as")
-        .replace("avg(l_extendedprice)", "avg(1.000000 * l_extendedprice)");
-    let of_averages = of_averages.replace("avg(l_discount)", "avg(1.000000 * l_discount)");
-    let of_shares = match of_averages.contains("mkt_share") {
-        true => digits(of_averages, "sum(case"),
-        false => digits(of_averages, "100.00 * sum(case"),
-    };
-    digits(of_shares, "sum(l_extendedprice) / 7.0")
 }
 
 fn transactions(generator: &Generator) -> Vec<Transaction> {

@@ -215,3 +215,17 @@ pub(crate) fn query(number: usize) -> String {
 fn queries() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tpch")
 }
+
+/// DataFusion cuts off the digits that an average or a quotient has no place for: it is asked for six more, so that what is compared is rounded.
+pub(crate) fn with_more_digits(query: String) -> String {
+    let digits = |query: String, of: &str| query.replace(of, &format!("1.000000 * {of}"));
+    let of_averages = query
+        .replace("avg(l_quantity) as", "avg(1.000000 * l_quantity) as")
+        .replace("avg(l_extendedprice)", "avg(1.000000 * l_extendedprice)");
+    let of_averages = of_averages.replace("avg(l_discount)", "avg(1.000000 * l_discount)");
+    let of_shares = match of_averages.contains("mkt_share") {
+        true => digits(of_averages, "sum(case"),
+        false => digits(of_averages, "100.00 * sum(case"),
+    };
+    digits(of_shares, "sum(l_extendedprice) / 7.0")
+}
