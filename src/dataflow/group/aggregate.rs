@@ -1,38 +1,12 @@
 //! What is kept of groups for one call of an aggregate function.
 //!
 //! In: rows that come and go, each with the place of its group. Out: the call's value for a group. What is kept of a part of the rows is
-//! written as bytes and taken into what is kept of the whole, in whatever order parts come: a value may go before it came. A function is a file
-//! here with its [`Aggregate`], and a line in [`ALL`]; what none of them knows is [`Computed`].
+//! written as bytes and taken into what is kept of the whole, in whatever order parts come: a value may go before it came.
+//! Elsewhere: which [`Aggregate`] a call has ([`super::calls`]).
 
-use super::computed::Computed;
-use super::distinct::Distinct;
-use super::{bits, bools, count, float, histogram, list, only, pairs, percentile, pick, sum, variance};
 use crate::dataflow::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
-
-/// The kinds of calls that there are more than general ways to compute; the first that takes a call has it.
-const ALL: &[Way] = &[
-    count::rows,
-    count::values,
-    count::distinct,
-    pick::extreme,
-    pick::first_or_last,
-    only::value,
-    sum::whole,
-    float::sum_or_average,
-    variance::of,
-    pairs::of,
-    list::array,
-    list::text,
-    list::nth,
-    percentile::of,
-    histogram::of,
-    bools::of,
-    bits::of,
-];
-
-type Way = fn(&Call) -> Option<Box<dyn Accumulators>>;
 
 /// A function over the rows of a group.
 pub(super) trait Aggregate: 'static {
@@ -65,21 +39,6 @@ pub(super) trait Accumulators {
     fn reset(&mut self, place: usize);
     /// Forgets all of them.
     fn clear(&mut self);
-}
-
-/// How the function is computed. Its columns are at `place` in the rows' layout; `only_come`: no row is ever taken back.
-pub(super) fn accumulators(
-    function: &AggregateFunction,
-    layout: &Layout,
-    place: &dyn Fn(usize) -> usize,
-    only_come: bool,
-) -> Box<dyn Accumulators> {
-    let special = function.simple().and_then(|simple| {
-        let call = Call { function, simple: simple.moved(place), layout, only_come };
-        ALL.iter().find_map(|of| of(&call))
-    });
-    special
-        .unwrap_or_else(|| Box::new(States { aggregate: Computed::new(function, place), counted: Counted::default(), states: Vec::new() }))
 }
 
 /// A call whose columns are those of the rows.
@@ -127,19 +86,16 @@ impl Call<'_> {
         self.simple.order_by.clone()
     }
 
-    /// Computed of this column by what is given; with DISTINCT, once of each value.
-    pub(super) fn by_values<A: Aggregate>(&self, column: usize, aggregate: impl Fn(usize) -> A) -> Option<Box<dyn Accumulators>> {
-        match self.simple.distinct {
-            true => self.by(Distinct { column, value: Layout::new(&self.layout.schema().project(&[column])), aggregate: aggregate(0) }),
-            false => self.by(aggregate(column)),
-        }
-    }
-
     /// Computed by this, of the rows that count.
     pub(super) fn by<A: Aggregate>(&self, aggregate: A) -> Option<Box<dyn Accumulators>> {
         let counted = Counted { filter: self.simple.filter, not_null: self.simple.not_null };
         Some(Box::new(States { aggregate, counted, states: Vec::new() }))
     }
+}
+
+/// Computed by this, of all rows.
+pub(super) fn of_all_rows<A: Aggregate>(aggregate: A) -> Box<dyn Accumulators> {
+    Box::new(States { aggregate, counted: Counted::default(), states: Vec::new() })
 }
 
 /// Which rows count.

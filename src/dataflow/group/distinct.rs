@@ -2,19 +2,29 @@
 //!
 //! A part of the rows knows how often each value came; only of the whole it is known which are there, and they are what the function is told.
 
-use super::aggregate::Aggregate;
+use super::aggregate::{Accumulators, Aggregate, Call};
 use super::values::{self, Values};
 use crate::value::{Diff, Layout, RowBuilder, key, row_of_key};
 
-pub(super) struct Distinct<A> {
-    pub(super) column: usize,
-    /// Of the column alone.
-    pub(super) value: Layout,
-    /// Over rows of that.
-    pub(super) aggregate: A,
+impl Call<'_> {
+    /// Computed of this column by what is given; with DISTINCT, once of each value.
+    pub(super) fn by_values<A: Aggregate>(&self, column: usize, aggregate: impl Fn(usize) -> A) -> Option<Box<dyn Accumulators>> {
+        match self.simple.distinct {
+            true => self.by(Distinct { column, value: Layout::new(&self.layout.schema().project(&[column])), aggregate: aggregate(0) }),
+            false => self.by(aggregate(column)),
+        }
+    }
 }
 
-pub(super) struct Different<S> {
+struct Distinct<A> {
+    column: usize,
+    /// Of the column alone.
+    value: Layout,
+    /// Over rows of that.
+    aggregate: A,
+}
+
+struct Different<S> {
     values: Values,
     state: S,
 }

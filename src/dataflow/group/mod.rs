@@ -8,6 +8,7 @@
 mod aggregate;
 mod bits;
 mod bools;
+mod calls;
 mod computed;
 mod count;
 mod distinct;
@@ -35,7 +36,8 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use self::aggregate::{Accumulators, accumulators};
+use self::aggregate::Accumulators;
+use self::calls::accumulators;
 use self::partial::{Grouping, partial};
 use super::failed::tell_of_key;
 use super::slots::Slots;
