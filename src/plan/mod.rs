@@ -4,7 +4,6 @@
 //! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
 
 mod arrangements;
-mod basis;
 mod definition;
 mod delta;
 mod explain;
@@ -12,14 +11,9 @@ mod explain_node;
 mod indexes;
 mod input;
 mod lower;
-mod lower_embed;
-mod lower_input;
-mod lower_query;
 mod node;
-mod parents;
 mod problem;
 mod query;
-mod relation;
 mod size;
 mod widen;
 mod written;

@@ -133,6 +133,13 @@ impl<T> Written<T> {
     }
 }
 
+impl Written<String> {
+    /// A part of this text, with the same place.
+    pub(super) fn part(&self, text: &str) -> Written<String> {
+        Written::new(text.to_string(), self.at)
+    }
+}
+
 impl WrittenLookup {
     /// The path as written, or how messages name a lookup that has none.
     pub(super) fn label(&self) -> String {

@@ -4,9 +4,9 @@
 //! the one field that it becomes. A flattened lookup, or one of aggregates only, lies where the fields of its relation say. Needs no
 //! schema; what depends on columns is in [`relation`](super::relation).
 
-use super::lower::Findings;
-use super::problem::{did_you_mean, listed};
-use super::written::{WrittenEmbed, WrittenLookup};
+use super::problems::ViewProblems;
+use crate::plan::problem::{did_you_mean, listed};
+use crate::plan::written::{Written, WrittenEmbed, WrittenLookup};
 
 /// Where a lookup lies: an index into the view's lookups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub(super) fn split_field(field: &str) -> (Option<&str>, &str) {
     }
 }
 
-pub(super) fn parents(lookups: &[WrittenLookup], found: &mut Findings) -> Vec<Parent> {
+pub(super) fn parents(lookups: &[WrittenLookup], found: &mut ViewProblems) -> Vec<Parent> {
     refuse_equal_paths(lookups, found);
-    let of = |i: usize, found: &mut Findings| match lookups[i].embed {
+    let of = |i: usize, found: &mut ViewProblems| match lookups[i].embed {
         None => Parent::Unknown,
         Some(WrittenEmbed::Object { .. } | WrittenEmbed::Array { .. }) => by_path(lookups, i, found),
         Some(WrittenEmbed::Flatten { .. } | WrittenEmbed::Aggregates) => by_relation(lookups, i, found),
@@ -35,7 +35,7 @@ pub(super) fn parents(lookups: &[WrittenLookup], found: &mut Findings) -> Vec<Pa
     (0..lookups.len()).map(|i| of(i, found)).collect()
 }
 
-fn refuse_equal_paths(lookups: &[WrittenLookup], found: &mut Findings) {
+fn refuse_equal_paths(lookups: &[WrittenLookup], found: &mut ViewProblems) {
     for (i, lookup) in lookups.iter().enumerate() {
         let path = &lookup.path;
         if !path.value.is_empty() && lookups[..i].iter().any(|other| other.path.value == path.value) {
@@ -45,7 +45,7 @@ fn refuse_equal_paths(lookups: &[WrittenLookup], found: &mut Findings) {
     }
 }
 
-fn by_path(lookups: &[WrittenLookup], i: usize, found: &mut Findings) -> Parent {
+fn by_path(lookups: &[WrittenLookup], i: usize, found: &mut ViewProblems) -> Parent {
     let path = &lookups[i].path.value;
     let Some((field, around)) = path.split_last() else { return Parent::Unknown };
     if around.is_empty() {
@@ -63,7 +63,7 @@ fn by_path(lookups: &[WrittenLookup], i: usize, found: &mut Findings) -> Parent 
     Parent::Unknown
 }
 
-fn by_relation(lookups: &[WrittenLookup], i: usize, found: &mut Findings) -> Parent {
+fn by_relation(lookups: &[WrittenLookup], i: usize, found: &mut ViewProblems) -> Parent {
     let mut parent = None;
     for (field, _) in &lookups[i].on {
         let (prefix, _) = split_field(&field.value);
@@ -94,7 +94,7 @@ fn by_relation(lookups: &[WrittenLookup], i: usize, found: &mut Findings) -> Par
 }
 
 /// Reports a field of a relation whose path is no lookup's.
-pub(super) fn no_such_path(lookups: &[WrittenLookup], i: usize, field: &super::Written<String>, path: &str, found: &mut Findings) {
+pub(super) fn no_such_path(lookups: &[WrittenLookup], i: usize, field: &Written<String>, path: &str, found: &mut ViewProblems) {
     let known = paths(lookups, i);
     let names = || known.iter().map(String::as_str);
     let label = (!known.is_empty()).then(|| format!("paths: {}", listed(names())));

@@ -5,24 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use super::lower::{Catalog, Findings, table};
-use super::problem::{did_you_mean, listed};
-use super::query::{Readable, makes_unique};
-use super::written::{Place, Written, WrittenQuery, WrittenView};
-use super::{Body, Node, Problem, Query, Uniqueness, View};
+use super::catalog::{Catalog, table};
+use super::problems::ViewProblems;
+use crate::plan::problem::{did_you_mean, listed};
+use crate::plan::query::{LoweredQuery, Readable, makes_unique};
+use crate::plan::written::{Place, Written, WrittenQuery, WrittenView};
+use crate::plan::{Body, Problem, Query, Uniqueness, View};
 use crate::sql::{Relation, place_of_relation, plan_query};
 use crate::value::Schema;
 
 /// The views of queries that are right.
 #[derive(Default)]
 pub(super) struct QueryViews(BTreeMap<String, LoweredQuery>);
-
-pub(super) struct LoweredQuery {
-    pub node: Node,
-    /// The columns that make a row unique: as declared, or as the query says.
-    pub key: Option<Vec<usize>>,
-    uniqueness: Uniqueness,
-}
 
 /// What a query can name.
 #[derive(Clone, Copy)]
@@ -39,7 +33,7 @@ pub(super) fn lower_queries(nameable: Nameable, problems: &mut Vec<Problem>) -> 
         let undone: Vec<&str> = waiting.iter().map(|(view, _)| view.name.value.as_str()).collect();
         let ready = waiting.iter().position(|(_, query)| query.views.iter().all(|name| !undone.contains(&name.as_str())));
         let (view, query) = waiting.remove(ready.unwrap_or(0));
-        let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
+        let mut found = ViewProblems { view: view.name.value.clone(), list: Vec::new() };
         match ready {
             None => {
                 refuse_circle(query.sql.at, &mut found);
@@ -77,7 +71,7 @@ impl QueryViews {
         query: &WrittenQuery,
         key: &[Written<String>],
         nameable: Nameable,
-        found: &mut Findings,
+        found: &mut ViewProblems,
     ) -> Option<LoweredQuery> {
         let relations = self.relations(query, nameable, found)?;
         let text = query.sql.value.as_str();
@@ -111,7 +105,7 @@ impl QueryViews {
     }
 
     /// What the query names, as far as all of it is there.
-    fn relations(&self, query: &WrittenQuery, nameable: Nameable, found: &mut Findings) -> Option<Vec<Relation>> {
+    fn relations(&self, query: &WrittenQuery, nameable: Nameable, found: &mut ViewProblems) -> Option<Vec<Relation>> {
         let mut relations = Vec::new();
         for name in &query.tables {
             let said = found.list.len();
@@ -136,7 +130,7 @@ impl QueryViews {
 }
 
 /// `None` where it is wrong, which is said; nothing inside where nothing is declared.
-fn declared_key(written: &[Written<String>], schema: &Schema, found: &mut Findings) -> Option<Option<Vec<usize>>> {
+fn declared_key(written: &[Written<String>], schema: &Schema, found: &mut ViewProblems) -> Option<Option<Vec<usize>>> {
     let mut key = Vec::new();
     for name in written {
         let Some(column) = schema.index_of(&name.value) else {
@@ -161,13 +155,13 @@ fn point_at(query: &WrittenQuery, source: Option<&str>, name: &str, problems: &m
     }
 }
 
-fn refuse_circle(at: Place, found: &mut Findings) {
+fn refuse_circle(at: Place, found: &mut ViewProblems) {
     let help = "WITH RECURSIVE is for rows that depend on each other".to_string();
     found.say(at, "the view reads itself, through others or directly", None, Some(help));
 }
 
 /// Says why a view that another one names cannot be read; nothing where that view's own problem has been said.
-pub(super) fn refuse_unreadable_view(at: Place, name: &str, views: &[WrittenView], found: &mut Findings) {
+pub(super) fn refuse_unreadable_view(at: Place, name: &str, views: &[WrittenView], found: &mut ViewProblems) {
     match views.iter().find(|v| v.name.value == name) {
         _ if name == found.view => refuse_circle(at, found),
         Some(view) if view.query.is_some() || view.root.from.is_none() => {}

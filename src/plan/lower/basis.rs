@@ -2,8 +2,8 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::lower_query::LoweredQuery;
-use super::{Node, Origin, PlanTable};
+use crate::plan::query::LoweredQuery;
+use crate::plan::{Node, Origin, PlanTable};
 use crate::value::Schema;
 
 #[derive(Clone, Copy)]

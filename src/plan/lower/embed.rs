@@ -1,16 +1,16 @@
 //! What lookups make of their children: the order, the aggregates, the fields, and from them the schema of the document.
 
-use super::lower::Findings;
-use super::lower_input::InputDraft;
+use super::input::InputDraft;
 use super::parents::Parent;
+use super::problems::ViewProblems;
 use super::relation::Drafts;
-use super::written::{Place, Written, WrittenEmbed, WrittenLookup, WrittenView};
-use super::{Aggregate, Embed, Lookup, Missing, OrderBy};
+use crate::plan::written::{Place, Written, WrittenEmbed, WrittenLookup, WrittenView};
+use crate::plan::{Aggregate, Embed, Lookup, Missing, OrderBy};
 use crate::sql::AggregateFunction;
 use crate::value::{Column, Schema, Type};
 
 /// The declared order, then the child's key, or what else is needed to make it total.
-pub(super) fn order(lookup: &WrittenLookup, draft: Option<&mut InputDraft>, found: &mut Findings) -> Vec<OrderBy> {
+pub(super) fn order(lookup: &WrittenLookup, draft: Option<&mut InputDraft>, found: &mut ViewProblems) -> Vec<OrderBy> {
     let Some(draft) = draft else { return Vec::new() };
     let mut order: Vec<OrderBy> = Vec::new();
     for written in &lookup.order_by {
@@ -29,7 +29,7 @@ pub(super) fn order(lookup: &WrittenLookup, draft: Option<&mut InputDraft>, foun
 }
 
 /// `column`, `column asc` or `column desc`.
-fn direction(written: &Written<String>, found: &mut Findings) -> Option<(Written<String>, bool)> {
+fn direction(written: &Written<String>, found: &mut ViewProblems) -> Option<(Written<String>, bool)> {
     let mut words = written.value.split_whitespace();
     let name = written.part(words.next().unwrap_or_default());
     let descending = match words.next().map(str::to_ascii_lowercase).as_deref() {
@@ -76,11 +76,11 @@ struct Field {
 
 impl Builder<'_, '_> {
     /// The root's lookups and the document's schema. Lookups of unknown tables are left out.
-    pub(super) fn root(&self, found: &mut Findings) -> (Vec<Lookup>, Schema) {
+    pub(super) fn root(&self, found: &mut ViewProblems) -> (Vec<Lookup>, Schema) {
         self.element(self.drafts.root.as_ref(), Parent::Root, found)
     }
 
-    fn element(&self, draft: Option<&InputDraft>, at: Parent, found: &mut Findings) -> (Vec<Lookup>, Schema) {
+    fn element(&self, draft: Option<&InputDraft>, at: Parent, found: &mut ViewProblems) -> (Vec<Lookup>, Schema) {
         let mut fields = Vec::new();
         if let Some(draft) = draft {
             fields.extend(draft.visible().map(|(column, at)| Field { column: column.clone(), at, of: None }));
@@ -96,7 +96,7 @@ impl Builder<'_, '_> {
         (lookups, Schema::new(fields.into_iter().map(|f| f.column).collect()))
     }
 
-    fn lookup(&self, i: usize, fields: &mut Vec<Field>, found: &mut Findings) -> Option<Lookup> {
+    fn lookup(&self, i: usize, fields: &mut Vec<Field>, found: &mut ViewProblems) -> Option<Lookup> {
         let written = &self.view.lookups[i];
         let draft = self.drafts.lookups[i].as_ref();
         let (children, element) = self.element(draft, Parent::Lookup(i), found);
@@ -114,7 +114,7 @@ impl Builder<'_, '_> {
     }
 
     /// Two fields of one name. Those among the first `own`, and lookups of one path, were compared with each other before.
-    fn refuse_collisions(&self, fields: &[Field], own: usize, draft: Option<&InputDraft>, found: &mut Findings) {
+    fn refuse_collisions(&self, fields: &[Field], own: usize, draft: Option<&InputDraft>, found: &mut ViewProblems) {
         let path = |field: &Field| field.of.map(|i| &self.view.lookups[i].path.value).filter(|p| !p.is_empty());
         let name = |field: &Field| match field.of {
             Some(i) if self.view.lookups[i].path.value.is_empty() => format!("the {}", self.view.lookups[i].label()),
@@ -136,7 +136,7 @@ impl Builder<'_, '_> {
     }
 }
 
-fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut Findings) -> Vec<(Aggregate, Place)> {
+fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut ViewProblems) -> Vec<(Aggregate, Place)> {
     let (schema, nameable) = (draft.schema(), draft.nameable());
     let place = |column: usize| draft.place(&nameable.columns()[column].name).expect("what aggregates name was taken before");
     let mut out = Vec::new();

@@ -3,10 +3,10 @@
 //! A relation is between the child and the rows that its parent stands for, never further up. A field without a path is the parent's;
 //! where the parent is not the root and another row around the lookup has a column of that name too, it is refused as ambiguous.
 
-use super::lower::Findings;
-use super::lower_input::InputDraft;
+use super::input::InputDraft;
 use super::parents::{Parent, no_such_path, split_field};
-use super::written::{Written, WrittenView};
+use super::problems::ViewProblems;
+use crate::plan::written::{Written, WrittenView};
 use crate::value::Type;
 
 /// The drafts of a view's inputs, where their tables are known.
@@ -39,7 +39,7 @@ pub(super) fn relate(
     parents: &[Parent],
     i: usize,
     drafts: &mut Drafts,
-    found: &mut Findings,
+    found: &mut ViewProblems,
 ) -> (Vec<usize>, Vec<usize>) {
     let (mut parent_columns, mut child_columns) = (Vec::new(), Vec::new());
     for (field, child) in &view.lookups[i].on {
@@ -59,7 +59,7 @@ fn parent_column(
     i: usize,
     field: &Written<String>,
     drafts: &mut Drafts,
-    found: &mut Findings,
+    found: &mut ViewProblems,
 ) -> Option<usize> {
     let (path, column) = split_field(&field.value);
     let parent_path = match parents[i] {
@@ -108,7 +108,7 @@ fn others_with(column: &str, view: &WrittenView, parents: &[Parent], i: usize, d
     others
 }
 
-fn refuse_ambiguous(field: &Written<String>, parent: &str, other: &str, here: bool, found: &mut Findings) {
+fn refuse_ambiguous(field: &Written<String>, parent: &str, other: &str, here: bool, found: &mut ViewProblems) {
     let column = &field.value;
     match here {
         true => {
@@ -123,7 +123,7 @@ fn refuse_ambiguous(field: &Written<String>, parent: &str, other: &str, here: bo
     }
 }
 
-fn refuse_other_parent(view: &WrittenView, i: usize, field: &Written<String>, path: &str, parent: Option<&str>, found: &mut Findings) {
+fn refuse_other_parent(view: &WrittenView, i: usize, field: &Written<String>, path: &str, parent: Option<&str>, found: &mut ViewProblems) {
     if !view.lookups.iter().any(|l| l.path.value.join(".") == path) {
         return no_such_path(&view.lookups, i, field, path, found);
     }
@@ -138,7 +138,7 @@ fn refuse_other_parent(view: &WrittenView, i: usize, field: &Written<String>, pa
 }
 
 /// A field without a path that the root does not have: names the lookups that have it.
-fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, drafts: &Drafts, found: &mut Findings) {
+fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, drafts: &Drafts, found: &mut ViewProblems) {
     let has = |draft: &Option<InputDraft>| draft.as_ref().is_some_and(|d| d.has(&field.value));
     let others = view.lookups.iter().zip(&drafts.lookups).enumerate().filter(|(other, _)| *other != i);
     let owners = others.filter(|(_, (l, draft))| !l.path.value.is_empty() && has(draft));
@@ -165,7 +165,7 @@ fn refuse_unlike(
     (field, p): (&Written<String>, usize),
     (child, c): (&Written<String>, usize),
     drafts: &Drafts,
-    found: &mut Findings,
+    found: &mut ViewProblems,
 ) {
     let (Some(parent_draft), Some(child_draft)) = (drafts.get(parent), drafts.lookups[i].as_ref()) else { return };
     let (left, right) = (&parent_draft.column(p).ty, &child_draft.column(c).ty);

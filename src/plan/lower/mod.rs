@@ -2,38 +2,29 @@
 //!
 //! In: [`WrittenView`]s and a [`Catalog`]. Out: the plan, or all problems of all views at once. Where the tables of a source are not
 //! known (its server cannot be reached) [`examine`] still says whatever can be known without them.
-//! Elsewhere: views of queries (`lower_query`), what an input is made of (`basis`), which lookup lies in which (`parents`), relations
-//! (`relation`), columns (`lower_input`), documents (`lower_embed`).
+//! Elsewhere: the tables (`catalog`), views of queries (`queries`), what an input is made of (`basis`), which lookup lies in which (`parents`), relations
+//! (`relation`), columns (`input`), documents (`embed`).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod basis;
+mod catalog;
+mod embed;
+mod input;
+mod parents;
+mod problems;
+mod queries;
+mod relation;
 
-use super::basis::{Basis, BasisRows};
-use super::lower_embed;
-use super::lower_input::InputDraft;
-use super::lower_query::{Nameable, QueryViews, lower_queries, refuse_unreadable_view};
-use super::parents::{self, Parent};
-use super::problem::{Problem, did_you_mean, listed};
-use super::relation::{self, Drafts};
-use super::written::{Place, TableName, Written, WrittenFrom, WrittenInput, WrittenView};
+use self::basis::{Basis, BasisRows};
+pub use self::catalog::Catalog;
+use self::catalog::table;
+use self::input::InputDraft;
+use self::parents::Parent;
+use self::problems::ViewProblems;
+use self::queries::{Nameable, QueryViews, lower_queries, refuse_unreadable_view};
+use self::relation::Drafts;
+use super::problem::Problem;
+use super::written::{Place, WrittenFrom, WrittenInput, WrittenView};
 use super::{Body, Document, Plan, PlanTable, View};
-
-/// The tables that views may name.
-#[derive(Clone, Debug, Default)]
-pub struct Catalog {
-    pub tables: Vec<PlanTable>,
-    /// All names that a source has, where it was asked: for messages that name the nearest.
-    pub names: BTreeMap<String, Vec<String>>,
-    /// Sources whose tables are not known: nothing is said about their names.
-    pub unknown: BTreeSet<String>,
-    /// Tables that are there, but that their source refuses; that has been reported.
-    pub unknown_tables: BTreeSet<TableName>,
-}
-
-impl From<Vec<PlanTable>> for Catalog {
-    fn from(tables: Vec<PlanTable>) -> Catalog {
-        Catalog { tables, ..Catalog::default() }
-    }
-}
 
 /// The plan of all views. Fails with every problem of every view; never with none.
 pub fn lower(views: &[WrittenView], tables: &[PlanTable]) -> Result<Plan, Vec<Problem>> {
@@ -57,7 +48,7 @@ fn lower_all(views: &[WrittenView], catalog: &Catalog) -> (Option<Plan>, Vec<Pro
     let names = Names { nameable, queries: lower_queries(nameable, &mut problems) };
     let mut lowered = Vec::new();
     for (index, view) in views.iter().enumerate() {
-        let mut found = Findings { view: view.name.value.clone(), list: Vec::new() };
+        let mut found = ViewProblems { view: view.name.value.clone(), list: Vec::new() };
         lowered.push(match view.query {
             Some(_) => names.queries.view(&view.name.value),
             None => lower_view(view, index, &names, &mut found),
@@ -74,21 +65,8 @@ struct Names<'a> {
     queries: QueryViews,
 }
 
-/// The problems of one view so far.
-pub(super) struct Findings {
-    pub view: String,
-    pub list: Vec<Problem>,
-}
-
-impl Findings {
-    pub(super) fn say(&mut self, at: Place, message: impl Into<String>, label: Option<String>, help: Option<String>) {
-        let (view, message) = (self.view.clone(), message.into());
-        self.list.push(Problem { view, at, within: None, message, label, help });
-    }
-}
-
 /// `index`: among the views.
-fn lower_view(view: &WrittenView, index: usize, names: &Names, found: &mut Findings) -> Option<View> {
+fn lower_view(view: &WrittenView, index: usize, names: &Names, found: &mut ViewProblems) -> Option<View> {
     let parents = parents::parents(&view.lookups, found);
     let own = match view.root.from.as_ref().map(|from| &from.value) {
         Some(WrittenFrom::Query(query)) => names.queries.lower(query, &[], names.nameable, found),
@@ -104,21 +82,21 @@ fn lower_view(view: &WrittenView, index: usize, names: &Names, found: &mut Findi
     };
     let key = view_key(view, &mut drafts, found);
     let relations: Vec<_> = (0..view.lookups.len()).map(|i| relation::relate(view, &parents, i, &mut drafts, found)).collect();
-    let orders: Vec<_> = (0..view.lookups.len()).map(|i| lower_embed::order(&view.lookups[i], drafts.lookups[i].as_mut(), found)).collect();
+    let orders: Vec<_> = (0..view.lookups.len()).map(|i| embed::order(&view.lookups[i], drafts.lookups[i].as_mut(), found)).collect();
     for (lookup, draft) in view.lookups.iter().zip(&mut drafts.lookups) {
         if let Some(draft) = draft {
-            lower_embed::take_aggregated_columns(lookup, draft);
+            embed::take_aggregated_columns(lookup, draft);
         }
     }
     let known = drafts.root.is_some() && drafts.lookups.iter().all(Option::is_some) && !parents.contains(&Parent::Unknown);
-    let built = lower_embed::Builder { view, parents: &parents, drafts: &drafts, relations: &relations, orders: &orders };
+    let built = embed::Builder { view, parents: &parents, drafts: &drafts, relations: &relations, orders: &orders };
     let (lookups, schema) = built.root(found);
     let root = drafts.root.as_ref()?;
     known.then(|| View { name: view.name.value.clone(), key, schema, body: Body::Document(Document { root: root.finish(), lookups }) })
 }
 
 /// What an input is made of; `None` where that is not known, or was said.
-fn basis<'a>(written: &'a WrittenInput, names: &'a Names, found: &mut Findings) -> Option<Basis<'a>> {
+fn basis<'a>(written: &'a WrittenInput, names: &'a Names, found: &mut ViewProblems) -> Option<Basis<'a>> {
     let Names { nameable: Nameable { views, catalog }, queries } = names;
     let from = written.from.as_ref()?;
     match &from.value {
@@ -138,28 +116,8 @@ fn basis<'a>(written: &'a WrittenInput, names: &'a Names, found: &mut Findings) 
     }
 }
 
-/// Where the table is in the catalog.
-pub(super) fn table(name: &TableName, at: Place, catalog: &Catalog, found: &mut Findings) -> Option<usize> {
-    let TableName { source, table } = name;
-    let place = catalog.tables.iter().position(|t| t.source == *source && t.name == *table);
-    if place.is_none() && !catalog.unknown.contains(source) && !catalog.unknown_tables.contains(name) {
-        refuse_unknown_table(at, source, table, catalog, found);
-    }
-    place
-}
-
-fn refuse_unknown_table(at: Place, source: &str, table: &str, catalog: &Catalog, found: &mut Findings) {
-    let discovered = || catalog.tables.iter().filter(|t| t.source == source).map(|t| t.name.as_str());
-    let names: Vec<&str> = match catalog.names.get(source) {
-        Some(names) => names.iter().map(String::as_str).collect(),
-        None => discovered().collect(),
-    };
-    let label = (!names.is_empty()).then(|| format!("tables: {}", listed(names.iter().copied())));
-    found.say(at, format!("`{source}` has no table `{table}`"), label, did_you_mean(table, names.iter().copied()));
-}
-
 /// The declared key, else the table's primary key; always shown.
-fn view_key(view: &WrittenView, drafts: &mut Drafts, found: &mut Findings) -> Vec<usize> {
+fn view_key(view: &WrittenView, drafts: &mut Drafts, found: &mut ViewProblems) -> Vec<usize> {
     let Some(root) = drafts.root.as_mut() else { return Vec::new() };
     if view.key.is_empty() {
         let key: Vec<usize> = root.of.key.to_vec();
@@ -190,14 +148,7 @@ fn view_key(view: &WrittenView, drafts: &mut Drafts, found: &mut Findings) -> Ve
     columns
 }
 
-fn refuse_hidden_key(at: Place, name: &str, found: &mut Findings) {
+fn refuse_hidden_key(at: Place, name: &str, found: &mut ViewProblems) {
     let help = "add it to `columns`, take it out of `exclude`, or choose another `key`".to_string();
     found.say(at, format!("the view's key `{name}` is not among its columns"), None, Some(help));
-}
-
-impl Written<String> {
-    /// A part of this text, with the same place.
-    pub(super) fn part(&self, text: &str) -> Written<String> {
-        Written::new(text.to_string(), self.at)
-    }
 }

@@ -1,11 +1,11 @@
 //! An [`Input`] in the making: the shown columns are settled first, hidden ones join as relations, keys and orders ask for them.
 
 use super::basis::{Basis, BasisRows};
-use super::lower::Findings;
-use super::problem::{did_you_mean, listed};
-use super::written::{Place, Written, WrittenColumn, WrittenInput};
-use super::{Input, InputColumn, Node, Origin, Select, TableRows};
-use crate::sql::{Expression, SqlError};
+use super::problems::ViewProblems;
+use crate::plan::problem::{did_you_mean, listed};
+use crate::plan::written::{Place, Written, WrittenColumn, WrittenInput};
+use crate::plan::{Input, InputColumn, Node, Origin, Select, TableRows};
+use crate::sql::Expression;
 use crate::value::{Column, Schema};
 
 pub(super) struct InputDraft<'a> {
@@ -26,7 +26,7 @@ struct DraftColumn {
 }
 
 impl<'a> InputDraft<'a> {
-    pub(super) fn new(written: &WrittenInput, at: Place, of: Basis<'a>, found: &mut Findings) -> InputDraft<'a> {
+    pub(super) fn new(written: &WrittenInput, at: Place, of: Basis<'a>, found: &mut ViewProblems) -> InputDraft<'a> {
         let filter = written.filter.as_ref().and_then(|sql| found.sql(sql, Expression::compile_filter(&sql.value, of.schema)));
         let mut draft = InputDraft { of, filter, columns: Vec::new(), visible: 0, spare: Vec::new() };
         match &written.columns {
@@ -46,7 +46,7 @@ impl<'a> InputDraft<'a> {
         draft
     }
 
-    fn take_listed(&mut self, columns: &[WrittenColumn], found: &mut Findings) {
+    fn take_listed(&mut self, columns: &[WrittenColumn], found: &mut ViewProblems) {
         for column in columns {
             let taken = match column {
                 WrittenColumn::Plain(name) => self.plain(name, name, found),
@@ -59,7 +59,7 @@ impl<'a> InputDraft<'a> {
         }
     }
 
-    fn take_all(&mut self, written: &WrittenInput, at: Place, found: &mut Findings) {
+    fn take_all(&mut self, written: &WrittenInput, at: Place, found: &mut ViewProblems) {
         for name in &written.exclude {
             let computed = written.compute.iter().any(|(computed, _)| computed.value == name.value);
             if !computed && self.of.schema.index_of(&name.value).is_none() {
@@ -83,7 +83,7 @@ impl<'a> InputDraft<'a> {
         }
     }
 
-    fn plain(&self, name: &Written<String>, shown: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
+    fn plain(&self, name: &Written<String>, shown: &Written<String>, found: &mut ViewProblems) -> Option<DraftColumn> {
         match self.of.schema.index_of(&name.value) {
             Some(i) => Some(table_column(shown.value.clone(), shown.at, i, &self.of.schema.columns()[i])),
             None => {
@@ -93,13 +93,13 @@ impl<'a> InputDraft<'a> {
         }
     }
 
-    fn computed(&self, name: &Written<String>, sql: &Written<String>, found: &mut Findings) -> Option<DraftColumn> {
+    fn computed(&self, name: &Written<String>, sql: &Written<String>, found: &mut ViewProblems) -> Option<DraftColumn> {
         let expression = found.sql(sql, Expression::compile(&sql.value, self.of.schema))?;
         let column = Column { name: name.value.clone(), ..expression.output().clone() };
         Some(DraftColumn { name: name.value.clone(), at: name.at, what: InputColumn::Computed(expression), column })
     }
 
-    fn refuse_equal_names(&self, found: &mut Findings) {
+    fn refuse_equal_names(&self, found: &mut ViewProblems) {
         for (i, column) in self.columns.iter().enumerate() {
             if self.columns[..i].iter().any(|other| other.name == column.name) {
                 let help = "rename one of them or leave it out".to_string();
@@ -140,7 +140,7 @@ impl<'a> InputDraft<'a> {
     }
 
     /// As [`find`](InputDraft::find), and reported where there is none.
-    pub(super) fn need(&mut self, name: &Written<String>, found: &mut Findings) -> Option<usize> {
+    pub(super) fn need(&mut self, name: &Written<String>, found: &mut ViewProblems) -> Option<usize> {
         let column = self.find(&name.value);
         if column.is_none() {
             self.unknown_column(name, found);
@@ -207,7 +207,7 @@ impl<'a> InputDraft<'a> {
         Input { rows, visible: self.visible, of }
     }
 
-    pub(super) fn unknown_column(&self, name: &Written<String>, found: &mut Findings) {
+    pub(super) fn unknown_column(&self, name: &Written<String>, found: &mut ViewProblems) {
         let nameable = self.nameable();
         let names = || nameable.columns().iter().map(|c| c.name.as_str());
         let message = format!("{} has no column `{}`", self.of, name.value);
@@ -218,20 +218,4 @@ impl<'a> InputDraft<'a> {
 
 fn table_column(name: String, at: Place, index: usize, column: &Column) -> DraftColumn {
     DraftColumn { column: Column { name: name.clone(), ..column.clone() }, name, at, what: InputColumn::Column(index) }
-}
-
-impl Findings {
-    /// What was compiled, or its error reported with its place in the text.
-    pub(super) fn sql<T>(&mut self, written: &Written<String>, compiled: Result<T, SqlError>) -> Option<T> {
-        match compiled {
-            Ok(compiled) => Some(compiled),
-            Err(error) => {
-                self.say(written.at, error.message, None, error.help);
-                if let Some(problem) = self.list.last_mut() {
-                    problem.within = error.span;
-                }
-                None
-            }
-        }
-    }
 }

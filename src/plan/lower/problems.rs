@@ -1,0 +1,32 @@
+//! The problems of one view, collected while it is lowered.
+
+use crate::plan::problem::Problem;
+use crate::plan::written::{Place, Written};
+use crate::sql::SqlError;
+
+/// The problems of one view so far.
+pub(super) struct ViewProblems {
+    pub view: String,
+    pub list: Vec<Problem>,
+}
+
+impl ViewProblems {
+    pub(super) fn say(&mut self, at: Place, message: impl Into<String>, label: Option<String>, help: Option<String>) {
+        let (view, message) = (self.view.clone(), message.into());
+        self.list.push(Problem { view, at, within: None, message, label, help });
+    }
+
+    /// What was compiled, or its error reported with its place in the text.
+    pub(super) fn sql<T>(&mut self, written: &Written<String>, compiled: Result<T, SqlError>) -> Option<T> {
+        match compiled {
+            Ok(compiled) => Some(compiled),
+            Err(error) => {
+                self.say(written.at, error.message, None, error.help);
+                if let Some(problem) = self.list.last_mut() {
+                    problem.within = error.span;
+                }
+                None
+            }
+        }
+    }
+}
