@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::{Column, Schema, Type};
 
-use super::space::{log_name, parts_name, rows_name};
+use super::space_names::{log_name, parts_name, rows_name};
 
 /// A captured table whose current rows are held.
 #[derive(Debug, Clone, PartialEq, Eq)]

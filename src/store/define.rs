@@ -8,7 +8,7 @@ use crate::fault;
 
 use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
 use super::error::{At, StoreError};
-use super::space::BESIDE;
+use super::space_names::BESIDE;
 use super::{CATALOG, Spaces, Store, id_key, sequence};
 
 /// What the store has of each input and view that it was told of, in their order.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::value::Tick;
 
-use super::{folder, tree};
+use super::tree;
 
 /// Why the store refused. The message says what and where, [`StoreError::help`] the way out.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ impl<T> At<T> for fjall::Result<T> {
 
 /// The file that is not what was written, as far as the checksums of whole files tell.
 pub(super) fn culprit(dir: &Path) -> Option<String> {
-    let broken = tree::first_broken(&dir.join(folder::DATA)).ok()??;
+    let broken = tree::first_broken(&dir.join(tree::DATA)).ok()??;
     Some(broken.in_words(dir))
 }
 

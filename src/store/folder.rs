@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{At, StoreError, damaged};
 use super::slots;
+use super::tree::DATA;
+use super::whole_file::write_whole;
 
 /// The format of everything under the folder; a change of any record's bytes raises it.
 pub(super) const FORMAT: u32 = 2;
 
 const LOCK: &str = "lock";
 const FORMAT_FILE: &str = "format.json";
-pub(super) const DATA: &str = "data";
 
 /// As much as the largest write buffer that may have to go out at once.
 const PROBE_BYTES: usize = 16 << 20;
@@ -149,21 +150,6 @@ fn in_use(dir: &Path, lock: &mut File) -> Result<StoreError, StoreError> {
     let mut text = String::new();
     lock.read_to_string(&mut text).at(dir)?;
     Ok(StoreError::InUse { dir: dir.into(), pid: text.trim().parse().ok() })
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    path.parent().map_or(Ok(()), sync_folder)
-}
-
-/// Makes what was made, renamed and removed in a folder last.
-pub(super) fn sync_folder(dir: &Path) -> std::io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::parts::MIN_PART;
+/// A part's bytes, at least; the last part of a row may be shorter.
+pub(super) const MIN_PART: usize = 1 << 10;
 
 /// Which parts make a long row.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -88,8 +88,10 @@ mod run;
 mod sequence;
 mod slots;
 mod space;
+mod space_names;
 mod tree;
 mod view;
+mod whole_file;
 mod witness;
 
 use std::collections::BTreeMap;

@@ -16,6 +16,7 @@ use super::catalog::Catalog;
 use super::error::{At, StoreError, damaged};
 use super::folder::Folder;
 use super::space::{self, InputSpace, ViewSpace};
+use super::space_names::{META, TICKS};
 use super::witness::{self, Found, Witness};
 use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Inner, Spaces, Store, Sync, Writer, define, read_json, reading, sequence};
 
@@ -78,10 +79,10 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let dir = &folder.path;
         if claimed.is_some() {
-            check_is_there(&db, [space::META, space::TICKS].into_iter().map(str::to_string), dir)?;
+            check_is_there(&db, [META, TICKS].into_iter().map(str::to_string), dir)?;
         }
-        let meta = space::meta(&db, space::META, dir)?;
-        let ticks = space::meta(&db, space::TICKS, dir)?;
+        let meta = space::meta(&db, META, dir)?;
+        let ticks = space::meta(&db, TICKS, dir)?;
         let id = store_id(&db, &meta, claimed.is_some(), dir)?;
         let catalog = read_json::<Catalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
         let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
@@ -117,7 +118,7 @@ impl Store {
     /// Notes for good which key spaces there must be from here on, then drops all others.
     pub(super) fn keep_only(&self, catalog: &Catalog) -> Result<(), StoreError> {
         let dir = self.dir();
-        let ours = [space::META, space::TICKS].map(str::to_string);
+        let ours = [META, TICKS].map(str::to_string);
         let names = ours.into_iter().chain(catalog.space_names());
         let spaces = names.map(|name| self.0.db.keyspace(&name, KeyspaceCreateOptions::default).at(dir));
         let spaces = spaces.collect::<Result<Vec<Keyspace>, StoreError>>()?;

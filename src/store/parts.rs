@@ -14,13 +14,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::value::{Layout, Row, roll, unroll};
 
-use super::manifest::Manifest;
+use super::manifest::{MIN_PART, Manifest};
 
 /// From this length on a row is held in parts. One read more per part is what a lookup of a row costs, so shorter ones are whole.
 pub(super) const LONG: usize = 8 << 10;
 
-/// A part's bytes, at least and at most; the last part of a row may be shorter.
-pub(super) const MIN_PART: usize = 1 << 10;
+/// A part's bytes, at most.
 const MAX_PART: usize = 8 << 10;
 /// One place in 2,048 is a cut.
 const CUT_BITS: u64 = (1 << 11) - 1;

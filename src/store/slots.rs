@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::claims::{Claims, Identity};
-use super::folder::sync_folder;
+use super::whole_file::sync_folder;
 
 const WITNESS: &str = "witness";
 const PLACES: u64 = 4;

@@ -15,6 +15,7 @@ use crate::value::{Layout, Row, key};
 use super::catalog::{InputRecord, ViewRecord};
 use super::error::{At, StoreError};
 use super::random_text;
+use super::space_names::{BESIDE, log_name, parts_name, rows_name};
 
 const CACHE_BYTES: u64 = 24 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
@@ -22,9 +23,6 @@ const INPUT_BUFFER_BYTES: u64 = 4 << 20;
 const VIEW_BUFFER_BYTES: u64 = 8 << 20;
 const LOG_TABLE_BYTES: u64 = 8 << 20;
 const META_BUFFER_BYTES: u64 = 2 << 20;
-
-pub(super) const META: &str = "meta";
-pub(super) const TICKS: &str = "ticks";
 
 /// A held input and where its rows are.
 pub(super) struct InputSpace {
@@ -113,21 +111,6 @@ impl ViewSpace {
         let rows = db.keyspace(&name, || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
         Ok(Arc::new(ViewSpace { rows, ..self.with(self.record.clone()) }))
     }
-}
-
-/// What the names of key spaces begin with that hold rows to compare with a view's; there only while a load runs.
-pub(super) const BESIDE: &str = "beside-";
-
-pub(super) fn rows_name(id: u32) -> String {
-    format!("rows-{id}")
-}
-
-pub(super) fn parts_name(id: u32) -> String {
-    format!("parts-{id}")
-}
-
-pub(super) fn log_name(id: u32) -> String {
-    format!("log-{id}")
 }
 
 /// Read from one end to the other, and key by key for each row that changes: filters, so that a row that comes is found missing at once.

@@ -41,6 +41,8 @@ pub(super) struct TableFile {
     checksum: u128,
 }
 
+/// The folder of the storage engine's files, in the state folder.
+pub(super) const DATA: &str = "data";
 pub(super) const CURRENT: &str = "current";
 pub(super) const TABLES: &str = "tables";
 

@@ -19,10 +19,11 @@ use crate::value::Tick;
 use super::Sync;
 use super::claims::{Claims, Identity, JournalClaim, Life};
 use super::error::{At, StoreError, damaged};
-use super::folder::{Folder, sync_folder};
+use super::folder::Folder;
 use super::journal::{self, Items, Journal};
 use super::slots::{self, Durable, Kept, Slots};
 use super::tree::{self, Broken, Tree};
+use super::whole_file::sync_folder;
 
 /// The claims of an open folder, kept up with what is written. Dropped after the engine is closed, it notes exactly what there is.
 pub(super) struct Witness {
