@@ -12,8 +12,8 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf};
 
 use super::cstr;
-use super::errors::{Retry, Verdict, WriteFailed};
-use super::target::{Target, code_of, majority, number};
+use super::errors::{Retry, Verdict, WriteFailed, code_of};
+use super::target::{Target, majority, number};
 
 /// One write to one document.
 #[derive(Debug, Clone)]

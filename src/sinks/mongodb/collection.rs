@@ -22,7 +22,7 @@ impl Target {
         let answer = match self.database.run_command(list).await {
             Ok(answer) => answer,
             // Whoever may write may not always list: then it counts as there, and which one it is is not known.
-            Err(error) if super::target::code_of(&error) == Some(UNAUTHORIZED) => return Ok(Some(Found { uuid: None })),
+            Err(error) if super::errors::code_of(&error) == Some(UNAUTHORIZED) => return Ok(Some(Found { uuid: None })),
             Err(error) => return Err(self.place.error(error)),
         };
         let listed = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
@@ -39,7 +39,7 @@ impl Target {
             match self.database.run_command(doc! {"create": name}).await {
                 Ok(_) => {}
                 // Where it may not be made so, it comes with the first write.
-                Err(error) if matches!(super::target::code_of(&error), Some(UNAUTHORIZED | NAMESPACE_EXISTS)) => {}
+                Err(error) if matches!(super::errors::code_of(&error), Some(UNAUTHORIZED | NAMESPACE_EXISTS)) => {}
                 Err(error) => return Err(self.place.error(error)),
             }
         }

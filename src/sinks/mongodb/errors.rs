@@ -2,8 +2,10 @@
 
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR};
 
-use super::target::ANSWER_SECONDS;
 use crate::sinks::SinkError;
+
+/// How long a command may take.
+pub(super) const ANSWER_SECONDS: u64 = 120;
 
 /// Where a sink writes, for messages: hosts and collection, never the password.
 #[derive(Debug, Clone)]
@@ -67,9 +69,7 @@ impl Place {
     /// Of a command in a transaction.
     pub(super) fn transaction_failed(&self, error: Option<Error>) -> WriteFailed {
         let retry = match &error {
-            Some(error) if super::target::code_of(error).is_some_and(|code| NOT_IN_TRANSACTION.contains(&code)) => {
-                Retry::WithoutTransaction
-            }
+            Some(error) if code_of(error).is_some_and(|code| NOT_IN_TRANSACTION.contains(&code)) => Retry::WithoutTransaction,
             Some(error) if error.contains_label(TRANSIENT_TRANSACTION_ERROR) => Retry::Transaction,
             _ => Retry::No,
         };
@@ -158,5 +158,13 @@ fn kind_of(error: &Error) -> &'static str {
         ErrorKind::IncompatibleServer { .. } => "the server is too old",
         ErrorKind::InvalidResponse { .. } | ErrorKind::Bson(_) => "its answer is not understood",
         _ => "the driver gave up",
+    }
+}
+
+/// The code of a command that the server refused.
+pub(super) fn code_of(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
     }
 }

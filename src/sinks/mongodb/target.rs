@@ -8,7 +8,7 @@ use mongodb::options::ClientOptions;
 use mongodb::{Client, ClientSession, Collection, Database};
 use tokio::time::timeout;
 
-use super::errors::Place;
+use super::errors::{ANSWER_SECONDS, Place, code_of};
 use super::options::{MongoOptions, refuse};
 use crate::sinks::{SinkError, SinkPosition, ViewShape};
 use crate::value::Tick;
@@ -18,7 +18,6 @@ pub(super) const POSITIONS: &str = "tidemill_positions";
 
 /// How long a server may be looked for, where the connection string does not say.
 const SELECTION: Duration = Duration::from_secs(5);
-pub(super) const ANSWER_SECONDS: u64 = 120;
 
 /// What one command may hold.
 #[derive(Debug, Clone, Copy)]
@@ -242,13 +241,6 @@ pub(super) fn number(document: &Document, name: &str) -> Option<u64> {
         Bson::Int32(v) => u64::try_from(*v).ok(),
         Bson::Int64(v) => u64::try_from(*v).ok(),
         Bson::Double(v) if *v >= 0.0 => Some(*v as u64),
-        _ => None,
-    }
-}
-
-pub(super) fn code_of(error: &mongodb::error::Error) -> Option<i32> {
-    match &*error.kind {
-        ErrorKind::Command(command) => Some(command.code),
         _ => None,
     }
 }
