@@ -18,7 +18,7 @@ use super::bad_line::BadLine;
 use super::current::Current;
 use super::jsonl::{Rest, push_row};
 use super::options::TableOptions;
-use super::{Object, tables};
+use super::{Object, columns, tables};
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Datum, Diff, Layout, Row, RowBuilder, json, key};
 
@@ -274,7 +274,7 @@ impl Captured {
     }
 
     fn own_columns(&self) -> &[Column] {
-        tables::own_columns(&self.table)
+        columns::own_columns(&self.table)
     }
 
     /// The first column in which the rows mean different things.

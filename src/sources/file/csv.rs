@@ -6,9 +6,9 @@ use csv_core::{ReadRecordResult, Reader};
 
 use super::bad_line::{BadLine, BadLines};
 use super::chunks::{self, Chunk, Chunks};
+use super::columns::own_columns;
 use super::infer::Guess;
-use super::reader::Parsed;
-use super::tables::own_columns;
+use super::parsed::Parsed;
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Datum, Layout, RowBuilder, Type, push_text};
 

@@ -9,7 +9,7 @@ use super::bad_line::{BadLine, BadLines};
 use super::chunks::{Chunk, Chunks};
 use super::infer::JsonGuess;
 use super::object::object;
-use super::reader::Parsed;
+use super::parsed::Parsed;
 use crate::sources::{SourceError, Table};
 use crate::value::{Datum, Layout, RowBuilder, Type, json};
 

@@ -1,12 +1,11 @@
 //! Makes rows of a file's chunks, whatever its format.
 
-use super::bad_line::BadLine;
 use super::chunks::{Chunk, Chunks};
 use super::csv::CsvRows;
 use super::jsonl::JsonRows;
 use super::options::RowsFile;
+use super::parsed::Parsed;
 use crate::sources::{SourceError, Table};
-use crate::value::{RowBuilder, Rows};
 
 #[derive(Debug)]
 pub(super) enum Reader {
@@ -37,32 +36,5 @@ impl Reader {
             Reader::JsonLines(rows) => rows.parse(chunk, &mut parsed),
         }
         parsed
-    }
-}
-
-/// What a chunk is made into.
-#[derive(Debug, Default)]
-pub(super) struct Parsed {
-    pub(super) rows: Rows,
-    /// Where each of them stands.
-    pub(super) lines: Vec<u64>,
-    pub(super) bad: Vec<BadLine>,
-    /// How many bad ones stand before the first row.
-    pub(super) bad_first: u64,
-}
-
-impl Parsed {
-    /// The row of this line that was pushed, or why there is none.
-    pub(super) fn take(&mut self, line: u64, pushed: Result<(), BadLine>, builder: &mut RowBuilder) {
-        match pushed {
-            Ok(()) => {
-                self.rows.push_built(builder);
-                self.lines.push(line);
-            }
-            Err(bad) => {
-                self.bad_first += u64::from(self.rows.is_empty());
-                self.bad.push(bad);
-            }
-        }
     }
 }

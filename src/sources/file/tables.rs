@@ -63,12 +63,6 @@ pub(super) fn show_key(table: &Table, key: &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The columns that are in the file.
-pub(super) fn own_columns(table: &Table) -> &[Column] {
-    let columns = table.schema.columns();
-    &columns[..columns.len() - usize::from(table.stream)]
-}
-
 fn check_names(options: &TableOptions, path: &Path, names: &[String]) -> Result<(), SourceError> {
     let mut seen = HashSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
