@@ -4,7 +4,7 @@
 
 use super::grammar::{Key, Shape};
 use super::problem::Problem;
-use super::text::Span;
+use super::span::Span;
 use super::yaml::{Node, NodeKind};
 use crate::plan::{did_you_mean, listed};
 

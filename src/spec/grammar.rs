@@ -83,6 +83,8 @@ pub(super) const EXCLUDE: Key =
 const RENAME: Key = key("rename", Map(&Text), "Columns by their old name, each with its new one");
 const COMPUTE: Key = key("compute", Map(&Text), "Computed columns by name, each with SQL over the table's columns");
 
+pub(super) const SQL: &str = "sql";
+pub(super) const SQL_FILE: &str = "sql_file";
 pub(super) const MAX_RECURSION: Key =
     key("max_recursion", Integer, "Beside `sql`: after how many rounds a WITH RECURSIVE is stopped, with an error; default: 1000");
 pub(super) const MAX_RECURSION_ROWS: Key = key(
@@ -94,12 +96,12 @@ pub(super) const MAX_RECURSION_ROWS: Key = key(
 pub(super) const VIEW: &[Key] = &[
     Key { required: false, ..FROM },
     key(
-        "sql",
+        SQL,
         Text,
         "Instead of `from`: the query whose rows the view has, over tables (`source.table`) and other views of queries; with `lookup`, \
          documents are made of them",
     ),
-    key("sql_file", Text, "Instead of `sql`: the file that the query is in, from the spec's folder"),
+    key(SQL_FILE, Text, "Instead of `sql`: the file that the query is in, from the spec's folder"),
     MAX_RECURSION,
     MAX_RECURSION_ROWS,
     KEY,

@@ -1,7 +1,7 @@
 //! Turns what others find wrong later back into lines of the file: problems of the plan, of options, of tables.
 
 use super::problem::Problem;
-use super::text::Span;
+use super::span::Span;
 use super::yaml::{Node, NodeKind};
 use super::{SinkSpec, SourceSpec, Spec};
 use crate::options::OptionError;

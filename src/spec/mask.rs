@@ -1,10 +1,9 @@
 //! Hides secrets in lines that messages show: options declared secret, and whatever looks like a password.
 
-use super::text::Span;
-use super::yaml::{Node, NodeKind};
+use super::span::Span;
 
 const MASK: &str = "***";
-const SECRET_NAMES: [&str; 7] = ["password", "passwd", "pwd", "secret", "token", "credential", "private_key"];
+pub(super) const SECRET_NAMES: [&str; 7] = ["password", "passwd", "pwd", "secret", "token", "credential", "private_key"];
 
 /// The line with its secrets replaced by `***`, and where each column of it is now.
 pub(super) fn mask(line: &str, number: usize, secrets: &[Span]) -> (String, impl Fn(usize) -> usize + use<>) {
@@ -105,24 +104,6 @@ fn value_end(line: &str, start: usize) -> usize {
         _ => rest.find([',', '}', '&', ' ']).unwrap_or(rest.len()),
     };
     start + length
-}
-
-/// The values of all keys whose names look secret, anywhere in the tree.
-pub(super) fn secrets_by_name(node: &Node, out: &mut Vec<Span>) {
-    match &node.kind {
-        NodeKind::Scalar(_) => {}
-        NodeKind::List(items) => items.iter().for_each(|item| secrets_by_name(item, out)),
-        NodeKind::Map(entries) => {
-            for (key, value) in entries {
-                let name = key.text().unwrap_or_default().to_lowercase();
-                let near = |secret: &str| name.contains(secret) || strsim::damerau_levenshtein(&name, secret) <= 2 && name.len() > 4;
-                if value.text().is_some() && SECRET_NAMES.iter().any(|s| near(s)) {
-                    out.push(value.span);
-                }
-                secrets_by_name(value, out);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ mod options;
 mod problem;
 mod queries;
 mod read;
+mod secrets;
+mod span;
 mod text;
 mod variables;
 mod views;
@@ -51,7 +53,7 @@ pub struct SourceSpec {
     /// As the kind declares them; paths absolute. May hold secrets: not for printing.
     pub options: serde_json::Value,
     /// Tables whose rows get the order of their arrival.
-    arrival: Vec<(String, text::Span)>,
+    arrival: Vec<(String, span::Span)>,
     written: locate::WrittenOptions,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::check::{refuse_doubles, wrong};
 use super::problem::Problem;
-use super::text::Span;
+use super::span::Span;
 use super::yaml::{Node, NodeKind};
 use crate::options::{OptionSpec, OptionType};
 use crate::plan::{did_you_mean, listed, nearest};

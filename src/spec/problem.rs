@@ -3,7 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 use std::sync::Arc;
 
-use super::text::{Span, Text};
+use super::span::Span;
+use super::text::Text;
 
 /// One thing wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]

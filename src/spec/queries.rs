@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::grammar::{EXCLUDE, KEY, Key, LOOKUP_LIST, MAX_RECURSION, MAX_RECURSION_ROWS};
+use super::grammar::{EXCLUDE, KEY, Key, LOOKUP_LIST, MAX_RECURSION, MAX_RECURSION_ROWS, SQL, SQL_FILE};
 use super::problem::Problem;
 use super::text::Text;
 use super::views::ViewsReader;
@@ -10,8 +10,6 @@ use super::yaml::Node;
 use crate::plan::{RecursionLimit, TableName, Written, WrittenQuery, did_you_mean, listed};
 use crate::sql::{place_of_relation, relations_of};
 
-pub(super) const SQL: &str = "sql";
-pub(super) const SQL_FILE: &str = "sql_file";
 /// What goes with either.
 const LIMITS: [&str; 2] = [MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
 

@@ -1,15 +1,7 @@
-//! The text of a spec file, and places in it.
+//! The text of a spec file, and its lines as messages show them: underlined, with all secrets masked.
 
 use super::mask::mask;
-
-/// A piece of the text: lines from 0, columns in characters from 0, the end exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(crate) struct Span {
-    pub line: usize,
-    pub column: usize,
-    pub end_line: usize,
-    pub end_column: usize,
-}
+use super::span::Span;
 
 /// The file's name as it was given, its lines, and where secrets stand in them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,24 +9,6 @@ pub(crate) struct Text {
     pub name: String,
     pub lines: Vec<String>,
     pub secrets: Vec<Span>,
-}
-
-impl Span {
-    /// `length` characters of one line.
-    pub(crate) fn of(line: usize, column: usize, length: usize) -> Span {
-        Span { line, column, end_line: line, end_column: column + length }
-    }
-}
-
-/// The place of some bytes of `text`, whose first line stands at `line` and `column` and whose others at `indent`.
-pub(crate) fn within(text: &str, range: std::ops::Range<usize>, line: usize, column: usize, indent: usize) -> Span {
-    let range = range.start.min(text.len())..range.end.min(text.len());
-    let before = &text[..range.start];
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[range.start..range.end].find('\n').map_or(range.end, |newline| range.start + newline);
-    let column = if start == 0 { column } else { indent };
-    let length = text[range.start..end].chars().count().max(1);
-    Span::of(line + before.matches('\n').count(), column + text[start..range.start].chars().count(), length)
 }
 
 impl Text {

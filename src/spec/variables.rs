@@ -1,7 +1,7 @@
 //! `${NAME}` and `${NAME:-default}` in values, from the environment; `$${` is a plain `${`.
 
 use super::problem::Problem;
-use super::text::{Span, within};
+use super::span::{Span, within};
 use super::yaml::{Node, NodeKind, Scalar};
 
 /// Where variables come from.

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::grammar::{FROM, KEY, LOOKUP, LOOKUP_LIST};
+use super::grammar::{FROM, KEY, LOOKUP, LOOKUP_LIST, SQL, SQL_FILE};
 use super::problem::Problem;
-use super::queries::{SQL, SQL_FILE};
-use super::text::{Span, Text, within};
+use super::span::{Span, within};
+use super::text::Text;
 use super::yaml::{Node, NodeKind};
 use crate::plan::{
     Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView,

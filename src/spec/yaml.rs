@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, StrInput};
 
 use super::problem::Problem;
-use super::text::{Span, Text};
+use super::span::Span;
+use super::text::Text;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
