@@ -18,7 +18,7 @@ use datafusion::arrow::datatypes::{
     Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
 };
 
-use super::text::OUT_OF_RANGE;
+use super::scalar::OUT_OF_RANGE;
 use super::{Datum, Layout, ParseError, RowBuilder, Type, list_items, pack_list};
 
 /// The rows as one batch of the layout's schema.

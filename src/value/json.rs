@@ -13,8 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::text::{NOT_AN_INTEGER, parse_scalar};
-use super::{Datum, Layout, ParseError, RowBuilder, Type, decimal, list_items, pack_list, push_text, temporal};
+use super::scalar::{NOT_AN_INTEGER, ParseError, parse_scalar, push_scalar};
+use super::{Datum, Layout, RowBuilder, Type, decimal, list_items, pack_list, temporal};
 
 /// Appends a row as one JSON object, without a newline.
 pub fn write_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
@@ -155,7 +155,7 @@ pub fn push_json(builder: &mut RowBuilder, value: &Value) -> Result<(), ParseErr
         return Ok(());
     }
     match value {
-        Value::String(text) if !matches!(builder.next_type(), Type::Struct(_) | Type::List(_)) => push_text(builder, text),
+        Value::String(text) if !matches!(builder.next_type(), Type::Struct(_) | Type::List(_)) => push_scalar(builder, text),
         Value::Number(number) => push_number(builder, number.as_str()),
         Value::Bool(v) if *builder.next_type() == Type::Bool => {
             builder.push(Datum::Bool(*v));
