@@ -3,7 +3,7 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::connect::query_error;
+use super::errors::query_error;
 use super::server::{Flavour, Server, one};
 use crate::sources::{Finding, Severity, SourceError};
 

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::binlog::bytes::{Bytes, Truncated};
+use super::binlog::decimal::decimal;
 use crate::value::Datum;
 
 /// What is wrong with the bytes.
@@ -223,7 +224,7 @@ fn write_decimal(data: &[u8], out: &mut String) -> Result<(), Malformed> {
     if scale > precision || precision > 76 {
         return Err(MALFORMED);
     }
-    let unscaled = match super::binlog::decode::decimal(&mut bytes, precision, scale).map_err(|_| MALFORMED)? {
+    let unscaled = match decimal(&mut bytes, precision, scale).map_err(|_| MALFORMED)? {
         Datum::Decimal(v) => v.to_string(),
         Datum::Decimal256(v) => v.to_string(),
         _ => return Err(MALFORMED),

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::snapshot::ROWS_PER_EVENT;
-
 /// Shared by the connections of one snapshot.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -20,10 +18,10 @@ impl Pace {
         Pace { rows_per_second, due: Mutex::new(Instant::now()) }
     }
 
-    /// So few that a slow pace is even.
-    pub(super) fn rows_at_once(&self) -> usize {
+    /// So few that a slow pace is even; `most` at most.
+    pub(super) fn rows_at_once(&self, most: usize) -> usize {
         const TIMES_PER_SECOND: u64 = 10;
-        (self.rows_per_second / TIMES_PER_SECOND).clamp(1, ROWS_PER_EVENT as u64) as usize
+        (self.rows_per_second / TIMES_PER_SECOND).clamp(1, most as u64) as usize
     }
 
     /// Waits until this many rows more may be sent. Time in which nobody asked is not made up for.
@@ -53,6 +51,6 @@ mod tests {
 
     #[test]
     fn a_slow_pace_is_even() {
-        assert_eq!([1, 50, 5_000, 1_000_000].map(|rate| Pace::new(rate).rows_at_once()), [1, 5, 500, ROWS_PER_EVENT]);
+        assert_eq!([1, 50, 5_000, 1_000_000].map(|rate| Pace::new(rate).rows_at_once(2_048)), [1, 5, 500, 2_048]);
     }
 }

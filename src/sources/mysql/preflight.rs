@@ -3,13 +3,15 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use super::connect::{is_access_error, is_lock_timeout, literal, query_error};
+use super::errors::{is_access_error, is_lock_timeout, query_error};
 use super::grants;
 use super::options::MysqlOptions;
+use super::quoting::literal;
 use super::replication;
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server};
 use super::server_id;
+use super::settings::setting;
 use super::snapshot_lock::LOCKED;
 use crate::sources::{Finding, Severity, SourceError};
 
@@ -63,7 +65,7 @@ fn error(message: impl Into<String>, mend: Option<&str>) -> Finding {
 
 async fn unsafe_settings(conn: &mut Conn, server: &Server, options: &MysqlOptions) -> Result<Vec<Finding>, SourceError> {
     if !server.log_bin {
-        let name = super::connect::address(options);
+        let name = super::errors::address(options);
         return Ok(vec![error(
             format!("the server {name} writes no binary log"),
             Some("start it with `log_bin = binlog` and a `server_id` in the [mysqld] section of its configuration"),
@@ -147,7 +149,7 @@ async fn cascades(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Re
                     Some(&format!(
                         "ALTER TABLE {} DROP FOREIGN KEY {}; and add it again with ON {event} RESTRICT",
                         table.quoted(),
-                        super::connect::quoted(&constraint)
+                        super::quoting::quoted(&constraint)
                     )),
                 ));
             }
@@ -226,11 +228,4 @@ async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, Sour
         });
     }
     Ok(findings)
-}
-
-/// A global variable; `None` where the server does not have it.
-pub(super) async fn setting(conn: &mut Conn, name: &str) -> Result<Option<String>, SourceError> {
-    let row: Option<(String, String)> =
-        conn.query_first(format!("SHOW GLOBAL VARIABLES LIKE {}", literal(name))).await.map_err(|e| query_error(DOING, e))?;
-    Ok(row.map(|(_, value)| value))
 }

@@ -9,7 +9,7 @@ use mysql_async::{Conn, Error, Row};
 
 use super::charset::Charset;
 use super::column::ColumnKind;
-use super::connect::quoted;
+use super::quoting::quoted;
 use super::schema::{MysqlColumn, MysqlTable};
 
 /// Smaller tables are not cut.
@@ -80,8 +80,8 @@ impl Boundaries {
 async fn few_rows(conn: &mut Conn, table: &MysqlTable) -> Result<bool, Error> {
     let estimate = format!(
         "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-        super::connect::literal(&table.database),
-        super::connect::literal(&table.name)
+        super::quoting::literal(&table.database),
+        super::quoting::literal(&table.name)
     );
     let row: Option<Row> = conn.query_first(estimate).await?;
     let rows = row.and_then(|row| row.get_opt::<Option<u64>, usize>(0)).and_then(Result::ok).flatten();
@@ -99,8 +99,8 @@ async fn integer_range(conn: &mut Conn, table: &MysqlTable, column: String) -> R
     let estimate: Option<u64> = conn
         .query_first(format!(
             "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            super::connect::literal(&table.database),
-            super::connect::literal(&table.name)
+            super::quoting::literal(&table.database),
+            super::quoting::literal(&table.name)
         ))
         .await?;
     let ranges = (estimate.unwrap_or(0) / ROWS_PER_RANGE).clamp(1, 10_000) as i128;

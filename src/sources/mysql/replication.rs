@@ -5,9 +5,9 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use super::connect::{is_access_error, query_error};
-use super::preflight::setting;
+use super::errors::{is_access_error, query_error};
 use super::server::{Flavour, Server};
+use super::settings::setting;
 use crate::sources::{Finding, Severity, SourceError};
 
 const DOING: &str = "looking at the server's own replication";

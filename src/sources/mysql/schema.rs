@@ -8,8 +8,9 @@ use mysql_async::{Conn, Row};
 
 use super::charset::Charset;
 use super::column::ColumnKind;
-use super::connect::{is_access_error, literal, query_error, quoted};
+use super::errors::{is_access_error, query_error};
 use super::options::MysqlOptions;
+use super::quoting::{literal, quoted};
 use super::server::{Flavour, Server};
 use super::values::ZeroDates;
 use crate::sources::{SourceError, Table};

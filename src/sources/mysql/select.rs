@@ -12,7 +12,7 @@ use crate::value::{Datum, RowBuilder, Rows};
 /// The list of what to select, such that [`RowReader::read`] understands it.
 pub(super) fn select_list(table: &MysqlTable) -> String {
     let column = |c: &super::schema::MysqlColumn| {
-        let name = super::connect::quoted(&c.name);
+        let name = super::quoting::quoted(&c.name);
         match c.kind {
             // As bytes, so that both ways in print them the same way.
             ColumnKind::Uuid | ColumnKind::Inet6 => format!("CAST({name} AS BINARY(16))"),

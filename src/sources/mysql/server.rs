@@ -1,12 +1,11 @@
-//! What the server is: its dialect, version, identity, and where its log ends.
+//! What the server is: its dialect, version and identity. Elsewhere: where its log ends (`log_end`).
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::binlog::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
+use super::binlog::gtid::{MariadbGtids, MysqlGtids};
 use super::binlog::names::Case;
-use super::connect::{query_error, transient};
-use super::position::{FilePosition, LogPosition};
+use super::errors::{query_error, transient};
 use crate::sources::SourceError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,33 +55,6 @@ impl Server {
     /// Whether two names are of one database or table here.
     pub(super) fn same_name(&self, one: &str, other: &str) -> bool {
         one == other || self.lower_case_names != 0 && one.to_lowercase() == other.to_lowercase()
-    }
-
-    /// Where the log ends now. Asked without a lock, so only good for "all that was there is read".
-    pub(super) async fn end_of_log(&self, conn: &mut Conn) -> Result<LogPosition, SourceError> {
-        let doing = "asking the server where its log ends";
-        let gtid = match self.flavour {
-            Flavour::Mysql if self.has_gtids => Some(GtidPosition::Mysql(self.mysql_gtids(conn).await?)),
-            Flavour::Mysql => None,
-            Flavour::Mariadb => {
-                let text: String = one(conn, "SELECT @@global.gtid_binlog_pos", doing).await?;
-                Some(GtidPosition::Mariadb(parse_mariadb(&text)?))
-            }
-        };
-        // Without the privilege to ask for it the GTIDs are enough.
-        let file = match self.file_status(conn).await {
-            Ok(file) => Some(file),
-            Err(error) if gtid.is_none() => return Err(query_error(doing, error)),
-            Err(_) => None,
-        };
-        Ok(LogPosition::new(self, gtid, file))
-    }
-
-    /// The file and offset at which the log ends.
-    pub(super) async fn file_status(&self, conn: &mut Conn) -> Result<FilePosition, mysql_async::Error> {
-        let row: Option<mysql_async::Row> = conn.query_first(self.log_status_statement()).await?;
-        let status = row.and_then(|row| Some(FilePosition { file: row.get(0)?, offset: row.get(1)? }));
-        status.ok_or_else(|| mysql_async::Error::Other("the server writes no binary log".into()))
     }
 
     /// Answers file, offset, and the databases that are logged only and not at all.

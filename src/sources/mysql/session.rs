@@ -7,8 +7,9 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, ServerError};
 
-use super::connect::{address, connect_error, literal, reason};
+use super::errors::{address, connect_error, reason};
 use super::options::MysqlOptions;
+use super::quoting::literal;
 use crate::sources::SourceError;
 
 /// A variable, what it is set to as an expression, and how the server shows that.

@@ -6,8 +6,10 @@
 use mysql_async::prelude::Queryable;
 
 use super::binlog::assemble::WrittenByText;
-use super::connect::{connect, literal, query_error};
+use super::connect::connect;
+use super::errors::query_error;
 use super::options::MysqlOptions;
+use super::quoting::literal;
 use super::schema::MysqlTable;
 use crate::sources::SourceError;
 

@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row as MysqlRow};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-use super::connect::{query_error, transient};
+use super::errors::{query_error, transient};
 use super::options::MysqlOptions;
 use super::pace::Pace;
 use super::ranges;
@@ -18,7 +18,7 @@ use super::values::ValueWriter;
 use crate::sources::{Event, EventSender, SourceError};
 use crate::value::Rows;
 
-pub(super) const ROWS_PER_EVENT: usize = 2048;
+const ROWS_PER_EVENT: usize = 2048;
 /// Rows of more bytes than this are sent in smaller batches.
 const BYTES_PER_EVENT: usize = 1 << 20;
 const DOING: &str = "reading the snapshot";
@@ -74,8 +74,8 @@ pub(super) async fn estimate(conn: &mut Conn, tables: &[MysqlTable]) -> Result<V
     for table in tables {
         let query = format!(
             "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            super::connect::literal(&table.database),
-            super::connect::literal(&table.name)
+            super::quoting::literal(&table.database),
+            super::quoting::literal(&table.name)
         );
         let row: Option<MysqlRow> = conn.query_first(query).await.map_err(|e| query_error(DOING, e))?;
         estimates.push(row.and_then(|row| row.get_opt::<Option<u64>, usize>(0)).and_then(Result::ok).flatten());
@@ -123,7 +123,7 @@ impl PartReader<'_> {
         let query = format!("SELECT {} FROM {}{condition}", select_list(table), table.quoted());
         let mut reader = RowReader::new(table, &mut self.writer);
         let mut result = conn.exec_iter(query, ()).await.map_err(|e| query_error(DOING, e))?;
-        let most = self.pace.map_or(ROWS_PER_EVENT, Pace::rows_at_once);
+        let most = self.pace.map_or(ROWS_PER_EVENT, |pace| pace.rows_at_once(ROWS_PER_EVENT));
         let mut rows = Rows::default();
         while let Some(row) = result.next().await.map_err(|e| transient(DOING, e))? {
             if let Some(bad) = reader.read(&row, &mut rows)? {

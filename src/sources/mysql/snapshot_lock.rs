@@ -8,7 +8,8 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::binlog::gtid::{GtidPosition, MysqlGtids};
-use super::connect::{connect, connect_if_allowed, is_access_error, is_lock_timeout, query_error, transient};
+use super::connect::{connect, connect_if_allowed};
+use super::errors::{is_access_error, is_lock_timeout, query_error, transient};
 use super::options::MysqlOptions;
 use super::position::{FilePosition, LogPosition};
 use super::schema::MysqlTable;
@@ -68,7 +69,7 @@ async fn mariadb(control: &mut Conn, server: &Server, connections: &mut [Conn]) 
         }
         if places.windows(2).all(|pair| pair[0] == pair[1]) {
             let file = places.swap_remove(0);
-            let query = format!("SELECT BINLOG_GTID_POS({}, {})", super::connect::literal(&file.file), file.offset);
+            let query = format!("SELECT BINLOG_GTID_POS({}, {})", super::quoting::literal(&file.file), file.offset);
             let gtid: String = one(control, &query, DOING).await?;
             let gtid = Some(GtidPosition::Mariadb(parse_mariadb(&gtid)?));
             return Ok(LogPosition::new(server, gtid, Some(file)));

@@ -3,9 +3,8 @@
 //! A [`RowDecoder`] is made from a captured table and the table map under which its rows come; making it fails where the two
 //! disagree, which is how a change of the table shows that no statement told of. Nothing is allocated per value.
 
-use datafusion::arrow::datatypes::i256;
-
 use super::bytes::{Bytes, Truncated};
+use super::decimal::{DecimalError, decimal};
 use super::event::{Rows, RowsKind};
 use super::table_map::{LogColumn, TableMap, ty};
 use crate::sources::mysql::charset::Charset;
@@ -29,6 +28,15 @@ pub(crate) enum DecodeError {
     /// The writing session has `binlog_row_image` MINIMAL or NOBLOB.
     #[error("a row event does not have all columns")]
     PartialImage,
+}
+
+impl From<DecimalError> for DecodeError {
+    fn from(error: DecimalError) -> DecodeError {
+        match error {
+            DecimalError::Truncated => DecodeError::Truncated(Truncated),
+            DecimalError::TooLong => DecodeError::Malformed("a DECIMAL"),
+        }
+    }
 }
 
 /// How the table in the log is not the table that was captured.
@@ -346,36 +354,4 @@ fn time(bytes: &mut Bytes, width: usize) -> Result<i64, Truncated> {
     let seconds = ((whole >> 12 & 0x3ff) * 60 + (whole >> 6 & 63)) * 60 + (whole & 63);
     let micros = seconds * 1_000_000 + fraction;
     Ok(if packed < 0 { -micros } else { micros })
-}
-
-/// Groups of nine digits in four bytes each, the odd digits at the outer ends in as few bytes as they need, big endian; all bits are
-/// inverted for a negative number, and the first bit is inverted on top (`strings/decimal.c`).
-pub(crate) fn decimal(bytes: &mut Bytes, precision: u8, scale: u8) -> Result<Datum<'static>, DecodeError> {
-    const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
-    let (whole, fraction) = ((precision - scale) as usize, scale as usize);
-    let length = whole / 9 * 4 + BYTES[whole % 9] + fraction / 9 * 4 + BYTES[fraction % 9];
-    let stored = bytes.take(length)?;
-    let mut plain = [0u8; 40];
-    let plain = plain.get_mut(..length).ok_or(DecodeError::Malformed("a DECIMAL"))?;
-    let negative = stored.first().ok_or(Truncated)? & 0x80 == 0;
-    let invert = if negative { 0xff } else { 0 };
-    for (to, from) in plain.iter_mut().zip(stored) {
-        *to = from ^ invert;
-    }
-    plain[0] ^= 0x80;
-    let mut rest = Bytes(plain);
-    let groups = [whole % 9].into_iter().chain(std::iter::repeat_n(9, whole / 9 + fraction / 9)).chain([fraction % 9]);
-    if precision <= 38 {
-        let mut value = 0i128;
-        for digits in groups {
-            value = value * 10i128.pow(digits as u32) + rest.be(BYTES[digits])? as i128;
-        }
-        return Ok(Datum::Decimal(if negative { -value } else { value }));
-    }
-    let mut value = i256::ZERO;
-    for digits in groups {
-        let group = i256::from_i128(rest.be(BYTES[digits])? as i128);
-        value = value.wrapping_mul(i256::from_i128(10i128.pow(digits as u32))).wrapping_add(group);
-    }
-    Ok(Datum::Decimal256(if negative { value.wrapping_neg() } else { value }))
 }

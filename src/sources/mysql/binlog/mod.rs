@@ -7,6 +7,7 @@
 
 pub(crate) mod assemble;
 pub(crate) mod bytes;
+pub(crate) mod decimal;
 pub(crate) mod decode;
 pub(crate) mod event;
 pub(crate) mod file;

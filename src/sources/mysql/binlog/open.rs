@@ -5,7 +5,8 @@ use mysql_async::{BinlogStreamRequest, Conn, Error, Row};
 
 use super::gtid::GtidPosition;
 use crate::sources::SourceError;
-use crate::sources::mysql::connect::{connect, query_error};
+use crate::sources::mysql::connect::connect;
+use crate::sources::mysql::errors::query_error;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::server::{Flavour, Server};
 

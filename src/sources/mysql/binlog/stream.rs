@@ -13,7 +13,7 @@ use super::event::{RawEvent, kind};
 use super::open::{self, FATAL_READING_LOG, Start};
 use super::transaction::Transaction;
 use super::watch::Watch;
-use crate::sources::mysql::connect::transient;
+use crate::sources::mysql::errors::transient;
 use crate::sources::mysql::history;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::position::LogPosition;

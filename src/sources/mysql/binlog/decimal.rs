@@ -1,0 +1,51 @@
+//! The server's packed decimals, as they are in rows and in binary JSON.
+
+use datafusion::arrow::datatypes::i256;
+
+use super::bytes::{Bytes, Truncated};
+use crate::value::Datum;
+
+/// Why bytes are no decimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DecimalError {
+    Truncated,
+    TooLong,
+}
+
+impl From<Truncated> for DecimalError {
+    fn from(_: Truncated) -> DecimalError {
+        DecimalError::Truncated
+    }
+}
+
+/// Groups of nine digits in four bytes each, the odd digits at the outer ends in as few bytes as they need, big endian; all bits are
+/// inverted for a negative number, and the first bit is inverted on top (`strings/decimal.c`).
+pub(crate) fn decimal(bytes: &mut Bytes, precision: u8, scale: u8) -> Result<Datum<'static>, DecimalError> {
+    const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
+    let (whole, fraction) = ((precision - scale) as usize, scale as usize);
+    let length = whole / 9 * 4 + BYTES[whole % 9] + fraction / 9 * 4 + BYTES[fraction % 9];
+    let stored = bytes.take(length)?;
+    let mut plain = [0u8; 40];
+    let plain = plain.get_mut(..length).ok_or(DecimalError::TooLong)?;
+    let negative = stored.first().ok_or(Truncated)? & 0x80 == 0;
+    let invert = if negative { 0xff } else { 0 };
+    for (to, from) in plain.iter_mut().zip(stored) {
+        *to = from ^ invert;
+    }
+    plain[0] ^= 0x80;
+    let mut rest = Bytes(plain);
+    let groups = [whole % 9].into_iter().chain(std::iter::repeat_n(9, whole / 9 + fraction / 9)).chain([fraction % 9]);
+    if precision <= 38 {
+        let mut value = 0i128;
+        for digits in groups {
+            value = value * 10i128.pow(digits as u32) + rest.be(BYTES[digits])? as i128;
+        }
+        return Ok(Datum::Decimal(if negative { -value } else { value }));
+    }
+    let mut value = i256::ZERO;
+    for digits in groups {
+        let group = i256::from_i128(rest.be(BYTES[digits])? as i128);
+        value = value.wrapping_mul(i256::from_i128(10i128.pow(digits as u32))).wrapping_add(group);
+    }
+    Ok(Datum::Decimal256(if negative { value.wrapping_neg() } else { value }))
+}
