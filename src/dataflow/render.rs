@@ -1,29 +1,26 @@
 //! The walk from a plan to operators.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
-use differential_dataflow::operators::arrange::Arranged;
-use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::ExchangeCore;
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::worker::Worker;
 
-use super::assemble::assemble;
-use super::batcher::{PassOn, RowBatchBuilder, RowBatcher};
-use super::bytes::RowSpine;
-use super::climb::climb;
-use super::document::Assembler;
-use super::fetch::{Piece, Relations, Requests, fetch};
-use super::held::{Held, HeldBytes};
-use super::query::Queries;
-use super::sources::{Keys, RowTrace, Sources, Told, wanted};
-use super::touch::{Brake, touch};
-use super::updates::{Update, Updates};
-use super::{Clock, DocumentChange, FailureChange, Moment, START, hash};
+use super::changes::{DocumentChange, FailureChange};
+use super::documents::assemble::assemble;
+use super::documents::climb::climb;
+use super::documents::document::Assembler;
+use super::documents::fetch::{Piece, Relations, Requests, fetch};
+use super::documents::touch::{Brake, touch};
+use super::held::memory::{HeldBytes, Memory};
+use super::held::updates::{Update, Updates};
+use super::inputs::shared::{Keys, SharedInputs, demands};
+use super::output::{ErrorOutput, ViewChanges, ViewOutput};
+use super::queries::nodes::Queries;
+use super::time::{Clock, Moment, START};
 use crate::plan::{Arrangements, Body, Document, DocumentArrangements, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
 use crate::value::{Diff, Layout, Tick};
 
@@ -45,11 +42,11 @@ pub struct Inputs {
 /// Where what became of the views comes out.
 #[expect(missing_debug_implementations, reason = "operators have none")]
 pub struct Outputs {
-    documents: Vec<Rc<RefCell<Vec<DocumentChange>>>>,
-    failures: Vec<Rc<RefCell<Vec<FailureChange>>>>,
+    documents: Vec<ViewChanges>,
+    failures: Vec<ErrorOutput>,
     clock: Clock,
     probe: Probe<Moment>,
-    held: Held,
+    memory: Memory,
     hold_back: Rc<Cell<bool>>,
 }
 
@@ -112,7 +109,7 @@ impl Outputs {
     }
 
     pub fn held_bytes(&self) -> Vec<HeldBytes> {
-        self.held.measure()
+        self.memory.measure()
     }
 }
 
@@ -169,64 +166,52 @@ impl<'s, 'p> Rendering<'s, 'p> {
             arrangements: self.arrangements,
             rows: &self.rows,
             ticks: self.ticked.clone(),
-            sources: Sources::new(self.plan, self.arrangements),
+            shared: SharedInputs::new(self.plan, self.arrangements),
             clock: self.clock,
+            memory: Memory::default(),
+            probe: self.probe.clone(),
             rendered: Vec::new(),
             held: Vec::new(),
         };
-        for wanted in wanted(self.plan, self.arrangements) {
-            self.probe_all(queries.source(wanted));
-        }
+        demands(self.plan, self.arrangements).into_iter().for_each(|demand| queries.input(demand));
         let mut documents = Vec::new();
-        for ((view, indexes), hydrate) in self.plan.views.iter().zip(&self.arrangements.views).zip(hydrate) {
-            documents.push(match (&view.body, indexes) {
+        for ((view, indexes), &hydrate) in self.plan.views.iter().zip(&self.arrangements.views).zip(hydrate) {
+            let changes = ViewChanges::default();
+            let output = ViewOutput { changes: changes.clone(), clock: self.clock, hydrate };
+            match (&view.body, indexes) {
                 (Body::Document(document), ViewArrangements::Document(indexes)) => {
-                    self.document(view, document, indexes, &queries.sources, *hydrate)
+                    self.document(view, document, indexes, &queries, output);
                 }
-                (Body::Query(query), _) => {
-                    let done = Rc::new(RefCell::new(Vec::new()));
-                    self.probe_all(queries.view(view, query, *hydrate, done.clone()));
-                    done
-                }
+                (Body::Query(query), _) => queries.view(view, query, output),
                 (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
-            });
+            }
+            documents.push(changes);
         }
-        let mut held = Held::default();
+        let memory = queries.memory.clone();
         let names = self.plan.names_of(self.arrangements);
-        queries.sources.traces().for_each(|(index, trace)| held.add(&names[index], trace));
+        queries.shared.traces().for_each(|(index, trace)| memory.add_arrangement(&names[index], trace));
         for (side, arranged) in &queries.held {
-            held.add(&self.plan.name_of(&side.node, &side.key), arranged.trace.clone());
+            memory.add_arrangement(&self.plan.name_of(&side.node, &side.key), arranged.trace.clone());
         }
-        let failures = queries.sources.all_failures();
+        let failures = queries.shared.all_errors();
         let (clock, hold_back) = (self.clock, self.hold_back);
         let inputs = Inputs { tables: self.tables, ticks: self.ticks, clock, now: START };
-        Rendered { inputs, outputs: Outputs { documents, failures, clock, probe: self.probe, held, hold_back } }
+        Rendered { inputs, outputs: Outputs { documents, failures, clock, probe: self.probe, memory, hold_back } }
     }
 
-    fn probe_all(&self, told: Told<'s>) {
-        told.into_iter().for_each(|told| {
-            told.probe_with(&self.probe);
-        });
-    }
-
-    fn document(
-        &self,
-        view: &View,
-        document: &Document,
-        indexes: &DocumentArrangements,
-        sources: &Sources<'s, '_>,
-        hydrate: bool,
-    ) -> Rc<RefCell<Vec<DocumentChange>>> {
+    fn document(&self, view: &View, document: &Document, indexes: &DocumentArrangements, queries: &Queries<'s, '_>, output: ViewOutput) {
+        let (sources, memory) = (&queries.shared, &queries.memory);
         let assembled = Probe::new();
         let mut touched = vec![sources.touched(&document.root.rows, &view.key)];
         for (lookup, indexes) in document.lookups.iter().zip(&indexes.lookups) {
-            touched.push(climb_to(&view.name, lookup, indexes, sources, self.scope));
+            touched.push(climb_to(memory, &view.name, lookup, indexes, sources, self.scope));
         }
         let touched = self.scope.concatenate(touched);
         let roots = sources.arranged(indexes.root);
         let relations = relations(Layout::new(document.root.schema()), &document.lookups);
-        let hydrate_at = hydrate.then_some(START);
+        let hydrate_at = output.hydrate.then_some(START);
         let (roots, requests) = touch(
+            memory,
             &format!("Touch {}", view.name),
             touched,
             roots,
@@ -237,57 +222,52 @@ impl<'s, 'p> Rendering<'s, 'p> {
         let mut pieces = Vec::new();
         let mut node = 1;
         for ((lookup, indexes), requests) in document.lookups.iter().zip(&indexes.lookups).zip(requests) {
-            fetch_all(&mut pieces, &mut node, lookup, indexes, requests, sources);
+            fetch_all(memory, &mut pieces, &mut node, lookup, indexes, requests, sources);
         }
         let pieces: Stream<'s, Moment, Vec<Piece>> = self.scope.concatenate(pieces);
-        let done = Rc::new(RefCell::new(Vec::new()));
         let assembler = Assembler::new(document, &view.schema);
-        assemble(&format!("Assemble {}", view.name), roots, pieces, assembler, self.clock, done.clone())
+        assemble(memory, &format!("Assemble {}", view.name), roots, pieces, assembler, output)
             .probe_with(&assembled)
             .probe_with(&self.probe);
-        done
     }
-}
-
-pub(super) fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Updates>) -> Arranged<'s, RowTrace> {
-    let by_key = ExchangeCore::<CapacityContainerBuilder<Updates>, _>::new(|u: &Update<'_>| hash(u.key));
-    arrange_core::<_, _, PassOn, RowBatcher, RowBatchBuilder, RowSpine>(updates, by_key, name)
 }
 
 /// The keys that reach the lookup's parent for every change at this lookup or below it.
 fn climb_to<'s>(
+    memory: &Memory,
     view: &str,
     lookup: &Lookup,
     indexes: &LookupArrangements,
-    sources: &Sources<'s, '_>,
+    sources: &SharedInputs<'s, '_>,
     scope: Scope<'s, Moment>,
 ) -> Keys<'s> {
     let mut keys = vec![sources.touched(&lookup.input.rows, &lookup.child_columns)];
     for (child, indexes) in lookup.children.iter().zip(&indexes.children) {
-        keys.push(climb_to(view, child, indexes, sources, scope));
+        keys.push(climb_to(memory, view, child, indexes, sources, scope));
     }
     let keys = scope.concatenate(keys);
     match indexes.up {
         Up::Same => keys,
-        Up::Index(index) => climb(&format!("Climb {view} {}", lookup.path), keys, sources.arranged(index)),
+        Up::Index(index) => climb(memory, &format!("Climb {view} {}", lookup.path), keys, sources.arranged(index)),
     }
 }
 
 fn fetch_all<'s>(
+    memory: &Memory,
     pieces: &mut Vec<Stream<'s, Moment, Vec<Piece>>>,
     node: &mut u32,
     lookup: &Lookup,
     indexes: &LookupArrangements,
     requests: Requests<'s>,
-    sources: &Sources<'s, '_>,
+    sources: &SharedInputs<'s, '_>,
 ) {
     let relations = relations(Layout::new(lookup.input.schema()), &lookup.children);
     let rows = sources.arranged(indexes.rows);
-    let (found, asks) = fetch(&format!("Fetch {}", lookup.path), *node, requests, rows, relations);
+    let (found, asks) = fetch(memory, &format!("Fetch {}", lookup.path), *node, requests, rows, relations);
     pieces.push(found);
     *node += 1;
     for ((child, indexes), requests) in lookup.children.iter().zip(&indexes.children).zip(asks) {
-        fetch_all(pieces, node, child, indexes, requests, sources);
+        fetch_all(memory, pieces, node, child, indexes, requests, sources);
     }
 }
 

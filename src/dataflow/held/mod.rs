@@ -1,0 +1,9 @@
+//! What operators hold of rows: blocks on their way, batches of arrangements, values by key.
+
+pub(crate) mod arranged;
+pub(crate) mod batcher;
+pub(crate) mod bytes;
+pub(crate) mod memory;
+pub(crate) mod order;
+pub(crate) mod slots;
+pub(crate) mod updates;

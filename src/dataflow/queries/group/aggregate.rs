@@ -1,0 +1,186 @@
+//! What is kept of groups for one call of an aggregate function.
+//!
+//! In: rows that come and go, each with the place of its group. Out: the call's value for a group. What is kept of a part of the rows is
+//! written as bytes and taken into what is kept of the whole, in whatever order parts come: a value may go before it came.
+//! Elsewhere: which [`Aggregate`] a call has ([`super::calls`]).
+
+use crate::dataflow::held::updates::Updates;
+use crate::plan::{AggregateFunction, Argument, Order, Simple};
+use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
+
+/// A function over the rows of a group.
+pub(super) trait Aggregate: 'static {
+    /// What is kept of a group. The default is that of no rows, and whatever came and went again leaves nothing more behind.
+    type State: Default;
+    /// Whether a state grows with the rows.
+    const GROWS: bool = false;
+
+    /// Takes `diff` copies of a row in.
+    fn add(&self, state: &mut Self::State, layout: &Layout, row: &[u8], diff: Diff);
+    /// Appends the state.
+    fn write(&self, state: &Self::State, out: &mut Vec<u8>);
+    /// Takes in what [`write`](Aggregate::write) wrote, from the front of `bytes`.
+    fn merge(&self, state: &mut Self::State, bytes: &mut &[u8]);
+    /// Pushes the value, or says why there is none.
+    fn finish(&self, state: &Self::State, builder: &mut RowBuilder) -> Result<(), String>;
+}
+
+/// The states of all groups for one call, by the groups' places.
+pub(super) trait Accumulators {
+    fn grows(&self) -> bool;
+    /// Makes sure that there are states for so many groups.
+    fn reach(&mut self, groups: usize);
+    /// Takes in rows, each into the state at its place.
+    fn add(&mut self, layout: &Layout, rows: &Updates, places: &[usize]);
+    fn write(&self, place: usize, out: &mut Vec<u8>);
+    fn merge(&mut self, place: usize, bytes: &mut &[u8]);
+    fn finish(&self, place: usize, builder: &mut RowBuilder) -> Result<(), String>;
+    /// Makes the state what it is without any row.
+    fn reset(&mut self, place: usize);
+    /// Forgets all of them.
+    fn clear(&mut self);
+}
+
+/// A call whose columns are those of the rows.
+pub(super) struct Call<'a> {
+    pub(super) function: &'a AggregateFunction,
+    pub(super) simple: Simple<'a>,
+    pub(super) layout: &'a Layout,
+    pub(super) only_come: bool,
+}
+
+impl Call<'_> {
+    pub(super) fn is(&self, names: &[&str]) -> bool {
+        names.contains(&self.simple.name)
+    }
+
+    pub(super) fn output(&self) -> &Type {
+        &self.function.output().ty
+    }
+
+    /// The argument, where it is the only one and a column.
+    pub(super) fn column(&self) -> Option<usize> {
+        match self.simple.arguments.as_slice() {
+            [Argument::Column(column)] => Some(*column),
+            _ => None,
+        }
+    }
+
+    /// The same where it is read as a double.
+    pub(super) fn float(&self) -> Option<usize> {
+        match self.simple.arguments.as_slice() {
+            [Argument::Float(column)] => Some(*column),
+            _ => None,
+        }
+    }
+
+    pub(super) fn type_of(&self, column: usize) -> &Type {
+        &self.layout.schema().columns()[column].ty
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.function.text().to_string()
+    }
+
+    pub(super) fn order(&self) -> Vec<Order> {
+        self.simple.order_by.clone()
+    }
+
+    /// Computed by this, of the rows that count.
+    pub(super) fn by<A: Aggregate>(&self, aggregate: A) -> Option<Box<dyn Accumulators>> {
+        let counted = Counted { filter: self.simple.filter, not_null: self.simple.not_null };
+        Some(Box::new(States { aggregate, counted, states: Vec::new() }))
+    }
+}
+
+/// Computed by this, of all rows.
+pub(super) fn of_all_rows<A: Aggregate>(aggregate: A) -> Box<dyn Accumulators> {
+    Box::new(States { aggregate, counted: Counted::default(), states: Vec::new() })
+}
+
+/// Which rows count.
+#[derive(Default)]
+struct Counted {
+    /// Those where this column is true.
+    filter: Option<usize>,
+    /// And this one is not NULL.
+    not_null: Option<usize>,
+}
+
+impl Counted {
+    #[inline]
+    fn counts(&self, layout: &Layout, row: &[u8]) -> bool {
+        self.filter.is_none_or(|column| matches!(layout.get(row, column), Datum::Bool(true)))
+            && self.not_null.is_none_or(|column| !layout.is_null(row, column))
+    }
+}
+
+struct States<A: Aggregate> {
+    aggregate: A,
+    counted: Counted,
+    states: Vec<A::State>,
+}
+
+impl<A: Aggregate> Accumulators for States<A> {
+    fn grows(&self) -> bool {
+        A::GROWS
+    }
+
+    fn reach(&mut self, groups: usize) {
+        if self.states.len() < groups {
+            self.states.resize_with(groups, A::State::default);
+        }
+    }
+
+    fn add(&mut self, layout: &Layout, rows: &Updates, places: &[usize]) {
+        for (update, &place) in rows.iter().zip(places) {
+            if self.counted.counts(layout, update.row) {
+                self.aggregate.add(&mut self.states[place], layout, update.row, update.diff);
+            }
+        }
+    }
+
+    fn write(&self, place: usize, out: &mut Vec<u8>) {
+        self.aggregate.write(&self.states[place], out);
+    }
+
+    fn merge(&mut self, place: usize, bytes: &mut &[u8]) {
+        self.aggregate.merge(&mut self.states[place], bytes);
+    }
+
+    fn finish(&self, place: usize, builder: &mut RowBuilder) -> Result<(), String> {
+        self.aggregate.finish(&self.states[place], builder)
+    }
+
+    fn reset(&mut self, place: usize) {
+        self.states[place] = A::State::default();
+    }
+
+    fn clear(&mut self) {
+        self.states.clear();
+    }
+}
+
+/// Takes what was written with a fixed length.
+pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    let (taken, rest) = bytes.split_first_chunk().expect("it was written whole");
+    *bytes = rest;
+    *taken
+}
+
+pub(super) fn take_diff(bytes: &mut &[u8]) -> Diff {
+    Diff::from_le_bytes(take(bytes))
+}
+
+/// Bytes with their length before them.
+pub(super) fn write_bytes(written: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(written.len() as u32).to_le_bytes());
+    out.extend_from_slice(written);
+}
+
+pub(super) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+    let length = u32::from_le_bytes(take(bytes)) as usize;
+    let (taken, rest) = bytes.split_at(length);
+    *bytes = rest;
+    taken
+}

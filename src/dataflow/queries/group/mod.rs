@@ -1,0 +1,226 @@
+//! One row for each group of rows.
+//!
+//! For every moment t: the sum of the output up to t = { aggregates(g) : g a group of the sum of the input up to t }. A changed group's old
+//! row goes and its new row comes, one right after the other, with the group's key beside them, at the worker that owns the key.
+//!
+//! Each worker first adds up its own rows ([`mod@partial`]). The group's owner merges these parts and keeps of each group what its
+//! aggregates need ([`mod@aggregate`]): sums and counts, values in order, or all values for functions that need them all.
+
+mod aggregate;
+mod bits;
+mod bools;
+mod calls;
+mod computed;
+mod count;
+mod distinct;
+mod entry;
+mod exact;
+mod float;
+mod histogram;
+mod list;
+mod only;
+mod pairs;
+mod partial;
+mod percentile;
+mod pick;
+mod ranked;
+mod sum;
+mod values;
+mod variance;
+
+use timely::dataflow::Stream;
+
+use self::aggregate::Accumulators;
+use self::calls::accumulators;
+use self::partial::{Grouping, partial};
+use crate::dataflow::changes::Failure;
+use crate::dataflow::errors::{Errors, tell_of_key};
+use crate::dataflow::exchange::{by_key, hash};
+use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::slots::Slots;
+use crate::dataflow::held::updates::{Update, Updates};
+use crate::dataflow::moments::{Operator, collect_early};
+use crate::dataflow::time::{Moment, START};
+use crate::plan::Group as Plan;
+use crate::value::{Diff, Layout, Row, RowBuilder, row_of_key};
+
+type Grouped<'s> = (Stream<'s, Moment, Updates>, Errors<'s, Moment>);
+
+/// Groups `rows`, which have the columns of the plan's node at the places of `columns` in `layout`. `only_come`: none of them is ever
+/// taken back.
+pub(crate) fn group<'s>(
+    memory: &Memory,
+    name: &str,
+    rows: Stream<'s, Moment, Updates>,
+    plan: &Plan,
+    layout: &Layout,
+    columns: &dyn Fn(usize) -> usize,
+    only_come: bool,
+) -> Grouped<'s> {
+    let calls = || plan.calls.iter().map(|call| accumulators(call, layout, columns, only_come)).collect();
+    let key = plan.key.iter().map(|&column| columns(column)).collect();
+    let parts = partial(memory, &format!("{name} parts"), rows, Grouping { layout: layout.clone(), key, calls: calls() });
+    whole(memory, name, parts, Groups::new(plan, calls()))
+}
+
+fn whole<'s>(memory: &Memory, name: &str, parts: Stream<'s, Moment, Updates>, mut groups: Groups) -> Grouped<'s> {
+    let scope = parts.scope();
+    let mut operator = Operator::new(name, scope);
+    operator.input(parts, by_key(), collect_early(Groups::add));
+    let (mut rows_out, grouped) = operator.output::<Updates>();
+    let (mut errors_out, errors) = operator.output();
+    if groups.single && hash(&[]) % scope.peers() as u64 == scope.index() as u64 {
+        // Where there is no key there is one group, also of no rows.
+        groups.touch(&[]);
+        operator.begin_with(START, Vec::new());
+    }
+    operator.build(memory, groups, move |groups, now, blocks| {
+        let moment = now.moment();
+        blocks.iter().for_each(|block| groups.add(block));
+        let (mut rows, mut errors) = (rows_out.activate(), errors_out.activate());
+        let (mut rows, mut errors) = (now.send(&mut rows), now.send(&mut errors));
+        groups.tell(
+            |key, row, diff| rows.give(Update { key, row, moment, diff }),
+            |problem, diff| errors.give((Failure::of_query(problem), moment, diff)),
+        );
+    });
+    (grouped, errors)
+}
+
+struct Groups {
+    /// Of the key's columns.
+    key: Layout,
+    /// With what is kept of each group at its place.
+    calls: Vec<Box<dyn Accumulators>>,
+    output: Layout,
+    builder: RowBuilder,
+    groups: Slots<Group>,
+    touched: Vec<usize>,
+    /// Whether there is one group, whatever its rows.
+    single: bool,
+    built: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Group {
+    /// How many rows it has.
+    rows: Diff,
+    told: Told,
+    touched: bool,
+}
+
+/// What was last said of a group.
+#[derive(Default)]
+enum Told {
+    #[default]
+    Nothing,
+    Row(Row),
+    Problem(String),
+}
+
+impl Holds for Groups {
+    fn held_bytes(&self) -> usize {
+        self.groups.held_bytes()
+    }
+}
+
+impl Groups {
+    fn new(plan: &Plan, calls: Vec<Box<dyn Accumulators>>) -> Groups {
+        let output = Layout::new(&plan.schema);
+        Groups {
+            calls,
+            key: Layout::new(&plan.of.schema().project(&plan.key)),
+            builder: RowBuilder::new(&output),
+            output,
+            groups: Slots::new(),
+            touched: Vec::new(),
+            single: plan.key.is_empty(),
+            built: Vec::new(),
+        }
+    }
+
+    /// The place of the key's group, which is touched.
+    fn touch(&mut self, key: &[u8]) -> usize {
+        let place = self.groups.place(key);
+        self.calls.iter_mut().for_each(|call| call.reach(place + 1));
+        let group = self.groups.get_mut(place);
+        if !std::mem::replace(&mut group.touched, true) {
+            self.touched.push(place);
+        }
+        place
+    }
+
+    /// Takes in what [`partial()`] gave.
+    fn add(&mut self, parts: &Updates) {
+        for part in parts.iter() {
+            let place = self.touch(part.key);
+            let (rows, mut record) = part.row.split_first_chunk().expect("a record begins with a number");
+            self.groups.get_mut(place).rows += Diff::from_le_bytes(*rows);
+            self.calls.iter_mut().for_each(|call| call.merge(place, &mut record));
+        }
+    }
+
+    /// What became of every touched group.
+    fn tell(&mut self, mut give: impl FnMut(&[u8], &[u8], Diff), mut complain: impl FnMut(String, Diff)) {
+        for place in std::mem::take(&mut self.touched) {
+            let (key, group) = self.groups.at(place);
+            group.touched = false;
+            let there = group.rows > 0 || self.single;
+            let problem = match there {
+                true => {
+                    push_key(key, &group.told, &self.key, &self.output, &mut self.builder);
+                    let built = self.calls.iter().try_for_each(|call| call.finish(place, &mut self.builder));
+                    self.built.clear();
+                    match built {
+                        Ok(()) => {
+                            self.builder.finish_into(&mut self.built);
+                            None
+                        }
+                        Err(reason) => {
+                            self.builder.clear();
+                            Some(reason)
+                        }
+                    }
+                }
+                false => None,
+            };
+            let same = match (&group.told, there, &problem) {
+                (Told::Nothing, now, _) => !now,
+                (Told::Row(before), now, None) => now && **before == *self.built,
+                (Told::Problem(before), now, Some(after)) => now && before == after,
+                _ => false,
+            };
+            if !same {
+                let now = match (there, problem) {
+                    (false, _) => Told::Nothing,
+                    (true, None) => Told::Row(Row::from_bytes(&self.built)),
+                    (true, Some(reason)) => Told::Problem(reason),
+                };
+                let before = std::mem::replace(&mut group.told, now);
+                for (told, diff) in [(&before, -1), (&group.told, 1)] {
+                    match told {
+                        Told::Nothing => {}
+                        Told::Row(row) => give(key, row, diff),
+                        Told::Problem(reason) => complain(tell_of_key("the group", &self.key, key, reason), diff),
+                    }
+                }
+            }
+            if group.rows == 0 && !self.single {
+                self.calls.iter_mut().for_each(|call| call.reset(place));
+                self.groups.remove(place);
+            }
+        }
+    }
+}
+
+/// Pushes the values of a group's key: they are the first ones of its last row, if there is one.
+fn push_key(bytes: &[u8], told: &Told, key: &Layout, output: &Layout, builder: &mut RowBuilder) {
+    let columns = 0..key.schema().len();
+    match told {
+        Told::Row(row) => columns.for_each(|column| builder.push(output.get(row, column))),
+        _ => {
+            let values = row_of_key(key, bytes).expect("it was made of a row");
+            columns.for_each(|column| builder.push(key.get(&values, column)));
+        }
+    }
+}
