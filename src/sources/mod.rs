@@ -103,23 +103,24 @@ pub enum SourceError {
     Stopped { message: String, help: Option<String> },
 }
 
-/// A place that rows and their changes come from.
-///
-/// `run` owns each source, calls `discover` once before anything else and `run` in a task of its own; calls never overlap.
-/// After an error of `run` it may be called again with a later `from`. Whatever was sent with a `Commit` or `Progress` may be
-/// forgotten by the source: the engine keeps the position with the data.
+/// A place that rows and their changes come from. Calls of one source never overlap.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// The tables of these names, as they are now. Fails with [`SourceError::Invalid`] for a name that is not there.
+    ///
+    /// Every command that needs the tables calls it before anything else but [`table_names`](Source::table_names): once for all of them, and
+    /// if that fails once for each, to say all that is wrong.
     async fn discover(&self, names: &[String]) -> Result<Vec<Table>, SourceError>;
 
-    /// Every table that could be asked for; for messages that name the nearest.
+    /// Every table that could be asked for, for messages that name the nearest one. `check` calls it first, with a time limit: whether the
+    /// source answers at all.
     async fn table_names(&self) -> Result<Vec<String>, SourceError>;
 
-    /// About how many rows the tables have, as far as that can be known quickly.
+    /// About how many rows the tables have, as far as that can be known quickly. Only `explain` calls it, with a time limit.
     async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError>;
 
-    /// Looks for whatever would make a run fail or lose data: settings, grants, retention.
+    /// Looks for whatever would make a run fail or lose data: settings, grants, retention. Only `check` calls it; a run verifies what it needs
+    /// by itself.
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
 
     /// Whether a new capture is of what there is by then, so that it leads past everything that was sent before. Where it is not, it leads
@@ -127,6 +128,11 @@ pub trait Source: Send + Sync {
     fn captures_the_present(&self) -> bool;
 
     /// Sends events until the channel closes, or `until_caught_up` is fulfilled. Dropping the future stops it at any await.
+    ///
+    /// `run` calls it in a task of its own. After an error it calls it again, from the last position that was sent and kept. Whatever was sent
+    /// with a `Commit` or `Progress` may be forgotten by the source: the engine keeps the position with the data. What was sent behind the
+    /// last of these is sent again; an [`Event::Rejected`] among it would be counted twice, so a source that has transient errors must not send
+    /// any.
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError>;
 }
 
