@@ -174,6 +174,8 @@ impl Status {
                 }
             }
         }
+        // Operators do not count all that they keep yet.
+        total.retain(|held| held.updates > 0);
         total
     }
 
