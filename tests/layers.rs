@@ -1,4 +1,7 @@
-//! Who may import whom: the table of `docs/architecture.md`, checked against every path in `src/`.
+//! Who may import whom: the table of `docs/architecture.md`, checked against every path in `src/`, and no circles of files inside a module.
+
+#[path = "layers/circles.rs"]
+mod circles;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,9 +45,8 @@ fn modules_import_only_what_the_table_allows() {
     for file in rust_files(&root().join("src")) {
         let inside = file.strip_prefix(root().join("src")).unwrap();
         let Some(module) = module_of(inside) else { continue };
-        let is_test = inside.iter().any(|part| part == "tests" || part == "tests.rs");
         for import in imports(&fs::read_to_string(&file).unwrap(), depth_of(inside)) {
-            if is_test && import.name == TEST_DATA {
+            if is_test(inside) && import.name == TEST_DATA {
                 continue;
             }
             problems.extend(import.problem(&module).map(|why| format!("src/{}:{}: {why}", inside.display(), import.line)));
@@ -238,6 +240,11 @@ fn module_of(inside: &Path) -> Option<String> {
     let first = Path::new(inside.components().next()?.as_os_str());
     let root = [Path::new("lib.rs"), Path::new("main.rs"), Path::new("bin")].contains(&first);
     (!root).then(|| first.file_stem().unwrap().to_str().unwrap().to_owned())
+}
+
+/// Whether a file holds nothing but tests.
+fn is_test(inside: &Path) -> bool {
+    inside.iter().any(|part| part == "tests" || part == "tests.rs")
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
