@@ -24,7 +24,7 @@ pub(crate) use self::simple::is_plain_cast;
 pub use self::simple::{Argument, Order, Simple};
 use super::checked::checked;
 use super::error::bytes_of;
-use super::expression::{carried, columns_of, fold, moved, narrowed, planner_schema};
+use super::expression::{Expression, carried, columns_of, fold, moved, narrowed, planner_schema};
 use super::names::{self, Place};
 use super::session::{coerce, state};
 use super::{EvaluationError, SqlError, histogram, written_times};
@@ -332,7 +332,7 @@ fn culprit(text: &str, syntax: &Syntax, input: &Schema) -> Option<std::ops::Rang
     let Syntax::Function(function) = syntax else { return None };
     let FunctionArguments::List(list) = &function.args else { return None };
     list.args.iter().find_map(|argument| match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => names::culprit(text, expr, input),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Expression::culprit(text, expr, input),
         _ => None,
     })
 }

@@ -1,6 +1,7 @@
 //! Expressions of one row.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
@@ -47,8 +48,8 @@ impl Expression {
     /// Compiles `text` over the columns of `input`.
     pub fn compile(text: &str, input: &Schema) -> Result<Expression, SqlError> {
         let syntax = names::parse(text, input, Place::Scalar)?;
-        let physical =
-            Expression::plan(&syntax, input).map_err(|error| error.at(names::culprit(text, &syntax, input).or(Some(0..text.len()))))?;
+        let physical = Expression::plan(&syntax, input)
+            .map_err(|error| error.at(Expression::culprit(text, &syntax, input).or(Some(0..text.len()))))?;
         let output = output_of(text, physical.as_ref(), input).map_err(|error| error.at(Some(0..text.len())))?;
         let columns = columns_of([&physical]);
         let narrow = narrowed(Arc::clone(&physical), &columns);
@@ -63,6 +64,11 @@ impl Expression {
             return Err(SqlError::new(message).at(Some(0..text.len())).help("compare it with something"));
         }
         Ok(expression)
+    }
+
+    /// The smallest part of the expression that does not compile on its own.
+    pub(super) fn culprit(text: &str, syntax: &Syntax, input: &Schema) -> Option<Range<usize>> {
+        names::culprit(text, syntax, |part| Expression::plan(part, input).is_ok())
     }
 
     /// Compiles an expression of a query's plan. `names` is what its columns are named by; `input` has the same columns by place.

@@ -9,10 +9,10 @@ use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias, Function, Ident, Quer
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
+use super::SqlError;
 use super::constant_arguments::misleading;
 use super::error::{byte_of, bytes_of, nearest};
 use super::session::state;
-use super::{Expression, SqlError};
 use crate::value::Schema;
 
 /// Where an expression stands: may it call an aggregate?
@@ -38,19 +38,19 @@ pub(super) fn parse(text: &str, input: &Schema, place: Place) -> Result<Expr, Sq
     }
 }
 
-/// The smallest part of the expression that cannot be compiled on its own, for errors that do not say where they are.
-pub(super) fn culprit(text: &str, expr: &Expr, input: &Schema) -> Option<Range<usize>> {
-    struct Parts<'a>(&'a Schema);
-    impl Visitor for Parts<'_> {
+/// The smallest part of the expression that does not compile on its own, for errors that do not say where they are.
+pub(super) fn culprit(text: &str, expr: &Expr, compiles: impl Fn(&Expr) -> bool) -> Option<Range<usize>> {
+    struct Parts<C>(C);
+    impl<C: Fn(&Expr) -> bool> Visitor for Parts<C> {
         type Break = Span;
         fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Span> {
-            match Expression::plan(expr, self.0) {
-                Err(_) => ControlFlow::Break(expr.span()),
-                Ok(_) => ControlFlow::Continue(()),
+            match (self.0)(expr) {
+                false => ControlFlow::Break(expr.span()),
+                true => ControlFlow::Continue(()),
             }
         }
     }
-    match expr.visit(&mut Parts(input)) {
+    match expr.visit(&mut Parts(compiles)) {
         ControlFlow::Break(span) => bytes_of(text, span),
         ControlFlow::Continue(()) => None,
     }
