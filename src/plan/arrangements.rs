@@ -5,25 +5,10 @@
 //! equal rows by equal keys are one, within a view and across views; a side of a join has one here where it is a table, or where a document
 //! needs it as well.
 
+use super::arrangement::{Arrangement, ArrangementKind};
 use super::delta::{DeltaJoin, Tree};
-use super::widen::Held;
+use super::held::Held;
 use super::{Body, Document, Input, Lookup, Node, Origin, Plan, Side, View};
-
-/// Something held in memory: an input's rows by key, or a slim index of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Arrangement {
-    /// As the first who needs it sees it.
-    pub input: Input,
-    pub kind: ArrangementKind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArrangementKind {
-    /// Whole rows by these columns.
-    Rows { key: Vec<usize> },
-    /// The key of the columns `to` by the key of the columns `from`.
-    Reverse { from: Vec<usize>, to: Vec<usize> },
-}
 
 /// All arrangements of a plan, and which of them serve where.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,11 +12,12 @@
 
 use std::ops::Range;
 
+use super::PlanTable;
+use super::arrangement::Arrangement;
 use super::node::{Join, JoinKind, Node, Side};
+use super::plain::is_shared;
 use super::query::is_unique;
 use super::size::row_bytes;
-use super::widen::is_shared;
-use super::{Arrangement, PlanTable};
 use crate::value::{Column, Schema};
 
 /// How a tree of inner joins is maintained without holding what it joins first.

@@ -3,24 +3,29 @@
 //! In: views as written and the schemas of the tables. Out: a [`Plan`] that `dataflow` renders as it stands and `explain` prints.
 //! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
 
+mod arrangement;
 mod arrangements;
 mod definition;
 mod delta;
 mod explain;
 mod explain_node;
+mod held;
 mod indexes;
 mod input;
 mod lower;
 mod node;
+mod plain;
 mod problem;
 mod query;
 mod size;
 mod widen;
 mod written;
 
-pub use arrangements::{Arrangement, ArrangementKind, Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
+pub use arrangement::{Arrangement, ArrangementKind};
+pub use arrangements::{Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
 pub use definition::MEANING;
 pub use delta::{DeltaInput, DeltaJoin, DeltaStep};
+pub use held::Held;
 pub use input::{Input, Origin};
 pub use lower::{Catalog, examine, lower};
 pub use node::{
@@ -28,7 +33,6 @@ pub use node::{
     UnnestColumn, Window, WithoutElements,
 };
 pub use problem::{Problem, did_you_mean, listed, nearest};
-pub use widen::Held;
 pub use written::{
     Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
 };

@@ -1,6 +1,6 @@
 //! How many bytes rows take in an arrangement, as far as their types tell.
 
-use super::{Arrangement, ArrangementKind};
+use super::arrangement::{Arrangement, ArrangementKind};
 use crate::value::{Column, Schema};
 
 /// What a text or another value of variable length is taken to have.

@@ -1,59 +1,13 @@
 //! One arrangement for all joins that look up the same rows of a table by the same key, with all columns that any of them reads.
 //!
 //! In: the arrangements as each place asks for them. Out: fewer, and for each that was asked for which one serves it. Joins of which more
-//! columns are held than they read are told where theirs are ([`Join::over`]). What documents read stays as it is, and serves joins
+//! columns are held than they read are told where theirs are ([`Join::over`](super::Join::over)). What documents read stays as it is, and serves joins
 //! where it has all they read. Computed columns are not shared like that: a row of which one fails is not there.
 
-use super::{Arrangement, ArrangementKind, Arrangements, Expression, Input, InputColumn, Join, JoinKind, Node, PairCondition};
-use super::{LookupArrangements, PlanTable, Side, TableRows, Up, ViewArrangements};
-
-/// A table's columns as they are, by a key of some of them.
-struct Plain<'a> {
-    table: usize,
-    filter: &'a Option<Expression>,
-    columns: Vec<usize>,
-    /// Of the table.
-    key: Vec<usize>,
-}
-
-impl<'a> Plain<'a> {
-    fn of(Arrangement { input, kind }: &'a Arrangement) -> Option<Plain<'a>> {
-        match kind {
-            ArrangementKind::Rows { key } => Plain::of_side(&input.rows, key),
-            ArrangementKind::Reverse { .. } => None,
-        }
-    }
-
-    fn of_side(node: &'a Node, key: &[usize]) -> Option<Plain<'a>> {
-        let Node::Table(rows) = node else { return None };
-        let columns = plain_columns(rows)?;
-        let key = key.iter().map(|&place| columns[place]).collect();
-        Some(Plain { table: rows.table, filter: &rows.filter, columns, key })
-    }
-
-    fn is_like(&self, other: &Plain) -> bool {
-        (self.table, self.filter, &self.key) == (other.table, other.filter, &other.key)
-    }
-
-    fn has_all_of(&self, columns: &[usize]) -> bool {
-        columns.iter().all(|column| self.columns.contains(column))
-    }
-}
-
-/// Whether the side is held as soon as this is, with more columns perhaps.
-pub(super) fn is_shared(held: &Arrangement, side: &Side) -> bool {
-    let as_it_is = held.input.rows == side.node && matches!(&held.kind, ArrangementKind::Rows { key } if *key == side.key);
-    let alike = Plain::of(held).zip(Plain::of_side(&side.node, &side.key)).is_some_and(|(held, side)| held.is_like(&side));
-    as_it_is || alike
-}
-
-fn plain_columns(rows: &TableRows) -> Option<Vec<usize>> {
-    let plain = |column: &InputColumn| match column {
-        InputColumn::Column(column) => Some(*column),
-        InputColumn::Computed(_) => None,
-    };
-    rows.columns.iter().map(plain).collect()
-}
+use super::arrangement::{Arrangement, ArrangementKind};
+use super::arrangements::{Arrangements, LookupArrangements, Up, ViewArrangements};
+use super::plain::Plain;
+use super::{Input, InputColumn, Node, PlanTable, Side, TableRows};
 
 impl Arrangements {
     /// The same with one for all joins by the same key of the same rows of a table.
@@ -164,54 +118,5 @@ impl ViewArrangements {
             move_all(&mut document.lookups, places);
         }
         self.joined().iter_mut().for_each(|index| *index = places[*index]);
-    }
-}
-
-/// What is held of a side, and where the side's columns are in it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Held {
-    pub node: Node,
-    pub places: Vec<usize>,
-}
-
-impl Held {
-    /// `None` where the side's rows are held as they are.
-    pub(super) fn of(held: &Node, side: &Node) -> Option<Held> {
-        let (Node::Table(wide), Node::Table(narrow)) = (held, side) else { return None };
-        if wide == narrow {
-            return None;
-        }
-        let (wide, narrow) = (plain_columns(wide)?, plain_columns(narrow)?);
-        let places = narrow.iter().map(|column| wide.iter().position(|other| other == column)).collect::<Option<_>>()?;
-        Some(Held { node: held.clone(), places })
-    }
-}
-
-impl Join {
-    /// The same join of what is held of its sides; `None` for a side that is held as it is.
-    pub fn over(&self, held: [Option<&Held>; 2]) -> Join {
-        let widths = [&self.left, &self.right].map(|side| side.node.schema().len());
-        let side = |side: &Side, held: Option<&Held>| match held {
-            Some(held) => Side { node: held.node.clone(), key: side.key.iter().map(|&column| held.places[column]).collect() },
-            None => side.clone(),
-        };
-        let (left, right) = (side(&self.left, held[0]), side(&self.right, held[1]));
-        let place = |column: usize, held: Option<&Held>| held.map_or(column, |held| held.places[column]);
-        let of_pair = |column: usize| match column.checked_sub(widths[0]) {
-            None => place(column, held[0]),
-            // The mark stands behind the left columns.
-            Some(_) if self.kind == JoinKind::Mark => left.node.schema().len(),
-            Some(column) => left.node.schema().len() + place(column, held[1]),
-        };
-        let of_condition = |column: usize| match column.checked_sub(widths[0]) {
-            None => place(column, held[0]),
-            Some(column) => left.node.schema().len() + place(column, held[1]),
-        };
-        let condition = self.condition.as_ref().map(|PairCondition { expression, columns }| PairCondition {
-            expression: expression.clone(),
-            columns: columns.iter().map(|&column| of_condition(column)).collect(),
-        });
-        let shown = self.shown.iter().map(|&column| of_pair(column)).collect();
-        Join { condition, shown, kind: self.kind, null_equals_null: self.null_equals_null, schema: self.schema.clone(), left, right }
     }
 }
