@@ -1,4 +1,5 @@
-//! How messages name what a query made and an expression failed on: by the columns that make it unique, as `{"order_id":7}`.
+//! Rows that fail: the stream that carries them beside an operator's rows, and how messages name what a query made and an expression failed
+//! on: by the columns that make it unique, as `{"order_id":7}`.
 
 use timely::dataflow::Stream;
 

@@ -1,10 +1,12 @@
 //! The driver of operators: it collects what comes by its time and hands it over once nothing more of that time can come.
 //!
-//! For every time t, in order, an operator's work is done once, with all that came of t at its inputs; what it sends is of t, or of a later
-//! time. So the sum of what it sent up to t is a function of the sum of what came up to t. In a recursion times are turns (a round of a
-//! moment), in the order of moments and in it of rounds.
+//! For every time t, in order, an operator works on all that came of t at its inputs, and sends at t or at a later time. So the sum of its
+//! output up to t is a function of the sum of its input up to t. An operator whose output for a part of t's input does not depend on the rest
+//! takes [`requests`](Operator::requests): it works on t in as many pieces as come. In a recursion times are turns (a round of a moment),
+//! in the order of moments and in it of rounds.
 //!
-//! An operator may read arrangements as of t. The driver lets them compact what nobody can ask for any more.
+//! An operator may read arrangements as of t. The driver lets them compact what nobody can ask for any more, and registers what the operator
+//! holds with [`Memory`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -107,12 +109,9 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
-        mut take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
+        take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.take(stream, pact, [true, true], move |state, capability, queue, container| {
-            let time = capability.time().clone();
-            take(state, &time, queue.at(capability, &time), container);
-        });
+        self.collect(stream, pact, true, take);
     }
 
     /// As [`input`](Operator::input), but what has come of a time may be worked on before the rest of it comes.
@@ -120,9 +119,19 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
+        take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
+    ) {
+        self.collect(stream, pact, false, take);
+    }
+
+    fn collect<C: Container, P: ParallelizationContract<T, C>>(
+        &mut self,
+        stream: Stream<'s, T, C>,
+        pact: P,
+        waits: bool,
         mut take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.take(stream, pact, [false, true], move |state, capability, queue, container| {
+        self.take(stream, pact, [waits, true], move |state, capability, queue, container| {
             let time = capability.time().clone();
             take(state, &time, queue.at(capability, &time), container);
         });

@@ -99,10 +99,11 @@ pub(crate) fn touch<'s>(
     let scope = touched.scope();
     let owner = scope.index() as u32;
     let mut operator = Operator::new(name, scope);
-    operator.input(touched, to_owner(), |(), _, waiting, keys: &mut Vec<Row>| {
-        if let Keys::Coming(waiting) = waiting {
-            waiting.append(keys);
-        }
+    operator.input(touched, to_owner(), |(), _, waiting, keys: &mut Vec<Row>| match waiting {
+        Keys::Coming(waiting) => waiting.append(keys),
+        // These are among all.
+        Keys::All(_) => keys.clear(),
+        Keys::Listed(..) => unreachable!("no key comes at the moments of portions"),
     });
     operator.arrangement(roots, Reads::At);
     let (mut roots_out, found) = operator.output::<Vec<Root>>();

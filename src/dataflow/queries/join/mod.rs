@@ -46,12 +46,7 @@ pub(crate) fn join<'s>(
         return not_in(memory, name, left, right, plan);
     }
     let mut operator: Operator<'_, Moment, _, Changes> = Operator::new(name, left.stream.scope());
-    for (side, arranged) in [left, right].into_iter().enumerate() {
-        operator.batches(arranged.stream.clone(), move |_, batch, slots| {
-            each_update(batch, |update| slots.at(&update.moment).0[side].push(update));
-        });
-        operator.reads(&arranged.trace, Reads::BeforeAndAt);
-    }
+    read_sides(&mut operator, [left, right], |changes| changes);
     let (mut rows_out, rows) = operator.output::<Updates>();
     let (mut errors_out, errors) = operator.output();
     operator.build(memory, Fixed(Pairs::new(plan, keys)), move |Fixed(pairs), now, Changes(changes)| {
@@ -64,6 +59,20 @@ pub(crate) fn join<'s>(
         pairs.work(&changes, &mut sides, &mut give, &mut complain);
     });
     (rows, errors)
+}
+
+/// Takes the sides' changes to where `of` says, and reads both sides: see [`Sides`].
+fn read_sides<'s, S: Holds + 'static, W: Default + Holds + 'static>(
+    operator: &mut Operator<'s, Moment, S, W>,
+    sides: [&Arranged<'s, RowTrace>; 2],
+    of: fn(&mut W) -> &mut Changes,
+) {
+    for (side, arranged) in sides.into_iter().enumerate() {
+        operator.batches(arranged.stream.clone(), move |_, batch, slots| {
+            each_update(batch, |update| of(slots.at(&update.moment)).0[side].push(update));
+        });
+        operator.reads(&arranged.trace, Reads::BeforeAndAt);
+    }
 }
 
 /// Changes of one moment; of each side in the order of the keys.

@@ -9,11 +9,11 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 
 use super::pairs::{Give, Made};
-use super::{Changes, Joined, Sides, each_key};
+use super::{Changes, Joined, Sides, each_key, read_sides};
 use crate::dataflow::held::arranged::{Entry, RowTrace, each_update};
 use crate::dataflow::held::memory::{Fixed, Holds, Memory};
 use crate::dataflow::held::updates::{Update, Updates};
-use crate::dataflow::moments::{Operator, Reads};
+use crate::dataflow::moments::Operator;
 use crate::dataflow::time::Moment;
 use crate::plan::Join;
 use crate::value::{Diff, Layout};
@@ -71,12 +71,7 @@ pub(super) fn not_in<'s>(
     plan: &Join,
 ) -> Joined<'s> {
     let mut operator: Operator<'_, Moment, _, Came> = Operator::new(name, left.stream.scope());
-    for (side, arranged) in [left, right].into_iter().enumerate() {
-        operator.batches(arranged.stream.clone(), move |_, batch, slots| {
-            each_update(batch, |update| slots.at(&update.moment).changes.0[side].push(update));
-        });
-        operator.reads(&arranged.trace, Reads::BeforeAndAt);
-    }
+    read_sides(&mut operator, [left, right], |came| &mut came.changes);
     let counts = count(memory, &format!("{name} counts"), right, plan);
     operator.input(counts, Exchange::new(|(worker, _, _): &Told| *worker), |_, _, came, counts: &mut Vec<Told>| {
         counts.drain(..).for_each(|(_, rows, nulls)| came.counts = came.counts.plus(Counts { rows, nulls }));
