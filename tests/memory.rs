@@ -42,12 +42,13 @@ fn what_is_held_is_estimated_and_then_told() {
     let status = program.run(&["status", "--state", "state", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     let memory = status["memory"].as_array().unwrap();
-    let told: Vec<_> = memory.iter().map(|held| (held["name"].as_str().unwrap(), held["rows"].as_u64().unwrap())).collect();
+    let told: Vec<_> = memory.iter().filter_map(|held| Some((held["name"].as_str().unwrap(), held["rows"].as_u64()?))).collect();
     assert_eq!(
         told,
         [("[1] shop.orders by customer", 10_000), ("[2] shop.customers by id", 100), ("large: a join's side by customer", 100)]
     );
-    let bytes = memory[0]["bytes"].as_u64().unwrap();
+    let bytes_of = |name: &str| memory.iter().find(|held| held["name"] == name).expect(name)["bytes"].as_u64().unwrap();
+    let bytes = bytes_of("[1] shop.orders by customer");
     assert!((10_000 * 30..10_000 * 120).contains(&bytes), "{bytes} bytes for 10,000 small rows");
     let shown = program.run(&["status", "--state", "state"]).stdout;
     assert!(shown.contains("\n  [2] shop.customers by id: 100 rows, "), "{shown}");
@@ -56,8 +57,59 @@ fn what_is_held_is_estimated_and_then_told() {
     assert_eq!(ended.code, Some(0));
     let last = ended.stdout.lines().find(|line| line.contains("\"event\":\"memory\"")).expect("what was held is told in the end");
     let last: serde_json::Value = serde_json::from_str(last).unwrap();
-    assert_eq!(last["arrangements"].as_array().unwrap(), memory);
+    assert_eq!(last["held"].as_array().unwrap(), memory);
     assert!(!program.run(&["status", "--state", "state"]).stdout.contains("in memory"), "nothing is held at rest");
+}
+
+const OPERATORS: &str = "\
+sources:
+  s:
+    kind: file
+    options:
+      tables:
+        t: {csv: t.csv, key: [id], columns: {id: int64, g: int64, name: text}}
+      changes: changes.jsonl
+views:
+  names: {sql: \"SELECT g, string_agg(name, ',' ORDER BY name) AS names FROM s.t GROUP BY g\", key: [g]}
+  first: {sql: \"SELECT g, id, name FROM (SELECT g, id, name, row_number() OVER (PARTITION BY g ORDER BY id) AS n FROM s.t) q WHERE n <= 3\"}
+  running: {sql: \"SELECT id, name, sum(id) OVER (PARTITION BY g ORDER BY id) AS total FROM s.t\"}
+  copies: {sql: \"SELECT name FROM s.t\"}
+  below: {sql: \"WITH RECURSIVE r AS (SELECT id, name FROM s.t WHERE id < 1000 UNION SELECT t.id, t.name FROM r JOIN s.t t ON t.g = r.id) SELECT id, name FROM r\"}
+";
+
+/// Of each of these, the bytes for 20,000 rows, and for those that are left.
+#[test]
+fn what_operators_hold_grows_and_goes_with_their_rows() {
+    let row = |n: u64| format!("{n},{},{:-<40}", n % 100, format!("name {n}"));
+    let change = |n: u64| {
+        let before = serde_json::json!({"id": n, "g": n % 100, "name": format!("{:-<40}", format!("name {n}"))});
+        format!("{}\n", serde_json::json!({"table": "t", "op": "delete", "before": before}))
+    };
+    let held = |changes: &str| -> std::collections::BTreeMap<String, u64> {
+        let program = Program::new();
+        program.write("spec.yaml", OPERATORS);
+        program.write("t.csv", &format!("id,g,name\n{}\n", (0..20_000).map(row).collect::<Vec<_>>().join("\n")));
+        program.write("changes.jsonl", changes);
+        let run = program.run(&["run", "spec.yaml", "--state", "state", "--json", "--until-caught-up"]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let memory = run.stdout.lines().find(|line| line.contains("\"event\":\"memory\"")).expect("what was held is told in the end");
+        let memory: serde_json::Value = serde_json::from_str(memory).unwrap();
+        let held = memory["held"].as_array().unwrap().iter().filter(|held| held.get("rows").is_none());
+        held.map(|held| (held["name"].as_str().unwrap().to_string(), held["bytes"].as_u64().unwrap())).collect()
+    };
+    let all = held("");
+    let rest: String = (200..20_000).map(change).collect();
+    let few = held(&format!("{{\"begin\": true}}\n{rest}{{\"commit\": true}}\n"));
+    for view in ["names: group by", "first: first 3", "running: window over", "copies: rows by key", "below: recursion"] {
+        let of = |held: &std::collections::BTreeMap<String, u64>| {
+            held.iter().filter(|(name, _)| name.starts_with(view)).map(|(_, bytes)| bytes).sum::<u64>()
+        };
+        let (all, few) = (of(&all), of(&few));
+        // A row is some 64 bytes, and is in a tree or a table.
+        assert!((20_000 * 64..20_000 * 500).contains(&all), "{view}: {all} bytes of 20,000 rows");
+        // What tables of a hundred times the rows had room for stays.
+        assert!(few < all / 2, "{view}: {all} bytes, and {few} of a hundredth of the rows");
+    }
 }
 
 const ORDERS: usize = 30_000;

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 pub mod generate;
 mod get;
+mod memory;
 mod run;
 mod schema;
 mod show;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::connect::{KINDS, connect, default_state};
 use super::failure::Failure;
+use super::memory::in_memory;
 use super::{runtime, show};
 use crate::run::{Engine, RunError, Setup, Status};
 use crate::serve::local;
@@ -173,10 +174,7 @@ fn amend(status: Arc<Status>) -> local::Amend {
             place.lag_ms = source.lag_ms;
             place.lag = Some(format!("{} transactions", status.behind()));
         }
-        let held = status.held_in_memory().into_iter();
-        shown.memory = held
-            .map(|held| local::MemoryStatus { name: held.name.to_string(), rows: held.updates as u64, bytes: held.bytes as u64 })
-            .collect();
+        shown.memory = in_memory(&status);
         for sink in status.sinks() {
             if let Some(place) = shown.sinks.iter_mut().find(|s| s.name == sink.name) {
                 (place.waiting, place.note) = (sink.waiting, sink.note);

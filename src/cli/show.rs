@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::memory::in_memory;
 use crate::run::{SinkStatus, SourcePhase, Status};
 use crate::value::Tick;
 
@@ -127,14 +128,13 @@ impl Shown {
 
     /// What was held in memory in the end.
     fn memory(&self, status: &Status) {
-        let held = status.held_in_memory();
-        if held.iter().all(|held| held.updates == 0) {
+        let held = in_memory(status);
+        if held.is_empty() {
             return;
         }
-        let bytes: usize = held.iter().map(|held| held.bytes).sum();
-        let each: Vec<_> = held.iter().map(|held| json!({"name": held.name, "rows": held.updates, "bytes": held.bytes})).collect();
-        let event = json!({"event": "memory", "bytes": bytes, "arrangements": each});
-        self.print(format!("in memory: {bytes} bytes in {} arrangements", held.len()), &event);
+        let bytes: u64 = held.iter().map(|held| held.bytes).sum();
+        let event = json!({"event": "memory", "bytes": bytes, "held": held});
+        self.print(format!("in memory: {bytes} bytes in {} arrangements and operators", held.len()), &event);
     }
 
     fn progress(&mut self, name: &str, rows: u64, expected: Option<u64>) {

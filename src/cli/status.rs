@@ -45,9 +45,10 @@ impl Status {
         }
         if !status.memory.is_empty() {
             let bytes: u64 = status.memory.iter().map(|held| held.bytes).sum();
-            println!("in memory: {bytes} bytes in arrangements");
+            println!("in memory: {bytes} bytes");
             for held in &status.memory {
-                println!("  {}: {} rows, {} bytes", held.name, held.rows, held.bytes);
+                let rows = held.rows.map(|rows| format!("{rows} rows, ")).unwrap_or_default();
+                println!("  {}: {rows}{} bytes", held.name, held.bytes);
             }
         }
         for sink in &status.sinks {

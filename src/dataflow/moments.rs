@@ -188,7 +188,7 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         let activator = scope.activator_for(builder.operator_info().address);
         let queue = Queue { outputs: builder.shape().outputs(), slots: BTreeMap::new() };
         let shared = Rc::new(RefCell::new(Shared { state, queue }));
-        memory.add_operator(&name, Rc::downgrade(&shared));
+        memory.add_operator(&name, Rc::clone(&shared));
         builder.build(move |capabilities| {
             if let Some((time, waiting)) = first {
                 let capabilities = capabilities.iter().map(|capability| capability.delayed(&time)).collect();

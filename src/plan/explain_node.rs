@@ -1,10 +1,27 @@
 //! The nodes of a query as text, a line each.
 
-use std::fmt::{Formatter, Result};
+use std::fmt::{Display, Formatter, Result};
 
 use super::explain::{Explanation, all_names, names, number, write_filter};
-use super::{AggregateFunction, Arrangements, Counted, DeltaJoin, InputColumn, JoinKind, Node, Order, Select, Side};
+use super::{AggregateFunction, Arrangements, Counted, DeltaJoin, InputColumn, JoinKind, Node, Order, Plan, Select, Side};
 use crate::value::{Column, Schema};
+
+/// What a node does, for people.
+struct Label<'a>(&'a Plan, &'a Node, &'a Arrangements);
+
+impl Display for Label<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        self.0.explain(&[]).label(f, self.1, self.2)
+    }
+}
+
+impl Plan {
+    /// A node's operator as `status` names it: the first view that it is a part of, and the node's line in `explain`.
+    pub fn name_of_operator(&self, node: &Node, arrangements: &Arrangements) -> String {
+        let view = self.views.iter().find(|view| view.query().is_some_and(|query| query.contains(node)));
+        format!("{}: {}", view.map_or("query", |view| &view.name), Label(self, node, arrangements))
+    }
+}
 
 impl Explanation<'_> {
     /// A node in the line that stands, what it reads in lines below.
@@ -12,6 +29,30 @@ impl Explanation<'_> {
         if let Some(view) = self.plan.view_of(node).filter(|_| !root && !matches!(node, Node::Table(_))) {
             return writeln!(f, "view {}", self.plan.views[view].name);
         }
+        self.label(f, node, arrangements)?;
+        writeln!(f)?;
+        if let Some(delta) = arrangements.delta_of(node) {
+            return self.delta_inputs(f, delta, arrangements, indent);
+        }
+        let inputs = node.inputs();
+        for (i, input) in inputs.iter().enumerate() {
+            let (branch, below) = if i + 1 == inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            write!(f, "{indent}{branch}")?;
+            if let Node::Join(join) = node {
+                let side = if i == 0 { &join.left } else { &join.right };
+                let by = names(side.node.schema(), &side.key);
+                match arrangements.of_side(&side.node, &side.key) {
+                    Some(shared) => write!(f, "{} ", number(shared))?,
+                    None => write!(f, "held by {by}: ")?,
+                }
+            }
+            self.node(f, input, arrangements, &format!("{indent}{below}"), false)?;
+        }
+        Ok(())
+    }
+
+    /// What a node does, without what it reads.
+    fn label(&self, f: &mut Formatter<'_>, node: &Node, arrangements: &Arrangements) -> Result {
         match node {
             Node::Table(rows) => {
                 write!(f, "{}", self.table_name(rows.table))?;
@@ -88,24 +129,6 @@ impl Explanation<'_> {
                 write!(f, "recursion by {kind}, {limit}: {}", all_names(&recursion.schema))?;
             }
             Node::Itself(schema) => write!(f, "the recursion's own rows: {}", all_names(schema))?,
-        }
-        writeln!(f)?;
-        if let Some(delta) = arrangements.delta_of(node) {
-            return self.delta_inputs(f, delta, arrangements, indent);
-        }
-        let inputs = node.inputs();
-        for (i, input) in inputs.iter().enumerate() {
-            let (branch, below) = if i + 1 == inputs.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            write!(f, "{indent}{branch}")?;
-            if let Node::Join(join) = node {
-                let side = if i == 0 { &join.left } else { &join.right };
-                let by = names(side.node.schema(), &side.key);
-                match arrangements.of_side(&side.node, &side.key) {
-                    Some(shared) => write!(f, "{} ", number(shared))?,
-                    None => write!(f, "held by {by}: ")?,
-                }
-            }
-            self.node(f, input, arrangements, &format!("{indent}{below}"), false)?;
         }
         Ok(())
     }

@@ -35,6 +35,10 @@ pub(super) enum ToCommit {
     Complete {
         worker: usize,
         tick: Tick,
+    },
+    /// What this worker holds in memory.
+    Held {
+        worker: usize,
         held: Vec<HeldBytes>,
     },
     /// In tick order.
@@ -188,10 +192,8 @@ impl Work {
         match message {
             ToCommit::Documents { view, changes } => self.take_documents(view, changes)?,
             ToCommit::Failures { view, changes } => self.views[view].failures.extend(changes),
-            ToCommit::Complete { worker, tick, held } => {
-                self.complete[worker] = tick;
-                self.status.held(worker, held);
-            }
+            ToCommit::Complete { worker, tick } => self.complete[worker] = tick,
+            ToCommit::Held { worker, held } => self.status.held(worker, held),
             ToCommit::Ingested(ingested) => self.ingested.push_back(ingested),
             ToCommit::Loaded(loaded) => self.load = Some(loaded),
             ToCommit::CaughtUp(tick) => self.caught_up = Some(tick),

@@ -163,19 +163,21 @@ impl Status {
         Tick(self.committed_tick.load(Ordering::Acquire))
     }
 
-    /// What the arrangements hold, over all workers.
+    /// What arrangements and operators hold, over all workers; those that hold nothing are left out.
     pub fn held_in_memory(&self) -> Vec<HeldBytes> {
         let mut total: Vec<HeldBytes> = Vec::new();
         for worker in locked(&self.held).iter() {
             for (index, held) in worker.iter().enumerate() {
                 match total.get_mut(index) {
-                    Some(total) => (total.updates, total.bytes) = (total.updates + held.updates, total.bytes + held.bytes),
+                    Some(total) => {
+                        total.updates = total.updates.zip(held.updates).map(|(all, more)| all + more);
+                        total.bytes += held.bytes;
+                    }
                     None => total.push(held.clone()),
                 }
             }
         }
-        // Operators do not count all that they keep yet.
-        total.retain(|held| held.updates > 0);
+        total.retain(|held| held.bytes > 0);
         total
     }
 

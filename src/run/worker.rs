@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
@@ -14,7 +14,7 @@ use timely::worker::Worker;
 use super::commit::{Committer, ToCommit};
 use super::start::{Hydration, Start};
 use super::{Fatal, RunError};
-use crate::dataflow::{self, Rendered};
+use crate::dataflow::{self, HeldBytes, Outputs, Rendered};
 use crate::plan::Plan;
 use crate::value::{Delta, Rows, Tick};
 
@@ -136,9 +136,11 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
     }
     let mut waiting: VecDeque<ToCommit> = VecDeque::new();
     let mut complete = Tick(start.tick.0 - 1);
+    let mut measuring = Measuring::default();
     while !abandoned.load(Ordering::Acquire) {
         let fed = take_feed(&mut inputs, feed);
-        let pause = if waiting.is_empty() { IDLE } else { BUSY };
+        measuring.changed |= fed;
+        let pause = if waiting.is_empty() && !measuring.changed { IDLE } else { BUSY };
         match fed {
             true => worker.step(),
             false => worker.step_or_park(Some(pause)),
@@ -158,7 +160,12 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
         let now = frontier.map_or(Tick(u64::MAX), |tick| Tick(tick.0.saturating_sub(1)));
         if now > complete {
             complete = now;
-            waiting.push_back(ToCommit::Complete { worker: worker.index(), tick: complete, held: outputs.held_bytes() });
+            waiting.push_back(ToCommit::Complete { worker: worker.index(), tick: complete });
+            measuring.changed = true;
+        }
+        let ends = frontier.is_none() && inputs.is_none();
+        if waiting.is_empty() && measuring.is_due(ends) {
+            waiting.push_back(ToCommit::Held { worker: worker.index(), held: measuring.measure(&outputs) });
         }
         while let Some(message) = waiting.pop_front() {
             match out.try_send(message) {
@@ -172,9 +179,31 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
         }
         outputs.hold_back(waiting.len() > HELD_OUTPUTS);
         // Views that read no table are complete from the start; ticks come all the same.
-        if frontier.is_none() && waiting.is_empty() && inputs.is_none() {
+        if ends && waiting.is_empty() && !measuring.changed {
             return;
         }
+    }
+}
+
+/// When what is held in memory is measured: soon after it changed, but for no more than a fiftieth of the time.
+#[derive(Debug, Default)]
+struct Measuring {
+    /// Since it was measured last.
+    changed: bool,
+    next: Option<Instant>,
+}
+
+impl Measuring {
+    fn is_due(&self, ends: bool) -> bool {
+        self.changed && (ends || self.next.is_none_or(|next| next <= Instant::now()))
+    }
+
+    fn measure(&mut self, outputs: &Outputs) -> Vec<HeldBytes> {
+        let began = Instant::now();
+        let held = outputs.held_bytes();
+        self.next = Some(Instant::now() + BUSY.max(began.elapsed() * 50));
+        self.changed = false;
+        held
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-use super::memory::Holds;
+use super::memory::{Holds, block};
 use crate::dataflow::exchange::hash;
 
 pub(crate) struct Slots<T> {
@@ -30,7 +30,10 @@ const MUCH_GARBAGE: usize = 1 << 16;
 impl<T> Holds for Slots<T> {
     /// Without what the values hold on the heap.
     fn held_bytes(&self) -> usize {
-        self.places.allocation_size() + self.entries.capacity() * size_of::<Entry<T>>() + self.free.capacity() * 8 + self.keys.capacity()
+        block(self.places.allocation_size())
+            + block(self.entries.capacity() * size_of::<Entry<T>>())
+            + block(self.free.capacity() * size_of::<usize>())
+            + block(self.keys.capacity())
     }
 }
 

@@ -56,7 +56,7 @@ impl<'s, 'p> Queries<'s, 'p> {
     /// Gives what becomes of the view's keys.
     pub(crate) fn view(&mut self, view: &View, query: &'p Query, output: ViewOutput) {
         let rows = self.node(&query.node);
-        let name = format!("Present {}", view.name);
+        let name = format!("{}: rows by key", view.name);
         let done = match as_it_is(&query.node) {
             Node::Group(group) if !group.key.is_empty() && view.key.iter().copied().eq(0..group.key.len()) => {
                 present_groups(&self.memory, &name, rows, output)
@@ -159,7 +159,7 @@ impl<'s, 'p> Queries<'s, 'p> {
             Node::Recursion(plan) => {
                 let base = self.node(&plan.base);
                 let step = self.step(&plan.step);
-                let (rows, errors) = recursion(&self.memory, self.scope, base, step, plan);
+                let (rows, errors) = recursion(&self.memory, &self.name(node), self.scope, base, step, plan);
                 self.report_of_query(errors, outputs);
                 rows
             }
@@ -168,12 +168,12 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let rows = self.node(&plan.of);
                 // Rows of groups come with the groups' keys, which are no partitions.
                 let keyed = key_by(&self.memory, "Key partitions", rows, Layout::new(plan.of.schema()), plan.partition.clone());
-                top(&self.memory, "Top", keyed, plan)
+                top(&self.memory, &self.name(node), keyed, plan)
             }
             Node::Window(plan) => {
                 let rows = self.node(&plan.of);
                 let keyed = key_by(&self.memory, "Key partitions", rows, Layout::new(plan.of.schema()), plan.partition.clone());
-                let (rows, errors) = window(&self.memory, "Window", keyed, plan);
+                let (rows, errors) = window(&self.memory, &self.name(node), keyed, plan);
                 self.report_of_query(errors, outputs);
                 rows
             }
@@ -181,11 +181,11 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let only_come = plan.of.only_comes(&|table| self.plan.tables[table].stream);
                 let (rows, errors) = match self.as_they_are(&plan.of) {
                     Some((rows, layout, columns)) => {
-                        group(&self.memory, "Group", rows, plan, &layout, &|column| columns[column], only_come)
+                        group(&self.memory, &self.name(node), rows, plan, &layout, &|column| columns[column], only_come)
                     }
                     None => {
                         let rows = self.node(&plan.of);
-                        group(&self.memory, "Group", rows, plan, &Layout::new(plan.of.schema()), &|column| column, only_come)
+                        group(&self.memory, &self.name(node), rows, plan, &Layout::new(plan.of.schema()), &|column| column, only_come)
                     }
                 };
                 self.report_of_query(errors, outputs);
@@ -253,6 +253,10 @@ impl<'s, 'p> Queries<'s, 'p> {
         let held = arrange("Arrange side", key_by(&self.memory, "Key side", rows, Layout::new(side.node.schema()), side.key.clone()));
         self.held.push((side, held.clone()));
         held
+    }
+
+    fn name(&self, node: &Node) -> String {
+        self.plan.name_of_operator(node, self.arrangements)
     }
 
     /// Where errors of the node are reported: at the views of whose query it is a part, and documents whose place it makes of another view.

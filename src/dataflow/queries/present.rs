@@ -1,7 +1,7 @@
 //! What a query's changes make of the view's keys, tick by tick.
 //!
 //! For every tick t: the changes given up to t, applied in order, leave exactly the query's rows as of t, each under its key. A key is given
-//! at most once a tick, and only if it changed.
+//! at most once a tick, and only if one of its rows changed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use timely::dataflow::channels::pact::Pipeline;
 
 use crate::dataflow::changes::Outcome;
 use crate::dataflow::exchange::by_key;
-use crate::dataflow::held::memory::{Fixed, Holds, Memory};
+use crate::dataflow::held::memory::{Fixed, Holds, Memory, block, table};
 use crate::dataflow::held::slots::Slots;
 use crate::dataflow::held::updates::Updates;
 use crate::dataflow::moments::{Operator, collect};
@@ -83,20 +83,28 @@ enum Keys {
     /// with the row that comes.
     Sole(Slots<Sole>),
     /// Rows of each key: one, or the key is not one.
-    One(HashMap<Row, Vec<(Row, Diff)>>),
+    One(Held<Vec<(Row, Diff)>>),
     /// How often each row is there. A key has one row.
-    Copies(HashMap<Row, Diff>),
+    Copies(Held<Diff>),
     /// The same by key, in the order of their bytes: rows with 0.0 and with -0.0 have one key.
-    Apart(HashMap<Row, Vec<(Row, Diff)>>),
+    Apart(Held<Vec<(Row, Diff)>>),
+}
+
+/// By key or row.
+#[derive(Default)]
+struct Held<T> {
+    rows: HashMap<Row, T>,
+    /// Of keys and rows.
+    bytes: usize,
 }
 
 impl Keys {
     fn new(layout: &Layout, uniqueness: Uniqueness) -> Keys {
         match uniqueness {
             Uniqueness::Made => Keys::Sole(Slots::new()),
-            Uniqueness::Declared => Keys::One(HashMap::new()),
-            Uniqueness::None if layout.schema().columns().iter().any(|column| column.ty.has_floats()) => Keys::Apart(HashMap::new()),
-            Uniqueness::None => Keys::Copies(HashMap::new()),
+            Uniqueness::Declared => Keys::One(Held::default()),
+            Uniqueness::None if layout.schema().columns().iter().any(|column| column.ty.has_floats()) => Keys::Apart(Held::default()),
+            Uniqueness::None => Keys::Copies(Held::default()),
         }
     }
 }
@@ -105,8 +113,8 @@ impl Holds for Keys {
     fn held_bytes(&self) -> usize {
         match self {
             Keys::Sole(changes) => changes.held_bytes(),
-            Keys::One(held) | Keys::Apart(held) => held.capacity() * size_of::<(Row, Vec<(Row, Diff)>)>(),
-            Keys::Copies(held) => held.capacity() * size_of::<(Row, Diff)>(),
+            Keys::One(held) | Keys::Apart(held) => table::<(Row, Vec<(Row, Diff)>)>(held.rows.capacity()) + held.bytes,
+            Keys::Copies(held) => table::<(Row, Diff)>(held.rows.capacity()) + held.bytes,
         }
     }
 }
@@ -117,6 +125,9 @@ struct Sole {
     /// Rows that came more often than they went, or the other way round; none is there twice.
     rows: Vec<(Row, Diff)>,
 }
+
+/// Room for so many changes stays; that of a hydration goes.
+const KEPT: usize = 1 << 12;
 
 fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row, Outcome)) {
     changes.clear();
@@ -140,7 +151,10 @@ fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row,
         };
         give(Row::from_bytes(key), outcome);
     }
-    changes.clear();
+    match changes.len() > KEPT {
+        true => *changes = Slots::new(),
+        false => changes.clear(),
+    }
 }
 
 type Changes<'a> = BTreeMap<&'a [u8], BTreeMap<&'a [u8], Diff>>;
@@ -158,19 +172,25 @@ fn changes_of(blocks: &[Updates]) -> Changes<'_> {
     changes
 }
 
-fn one(held: &mut HashMap<Row, Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+fn one(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
     for (&key, changes) in changes {
-        let rows = held.entry(Row::from_bytes(key)).or_default();
+        let rows = held.rows.entry(Row::from_bytes(key)).or_default();
+        held.bytes -= bytes_of(key, rows);
         for (&row, diff) in changes {
             match rows.iter_mut().find(|(held, _)| **held == *row) {
                 Some((_, count)) => *count += diff,
-                None => rows.push((Row::from_bytes(row), *diff)),
+                None => {
+                    // Mostly it is the only one.
+                    rows.reserve_exact(1);
+                    rows.push((Row::from_bytes(row), *diff));
+                }
             }
         }
         rows.retain(|(_, count)| *count != 0);
+        held.bytes += bytes_of(key, rows);
         let outcome = match rows.as_slice() {
             [] => {
-                held.remove(key);
+                held.rows.remove(key);
                 Outcome::Gone
             }
             [(row, 1)] => Outcome::Document(row.clone()),
@@ -180,15 +200,31 @@ fn one(held: &mut HashMap<Row, Vec<(Row, Diff)>>, changes: &Changes, mut give: i
     }
 }
 
+/// Of a key and its rows; nothing where it has none.
+fn bytes_of(key: &[u8], rows: &Vec<(Row, Diff)>) -> usize {
+    match rows.is_empty() {
+        true => 0,
+        false => {
+            let bytes: usize = rows.iter().map(|(row, _)| block(row.len())).sum();
+            block(key.len()) + block(rows.capacity() * size_of::<(Row, Diff)>()) + bytes
+        }
+    }
+}
+
 /// Each copy of a row is a row of its own, under the row's key and its number.
-fn copies(held: &mut HashMap<Row, Diff>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+fn copies(held: &mut Held<Diff>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
     for (key, row, diff) in changes.iter().flat_map(|(key, rows)| rows.iter().map(move |(row, diff)| (*key, *row, *diff))) {
-        let before = held.get(row).copied().unwrap_or(0);
+        let before = held.rows.get(row).copied().unwrap_or(0);
         let after = before + diff;
-        match after {
-            0 => held.remove(row),
-            _ => held.insert(Row::from_bytes(row), after),
+        let known = match after {
+            0 => held.rows.remove(row),
+            _ => held.rows.insert(Row::from_bytes(row), after),
         };
+        match (known, after) {
+            (None, after) if after != 0 => held.bytes += block(row.len()),
+            (Some(_), 0) => held.bytes -= block(row.len()),
+            _ => {}
+        }
         for n in before.max(0)..after.max(0) {
             give(numbered(key, n), Outcome::Document(Row::from_bytes(row)));
         }
@@ -203,17 +239,22 @@ fn numbered(key: &[u8], n: Diff) -> Row {
 }
 
 /// The same where a key has several rows: one after the other.
-fn apart(held: &mut HashMap<Row, Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+fn apart(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
     for (&key, changes) in changes {
-        let rows = held.entry(Row::from_bytes(key)).or_default();
+        let rows = held.rows.entry(Row::from_bytes(key)).or_default();
+        held.bytes -= bytes_of(key, rows);
         let before = rows.clone();
         for (&row, diff) in changes {
             match rows.binary_search_by(|(held, _)| (**held).cmp(row)) {
                 Ok(place) => rows[place].1 += diff,
-                Err(place) => rows.insert(place, (Row::from_bytes(row), *diff)),
+                Err(place) => {
+                    rows.reserve_exact(1);
+                    rows.insert(place, (Row::from_bytes(row), *diff));
+                }
             }
         }
         rows.retain(|(_, count)| *count != 0);
+        held.bytes += bytes_of(key, rows);
         let (mut was, mut is) = (Runs::new(&before), Runs::new(rows));
         let mut n = 0;
         while let Some(end) = was.end_behind(n).into_iter().chain(is.end_behind(n)).min() {
@@ -225,7 +266,7 @@ fn apart(held: &mut HashMap<Row, Vec<(Row, Diff)>>, changes: &Changes, mut give:
             n = end;
         }
         if rows.is_empty() {
-            held.remove(key);
+            held.rows.remove(key);
         }
     }
 }
@@ -262,7 +303,7 @@ mod tests {
 
     #[test]
     fn rows_of_one_key_are_numbered_one_after_the_other() {
-        let (mut held, mut shown) = (HashMap::new(), BTreeMap::new());
+        let (mut held, mut shown) = (Held::default(), BTreeMap::new());
         let mut turn = |changes: &[(&'static [u8], Diff)]| {
             let rows: BTreeMap<&[u8], Diff> = changes.iter().copied().collect();
             let mut told = 0;
@@ -281,6 +322,7 @@ mod tests {
         assert_eq!(turn(&[(b"b", -1_001), (b"c", 1)]).0, "abc");
         assert_eq!(turn(&[(b"a", -1)]), ("bc".into(), 3));
         assert_eq!(turn(&[(b"b", -1), (b"c", -1)]), (String::new(), 2));
-        assert!(held.is_empty());
+        assert!(held.rows.is_empty());
+        assert_eq!(held.bytes, 0);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use timely::dataflow::Stream;
 
 use crate::dataflow::exchange::by_key;
-use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::memory::{Holds, Memory, block, table, tree};
 use crate::dataflow::held::order::Places;
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect_early};
@@ -36,6 +36,8 @@ struct Rankings {
     partitions: HashMap<Row, Ranking>,
     /// Keys of the partitions that have changes to tell.
     touched: Vec<Row>,
+    /// Of the keys and the rankings.
+    bytes: usize,
 }
 
 struct Shape {
@@ -57,11 +59,21 @@ struct Ranking {
     /// The rows that are shown, each with its number where that is shown.
     told: BTreeMap<(Row, u64), Diff>,
     touched: bool,
+    /// Of the rows with their places.
+    row_bytes: usize,
+    /// Of the rows that are shown.
+    told_bytes: usize,
+}
+
+impl Holds for Ranking {
+    fn held_bytes(&self) -> usize {
+        tree::<(Row, (Diff, usize))>(self.rows.len()) + tree::<((Row, u64), Diff)>(self.told.len()) + self.row_bytes + self.told_bytes
+    }
 }
 
 impl Holds for Rankings {
     fn held_bytes(&self) -> usize {
-        self.partitions.capacity() * size_of::<(Row, Ranking)>()
+        table::<(Row, Ranking)>(self.partitions.capacity()) + self.bytes
     }
 }
 
@@ -77,16 +89,19 @@ impl Rankings {
             out: RowBuilder::new(&Layout::new(&plan.schema)),
             built: Vec::new(),
         };
-        Rankings { shape, partitions: HashMap::new(), touched: Vec::new() }
+        Rankings { shape, partitions: HashMap::new(), touched: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, updates: &Updates) {
         for update in updates.iter() {
             if !self.partitions.contains_key(update.key) {
                 self.partitions.insert(Row::from_bytes(update.key), Ranking::default());
+                self.bytes += block(update.key.len());
             }
             let ranking = self.partitions.get_mut(update.key).expect("it is there now");
+            self.bytes -= ranking.held_bytes();
             ranking.add(&mut self.shape, update.row, update.diff);
+            self.bytes += ranking.held_bytes();
             if !std::mem::replace(&mut ranking.touched, true) {
                 self.touched.push(Row::from_bytes(update.key));
             }
@@ -98,8 +113,11 @@ impl Rankings {
         for key in std::mem::take(&mut self.touched) {
             let Some(ranking) = self.partitions.get_mut(&*key) else { continue };
             ranking.touched = false;
+            self.bytes -= ranking.held_bytes();
             ranking.tell(&mut self.shape, &mut give);
+            self.bytes += ranking.held_bytes();
             if ranking.rows.is_empty() {
+                self.bytes -= ranking.held_bytes() + block(key.len());
                 self.partitions.remove(&*key);
             }
         }
@@ -120,11 +138,13 @@ impl Ranking {
             }
             None => {
                 self.rows.insert(Row::from_bytes(&place), (diff, at));
+                self.row_bytes += block(place.len());
                 diff
             }
         };
         if left == 0 {
             self.rows.remove(&place[..]);
+            self.row_bytes -= block(place.len());
         }
         shape.built = place;
     }
@@ -139,6 +159,7 @@ impl Ranking {
         }
         let fresh = now.iter().filter(|(shown, _)| !self.told.contains_key(*shown));
         fresh.for_each(|((row, number), count)| give(shape.whole(row, *number), *count));
+        self.told_bytes = now.keys().map(|(row, _)| block(row.len())).sum();
         self.told = now;
     }
 

@@ -92,17 +92,19 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     pub views: Vec<ViewStatus>,
     pub sinks: Vec<SinkStatus>,
-    /// What the running engine holds in memory, arrangement by arrangement.
+    /// What the running engine holds in memory, by arrangement and operator.
     #[serde(default)]
     pub memory: Vec<MemoryStatus>,
 }
 
-/// An arrangement of the running engine.
+/// An arrangement or operator of the running engine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryStatus {
-    /// Its number in `tidemill explain` where it has one, its rows and their key.
+    /// Of an arrangement: its number in `tidemill explain` where it has one, its rows and their key; of an operator its view and its line there.
     pub name: String,
-    pub rows: u64,
+    /// Of an arrangement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     pub bytes: u64,
 }
 

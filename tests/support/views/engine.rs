@@ -15,6 +15,9 @@ use tokio::sync::watch;
 use super::recording::{Object, text};
 use super::scattered::Scattered;
 
+/// No operator of a case holds as much.
+const MOST_HELD: usize = 64 << 20;
+
 /// A spec, checked, with its source.
 pub(crate) struct Prepared {
     pub(crate) spec: Spec,
@@ -99,7 +102,11 @@ impl Prepared {
         let engine = Engine::open(setup).expect("the state folder opens");
         let store = engine.store().clone();
         let (_running, stop) = watch::channel(false);
+        let status = engine.status().clone();
         engine.run(stop).await.unwrap_or_else(|error| panic!("the run ended: {error}"));
+        for held in status.held_in_memory() {
+            assert!(held.bytes < MOST_HELD, "{held:?}: a case has few rows");
+        }
         self.spec.views.iter().map(|view| observe(&store, &view.name.value)).collect()
     }
 }

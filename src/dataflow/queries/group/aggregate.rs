@@ -4,6 +4,7 @@
 //! written as bytes and taken into what is kept of the whole, in whatever order parts come: a value may go before it came.
 //! Elsewhere: which [`Aggregate`] a call has ([`super::calls`]).
 
+use crate::dataflow::held::memory::{Holds, block};
 use crate::dataflow::held::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
@@ -11,7 +12,7 @@ use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 /// A function over the rows of a group.
 pub(super) trait Aggregate: 'static {
     /// What is kept of a group. The default is that of no rows, and whatever came and went again leaves nothing more behind.
-    type State: Default;
+    type State: Default + Holds;
     /// Whether a state grows with the rows.
     const GROWS: bool = false;
 
@@ -39,6 +40,7 @@ pub(super) trait Accumulators {
     fn reset(&mut self, place: usize);
     /// Forgets all of them.
     fn clear(&mut self);
+    fn held_bytes(&self) -> usize;
 }
 
 /// A call whose columns are those of the rows.
@@ -89,13 +91,13 @@ impl Call<'_> {
     /// Computed by this, of the rows that count.
     pub(super) fn by<A: Aggregate>(&self, aggregate: A) -> Option<Box<dyn Accumulators>> {
         let counted = Counted { filter: self.simple.filter, not_null: self.simple.not_null };
-        Some(Box::new(States { aggregate, counted, states: Vec::new() }))
+        Some(Box::new(States { aggregate, counted, states: Vec::new(), bytes: 0 }))
     }
 }
 
 /// Computed by this, of all rows.
 pub(super) fn of_all_rows<A: Aggregate>(aggregate: A) -> Box<dyn Accumulators> {
-    Box::new(States { aggregate, counted: Counted::default(), states: Vec::new() })
+    Box::new(States { aggregate, counted: Counted::default(), states: Vec::new(), bytes: 0 })
 }
 
 /// Which rows count.
@@ -119,6 +121,19 @@ struct States<A: Aggregate> {
     aggregate: A,
     counted: Counted,
     states: Vec<A::State>,
+    /// What the states hold on the heap.
+    bytes: usize,
+}
+
+impl<A: Aggregate> States<A> {
+    /// Changes the state at a place.
+    #[inline]
+    fn change(&mut self, place: usize, change: impl FnOnce(&A, &mut A::State)) {
+        let state = &mut self.states[place];
+        let before = state.held_bytes();
+        change(&self.aggregate, state);
+        self.bytes = self.bytes + state.held_bytes() - before;
+    }
 }
 
 impl<A: Aggregate> Accumulators for States<A> {
@@ -135,7 +150,7 @@ impl<A: Aggregate> Accumulators for States<A> {
     fn add(&mut self, layout: &Layout, rows: &Updates, places: &[usize]) {
         for (update, &place) in rows.iter().zip(places) {
             if self.counted.counts(layout, update.row) {
-                self.aggregate.add(&mut self.states[place], layout, update.row, update.diff);
+                self.change(place, |aggregate, state| aggregate.add(state, layout, update.row, update.diff));
             }
         }
     }
@@ -145,7 +160,7 @@ impl<A: Aggregate> Accumulators for States<A> {
     }
 
     fn merge(&mut self, place: usize, bytes: &mut &[u8]) {
-        self.aggregate.merge(&mut self.states[place], bytes);
+        self.change(place, |aggregate, state| aggregate.merge(state, bytes));
     }
 
     fn finish(&self, place: usize, builder: &mut RowBuilder) -> Result<(), String> {
@@ -153,11 +168,16 @@ impl<A: Aggregate> Accumulators for States<A> {
     }
 
     fn reset(&mut self, place: usize) {
-        self.states[place] = A::State::default();
+        self.change(place, |_, state| *state = A::State::default());
     }
 
     fn clear(&mut self) {
         self.states.clear();
+        self.bytes = 0;
+    }
+
+    fn held_bytes(&self) -> usize {
+        block(self.states.capacity() * size_of::<A::State>()) + self.bytes
     }
 }
 

@@ -1,6 +1,7 @@
 //! `bit_and`, `bit_or` and `bit_xor`: how many values there are, and how many of them have each bit.
 
 use super::aggregate::{Accumulators, Aggregate, Call, take, take_diff};
+use crate::dataflow::held::memory::{Holds, block};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
 pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
@@ -89,5 +90,11 @@ impl Aggregate for Bits {
             (_, false) => Datum::Int(result as i64),
         });
         Ok(())
+    }
+}
+
+impl Holds for Numbers {
+    fn held_bytes(&self) -> usize {
+        block(self.bits.capacity() * size_of::<Diff>())
     }
 }

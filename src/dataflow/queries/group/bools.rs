@@ -1,6 +1,7 @@
 //! `bool_and` and `bool_or`: how many values are true and how many false.
 
 use super::aggregate::{Accumulators, Aggregate, Call, take_diff};
+use crate::dataflow::held::memory::Holds;
 use crate::value::{Datum, Diff, Layout, RowBuilder};
 
 pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
@@ -48,5 +49,11 @@ impl Aggregate for Bools {
             _ => Datum::Bool(self.decides),
         });
         Ok(())
+    }
+}
+
+impl Holds for Numbers {
+    fn held_bytes(&self) -> usize {
+        0
     }
 }

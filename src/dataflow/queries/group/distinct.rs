@@ -4,6 +4,7 @@
 
 use super::aggregate::{Accumulators, Aggregate, Call};
 use super::values::{self, Values};
+use crate::dataflow::held::memory::Holds;
 use crate::value::{Diff, Layout, RowBuilder, key, row_of_key};
 
 impl Call<'_> {
@@ -62,5 +63,11 @@ impl<A: Aggregate> Aggregate for Distinct<A> {
 
     fn finish(&self, state: &Self::State, builder: &mut RowBuilder) -> Result<(), String> {
         self.aggregate.finish(&state.state, builder)
+    }
+}
+
+impl<S: Holds> Holds for Different<S> {
+    fn held_bytes(&self) -> usize {
+        self.values.held_bytes() + self.state.held_bytes()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::aggregate::{Accumulators, Aggregate, Call, take, take_diff};
 use super::exact::{Exact, Number};
+use crate::dataflow::held::memory::{Holds, block};
 use crate::plan::Argument;
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
@@ -157,5 +158,17 @@ impl<const N: usize> Sums<N> {
     pub(super) fn spread(&self, products: usize, a: usize, b: usize) -> Number {
         let count = Number::of(self.count.unsigned_abs());
         count.times(&self.sum(products)).minus(&self.sum(a).times(&self.sum(b)))
+    }
+}
+
+impl Holds for Total {
+    fn held_bytes(&self) -> usize {
+        self.sum.held_bytes() + self.others.as_ref().map_or(0, |_| block(size_of::<Others>()))
+    }
+}
+
+impl<const N: usize> Holds for Sums<N> {
+    fn held_bytes(&self) -> usize {
+        self.sums.iter().map(Holds::held_bytes).sum()
     }
 }

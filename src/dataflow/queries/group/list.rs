@@ -7,6 +7,7 @@
 use super::aggregate::{Accumulators, Aggregate, Call};
 use super::entry::{Entries, place_and_value};
 use super::values::{self, Values};
+use crate::dataflow::held::memory::Holds;
 use crate::plan::Argument;
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type, pack_list};
 
@@ -207,5 +208,11 @@ impl Aggregate for Bounded {
     fn finish(&self, state: &Kept, builder: &mut RowBuilder) -> Result<(), String> {
         self.list.push(&state.values, builder);
         Ok(())
+    }
+}
+
+impl Holds for Kept {
+    fn held_bytes(&self) -> usize {
+        self.values.held_bytes()
     }
 }

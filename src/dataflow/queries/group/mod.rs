@@ -36,7 +36,7 @@ use self::partial::{Grouping, partial};
 use crate::dataflow::changes::Failure;
 use crate::dataflow::errors::{Errors, tell_of_key};
 use crate::dataflow::exchange::{by_key, hash};
-use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::memory::{Holds, Memory, block};
 use crate::dataflow::held::slots::Slots;
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect_early};
@@ -96,6 +96,8 @@ struct Groups {
     builder: RowBuilder,
     groups: Slots<Group>,
     touched: Vec<usize>,
+    /// Of what was last told of the groups.
+    told_bytes: usize,
     /// Whether there is one group, whatever its rows.
     single: bool,
     built: Vec<u8>,
@@ -118,9 +120,19 @@ enum Told {
     Problem(String),
 }
 
+impl Holds for Told {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Told::Nothing => 0,
+            Told::Row(row) => block(row.len()),
+            Told::Problem(reason) => block(reason.capacity()),
+        }
+    }
+}
+
 impl Holds for Groups {
     fn held_bytes(&self) -> usize {
-        self.groups.held_bytes()
+        self.groups.held_bytes() + self.told_bytes + self.calls.iter().map(|call| call.held_bytes()).sum::<usize>()
     }
 }
 
@@ -134,6 +146,7 @@ impl Groups {
             output,
             groups: Slots::new(),
             touched: Vec::new(),
+            told_bytes: 0,
             single: plan.key.is_empty(),
             built: Vec::new(),
         }
@@ -196,7 +209,9 @@ impl Groups {
                     (true, None) => Told::Row(Row::from_bytes(&self.built)),
                     (true, Some(reason)) => Told::Problem(reason),
                 };
+                self.told_bytes += now.held_bytes();
                 let before = std::mem::replace(&mut group.told, now);
+                self.told_bytes -= before.held_bytes();
                 for (told, diff) in [(&before, -1), (&group.told, 1)] {
                     match told {
                         Told::Nothing => {}

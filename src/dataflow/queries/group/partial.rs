@@ -81,7 +81,7 @@ struct Parts {
 
 impl Holds for Parts {
     fn held_bytes(&self) -> usize {
-        self.groups.held_bytes()
+        self.groups.held_bytes() + self.grouping.calls.iter().map(|call| call.held_bytes()).sum::<usize>()
     }
 }
 

@@ -4,6 +4,7 @@
 //! by walking the blocks and then one block, which is the root of the group's size for groups of any size that memory takes.
 
 use super::aggregate::{take, take_diff};
+use crate::dataflow::held::memory::{Holds, block};
 use crate::value::Diff;
 
 /// A whole number that values are ordered by.
@@ -39,6 +40,14 @@ pub(super) struct Ranked<N> {
     /// None is empty, and each one's numbers are less than the next one's.
     blocks: Vec<Block<N>>,
     count: Diff,
+    /// How many different ones.
+    different: usize,
+}
+
+impl<N> Holds for Ranked<N> {
+    fn held_bytes(&self) -> usize {
+        block(self.blocks.capacity() * size_of::<Block<N>>()) + block(self.different * size_of::<(N, Diff)>())
+    }
 }
 
 struct Block<N> {
@@ -49,7 +58,7 @@ struct Block<N> {
 
 impl<N> Default for Ranked<N> {
     fn default() -> Ranked<N> {
-        Ranked { blocks: Vec::new(), count: 0 }
+        Ranked { blocks: Vec::new(), count: 0, different: 0 }
     }
 }
 
@@ -72,11 +81,13 @@ impl<N: Number> Ranked<N> {
                 block.numbers[place].1 += diff;
                 if block.numbers[place].1 == 0 {
                     block.numbers.remove(place);
+                    self.different -= 1;
                     self.close_up(at);
                 }
             }
             Err(place) => {
                 block.numbers.insert(place, (number, diff));
+                self.different += 1;
                 if block.numbers.len() > FULL {
                     self.split(at);
                 }
@@ -101,8 +112,7 @@ impl<N: Number> Ranked<N> {
 
     /// How many different numbers there are (`u32`), then each with its diff.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let different: usize = self.blocks.iter().map(|block| block.numbers.len()).sum();
-        out.extend_from_slice(&(different as u32).to_le_bytes());
+        out.extend_from_slice(&(self.different as u32).to_le_bytes());
         for (number, count) in self.blocks.iter().flat_map(|block| &block.numbers) {
             number.write(out);
             out.extend_from_slice(&count.to_le_bytes());

@@ -3,41 +3,56 @@
 use std::collections::BTreeMap;
 
 use super::aggregate::{take, take_bytes, take_diff, write_bytes};
+use crate::dataflow::held::memory::{Holds, block, tree};
 use crate::value::{Diff, Row};
 
 #[derive(Default)]
-pub(super) struct Values(BTreeMap<Row, Diff>);
+pub(super) struct Values {
+    counts: BTreeMap<Row, Diff>,
+    /// Of the values.
+    bytes: usize,
+}
+
+impl Holds for Values {
+    fn held_bytes(&self) -> usize {
+        tree::<(Row, Diff)>(self.counts.len()) + self.bytes
+    }
+}
 
 impl Values {
     /// How many different ones there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.counts.len()
     }
 
     /// Each with how often it is there, which is less than 0 where it went before it came.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Diff)> {
-        self.0.iter().map(|(value, count)| (&**value, *count))
+        self.counts.iter().map(|(value, count)| (&**value, *count))
     }
 
     /// Takes out one of the ends.
     pub(super) fn pop(&mut self, last: bool) -> Option<(Row, Diff)> {
-        if last { self.0.pop_last() } else { self.0.pop_first() }
+        let popped = if last { self.counts.pop_last() } else { self.counts.pop_first() }?;
+        self.bytes -= block(popped.0.len());
+        Some(popped)
     }
 
     /// How often the value was there, and is now.
     pub(super) fn add(&mut self, value: &[u8], diff: Diff) -> (Diff, Diff) {
-        match self.0.get_mut(value) {
+        match self.counts.get_mut(value) {
             Some(count) => {
                 let before = *count;
                 *count += diff;
                 if *count == 0 {
-                    self.0.remove(value);
+                    self.counts.remove(value);
+                    self.bytes -= block(value.len());
                 }
                 (before, before + diff)
             }
             None => {
                 if diff != 0 {
-                    self.0.insert(Row::from_bytes(value), diff);
+                    self.bytes += block(value.len());
+                    self.counts.insert(Row::from_bytes(value), diff);
                 }
                 (0, diff)
             }
@@ -46,8 +61,8 @@ impl Values {
 
     /// Their number (`u32`), then each one's diff, length (`u32`) and bytes.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.0.len() as u32).to_le_bytes());
-        for (value, count) in &self.0 {
+        out.extend_from_slice(&(self.counts.len() as u32).to_le_bytes());
+        for (value, count) in &self.counts {
             out.extend_from_slice(&count.to_le_bytes());
             write_bytes(value, out);
         }

@@ -1,13 +1,16 @@
 //! The rows of a recursion by a key, with the rounds that they are of.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::dataflow::held::memory::Holds;
+use crate::dataflow::held::memory::{Holds, block, table, tree};
 use crate::value::{Diff, Row};
 
 #[derive(Default)]
 pub(super) struct Held {
     keys: HashMap<Row, Rows>,
+    /// Of the keys and their rows.
+    bytes: usize,
 }
 
 /// Rows of one key: how often each is there in each round.
@@ -20,7 +23,7 @@ const FEW: usize = 16;
 
 impl Holds for Held {
     fn held_bytes(&self) -> usize {
-        self.keys.capacity() * size_of::<(Row, Rows)>()
+        table::<(Row, Rows)>(self.keys.capacity()) + self.bytes
     }
 }
 
@@ -32,11 +35,21 @@ impl Held {
     pub(super) fn add(&mut self, key: &[u8], row: &[u8], round: u32, diff: Diff) {
         match self.keys.get_mut(key) {
             None => {
-                self.keys.insert(Row::from_bytes(key), Rows::Few(vec![(Row::from_bytes(row), round, diff)]));
+                let rows = Rows::Few(vec![(Row::from_bytes(row), round, diff)]);
+                self.bytes += block(key.len()) + rows.held_bytes() + block(row.len());
+                self.keys.insert(Row::from_bytes(key), rows);
             }
             Some(rows) => {
+                let (before, held) = (rows.len(), rows.held_bytes());
                 rows.add(row, round, diff);
-                if rows.is_empty() {
+                self.bytes = self.bytes + rows.held_bytes() - held;
+                match rows.len().cmp(&before) {
+                    Ordering::Less => self.bytes -= block(row.len()),
+                    Ordering::Equal => {}
+                    Ordering::Greater => self.bytes += block(row.len()),
+                }
+                if rows.len() == 0 {
+                    self.bytes -= block(key.len()) + rows.held_bytes();
                     self.keys.remove(key);
                 }
             }
@@ -53,11 +66,21 @@ impl Held {
     }
 }
 
-impl Rows {
-    fn is_empty(&self) -> bool {
+impl Holds for Rows {
+    /// Without the rows' bytes.
+    fn held_bytes(&self) -> usize {
         match self {
-            Rows::Few(rows) => rows.is_empty(),
-            Rows::Many(rows) => rows.is_empty(),
+            Rows::Few(rows) => block(rows.capacity() * size_of::<(Row, u32, Diff)>()),
+            Rows::Many(rows) => tree::<((Row, u32), Diff)>(rows.len()),
+        }
+    }
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        match self {
+            Rows::Few(rows) => rows.len(),
+            Rows::Many(rows) => rows.len(),
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) enum Step<'s> {
 
 pub(crate) fn recursion<'s>(
     memory: &Memory,
+    name: &str,
     scope: Scope<'s, Moment>,
     base: Rows<'s, Moment>,
     step: Step<'s>,
@@ -63,10 +64,10 @@ pub(crate) fn recursion<'s>(
         let a_round = Product::new(Default::default(), 1);
         let (again, next) = inner.feedback(a_round);
         let (count_again, counts) = inner.feedback(a_round);
-        let found = found(memory, "Found", base.enter(inner).concat(next), counts, plan);
+        let found = found(memory, name, base.enter(inner).concat(next), counts, plan);
         found.counts.connect_loop(count_again);
         let mut errors = vec![found.errors];
-        step.rows(memory, inner, &found.rows, &mut errors).connect_loop(again);
+        step.rows(memory, name, inner, &found.rows, &mut errors).connect_loop(again);
         (found.rows.leave(scope), inner.concatenate(errors).leave(scope))
     })
 }
@@ -75,6 +76,7 @@ impl Step<'_> {
     fn rows<'i>(
         self,
         memory: &Memory,
+        name: &str,
         scope: Scope<'i, Turn>,
         itself: &Rows<'i, Turn>,
         errors: &mut Vec<Errors<'i, Turn>>,
@@ -82,21 +84,22 @@ impl Step<'_> {
         match self {
             Step::Itself => itself.clone(),
             Step::Select(of, inlet) => {
-                let (selected, failed) = select(memory, "Select", of.rows(memory, scope, itself, errors), inlet);
+                let (selected, failed) = select(memory, "Select", of.rows(memory, name, scope, itself, errors), inlet);
                 errors.push(reasons(failed));
                 selected
             }
             Step::Join(of, plan, outside) => {
-                let rows = of.rows(memory, scope, itself, errors);
+                let rows = of.rows(memory, name, scope, itself, errors);
                 let own = usize::from(plan.right.node.reads_itself());
                 let side = [&plan.left, &plan.right][own];
                 let keyed = key_by(memory, "Key side", rows, Layout::new(side.node.schema()), side.key.clone());
-                let (rows, error) = lookup(memory, "Lookup", keyed, own, outside.stream.enter(scope), &outside.trace, &plan);
+                let (rows, error) =
+                    lookup(memory, &format!("{name}: join"), keyed, own, outside.stream.enter(scope), &outside.trace, &plan);
                 errors.push(error);
                 rows
             }
             Step::Union(branches) => {
-                let branches: Vec<_> = branches.into_iter().map(|branch| branch.rows(memory, scope, itself, errors)).collect();
+                let branches: Vec<_> = branches.into_iter().map(|branch| branch.rows(memory, name, scope, itself, errors)).collect();
                 scope.concatenate(branches)
             }
         }

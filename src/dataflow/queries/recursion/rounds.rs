@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 
-use crate::dataflow::held::memory::Holds;
+use crate::dataflow::held::memory::{Holds, block, table};
 use crate::value::{Diff, Row};
 
 pub(super) struct Rounds {
     distinct: bool,
     rows: HashMap<Row, Found>,
+    /// Of the rows and of their counts.
+    bytes: usize,
 }
 
 /// What becomes of the rows.
@@ -32,13 +34,13 @@ struct Found {
 
 impl Holds for Rounds {
     fn held_bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<(Row, Found)>()
+        table::<(Row, Found)>(self.rows.capacity()) + self.bytes
     }
 }
 
 impl Rounds {
     pub(super) fn new(distinct: bool) -> Rounds {
-        Rounds { distinct, rows: HashMap::new() }
+        Rounds { distinct, rows: HashMap::new(), bytes: 0 }
     }
 
     /// Takes what changes in how often each row is found in a round, and looks `again` at rows that it asked for. Rounds are worked off in
@@ -47,14 +49,18 @@ impl Rounds {
         for (row, diff) in changes {
             if !self.rows.contains_key(*row) {
                 self.rows.insert(Row::from_bytes(row), Found::default());
+                self.bytes += block(row.len());
             }
             let found = self.rows.get_mut(*row).expect("it is there now");
+            self.bytes -= found.held_bytes();
             found.add(round, *diff);
+            self.bytes += found.held_bytes();
             match self.distinct {
                 true => found.settle(round, row, told),
                 false => told.tell(round, row, *diff),
             }
             if found.counts.is_empty() && found.told.is_none() {
+                self.bytes -= found.held_bytes() + block(row.len());
                 self.rows.remove(*row);
             }
         }
@@ -73,6 +79,12 @@ impl Rounds {
             };
             (count != 0).then_some((row, count))
         })
+    }
+}
+
+impl Holds for Found {
+    fn held_bytes(&self) -> usize {
+        block(self.counts.capacity() * size_of::<(u32, Diff)>())
     }
 }
 

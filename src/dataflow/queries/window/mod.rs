@@ -17,7 +17,7 @@ use self::shape::Shape;
 use crate::dataflow::changes::Failure;
 use crate::dataflow::errors::{Errors, tell_of_key};
 use crate::dataflow::exchange::by_key;
-use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::memory::{Holds, Memory, block, table};
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect_early};
 use crate::dataflow::time::Moment;
@@ -53,29 +53,34 @@ struct Partitions {
     partitions: HashMap<Row, Partition>,
     /// Keys of the partitions that have changes to tell.
     touched: Vec<Row>,
+    /// Of the keys and the partitions.
+    bytes: usize,
 }
 
 impl Holds for Partitions {
     fn held_bytes(&self) -> usize {
-        self.partitions.capacity() * size_of::<(Row, Partition)>()
+        table::<(Row, Partition)>(self.partitions.capacity()) + self.bytes
     }
 }
 
 impl Partitions {
     fn new(plan: &Plan) -> Partitions {
         let key = Layout::new(&plan.of.schema().project(&plan.partition));
-        Partitions { shape: Shape::new(plan), key, partitions: HashMap::new(), touched: Vec::new() }
+        Partitions { shape: Shape::new(plan), key, partitions: HashMap::new(), touched: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, updates: &Updates) {
         for update in updates.iter() {
             if !self.partitions.contains_key(update.key) {
                 self.partitions.insert(Row::from_bytes(update.key), Partition::default());
+                self.bytes += block(update.key.len());
             }
             let partition = self.partitions.get_mut(update.key).expect("it is there now");
+            self.bytes -= partition.held_bytes();
             if partition.add(&mut self.shape, update.row, update.diff) {
                 self.touched.push(Row::from_bytes(update.key));
             }
+            self.bytes += partition.held_bytes();
         }
     }
 
@@ -83,8 +88,11 @@ impl Partitions {
         for key in std::mem::take(&mut self.touched) {
             let Some(partition) = self.partitions.get_mut(&*key) else { continue };
             let mut name = |reason: String, diff| complain(tell_of_key("the partition", &self.key, &key, &reason), diff);
+            self.bytes -= partition.held_bytes();
             partition.tell(&mut self.shape, give, &mut name);
+            self.bytes += partition.held_bytes();
             if partition.is_empty() {
+                self.bytes -= partition.held_bytes() + block(key.len());
                 self.partitions.remove(&*key);
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::shape::{Copy, Shape, Sums};
+use crate::dataflow::held::memory::{Holds, block, tree};
 use crate::value::{Diff, Row};
 
 #[derive(Default)]
@@ -18,6 +19,14 @@ pub(super) struct Partition {
     /// Whether all rows have the values that were told, but for the changed ones and those that see them.
     told: bool,
     changed: Vec<Row>,
+    /// Of the rows with their places, and of the values that were told.
+    bytes: usize,
+}
+
+impl Holds for Partition {
+    fn held_bytes(&self) -> usize {
+        tree::<(Row, Held)>(self.rows.len()) + self.bytes
+    }
 }
 
 /// A row that is there, or was.
@@ -56,7 +65,10 @@ impl Partition {
         let (place, at) = shape.placed(row);
         match self.rows.get_mut(place) {
             Some(held) => held.count += diff,
-            None => drop(self.rows.insert(Row::from_bytes(place), Held { at, count: diff, told: Vec::new() })),
+            None => {
+                self.bytes += block(place.len());
+                self.rows.insert(Row::from_bytes(place), Held { at, count: diff, told: Vec::new() });
+            }
         }
         if walks {
             self.changed.push(Row::from_bytes(place));
@@ -77,7 +89,13 @@ impl Partition {
         };
         match walks {
             true => changed.iter().for_each(|place| self.forget(place)),
-            false => self.rows.retain(|_, held| held.count != 0),
+            false => {
+                let bytes = &mut self.bytes;
+                self.rows.retain(|place, held| {
+                    *bytes -= if held.count == 0 { block(place.len()) } else { 0 };
+                    held.count != 0
+                });
+            }
         }
         self.told = told.is_ok();
         let problem = told.err();
@@ -91,6 +109,7 @@ impl Partition {
     fn forget(&mut self, place: &Row) {
         if self.rows.get(place).is_some_and(|held| held.count == 0) {
             self.rows.remove(place);
+            self.bytes -= block(place.len());
         }
     }
 
@@ -102,15 +121,17 @@ impl Partition {
             self.take_back(shape, give);
         }
         let mut values = values?.into_iter();
+        let bytes = &mut self.bytes;
         self.rows.iter_mut().for_each(|(place, held)| {
             let now = values.by_ref().take(held.copies()).collect();
-            told(shape, place, held, now, give);
+            told(shape, place, held, now, bytes, give);
         });
         Ok(())
     }
 
     fn take_back(&mut self, shape: &mut Shape, give: Give) {
-        self.rows.iter_mut().for_each(|(place, held)| told(shape, place, held, Vec::new(), give));
+        let bytes = &mut self.bytes;
+        self.rows.iter_mut().for_each(|(place, held)| told(shape, place, held, Vec::new(), bytes, give));
     }
 
     /// Computes the rows that see a change.
@@ -225,7 +246,7 @@ impl Partition {
             let sums = now.last().zip(held.told.last());
             same = apart && sums.is_some_and(|(now, told)| shape.same_sums(now, told));
             *since += if change.is_none_or(|change| change < row) { now.len() } else { 0 };
-            told(shape, row, held, now, give);
+            told(shape, row, held, now, &mut self.bytes, give);
         }
         same
     }
@@ -238,8 +259,8 @@ struct Stretch {
     values: Vec<Row>,
 }
 
-/// Tells what became of a row's copies.
-fn told(shape: &mut Shape, place: &[u8], held: &mut Held, now: Vec<Row>, give: &mut dyn FnMut(&[u8], Diff)) {
+/// Tells what became of a row's copies. `bytes`: of what was told.
+fn told(shape: &mut Shape, place: &[u8], held: &mut Held, now: Vec<Row>, bytes: &mut usize, give: &mut dyn FnMut(&[u8], Diff)) {
     let row = &place[held.at..];
     for copy in 0..now.len().max(held.told.len()) {
         let (before, after) = (held.told.get(copy), now.get(copy));
@@ -248,5 +269,6 @@ fn told(shape: &mut Shape, place: &[u8], held: &mut Held, now: Vec<Row>, give: &
             after.into_iter().for_each(|values| give(shape.whole(row, values), 1));
         }
     }
+    *bytes = *bytes + now.held_bytes() - held.told.held_bytes();
     held.told = now;
 }

@@ -13,6 +13,7 @@ mod tests;
 
 pub(super) use self::number::Number;
 use super::aggregate::take;
+use crate::dataflow::held::memory::{Holds, block};
 use crate::value::Diff;
 use datafusion::arrow::datatypes::i256;
 
@@ -34,6 +35,15 @@ enum Limbs {
 impl Default for Exact {
     fn default() -> Exact {
         Exact(Limbs::Few { low: 0, limbs: [0; FEW] })
+    }
+}
+
+impl Holds for Exact {
+    fn held_bytes(&self) -> usize {
+        match &self.0 {
+            Limbs::Few { .. } => 0,
+            Limbs::Many { limbs, .. } => block(limbs.capacity() * size_of::<u64>()),
+        }
     }
 }
 
