@@ -2,7 +2,7 @@
 //!
 //! For every time t, in order, an operator works on all that came of t at its inputs, and sends at t or at a later time. So the sum of its
 //! output up to t is a function of the sum of its input up to t. An operator whose output for a part of t's input does not depend on the rest
-//! takes [`requests`](Operator::requests): it works on t in as many pieces as come. In a recursion times are turns (a round of a moment),
+//! works on t in pieces ([`requests`](Operator::requests), [`blocks`](Operator::blocks)). In a recursion times are turns (a round of a moment),
 //! in the order of moments and in it of rounds.
 //!
 //! An operator may read arrangements as of t. The driver lets them compact what nobody can ask for any more, and registers what the operator
@@ -75,15 +75,27 @@ pub(crate) struct Operator<'s, T: Time, S, W> {
     ready: Option<Ready<T>>,
 }
 
-type Take<T, S, W> = Box<dyn FnMut(&mut S, &mut Queue<T, W>)>;
+/// Takes what has come, and has a container worked on that is to be by itself.
+type Take<T, S, W> = Box<dyn FnMut(&mut S, &mut Queue<T, W>, WorkOn<'_, T, S, W>)>;
+type WorkOn<'a, T, S, W> = &'a mut dyn FnMut(&mut S, &mut Queue<T, W>);
 type Ready<T> = Box<dyn Fn(&T) -> bool>;
 
 struct Input<T: Time, S, W> {
     take: Take<T, S, W>,
-    /// Nothing is worked on before the input has passed it.
-    waits: bool,
+    pieces: Pieces,
     /// What comes here may ask for rows of arrangements.
     asks: bool,
+}
+
+/// In which pieces the input of a time is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    /// All at once, when the input has passed the time.
+    Whole,
+    /// What has come by when the operator is scheduled.
+    Parts,
+    /// Each container as it is taken.
+    Each,
 }
 
 struct Reader {
@@ -111,7 +123,7 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         pact: P,
         take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.collect(stream, pact, true, take);
+        self.collect(stream, pact, Pieces::Whole, take);
     }
 
     /// As [`input`](Operator::input), but what has come of a time may be worked on before the rest of it comes.
@@ -121,17 +133,27 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         pact: P,
         take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.collect(stream, pact, false, take);
+        self.collect(stream, pact, Pieces::Parts, take);
+    }
+
+    /// As [`requests`](Operator::requests), container by container: the others are not held meanwhile.
+    pub(crate) fn blocks<C: Container, P: ParallelizationContract<T, C>>(
+        &mut self,
+        stream: Stream<'s, T, C>,
+        pact: P,
+        take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
+    ) {
+        self.collect(stream, pact, Pieces::Each, take);
     }
 
     fn collect<C: Container, P: ParallelizationContract<T, C>>(
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
-        waits: bool,
+        pieces: Pieces,
         mut take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.take(stream, pact, [waits, true], move |state, capability, queue, container| {
+        self.take(stream, pact, pieces, true, move |state, capability, queue, container| {
             let time = capability.time().clone();
             take(state, &time, queue.at(capability, &time), container);
         });
@@ -143,7 +165,7 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         stream: Stream<'s, T, Vec<RowBatch>>,
         mut take: impl FnMut(&mut S, &RowBatch, &mut Slots<'_, T, W>) + 'static,
     ) {
-        self.take(stream, Pipeline, [true, true], move |state, capability, queue, batches: &mut Vec<RowBatch>| {
+        self.take(stream, Pipeline, Pieces::Whole, true, move |state, capability, queue, batches: &mut Vec<RowBatch>| {
             let mut slots = Slots { capability, queue };
             batches.drain(..).for_each(|batch| take(state, &batch, &mut slots));
         });
@@ -158,14 +180,20 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
-        [waits, asks]: [bool; 2],
+        pieces: Pieces,
+        asks: bool,
         mut take: impl FnMut(&mut S, &InputCapability<T>, &mut Queue<T, W>, &mut C) + 'static,
     ) {
         let mut input = self.builder.new_input(stream, pact);
-        let take = move |state: &mut S, queue: &mut Queue<T, W>| {
-            input.for_each(|capability, container| take(state, &capability, queue, container));
+        let take = move |state: &mut S, queue: &mut Queue<T, W>, work_on: WorkOn<'_, T, S, W>| {
+            input.for_each(|capability, container| {
+                take(state, &capability, queue, container);
+                if pieces == Pieces::Each {
+                    work_on(state, queue);
+                }
+            });
         };
-        self.inputs.push(Input { take: Box::new(take), waits, asks });
+        self.inputs.push(Input { take: Box::new(take), pieces, asks });
     }
 
     pub(crate) fn output<C: Container>(&mut self) -> (Output<T, C>, Stream<'s, T, C>) {
@@ -189,6 +217,8 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         let queue = Queue { outputs: builder.shape().outputs(), slots: BTreeMap::new() };
         let shared = Rc::new(RefCell::new(Shared { state, queue }));
         memory.add_operator(&name, Rc::clone(&shared));
+        let with = |is: fn(&Input<T, S, W>) -> bool| (0..inputs.len()).filter(|&input| is(&inputs[input])).collect::<Vec<_>>();
+        let (whole, asking) = (with(|input| input.pieces == Pieces::Whole), with(|input| input.asks));
         builder.build(move |capabilities| {
             if let Some((time, waiting)) = first {
                 let capabilities = capabilities.iter().map(|capability| capability.delayed(&time)).collect();
@@ -197,28 +227,29 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
             drop(capabilities);
             move |frontiers: &[MutableAntichain<T>]| {
                 let Shared { state, queue } = &mut *shared.borrow_mut();
-                inputs.iter_mut().for_each(|input| (input.take)(state, queue));
-                while let Some((time, _)) = queue.slots.first_key_value() {
-                    let passed = |(input, frontier): (&Input<T, S, W>, &MutableAntichain<T>)| !input.waits || has_passed(frontier, time);
-                    if !inputs.iter().zip(frontiers).all(passed) {
-                        break;
+                let mut work_on = |state: &mut S, queue: &mut Queue<T, W>| {
+                    while let Some((time, _)) = queue.slots.first_key_value() {
+                        if !whole.iter().all(|&input| has_passed(&frontiers[input], time)) {
+                            break;
+                        }
+                        if ready.as_ref().is_some_and(|ready| !ready(time)) {
+                            activator.activate();
+                            break;
+                        }
+                        let Some((time, Slot { capabilities, waiting })) = queue.slots.pop_first() else { break };
+                        let complete = frontiers.iter().all(|frontier| has_passed(frontier, &time));
+                        let mut now = Now { time, capabilities: &capabilities, queue, readers: &mut readers, complete, stays: false };
+                        work(state, &mut now, waiting);
+                        let Now { time, stays, .. } = now;
+                        if stays {
+                            queue.slots.insert(time, Slot { capabilities, waiting: W::default() });
+                            break;
+                        }
                     }
-                    if ready.as_ref().is_some_and(|ready| !ready(time)) {
-                        activator.activate();
-                        break;
-                    }
-                    let Some((time, Slot { capabilities, waiting })) = queue.slots.pop_first() else { break };
-                    let complete = inputs.iter().zip(frontiers).all(|(_, frontier)| has_passed(frontier, &time));
-                    let mut now = Now { time, capabilities: &capabilities, queue, readers: &mut readers, complete, stays: false };
-                    work(state, &mut now, waiting);
-                    let Now { time, stays, .. } = now;
-                    if stays {
-                        queue.slots.insert(time, Slot { capabilities, waiting: W::default() });
-                        break;
-                    }
-                }
-                let asking = inputs.iter().zip(frontiers).filter(|(input, _)| input.asks).map(|(_, frontier)| frontier);
-                let to_come = asking.flat_map(|frontier| frontier.frontier().iter().map(Time::moment).min());
+                };
+                inputs.iter_mut().for_each(|input| (input.take)(state, queue, &mut work_on));
+                work_on(state, queue);
+                let to_come = asking.iter().flat_map(|&input| frontiers[input].frontier().iter().map(Time::moment).min());
                 let least = to_come.chain(queue.slots.keys().next().map(Time::moment)).min();
                 readers.iter_mut().for_each(|reader| reader.release(least));
             }
@@ -229,7 +260,7 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
 impl<'s, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s, Moment, S, W> {
     /// An arrangement that is read, and whose changes are none of the operator's: it waits for it to be complete.
     pub(crate) fn arrangement(&mut self, arranged: &Arranged<'s, RowTrace>, reads: Reads) {
-        self.take(arranged.stream.clone(), Pipeline, [true, false], |_, _, _, batches: &mut Vec<RowBatch>| batches.clear());
+        self.take(arranged.stream.clone(), Pipeline, Pieces::Whole, false, |_, _, _, batches: &mut Vec<RowBatch>| batches.clear());
         self.reads(&arranged.trace, reads);
     }
 }

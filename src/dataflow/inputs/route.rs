@@ -49,7 +49,7 @@ pub(crate) fn route<'s>(
     touched: Vec<Vec<usize>>,
 ) -> Routed<'s> {
     let mut operator = Operator::new(name, rows.scope());
-    operator.requests(rows, Pipeline, collect);
+    operator.blocks(rows, Pipeline, collect);
     let (mut errors_out, errors) = operator.output();
     let (mut arrangement_outs, arrangements): (Vec<_>, Vec<_>) = kinds.iter().map(|_| operator.output::<Updates>()).unzip();
     let (mut touched_outs, touched_streams): (Vec<_>, Vec<_>) = touched.iter().map(|_| operator.output::<Vec<Row>>()).unzip();

@@ -20,7 +20,7 @@ pub(crate) fn select<'s, T: Time>(
     selector: Inlet,
 ) -> (Stream<'s, T, Updates>, Errors<'s, T>) {
     let mut operator = Operator::new(name, rows.scope());
-    operator.requests(rows, Pipeline, collect);
+    operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, selected) = operator.output::<Updates>();
     let (mut errors_out, errors) = operator.output();
     operator.build(memory, Fixed(selector), move |Fixed(selector), now, blocks| {
@@ -47,7 +47,7 @@ pub(crate) fn key_by<'s, T: Time>(
     columns: Vec<usize>,
 ) -> Stream<'s, T, Updates> {
     let mut operator = Operator::new(name, rows.scope());
-    operator.requests(rows, Pipeline, collect);
+    operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, keyed) = operator.output::<Updates>();
     let mut key = Vec::new();
     operator.build(memory, (), move |(), now, blocks| {

@@ -15,7 +15,7 @@ use crate::value::{Datum, Layout, RowBuilder, list_items};
 
 pub(crate) fn unnest<'s>(memory: &Memory, name: &str, rows: Stream<'s, Moment, Updates>, plan: &Plan) -> Stream<'s, Moment, Updates> {
     let mut operator = Operator::new(name, rows.scope());
-    operator.requests(rows, Pipeline, collect);
+    operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, elements) = operator.output::<Updates>();
     operator.build(memory, Fixed(Shape::new(plan)), move |Fixed(shape), now, blocks| {
         let moment = now.moment();

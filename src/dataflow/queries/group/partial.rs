@@ -34,7 +34,7 @@ pub(super) fn partial<'s>(
     grouping: Grouping,
 ) -> Stream<'s, Moment, Updates> {
     let mut operator = Operator::new(name, rows.scope());
-    operator.requests(rows, Pipeline, collect);
+    operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, partials) = operator.output::<Updates>();
     operator.build(memory, Parts::new(grouping), move |parts, now, blocks| {
         let moment = now.moment();
