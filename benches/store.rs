@@ -78,7 +78,7 @@ fn plain_load(dir: &Path, data: &Data) -> (fjall::Database, fjall::Keyspace) {
     for (space, rows) in spaces.iter().zip(&data.inputs) {
         for rows in rows.chunks(10_000) {
             let mut batch = database.batch();
-            rows.iter().for_each(|row| batch.insert(space, &*key::of(&layout, row, &[0]), &**row));
+            rows.iter().for_each(|row| batch.insert(space, &*key::encode(&layout, row, &[0]), &**row));
             batch.commit().expect("commits");
         }
     }
@@ -175,7 +175,7 @@ fn one_child_of_many() {
     let view = ViewDef { name: "documents".into(), schema: schema.clone(), key: vec![0], fingerprint: String::new() };
     store.define(&[], &[view]).expect("defines");
     let first = document(&items);
-    let key = key::of(&layout, &first, &[0]);
+    let key = key::encode(&layout, &first, &[0]);
     let mut load = store.bulk_load().expect("begins");
     load.view(0, [(&*key, &*first)]).expect("loads");
     load.finish(Commit { up_to: Tick(1), ..Commit::default() }).expect("commits");
@@ -241,7 +241,7 @@ impl Data {
         let mut documents: Vec<(Row, Row)> = (0..DOCUMENTS)
             .map(|_| {
                 let document = row(&mut random, 1136);
-                (key::of(&layout, &document, &[0]), document)
+                (key::encode(&layout, &document, &[0]), document)
             })
             .collect();
         documents.sort();

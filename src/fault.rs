@@ -1,30 +1,30 @@
-//! Named points at which tests end, stop or fail a process that is otherwise the real one.
+//! Named points at which tests kill, stop or fail an otherwise unmodified process.
 //!
-//! In: the environment variable `TIDEMILL_FAULT`, a list such as `store.commit.before_batch:3=kill,sink.open=error`. Each entry is a
-//! point, which time it must be reached (the first where none is given), and what happens then, once:
-//! - `kill`: the process ends there and then, as by SIGKILL: nothing is cleaned up or flushed;
-//! - `error`: what stands there fails as its disk or its connection would; only where the list below says that it can fail;
-//! - `pause:PATH`: the file PATH is made, and the thread waits until the file is gone.
+//! In: the environment variable `TIDEMILL_FAULT`, a list such as `store.commit.before_batch:3=kill,sink.open=error`. An entry is a point, a
+//! number N (1 if not given) and an action, which happens once, the N-th time the point is reached:
+//! - `kill`: the process ends at once, as with SIGKILL: nothing is cleaned up or flushed;
+//! - `error`: the operation fails as if its disk or its connection had failed; only at points that are listed as able to fail;
+//! - `pause:PATH`: the file PATH is created, and the thread waits until the file is removed.
 //!
-//! What cannot be understood ends the process with exit code 2, so that no test passes because of a typing error. Builds in the release
-//! profile have nothing of this: `build.rs` gives them empty functions and an empty list.
+//! An invalid list ends the process with exit code 2, so that no test passes because of a typing error. Builds in the release profile
+//! contain none of this: `build.rs` gives them empty functions and an empty list.
 
-/// A place that tests can name.
+/// A place in the code that tests can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Point {
     pub name: &'static str,
-    /// What is done by then and what is not.
+    /// What is done at this point, and what is not yet.
     pub meaning: &'static str,
-    /// Whether it stands in a [`fallible`] place.
+    /// Whether the place is [`fallible`], so that the action `error` is allowed.
     pub fails: bool,
 }
 
-/// Does what a test has asked for at this point.
+/// Executes the action that a test has set for this point.
 #[cfg(not(fault_points))]
 #[inline(always)]
 pub fn point(_name: &str) {}
 
-/// The same where failing can be asked for too.
+/// Same as [`point`], for places that can also fail.
 #[cfg(not(fault_points))]
 #[inline(always)]
 pub fn fallible(_name: &str) -> std::io::Result<()> {
@@ -47,7 +47,7 @@ mod armed {
 
     use super::Point;
 
-    /// Every point, in the order in which a run comes by them.
+    /// Every point, in the order in which a run reaches them.
     pub const POINTS: &[Point] = &[
         at("store.open.before", "start-up: the state folder is not taken yet"),
         at("store.open.before_orphans", "start-up: the catalog is read, key spaces that it does not name are still there"),
@@ -90,7 +90,7 @@ mod armed {
     ];
 
     const VARIABLE: &str = "TIDEMILL_FAULT";
-    /// How often a paused point looks whether it may go on.
+    /// How often a paused thread checks whether it may continue.
     const LOOK_EVERY: Duration = Duration::from_millis(2);
 
     static ARMED: LazyLock<Vec<Armed>> = LazyLock::new(|| {
@@ -109,7 +109,7 @@ mod armed {
     #[derive(Debug)]
     struct Armed {
         point: &'static Point,
-        /// Counted from 1.
+        /// The action happens when the point is reached for this time, counted from 1.
         time: u64,
         reached: AtomicU64,
         action: Action,
@@ -122,12 +122,12 @@ mod armed {
         Pause(PathBuf),
     }
 
-    /// Does what a test has asked for at this point.
+    /// Executes the action that a test has set for this point.
     pub fn point(name: &str) {
         let _cannot_fail = fallible(name);
     }
 
-    /// The same where failing can be asked for too.
+    /// Same as [`point`], for places that can also fail.
     pub fn fallible(name: &str) -> io::Result<()> {
         for armed in ARMED.iter().filter(|armed| armed.point.name == name) {
             if armed.reached.fetch_add(1, Ordering::Relaxed) + 1 == armed.time {

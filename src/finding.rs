@@ -1,19 +1,20 @@
-//! What `tidemill check` says of a server before anything runs.
+//! Findings of `tidemill check` about a server, before anything runs.
 
-/// Something to say of a source or a sink before it runs.
+/// One finding about a source or a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub severity: Severity,
     pub message: String,
-    /// SQL or a command that mends it.
-    pub mend: Option<String>,
+    /// SQL or a command that fixes it.
+    pub fix: Option<String>,
 }
 
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// It cannot run so.
+    /// The source or sink will not run until this is fixed.
     Error,
     Warning,
-    /// It is so, and nothing has to be done.
+    /// For information; nothing has to be done.
     Note,
 }

@@ -1,7 +1,8 @@
-//! What a kind of source or sink takes as `options:` in a spec.
+//! The options that a kind of source or sink accepts under `options:` in a spec.
 //!
-//! A kind declares its options once, as data. `spec` checks what was typed against the declaration, with lines and nearest names;
-//! `tidemill schema` and `docs/spec.md` list it; the kind itself reads the checked values with serde into a struct of its own.
+//! Each kind declares its options once, as data. `spec` checks the typed options against the declaration and reports lines and similar
+//! names. `tidemill schema` and `docs/spec.md` list the declaration. The kind deserializes the checked values with serde into a struct of
+//! its own.
 
 /// One option of a kind.
 #[derive(Debug, Clone, Copy)]
@@ -9,29 +10,29 @@ pub struct OptionSpec {
     pub name: &'static str,
     pub value: OptionType,
     pub required: bool,
-    /// Never printed.
+    /// The value is never printed.
     pub secret: bool,
-    /// One sentence for people: meaning, unit, default.
+    /// One sentence for users: meaning, unit, default.
     pub help: &'static str,
 }
 
-/// What an option's value must be.
+/// The type of an option's value.
 #[derive(Debug, Clone, Copy)]
 pub enum OptionType {
     Text,
-    /// A file or folder; a relative one is taken from the spec's folder, and reaches the kind absolute.
+    /// A file or folder. A relative path is resolved against the spec's folder; the kind receives an absolute path.
     Path,
     Bool,
     /// Not negative.
     Integer,
     OneOf(&'static [&'static str]),
     List(&'static OptionType),
-    /// Any names, each with a value of this type.
+    /// A map with any names as keys and values of this type.
     Map(&'static OptionType),
     Record(&'static [OptionSpec]),
 }
 
-/// A kind's name and what it takes.
+/// A kind of source or sink, and its options.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
@@ -39,7 +40,7 @@ pub struct Kind {
     pub options: &'static [OptionSpec],
 }
 
-/// What is wrong with an option that passed the check of its type: where (names from `options:` down), what, and the way out.
+/// A value that has the declared type but is still wrong: where (names from `options:` down), what, and how to fix it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("option `{}`: {message}", .path.join("."))]
 pub struct OptionError {

@@ -14,7 +14,7 @@ use mongodb::bson::{Document, doc};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use support::{MongoDatabase, MysqlDatabase, Program, eventually_async};
-use tidemill::shop::{Format, Shop};
+use tidemill_shop::{Format, Shop};
 
 const LONG: Duration = Duration::from_secs(240);
 

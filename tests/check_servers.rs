@@ -14,8 +14,8 @@ fn host() -> String {
 fn note(collection: &str) -> String {
     let host = host();
     format!(
-        "note: sink `mongo`: {host} has no transactions: whoever reads several documents of {collection} while a step is written, mostly some \
-         milliseconds, may see some of them as before it and some as after\n\n"
+        "note: sink `mongo`: {host} has no transactions: while a step is being written, usually for some milliseconds, a reader of \
+         several documents of {collection} may see some of them as before the step and some as after it\n\n"
     )
 }
 
@@ -53,8 +53,8 @@ async fn documents_that_a_first_run_would_replace_are_warned_of() {
     let name = &database.name;
     let done = check(&database.uri, &format!("{name}.orders"));
     let expected = format!(
-        "warning: sink `mongo`: {name}.orders at {} holds documents already; the first run makes it the view `orders`, and deletes whatever \
-         else is in it\n\n{}",
+        "warning: sink `mongo`: {name}.orders at {} has documents already; the first run makes it equal to the view `orders` and deletes all \
+         other documents\n\n{}",
         host(),
         note(&format!("{name}.orders"))
     );
@@ -69,7 +69,7 @@ fn a_wrong_password_is_said_with_the_way_out() {
     let expected = format!(
         "error: sink `mongo`: MongoDB at {host} refuses the user or the password
    = help: check user, password and `authSource` of the sink's `uri`
-   = the target was not looked at further
+   = the target was not checked any further
 
 "
     );
@@ -81,7 +81,7 @@ fn a_target_that_does_not_answer_is_said() {
     let done = check("mongodb://tide:secret@127.0.0.1:1/?serverSelectionTimeoutMS=1000", "views.orders");
     let expected = "\
 error: sink `mongo`: no MongoDB server answers at 127.0.0.1:1: Connection refused
-   = the target was not looked at further
+   = the target was not checked any further
 
 ";
     assert_eq!((done.stdout.as_str(), done.stderr.as_str(), done.code), (SOURCE, expected, Some(1)));
@@ -95,7 +95,7 @@ error: option `uri`: it is not a connection string of MongoDB
   --> shop.yaml:3:61
    | sinks: {mongo: {kind: mongodb, view: orders, options: {uri: \"${TARGET}\", collection: \"${COLLECTION}\"}}}
    |                                                             ^^^^^^^^^^^
-   = help: mongodb://USER:PASSWORD@HOST:PORT/?OPTIONS; special characters in user and password are written %XX
+   = help: mongodb://USER:PASSWORD@HOST:PORT/?OPTIONS; write special characters in user and password as %XX
 
 ";
     assert_eq!((done.stdout.as_str(), done.stderr.as_str(), done.code), (SOURCE, expected, Some(2)));
@@ -160,13 +160,13 @@ sinks:
     let done = program.run(&["check", "shop.yaml"]);
     let key = |sink: &str, view: &str| {
         format!(
-            "warning: sink `{sink}`: the key column `at` of the view `{view}` is datetime(6); in `_id`, which tells all its values apart, it is a \
-             text with microseconds, such as `2017-10-02T10:56:33.123456`\n"
+            "warning: sink `{sink}`: the key column `at` of the view `{view}` is datetime(6); in `_id` it is a text with microseconds, such as \
+             `2017-10-02T10:56:33.123456`, so that different values stay different\n"
         )
     };
     let names = [
-        "warning: sink `mongo`: the view `events` has a column `$set`; servers refuse documents with such names, or take them for operators\n",
-        "warning: sink `other`: the view `plain` has a column `a.b`; a query for it takes its name for a path\n",
+        "warning: sink `mongo`: the view `events` has a column `$set`; servers refuse such names or interpret them as operators\n",
+        "warning: sink `other`: the view `plain` has a column `a.b`; a query interprets this name as a path\n",
     ];
     for said in [&key("mongo", "events"), &key("other", "plain"), names[0], names[1]] {
         assert!(done.stderr.contains(said), "{}", done.stderr);

@@ -3,6 +3,7 @@
 mod support;
 
 use support::Program;
+use tidemill::options::{OptionSpec, OptionType};
 
 const SHOP: &str = "\
 sources:
@@ -193,7 +194,7 @@ fn check_offline_opens_no_source() {
     let program = shop();
     std::fs::remove_file(program.folder().join("items.csv")).unwrap();
     let done = program.run(&["check", "--offline", "shop.yaml"]);
-    assert_eq!((done.stdout.as_str(), done.code), ("ok as far as can be seen without the sources\n", Some(0)));
+    assert_eq!((done.stdout.as_str(), done.code), ("ok, but the sources and targets were not checked\n", Some(0)));
 }
 
 #[test]
@@ -231,4 +232,40 @@ fn a_spec_that_is_not_there_or_an_unknown_command_ends_with_2() {
     let expected = "error: the spec cannot be read: No such file or directory (os error 2)\n  --> none.yaml\n";
     assert_eq!((done.stderr.as_str(), done.code), (expected, Some(2)));
     assert_eq!(Program::new().run(&["chek"]).code, Some(2));
+}
+
+/// The rows of the table that documents some options.
+fn documented(options: &[OptionSpec], before: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    for option in options {
+        let name = format!("{before}{}", option.name);
+        let required = if option.required { "yes" } else { "" };
+        rows.push(format!("| `{name}` | {required} | {} |", option.help));
+        match option.value {
+            OptionType::Record(inner) => rows.extend(documented(inner, &format!("{name}."))),
+            OptionType::Map(OptionType::Record(inner)) => rows.extend(documented(inner, &format!("{name}.NAME."))),
+            _ => {}
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_option_tables_in_the_docs_are_the_declarations() {
+    let docs = std::fs::read_to_string("docs/spec.md").unwrap();
+    let kinds =
+        tidemill::sources::KINDS.iter().map(|kind| ("Source", kind)).chain(tidemill::sinks::KINDS.iter().map(|kind| ("Sink", kind)));
+    for (what, kind) in kinds {
+        let title = format!("### {what} `{}`\n", kind.name);
+        let (_, section) = docs.split_once(&title).unwrap_or_else(|| panic!("docs/spec.md has no section `{title}`"));
+        if section.starts_with("Another name for `mysql`") {
+            assert_eq!(kind.name, "mariadb");
+            continue;
+        }
+        let table: Vec<&str> = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|')).collect();
+        let right =
+            ["| option | required | meaning |".to_string(), "|---|---|---|".to_string()].into_iter().chain(documented(kind.options, ""));
+        let right: Vec<String> = right.collect();
+        assert_eq!(table.join("\n"), right.join("\n"), "the table of {what} `{}` in docs/spec.md", kind.name);
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
 use support::{MysqlDatabase, server_url};
-use tidemill::shop::{Cell, ChangingShop, ServerError, Shop, ShopRow, ShopServer, TABLES};
+use tidemill_shop::{Cell, ChangingShop, ServerError, Shop, ShopRow, ShopServer, TABLES};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mariadb_has_what_the_model_has() {

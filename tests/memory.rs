@@ -57,7 +57,13 @@ fn what_is_held_is_estimated_and_then_told() {
     assert_eq!(ended.code, Some(0));
     let last = ended.stdout.lines().find(|line| line.contains("\"event\":\"memory\"")).expect("what was held is told in the end");
     let last: serde_json::Value = serde_json::from_str(last).unwrap();
-    assert_eq!(last["held"].as_array().unwrap(), memory);
+    // What is between the engine and the disk goes by itself.
+    let of_workers = |held: &[serde_json::Value]| -> Vec<serde_json::Value> {
+        let outside = ["store: ", "rows on their way"];
+        let is_outside = |held: &serde_json::Value| outside.iter().any(|name| held["name"].as_str().unwrap().starts_with(name));
+        held.iter().filter(|held| !is_outside(held)).cloned().collect()
+    };
+    assert_eq!(of_workers(last["held"].as_array().unwrap()), of_workers(memory));
     assert!(!program.run(&["status", "--state", "state"]).stdout.contains("in memory"), "nothing is held at rest");
 }
 

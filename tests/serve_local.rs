@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidemill::serve::local::{Access, AccessError, AccessErrorKind, From, Get, Server, Tail, serve};
+use tidemill::serve::local::{Access, LocalServer, serve};
+use tidemill::serve::question::{Get, Tail, TailFrom};
+use tidemill::serve::{AccessError, AccessErrorKind};
 use tidemill::store::{Commit, InputDef, Reached, Store, Sync, TickMark, ViewBatch, ViewChange, ViewDef};
 use tidemill::value::{Column, Datum, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key};
 use tokio::sync::mpsc;
@@ -31,7 +33,7 @@ fn engine_at(dir: &Path) -> Store {
 
 fn commit(store: &Store, tick: u64, shop: i64, id: i64, cents: Option<i128>) {
     let after = cents.map(|cents| row(shop, id, cents));
-    let key = key::of(&Layout::new(&schema()), &row(shop, id, 0), &[0, 1]);
+    let key = key::encode(&Layout::new(&schema()), &row(shop, id, 0), &[0, 1]);
     let mark =
         TickMark { tick: Tick(tick), source: "shop".into(), position: Position::new(format!("0-1-{tick}")), committed_ms: Some(tick) };
     let changes = vec![ViewChange { tick: Tick(tick), key, after }];
@@ -47,8 +49,8 @@ fn fill(store: &Store) {
     commit(store, 5, 1, 9, None);
 }
 
-fn start(store: &Store) -> Server {
-    let amend = |status: &mut tidemill::serve::local::Status| status.sources[0].lag_ms = Some(3);
+fn start(store: &Store) -> LocalServer {
+    let amend = |status: &mut tidemill::serve::Status| status.sources[0].lag_ms = Some(3);
     serve(store.clone(), Arc::new(amend)).unwrap()
 }
 
@@ -68,7 +70,7 @@ async fn get(dir: &Path, view: &str, key: &[&str]) -> Result<(Tick, String), Acc
     Ok((tick?, text))
 }
 
-async fn tail(dir: &Path, from: From) -> Result<(Tick, String), AccessError> {
+async fn tail(dir: &Path, from: TailFrom) -> Result<(Tick, String), AccessError> {
     let access = Access::open(dir).await?;
     let (out, lines) = mpsc::channel(1);
     let tail = Tail { view: "orders".into(), from, until_caught_up: true };
@@ -89,11 +91,11 @@ async fn check_answers(dir: &Path) {
     assert_eq!(get(dir, "orders", &["2"]).await.unwrap().1, "{\"shop\":2,\"id\":7,\"total\":1.00}\n");
     assert_eq!(get(dir, "orders", &["1", "7"]).await.unwrap().1, "{\"shop\":1,\"id\":7,\"total\":13.50}\n");
     assert_eq!(get(dir, "orders", &["3"]).await.unwrap().1, "");
-    assert_eq!(tail(dir, From::Start).await.unwrap(), (Tick(5), HISTORY.to_string()));
+    assert_eq!(tail(dir, TailFrom::Start).await.unwrap(), (Tick(5), HISTORY.to_string()));
     let last_two: String = HISTORY.split_inclusive('\n').skip(3).collect();
-    assert_eq!(tail(dir, From::Position("0-1-3".into())).await.unwrap().1, last_two);
-    assert_eq!(tail(dir, From::After(Tick(3))).await.unwrap().1, last_two);
-    assert_eq!(tail(dir, From::Now).await.unwrap(), (Tick(5), String::new()));
+    assert_eq!(tail(dir, TailFrom::Position("0-1-3".into())).await.unwrap().1, last_two);
+    assert_eq!(tail(dir, TailFrom::After(Tick(3))).await.unwrap().1, last_two);
+    assert_eq!(tail(dir, TailFrom::Now).await.unwrap(), (Tick(5), String::new()));
 
     let told = |e: AccessError| (e.kind, e.message, e.help.unwrap_or_default());
     let no_view = told(get(dir, "order", &[]).await.unwrap_err());
@@ -101,11 +103,14 @@ async fn check_answers(dir: &Path) {
     let no_key = told(get(dir, "orders", &["1", "9"]).await.unwrap_err());
     assert_eq!(no_key, (AccessErrorKind::NotFound, "`orders` has no row with this key".into(), String::new()));
     let long = told(get(dir, "orders", &["1", "2", "3"]).await.unwrap_err());
-    assert_eq!(long, (AccessErrorKind::Invalid, "the key of `orders` is `shop`, `id`, not 3 values".into(), String::new()));
+    assert_eq!(
+        long,
+        (AccessErrorKind::Invalid, "the key of `orders` has only the columns `shop`, `id`, but 3 values were given".into(), String::new())
+    );
     let unlike = get(dir, "orders", &["x"]).await.unwrap_err();
     assert_eq!(unlike.kind, AccessErrorKind::Invalid);
     assert!(unlike.message.starts_with("`shop` of `orders`: "), "{}", unlike.message);
-    let unknown = tail(dir, From::Position("0-1-99".into())).await.unwrap_err();
+    let unknown = tail(dir, TailFrom::Position("0-1-99".into())).await.unwrap_err();
     assert_eq!((unknown.kind, unknown.message.as_str()), (AccessErrorKind::NotFound, "no tick is known for position `0-1-99`"));
 }
 
@@ -144,10 +149,10 @@ async fn a_tick_keeps_its_position_when_its_source_moves_on() {
     }
     let last: String = HISTORY.split_inclusive('\n').skip(4).collect();
     drop(store);
-    assert_eq!(tail(dir.path(), From::Start).await.unwrap(), (Tick(5), HISTORY.to_string()));
-    assert_eq!(tail(dir.path(), From::Position("0-1-4".into())).await.unwrap().1, last);
+    assert_eq!(tail(dir.path(), TailFrom::Start).await.unwrap(), (Tick(5), HISTORY.to_string()));
+    assert_eq!(tail(dir.path(), TailFrom::Position("0-1-4".into())).await.unwrap().1, last);
     for known in ["0-1-5", "0-1-7"] {
-        assert_eq!(tail(dir.path(), From::Position(known.into())).await.unwrap(), (Tick(5), String::new()));
+        assert_eq!(tail(dir.path(), TailFrom::Position(known.into())).await.unwrap(), (Tick(5), String::new()));
     }
     let status = Access::open(dir.path()).await.unwrap().status().await.unwrap();
     assert_eq!((status.sources[0].position.as_str(), status.sources[0].tick), ("0-1-7", Tick(5)));
@@ -162,7 +167,7 @@ async fn a_follower_gets_each_commit_and_is_told_when_the_engine_goes() {
     let (out, mut lines) = mpsc::channel(1);
     let path: PathBuf = dir.path().into();
     let follower = tokio::spawn(async move {
-        let tail = Tail { view: "orders".into(), from: From::Start, until_caught_up: false };
+        let tail = Tail { view: "orders".into(), from: TailFrom::Start, until_caught_up: false };
         Access::open(&path).await?.tail(&path, tail, out).await
     });
     for (tick, expected) in HISTORY.split_inclusive('\n').take(2).enumerate() {
@@ -183,7 +188,7 @@ async fn a_follower_at_rest_lets_go_of_the_folder_and_goes_on_with_the_next_engi
     let (out, mut lines) = mpsc::channel(1);
     let path: PathBuf = dir.path().into();
     let follower = tokio::spawn(async move {
-        let tail = Tail { view: "orders".into(), from: From::Start, until_caught_up: false };
+        let tail = Tail { view: "orders".into(), from: TailFrom::Start, until_caught_up: false };
         Access::open(&path).await?.tail(&path, tail, out).await
     });
     let mut expected = HISTORY.split_inclusive('\n');
@@ -244,7 +249,7 @@ async fn a_view_larger_than_every_buffer_arrives_whole() {
     let layout = Layout::new(&schema());
     for id in 0..50_000 {
         let row = row(1, id, id as i128);
-        load.view(0, [(&*key::of(&layout, &row, &[0, 1]), &*row)]).unwrap();
+        load.view(0, [(&*key::encode(&layout, &row, &[0, 1]), &*row)]).unwrap();
     }
     load.finish(Commit { up_to: Tick(1), ..Commit::default() }).unwrap();
     let _server = start(&store);

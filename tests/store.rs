@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use tidemill::store::{
-    BulkLoad, ChangeEntry, Commit, ErrorChange, InputDef, InputState, RefusedDocument, Retention, Store, StoreError, Sync, TickMark,
+    BulkLoad, Commit, ErrorChange, InputDef, InputState, LoggedChange, RefusedDocument, Retention, Store, StoreError, Sync, TickMark,
     ViewBatch, ViewChange, ViewDef, ViewState,
 };
 use tidemill::value::{Column, Datum, Diff, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key};
@@ -120,7 +120,7 @@ fn a_row_that_stays_as_it_was_is_neither_written_nor_logged() {
     let view = store.view("orders").unwrap();
     let since = view.changes(Tick(1), 100).unwrap();
     assert_eq!(since.up_to, Tick(3));
-    let expected = ChangeEntry { tick: Tick(2), ordinal: 0, key: key_of(2), before: Some(row(2, "b")), after: Some(row(2, "c")) };
+    let expected = LoggedChange { tick: Tick(2), ordinal: 0, key: key_of(2), before: Some(row(2, "b")), after: Some(row(2, "c")) };
     assert_eq!(since.entries, [expected]);
     let info = view.info().unwrap();
     assert_eq!((info.rows, info.changes), (2, 3));
@@ -158,7 +158,7 @@ fn a_delete_and_an_insert_of_one_key_come_to_an_update() {
     assert_eq!(held(&store, 0), [(row(1, "c"), 1)]);
     assert_eq!(store.input_len(0).unwrap(), 1);
     let refused = store.commit(inputs(3, 0, vec![(row(5, "a"), 1), (row(5, "b"), 1)])).unwrap_err();
-    assert_eq!(refused.to_string(), "bug: `shop.orders` comes to more than one row under one key");
+    assert_eq!(refused.to_string(), "bug: `shop.orders` has more than one row with the same key");
     assert!(matches!(store.commit(inputs(3, 0, vec![])), Err(StoreError::Failed { .. })));
     drop(store);
     assert_eq!(held(&open(dir.path()), 0), [(row(1, "c"), 1)]);
@@ -249,7 +249,7 @@ fn a_changed_definition_drops_what_no_longer_fits_and_keeps_the_rest() {
     // Whoever was at tick 2 of the old one must take the new one as a whole.
     let view = store.view("orders").unwrap();
     let refused = view.changes(Tick(2), 10).unwrap_err();
-    assert_eq!(refused.to_string(), "the changelog of `orders` starts after tick 3, tick 2 was asked for");
+    assert_eq!(refused.to_string(), "the changelog of `orders` starts after tick 3, but tick 2 was requested");
     assert_eq!(view.changes_from_start().unwrap().map(Result::unwrap).count(), 1);
 }
 
@@ -289,7 +289,7 @@ fn refused_documents_are_kept_of_each_sink_until_they_are_taken() {
     store.note_refused("mongo2", [], [a.clone()]).unwrap();
     drop(store);
     let store = open(dir.path());
-    let listed = |sink: &str| store.refused(sink).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    let listed = |sink: &str| store.refused(sink).map(Result::unwrap).collect::<Vec<_>>();
     assert_eq!((listed("mongo"), listed("mongo2")), (vec![a.clone(), b.clone()], vec![a.clone()]));
     store.note_refused("mongo", [&a.key], [refused(b"b", "another")]).unwrap();
     assert_eq!((listed("mongo"), store.refused_count("mongo").unwrap()), (vec![refused(b"b", "another")], 1));

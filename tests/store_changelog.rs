@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::prelude::*;
-use tidemill::store::{ChangeEntry, Commit, Retention, Store, StoreError, Sync, ViewBatch, ViewChange, ViewDef, ViewReader};
+use tidemill::store::{Commit, LoggedChange, Retention, Store, StoreError, Sync, ViewBatch, ViewChange, ViewDef, ViewReader};
 use tidemill::value::{Column, Datum, Layout, Row, RowBuilder, Schema, Tick, Type, key, pack_list};
 
 fn schema() -> Schema {
@@ -213,7 +213,7 @@ impl Model {
     }
 }
 
-fn plain(entries: impl IntoIterator<Item = ChangeEntry>) -> Vec<(u64, i64, Option<Row>, Option<Row>)> {
+fn plain(entries: impl IntoIterator<Item = LoggedChange>) -> Vec<(u64, i64, Option<Row>, Option<Row>)> {
     let layout = Layout::new(&schema());
     let id = |row: &Row| match layout.get(row, 0) {
         Datum::Int(id) => id,
@@ -228,7 +228,7 @@ fn plain(entries: impl IntoIterator<Item = ChangeEntry>) -> Vec<(u64, i64, Optio
 }
 
 /// All after a tick, in pages of a few.
-fn follow(view: &ViewReader, after: u64, limit: usize) -> Vec<ChangeEntry> {
+fn follow(view: &ViewReader, after: u64, limit: usize) -> Vec<LoggedChange> {
     let (mut after, mut all) = (Tick(after), Vec::new());
     loop {
         let changes = view.changes(after, limit).unwrap();

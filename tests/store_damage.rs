@@ -309,7 +309,7 @@ fn a_folder_that_was_copied_while_open_is_refused_and_one_that_was_copied_at_res
     for refused in [Store::open_existing(while_open.path()), Store::open(while_open.path(), Sync::EachCommit)] {
         let refused = refused.unwrap_err();
         let message =
-            format!("the state in `{}` was copied while a process had it open, or after one died that had", while_open.path().display());
+            format!("the state in `{}` was copied while a process had it open, or after such a process died", while_open.path().display());
         assert_eq!(refused.to_string(), message);
         assert!(refused.help().unwrap().starts_with("stop the engine and copy it again"));
     }

@@ -197,7 +197,7 @@ fn a_row_that_is_not_whole_is_waited_for_and_told_of() {
     let done = program.run(&["run", "plant.yaml", "--state", "state", "--until-caught-up"]);
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(
-        done.stderr.contains("line 3: the line was read as a whole row when the file ended with it, and has gone on since"),
+        done.stderr.contains("line 3: the line was read as a complete row at the end of the file, but was continued later"),
         "{}",
         done.stderr
     );

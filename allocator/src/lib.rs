@@ -1,21 +1,21 @@
-//! The system's allocator, except that where it has no more memory the program ends with a message of its own and an exit code, instead of
-//! an abort with a backtrace.
+//! The system's allocator, which ends the program with its own message and exit code when an allocation fails, instead of an abort with a
+//! backtrace.
 //!
-//! A crate of its own, since an allocator cannot be written without `unsafe`. Nothing is allocated once the memory has ended. Whoever asks with
-//! `try_reserve` gets no error either: the program ends there too.
+//! It is a separate crate, since an allocator cannot be written without `unsafe`. Ending the program allocates nothing. `try_reserve` does not
+//! return an error either: it ends the program too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
 
-/// Ends the program where the system gives no memory.
+/// Ends the program if the system has no memory for an allocation.
 #[derive(Debug)]
 pub struct OrEnd {
-    /// What is written to stderr behind `error: no memory for N bytes more`.
+    /// The help that is written to stderr after `error: no memory for N bytes more`.
     pub help: &'static str,
     pub exit_code: i32,
 }
 
-// SAFETY: every call goes to the system's allocator with the caller's own promises, and what it gives is passed on unless it is null.
+// SAFETY: every call is forwarded to the system's allocator under the caller's own guarantees, and its result is returned unless it is null.
 unsafe impl GlobalAlloc for OrEnd {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -51,7 +51,7 @@ impl OrEnd {
         place
     }
 
-    /// Several threads may come here at once: the first to write ends all.
+    /// Several threads may run this at once: the first one that exits ends the process.
     #[cold]
     fn end(&self, bytes: usize) -> ! {
         let mut text = [0u8; 1024];
@@ -59,10 +59,20 @@ impl OrEnd {
         let _ = write!(left, "error: no memory for {bytes} bytes more\n   = help: {}\n", self.help);
         let unused = left.len();
         let used = text.len() - unused;
-        // SAFETY: the bytes are there, and neither call needs anything else of this process.
+        // SAFETY: `text` has at least `used` bytes, and neither call depends on other state of this process.
         unsafe {
             libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), used);
             libc::_exit(self.exit_code)
         }
+    }
+}
+
+/// Returns freed memory to the system. glibc keeps most of what was freed by other threads, for example after a large load. Takes some
+/// milliseconds for each GB, in which other threads may wait for memory. Does nothing with other C libraries.
+pub fn return_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `malloc_trim` may be called at any time by any thread.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

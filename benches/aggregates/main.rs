@@ -102,7 +102,7 @@ fn maintained(call: &str, cli: &Cli) -> (Duration, Vec<Duration>) {
             while !outputs.is_complete(done) {
                 worker.step();
             }
-            outputs.take_documents(0).into_iter().filter(|change| matches!(change.outcome, Outcome::Document(_))).count()
+            outputs.take_rows(0).into_iter().filter(|change| matches!(change.outcome, Outcome::Row(_))).count()
         };
         assert_eq!(finish(&mut inputs, worker), 1, "there is one group");
         let result = begin.elapsed();

@@ -14,7 +14,7 @@ mod shop;
 mod snapshot;
 
 use clap::Parser;
-use tidemill::shop::REFERENCE_ORDERS;
+use tidemill_shop::REFERENCE_ORDERS;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mysql_async::prelude::Queryable;
-use tidemill::shop::{Format, Shop};
+use tidemill_shop::{Format, Shop};
 
 use crate::support::MysqlDatabase;
 

@@ -30,7 +30,7 @@ pub(crate) fn run(spec: &Path, state: &Path, workers: usize) -> Measured {
             until_caught_up: true,
         };
         let engine = Engine::open(setup).expect("the folder is ours");
-        let (store, status) = (engine.store().clone(), engine.status().clone());
+        let (store, status) = (engine.store().clone(), engine.report().clone());
         let (_stop, stopping) = watch::channel(false);
         engine.run(stopping).await.expect("the run ends well");
         let seconds = begin.seconds();

@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use ::tidemill::shop::{Format, REFERENCE_ORDERS, Shop};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tidemill_shop::{Format, REFERENCE_ORDERS, Shop};
 
 use crate::measure::Measured;
 

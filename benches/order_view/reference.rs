@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tidemill::shop::TABLES;
+use tidemill_shop::TABLES;
 
 pub(crate) const VIEW: &str = "order_single_view";
 

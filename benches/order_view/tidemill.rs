@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use tidemill::dataflow::{DocumentChange, Inputs, Outcome, Outputs, Rendered, render};
+use tidemill::dataflow::{Inputs, Outcome, Outputs, Rendered, RowChange, render};
 use tidemill::plan::Plan;
 use tidemill::value::{Datum, Layout, Row, RowBuilder, Tick, list_items};
 use timely::worker::Worker;
@@ -98,7 +98,7 @@ impl<'p> Bench<'p> {
     }
 
     fn count(&mut self) -> Shape {
-        self.counter.count(&self.outputs.take_documents(0))
+        self.counter.count(&self.outputs.take_rows(0))
     }
 
     /// Single updates of a text column, each followed to its documents. Workers without rows only take part.
@@ -160,10 +160,10 @@ impl Counter {
         Counter { document, items, price, payments, value }
     }
 
-    fn count(&self, changes: &[DocumentChange]) -> Shape {
+    fn count(&self, changes: &[RowChange]) -> Shape {
         let mut shape = Shape::default();
         for change in changes {
-            let Outcome::Document(row) = &change.outcome else { panic!("every order has a document") };
+            let Outcome::Row(row) = &change.outcome else { panic!("every order has a document") };
             let (items, price) = self.sum(row, self.items, self.price);
             let (_, paid) = self.sum(row, self.payments, self.value);
             shape += Shape { documents: 1, items, cents: price + paid };

@@ -19,8 +19,8 @@ mod work;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ::tidemill::shop::{Format, REFERENCE_ORDERS, Shop, write_readings};
 use clap::{Parser, Subcommand};
+use tidemill_shop::{Format, REFERENCE_ORDERS, Shop, write_readings};
 
 use crate::measured::Measured;
 use crate::work::Work;

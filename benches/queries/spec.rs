@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use tidemill::shop::TABLES;
+use tidemill_shop::TABLES;
 
 use crate::work::{READINGS, Work};
 

@@ -103,9 +103,9 @@ impl<'p> Bench<'p> {
 
     /// Takes what came out.
     fn count(&mut self) {
-        for change in self.outputs.take_documents(0) {
+        for change in self.outputs.take_rows(0) {
             match change.outcome {
-                Outcome::Document(row) => self.shapes.insert(change.key, shape_of(self.work, &self.layout, &row)),
+                Outcome::Row(row) => self.shapes.insert(change.key, shape_of(self.work, &self.layout, &row)),
                 Outcome::Gone => self.shapes.remove(&change.key),
                 Outcome::Failed(reason) => panic!("{reason}"),
             };

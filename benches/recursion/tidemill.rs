@@ -56,8 +56,8 @@ pub(crate) fn run(graph: Graph, workers: usize) -> Measured {
         inputs.advance_to(tick);
         let mut net = (0i64, 0i64);
         let count = |net: &mut (i64, i64)| {
-            for change in outputs.take_documents(0) {
-                net.0 += if matches!(change.outcome, Outcome::Document(_)) { 1 } else { -1 };
+            for change in outputs.take_rows(0) {
+                net.0 += if matches!(change.outcome, Outcome::Row(_)) { 1 } else { -1 };
                 net.1 += 1;
             }
         };

@@ -138,9 +138,9 @@ impl<'p> Maintained<'p> {
             worker.step();
         }
         for (index, view) in self.views.iter_mut().enumerate() {
-            for change in self.outputs.take_documents(index) {
+            for change in self.outputs.take_rows(index) {
                 match change.outcome {
-                    Outcome::Document(row) => view.insert(change.key, row),
+                    Outcome::Row(row) => view.insert(change.key, row),
                     Outcome::Gone => view.remove(&change.key),
                     Outcome::Failed(reason) => panic!("{reason}"),
                 };

@@ -1,6 +1,6 @@
-//! How many bytes, as people write it: `500MB`, `2 GiB`, `1.5G`, `4096`.
+//! Parses a number of bytes as people write it: `500MB`, `2 GiB`, `1.5G`, `4096`.
 
-/// The number of bytes; a unit is one of thousands (kB, MB, GB, TB; the B may be missing) or of 1,024 (KiB, MiB, GiB, TiB), in any case.
+/// Returns the number of bytes. Units are powers of 1,000 (kB, MB, GB, TB; the B is optional) or of 1,024 (KiB, MiB, GiB, TiB), in any case.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -15,12 +15,12 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         "mib" => 1 << 20,
         "gib" => 1 << 30,
         "tib" => 1 << 40,
-        unit => return Err(format!("`{unit}` is no unit of bytes: kB, MB, GB, TB, KiB, MiB, GiB or TiB")),
+        unit => return Err(format!("`{unit}` is not a unit of bytes: use kB, MB, GB, TB, KiB, MiB, GiB or TiB")),
     };
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let too_many = || "more bytes than can be counted".to_string();
+    let too_many = || "the number of bytes is too large".to_string();
     if whole.is_empty() || part.contains('.') || part.len() > 9 {
-        return Err("a number of bytes is meant, such as 500MB or 2GiB".into());
+        return Err("expected a number of bytes, such as 500MB or 2GiB".into());
     }
     let whole = whole.parse::<u64>().map_err(|_| too_many())?;
     let part = if part.is_empty() {
@@ -48,10 +48,10 @@ mod tests {
     fn what_is_no_number_of_bytes_is_refused() {
         let refused = ["", "GB", "-1", "1.2.3", "5 apples", "99999999999999999999", "20000000TiB"];
         let said = refused.map(|text| parse(text).unwrap_err());
-        assert_eq!(said[4], "`apples` is no unit of bytes: kB, MB, GB, TB, KiB, MiB, GiB or TiB");
+        assert_eq!(said[4], "`apples` is not a unit of bytes: use kB, MB, GB, TB, KiB, MiB, GiB or TiB");
         assert_eq!(
             (said[0].as_str(), said[5].as_str()),
-            ("a number of bytes is meant, such as 500MB or 2GiB", "more bytes than can be counted")
+            ("expected a number of bytes, such as 500MB or 2GiB", "the number of bytes is too large")
         );
     }
 }

@@ -1,6 +1,6 @@
-//! `tidemill check`: everything that is wrong with a spec, and with the servers that it names.
+//! `tidemill check`: reports everything that is wrong with a spec and with the servers that it names.
 //!
-//! Without an answer from a server it still says whatever can be known, and that the rest was not looked at.
+//! If a server does not answer, the command still reports all other problems, and names what it could not check.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::connect::KINDS;
 use super::discover::{Discovered, OpenSource, REACH, Unreachable, discover};
-use super::failure::{Failure, RUNNING, WRONG};
+use super::failure::{CommandError, RUNNING, WRONG};
 use super::{print, runtime};
 use crate::plan::{Catalog, Plan};
 use crate::run::shape_of;
@@ -17,20 +17,20 @@ use crate::sinks::{self, SinkError};
 use crate::sources::{Finding, Severity};
 use crate::spec::{Draft, Problem};
 
-/// Check a spec: all problems at once, also against the live servers
+/// Check a spec and the servers that it names, and report all problems at once
 ///
-/// Ends with 0 where the spec can run, 2 where the spec is wrong, 1 where a server did not answer or would have to be set up first.
+/// Exits with 0 if the spec can run, with 2 if the spec is wrong, and with 1 if a server did not answer or must be set up first.
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckArgs {
     /// The spec file
     spec: PathBuf,
-    /// Connect to nothing: tables, columns, targets and servers are not checked
+    /// Do not connect to any server: check the spec only, not tables, columns, servers and targets
     #[arg(long)]
     offline: bool,
 }
 
-impl Check {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl CheckArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let draft = Draft::load(&self.spec, KINDS)?;
         if self.offline {
             return self.offline(draft);
@@ -56,31 +56,31 @@ impl Check {
         for (sink, reason, help) in &sinks.unusable {
             eprintln!("error: sink `{sink}`: {reason}");
             help.iter().for_each(|help| eprintln!("   = help: {help}"));
-            eprintln!("   = the target was not looked at further\n");
+            eprintln!("   = the target was not checked any further\n");
         }
         let stops = say_findings(&findings);
         print(&summary(&discovered, plan.as_ref(), &sinks.sound))?;
         match (wrong, stops || !discovered.unreachable.is_empty() || !sinks.unusable.is_empty()) {
-            (true, _) => Err(Failure::said(WRONG)),
-            (false, true) => Err(Failure::said(RUNNING)),
+            (true, _) => Err(CommandError::said(WRONG)),
+            (false, true) => Err(CommandError::said(RUNNING)),
             (false, false) => print("ok\n"),
         }
     }
 
-    fn offline(&self, draft: Draft) -> Result<(), Failure> {
+    fn offline(&self, draft: Draft) -> Result<(), CommandError> {
         let mut catalog = Catalog::default();
         catalog.unknown.extend(draft.spec.sources.iter().map(|s| s.name.clone()));
         let (_, mut problems) = draft.spec.examine(&catalog);
         problems.extend(draft.problems.iter().cloned());
         problems.extend(wrong_sinks(&draft));
         match problems.is_empty() {
-            true => print("ok as far as can be seen without the sources\n"),
+            true => print("ok, but the sources and targets were not checked\n"),
             false => Err(draft.spec.problems(problems).into()),
         }
     }
 }
 
-/// What sinks say about their options.
+/// Problems in the options of the sinks.
 fn wrong_sinks(draft: &Draft) -> Vec<Problem> {
     let sound = draft.spec.sinks.iter().filter(|s| !draft.broken_sinks.contains(&s.name));
     sound.filter_map(|s| sinks::open(&s.kind, &s.options).err().map(|e| draft.spec.sink_option(&s.name, &e))).collect()
@@ -92,22 +92,22 @@ async fn preflight(discovered: &Discovered) -> Vec<(String, Finding)> {
         match source.preflight(tables).await {
             Ok(found) => findings.extend(found.into_iter().map(|finding| (format!("source `{name}`"), finding))),
             Err(error) => {
-                let message = format!("the settings could not be looked at: {error}");
-                findings.push((format!("source `{name}`"), Finding { severity: Severity::Error, message, mend: None }));
+                let message = format!("the settings could not be checked: {error}");
+                findings.push((format!("source `{name}`"), Finding { severity: Severity::Error, message, fix: None }));
             }
         }
     }
     findings
 }
 
-/// What came of looking at the sinks.
+/// The result of checking the sinks.
 #[derive(Default)]
 struct CheckedSinks {
     problems: Vec<Problem>,
     findings: Vec<(String, Finding)>,
-    /// Name, reason and the way out.
+    /// Name, reason and help.
     unusable: Vec<(String, String, Option<String>)>,
-    /// Those that answered: name, kind and view.
+    /// Sinks that answered: name, kind and view.
     sound: Vec<(String, String, String)>,
 }
 
@@ -116,7 +116,11 @@ async fn check_sinks(draft: &Draft, plan: Option<&Plan>) -> CheckedSinks {
     for spec in draft.spec.sinks.iter().filter(|s| !draft.broken_sinks.contains(&s.name)) {
         let view = plan.and_then(|plan| plan.views.iter().find(|view| view.name == spec.view)).map(shape_of);
         let found = match sinks::open(&spec.kind, &spec.options) {
-            Ok(sink) => sink.preflight(view.as_ref()).await,
+            Ok(sink) => {
+                let answer = tokio::time::timeout(REACH, sink.preflight(view.as_ref())).await;
+                let silent = || SinkError::Transient { message: format!("the target did not answer within {} s", REACH.as_secs()) };
+                answer.unwrap_or_else(|_| Err(silent()))
+            }
             Err(error) => Err(error.into()),
         };
         match found {
@@ -132,7 +136,7 @@ async fn check_sinks(draft: &Draft, plan: Option<&Plan>) -> CheckedSinks {
     checked
 }
 
-/// Whether one of them keeps a source or a sink from running.
+/// Prints the findings. Returns whether one of them is an error, which keeps a source or a sink from running.
 fn say_findings(findings: &[(String, Finding)]) -> bool {
     for (of, finding) in findings {
         let severity = match finding.severity {
@@ -141,16 +145,16 @@ fn say_findings(findings: &[(String, Finding)]) -> bool {
             Severity::Note => "note",
         };
         eprintln!("{severity}: {of}: {}", finding.message);
-        if let Some(mend) = &finding.mend {
-            eprintln!("   = mend it with:");
-            mend.lines().for_each(|line| eprintln!("     {line}"));
+        if let Some(fix) = &finding.fix {
+            eprintln!("   = fix:");
+            fix.lines().for_each(|line| eprintln!("     {line}"));
         }
         eprintln!();
     }
     findings.iter().any(|(_, finding)| finding.severity == Severity::Error)
 }
 
-/// The tables as their sources describe them, the views, and the sinks that answered.
+/// Lists the tables as their sources describe them, the views, and the sinks that answered.
 fn summary(discovered: &Discovered, plan: Option<&Plan>, sinks: &[(String, String, String)]) -> String {
     let mut out = String::new();
     for OpenSource { name, kind, tables, .. } in &discovered.sources {

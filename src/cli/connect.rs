@@ -1,10 +1,10 @@
-//! From a spec file to opened sources, a plan and sinks.
+//! Turns a spec into opened sources, a plan and opened sinks.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::discover::{OpenSource, discover};
-use super::failure::Failure;
+use super::failure::CommandError;
 use crate::plan::Plan;
 use crate::run::{NamedSink, NamedSource};
 use crate::spec::{Kinds, Spec};
@@ -18,8 +18,8 @@ pub(super) struct Connected {
     pub(super) sinks: Vec<NamedSink>,
 }
 
-/// Opens every source that the views need, asks for the tables and lowers the views. All problems of the spec at once.
-pub(super) async fn connect(spec: &Spec) -> Result<Connected, Failure> {
+/// Opens every source that the views need, asks it for its tables, and lowers the views. Returns all problems of the spec at once.
+pub(super) async fn connect(spec: &Spec) -> Result<Connected, CommandError> {
     let discovered = discover(spec, &BTreeSet::new(), None).await;
     if let Some(unreachable) = discovered.unreachable.into_iter().next() {
         return Err(unreachable.into());
@@ -40,7 +40,7 @@ pub(super) async fn connect(spec: &Spec) -> Result<Connected, Failure> {
     Ok(Connected { plan, sources: discovered.sources.into_iter().map(named).collect(), sinks })
 }
 
-/// Where a spec keeps its state if nothing else is said: beside the file, named after it.
+/// The state folder of a spec without `--state`: beside the spec file, with the extension `.state`.
 pub(super) fn default_state(spec: &Path) -> PathBuf {
     spec.with_extension("state")
 }

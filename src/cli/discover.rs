@@ -1,6 +1,6 @@
 //! Opens a spec's sources and asks them for the tables that its views need.
 //!
-//! Problems of the spec are gathered, not thrown, so that they can be shown all at once with those that need no server.
+//! Problems are collected, so that they can be reported together with those that need no server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::run::plan_table;
 use crate::sources::{self, Source, SourceError, Table};
 use crate::spec::{Problem, SourceSpec, Spec};
 
-/// How long a command for people waits for a server's first answer.
+/// How long `check` and `explain` wait for a server's first answer.
 pub(super) const REACH: Duration = Duration::from_secs(20);
 
-/// What the sources of a spec have.
+/// The tables that the sources of a spec have, and the problems found on the way.
 #[derive(Default)]
 pub(super) struct Discovered {
     pub(super) catalog: Catalog,
     pub(super) sources: Vec<OpenSource>,
     pub(super) problems: Vec<Problem>,
-    /// Sources that did not answer, or not as they should.
+    /// Sources that did not answer, or answered with an error.
     pub(super) unreachable: Vec<Unreachable>,
 }
 
@@ -34,17 +34,18 @@ pub(super) struct OpenSource {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) source: Arc<dyn Source>,
-    /// Those of the needed tables that are there, as the views first name them.
+    /// The needed tables that exist, in the order in which the views first name them.
     pub(super) tables: Vec<Table>,
 }
 
-/// Why nothing can be said about the tables of a source.
+/// Why the tables of a source are unknown.
 enum Silent {
     Wrong(Problem),
     Unreachable(Unreachable),
 }
 
-/// Asks every source that views need, but none of `broken`. `reach`: how long the first answer may take.
+/// Asks every source that views need, except those in `broken`. `reach`: how long the first answer may take; `None`: no limit, and the names of
+/// all tables are not asked for.
 pub(super) async fn discover(spec: &Spec, broken: &BTreeSet<String>, reach: Option<Duration>) -> Discovered {
     let mut found = Discovered::default();
     found.catalog.unknown = broken.clone();
@@ -82,7 +83,7 @@ async fn ask(spec: &Spec, of_spec: &SourceSpec, needed: &[String], reach: Option
     Ok(())
 }
 
-/// At least one of the tables is wrong: asks for each by itself, to say all that is wrong.
+/// Asks for each table separately because at least one of them is wrong, so that every problem is reported.
 async fn one_by_one(spec: &Spec, name: &str, source: &dyn Source, needed: &[String], found: &mut Discovered) -> Result<Vec<Table>, Silent> {
     let names = match found.catalog.names.get(name) {
         Some(names) => names.clone(),
@@ -92,7 +93,7 @@ async fn one_by_one(spec: &Spec, name: &str, source: &dyn Source, needed: &[Stri
     for table in needed {
         match source.discover(std::slice::from_ref(table)).await {
             Ok(mut one) => tables.append(&mut one),
-            // That it is not there is said by the lowering, with the nearest name.
+            // Lowering reports a missing table, and suggests the nearest name.
             Err(SourceError::Invalid { .. }) if !names.contains(table) => {}
             Err(SourceError::Invalid { message, help, .. }) => {
                 found.problems.push(spec.table_problem(name, Some(table), message, help));

@@ -1,4 +1,4 @@
-//! `tidemill explain`: the plan of a spec.
+//! `tidemill explain`: prints the plan of a spec.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,19 +7,19 @@ use clap::Args;
 
 use super::connect::KINDS;
 use super::discover::{Discovered, REACH, discover};
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::{print, runtime};
 use crate::spec::Draft;
 
-/// Print the plan: lookups, arrangements and who shares them, columns that are never read
+/// Print the plan of a spec: its lookups, which views share which arrangements, and which columns are never read
 #[derive(Debug, Args)]
-pub(super) struct Explain {
+pub(super) struct ExplainArgs {
     /// The spec file
     spec: PathBuf,
 }
 
-impl Explain {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl ExplainArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let draft = Draft::load(&self.spec, KINDS)?;
         let runtime = runtime()?;
         let discovered = runtime.block_on(discover(&draft.spec, &draft.broken_sources, Some(REACH)));
@@ -41,7 +41,7 @@ impl Explain {
     }
 }
 
-/// Of the tables, by their full names, as far as the sources can tell.
+/// The number of rows by full table name, for those tables whose source can count or estimate it.
 async fn row_counts(discovered: &Discovered) -> HashMap<String, u64> {
     let mut counts = HashMap::new();
     for open in &discovered.sources {

@@ -1,16 +1,16 @@
-//! How a command ends when it does not end well: what is printed, and the exit code.
+//! How a command fails: the text that it prints, and the exit code.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use super::discover::Unreachable;
 use crate::run::RunError;
-use crate::serve::local::{AccessError, AccessErrorKind};
+use crate::serve::{AccessError, AccessErrorKind};
 use crate::spec::Problems;
 
 #[derive(Debug)]
-pub(super) struct Failure {
-    /// As it is printed.
+pub(super) struct CommandError {
+    /// The text to print; empty if everything was printed already.
     text: String,
     code: u8,
 }
@@ -19,20 +19,20 @@ pub(super) const RUNNING: u8 = 1;
 pub(super) const WRONG: u8 = 2;
 const NOT_FOUND: u8 = 3;
 
-impl Failure {
-    /// Something failed while running.
-    pub(super) fn running(message: impl Into<String>, help: Option<String>) -> Failure {
-        Failure { text: plain(&message.into(), help), code: RUNNING }
+impl CommandError {
+    /// An error while running: exit code 1.
+    pub(super) fn running(message: impl Into<String>, help: Option<String>) -> CommandError {
+        CommandError { text: plain(&message.into(), help), code: RUNNING }
     }
 
-    /// The command is wrong.
-    pub(super) fn wrong(message: impl Into<String>, help: Option<String>) -> Failure {
-        Failure { text: plain(&message.into(), help), code: WRONG }
+    /// An error in the command or the spec: exit code 2.
+    pub(super) fn wrong(message: impl Into<String>, help: Option<String>) -> CommandError {
+        CommandError { text: plain(&message.into(), help), code: WRONG }
     }
 
-    /// Everything has been said already; only the exit code is left.
-    pub(super) fn said(code: u8) -> Failure {
-        Failure { text: String::new(), code }
+    /// Only an exit code: everything was printed already.
+    pub(super) fn said(code: u8) -> CommandError {
+        CommandError { text: String::new(), code }
     }
 
     pub(super) fn report(self) -> ExitCode {
@@ -51,37 +51,37 @@ fn plain(message: &str, help: Option<String>) -> String {
     }
 }
 
-impl From<Problems> for Failure {
-    fn from(problems: Problems) -> Failure {
-        Failure { text: problems.to_string(), code: WRONG }
+impl From<Problems> for CommandError {
+    fn from(problems: Problems) -> CommandError {
+        CommandError { text: problems.to_string(), code: WRONG }
     }
 }
 
-impl From<Unreachable> for Failure {
-    fn from(Unreachable { source, reason, help }: Unreachable) -> Failure {
-        Failure::running(format!("source `{source}`: {reason}"), help)
+impl From<Unreachable> for CommandError {
+    fn from(Unreachable { source, reason, help }: Unreachable) -> CommandError {
+        CommandError::running(format!("source `{source}`: {reason}"), help)
     }
 }
 
-impl From<RunError> for Failure {
-    fn from(error: RunError) -> Failure {
-        Failure::running(error.to_string(), error.help())
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> CommandError {
+        CommandError::running(error.to_string(), error.help())
     }
 }
 
-impl From<AccessError> for Failure {
-    fn from(error: AccessError) -> Failure {
+impl From<AccessError> for CommandError {
+    fn from(error: AccessError) -> CommandError {
         let code = match error.kind {
             AccessErrorKind::NotFound => NOT_FOUND,
             AccessErrorKind::Invalid => WRONG,
             AccessErrorKind::Failed | AccessErrorKind::CutOff => RUNNING,
         };
-        Failure { text: plain(&error.message, error.help), code }
+        CommandError { text: plain(&error.message, error.help), code }
     }
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::running(format!("{error:#}"), None)
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> CommandError {
+        CommandError::running(format!("{error:#}"), None)
     }
 }

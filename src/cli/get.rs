@@ -1,4 +1,4 @@
-//! `tidemill get`: rows of a view as JSON lines.
+//! `tidemill get`: prints rows of a view as JSON lines.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -6,29 +6,31 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::runtime;
-use crate::serve::local::{self, Access, Lines};
+use crate::serve::Lines;
+use crate::serve::local::Access;
+use crate::serve::question::Get;
 
-/// Print the rows of a view as JSON lines in key order, or the row of one key
+/// Print the rows of a view, or those with a given key, as JSON lines in key order
 #[derive(Debug, Args)]
-pub(super) struct Get {
-    /// The view
+pub(super) struct GetArgs {
+    /// The name of the view
     view: String,
-    /// The values of the key's columns, or of the first few
+    /// The values of the key columns, or of the first few key columns
     key: Vec<String>,
     /// The state folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     state: PathBuf,
 }
 
-impl Get {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl GetArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         runtime()?.block_on(async {
             let access = Access::open(&self.state).await?;
             let (out, lines) = mpsc::channel(16);
             let printed = tokio::task::spawn_blocking(move || print(lines));
-            let answered = access.get(local::Get { view: self.view, key: self.key }, out).await;
+            let answered = access.get(Get { view: self.view, key: self.key }, out).await;
             match printed.await {
                 Ok(Printed::All) => Ok(answered.map(|_| ())?),
                 _ => Ok(()),
@@ -40,15 +42,15 @@ impl Get {
 /// How a printed answer ended.
 pub(super) enum Printed {
     All,
-    /// Nobody reads any more (`| head`): no reason to complain.
+    /// The reader closed stdout (`| head`), which is not an error.
     Unread,
 }
 
-/// Prints until there is no more, or nobody reads any more.
+/// Prints until the answer ends or the reader closes stdout.
 pub(super) fn print(mut lines: mpsc::Receiver<Lines>) -> Printed {
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
     while let Some(lines_) = lines.blocking_recv() {
-        // Flushed whenever nothing more waits: a follower sees each change as it comes.
+        // Flush when the channel is empty, so that a follower sees each change at once.
         if stdout.write_all(&lines_).is_err() || lines.is_empty() && stdout.flush().is_err() {
             return Printed::Unread;
         }

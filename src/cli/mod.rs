@@ -1,16 +1,19 @@
 //! The commands, one file each.
 //!
-//! Exit codes: 0 done, 1 failed while running, 2 the command or the spec is wrong, 3 no such view or key.
+//! Exit codes: 0 success, 1 failed while running, 2 the command or the spec is wrong, 3 a view, key or sink was not found.
 
 mod bytes;
 mod check;
+mod completions;
 mod connect;
 mod discover;
 mod errors;
 mod explain;
 mod failure;
+#[cfg(feature = "generate")]
 pub mod generate;
 mod get;
+mod man;
 mod memory;
 mod run;
 mod schema;
@@ -23,11 +26,11 @@ mod verify;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use failure::Failure;
+use failure::CommandError;
 
-/// Incremental views of database changes
+/// Keep views of databases and files up to date, incrementally
 #[derive(Debug, Parser)]
 #[command(name = "tidemill", version)]
 struct Cli {
@@ -37,20 +40,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Check(check::Check),
-    Explain(explain::Explain),
-    Run(run::Run),
-    Get(get::Get),
-    Tail(tail::Tail),
-    Errors(errors::Errors),
-    Status(status::Status),
-    Sink(sink::Sink),
-    Verify(verify::Verify),
-    Schema(schema::PrintSchema),
-    Generate(generate::Generate),
+    Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Run(run::RunArgs),
+    Get(get::GetArgs),
+    Tail(tail::TailArgs),
+    Errors(errors::ErrorsArgs),
+    Status(status::StatusArgs),
+    Sink(sink::SinkArgs),
+    Verify(verify::VerifyArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    #[cfg(feature = "generate")]
+    Generate(generate::GenerateArgs),
 }
 
-/// Runs the command that was typed.
+/// Runs the command of the command line. Returns its exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Check(check) => check.run(),
@@ -63,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::Sink(sink) => sink.run(),
         Command::Verify(verify) => verify.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+        #[cfg(feature = "generate")]
         Command::Generate(generate) => generate.run(),
     };
     match done {
@@ -71,15 +80,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A runtime for commands that talk to something.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| Failure::running(format!("no runtime: {e}"), None))
+/// All commands with their options and help.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
-/// Writes to stdout. A reader that has had enough (`| head`) is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+/// The async runtime for commands that connect to servers or to a running engine.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CommandError::running(format!("cannot start the async runtime: {e}"), None))
+}
+
+/// Writes to stdout. A closed pipe (`| head`) is not an error.
+fn print(text: &str) -> Result<(), CommandError> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::running(format!("cannot write to stdout: {error}"), None)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::running(format!("cannot write to stdout: {error}"), None)),
         _ => Ok(()),
     }
 }

@@ -10,61 +10,61 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::connect::{KINDS, connect, default_state};
-use super::failure::Failure;
-use super::memory::in_memory;
+use super::failure::CommandError;
+use super::memory::{in_memory, process_bytes};
 use super::{runtime, show};
-use crate::run::{Engine, RunError, Setup, Status};
-use crate::serve::local;
+use crate::run::{Engine, Report, RunError, Setup};
+use crate::serve::{SourceStatus, local};
 use crate::spec::Spec;
 use crate::store::{Retention, Store, StoreError, Sync};
 
-/// Maintain the views of a spec
+/// Maintain the views of a spec until stopped
 #[derive(Debug, Args)]
-pub(super) struct Run {
+pub(super) struct RunArgs {
     /// The spec file
     spec: PathBuf,
-    /// How many threads maintain the views
+    /// The number of threads that maintain the views
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
-    /// The state folder [default: beside the spec, named after it, ending in .state]
+    /// The state folder [default: the path of the spec file, with the extension .state]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// How long to wait for a state folder that another process has
+    /// How long to wait while another process uses the state folder
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     wait_seconds: u32,
-    /// How many hours of each view's changelog are kept for `tail` and sinks that come later
+    /// How many hours of changelog to keep for each view, for `tail` and for new sinks
     #[arg(long, default_value_t = 24, value_name = "HOURS")]
     retain_hours: u32,
-    /// How many bytes all changelogs together may have, such as 500MB or 2GiB: beyond it the oldest changes go. A sink that still needs them
-    /// copies its view anew, by difference
+    /// The maximum size of all changelogs together, such as 500MB or 2GiB. Beyond it the oldest changes are dropped; a sink that still needs
+    /// them compares its target with the whole view and writes the differences
     #[arg(long, default_value = "10GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
     retain_bytes: u64,
-    /// About how much memory a single transaction of a server may take until it is durable: 900 bytes and four times the row for each row
-    /// that comes or goes. A larger one is not followed row by row: its source is captured again, and the old answers stay until that is done
+    /// About how much memory a single transaction of a database server may use until it is durable: 900 bytes plus four times the row size for
+    /// each inserted or deleted row. After a larger one the tables of its source are captured again; views keep their old rows until then
     #[arg(long, default_value = "1GiB", value_name = "BYTES", value_parser = super::bytes::parse)]
     max_transaction_bytes: u64,
-    /// End once everything that the sources have now is durable and in every sink
+    /// Stop once everything that the sources have now is durable and written to every sink
     #[arg(long)]
     until_caught_up: bool,
-    /// One JSON event per line on stdout
+    /// Print one JSON event per line to stdout
     #[arg(long)]
     json: bool,
 }
 
-impl Run {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl RunArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
         let ansi = std::io::stderr().is_terminal();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).try_init();
         let spec = Spec::load(&self.spec, KINDS)?;
         let runtime = runtime()?;
         let done = runtime.block_on(self.maintain(&spec));
-        // Whatever a source still does in a blocking thread is of no use any more.
+        // Do not wait for sources that still work in blocking threads.
         runtime.shutdown_background();
         done
     }
 
-    async fn maintain(self, spec: &Spec) -> Result<(), Failure> {
+    async fn maintain(self, spec: &Spec) -> Result<(), CommandError> {
         let mut stop = stop_on_signals()?;
         let connected = tokio::select! {
             connected = connect(spec) => connected?,
@@ -84,13 +84,13 @@ impl Run {
         let patience = Duration::from_secs(u64::from(self.wait_seconds));
         let Some(store) = take_state(&setup.state, setup.sync, patience, self.json, &mut stop).await? else { return Ok(()) };
         let engine = Engine::over(setup, store)?;
-        let status = engine.status().clone();
-        let server = local::serve(engine.store().clone(), amend(status.clone()));
-        let server = server.map_err(|error| Failure::running(error.to_string(), error.help()))?;
+        let report = engine.report().clone();
+        let server = local::serve(engine.store().clone(), amend(report.clone()));
+        let server = server.map_err(|error| CommandError::running(error.to_string(), error.help()))?;
         let (end_show, shown) = watch::channel(false);
         let store = engine.store().clone();
         let lag_ms = move |tick| store.behind_ms(tick).unwrap_or_default();
-        let show = tokio::spawn(show::show(status, lag_ms, self.json, shown));
+        let show = tokio::spawn(show::show(report, lag_ms, self.json, shown));
         let done = engine.run(stop).await;
         let _ = end_show.send(true);
         let _ = show.await;
@@ -99,13 +99,12 @@ impl Run {
     }
 }
 
-/// How often a folder that somebody has is tried again, and when it is said whose it is: not while a reader looks into it, which is over
-/// at once.
+/// How often opening a state folder in use is tried again, and when its user is reported. The first delay skips readers, which are done at once.
 const AGAIN: Duration = Duration::from_millis(50);
 const SAY_AFTER: Duration = Duration::from_millis(500);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// The state folder, once whoever has it lets go of it; says whom it waits for. `None`: it was told to stop meanwhile.
+/// Opens the state folder once no other process uses it, and prints which process it waits for. Returns `None` if `stop` becomes true first.
 async fn take_state(
     dir: &Path,
     sync: Sync,
@@ -124,8 +123,8 @@ async fn take_state(
         };
         if Instant::now() >= say_at {
             let left = patience.saturating_sub(since.elapsed()).as_secs();
-            let reason = format!("{in_use}; waits for it, for {left} s more");
-            // A reader that went away is no reason to end.
+            let reason = format!("{in_use}; waiting up to {left} s more");
+            // A closed output must not end the run.
             let _ = match json {
                 true => writeln!(std::io::stdout(), "{}", serde_json::json!({"event": "waiting", "state": dir, "reason": reason})),
                 false => writeln!(std::io::stderr(), "waiting: {reason}"),
@@ -139,9 +138,9 @@ async fn take_state(
     }
 }
 
-/// Becomes true with the first Ctrl-C or SIGTERM; the second ends the process at once.
-fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
-    let no_signals = |error| Failure::running(format!("cannot listen for signals: {error}"), None);
+/// The receiver becomes true with the first Ctrl-C or SIGTERM. The second one ends the process at once.
+fn stop_on_signals() -> Result<watch::Receiver<bool>, CommandError> {
+    let no_signals = |error| CommandError::running(format!("cannot listen for signals: {error}"), None);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let (stop, stopped) = watch::channel(false);
@@ -159,23 +158,24 @@ fn stop_on_signals() -> Result<watch::Receiver<bool>, Failure> {
     Ok(stopped)
 }
 
-/// What only the running engine knows, for `tidemill status`.
-fn amend(status: Arc<Status>) -> local::Amend {
+/// Adds to `tidemill status` what only the running engine knows.
+fn amend(report: Arc<Report>) -> local::Amend {
     Arc::new(move |shown| {
-        for source in status.sources() {
+        for source in report.sources() {
             let known = shown.sources.iter().position(|s| s.name == source.name);
             let known = known.unwrap_or_else(|| {
-                // Nothing of it is stored yet.
-                shown.sources.push(local::SourceStatus { name: source.name, ..local::SourceStatus::default() });
+                // The store has no position of this source yet.
+                shown.sources.push(SourceStatus { name: source.name, ..SourceStatus::default() });
                 shown.sources.len() - 1
             });
             let place = &mut shown.sources[known];
             place.waiting = source.waiting;
             place.lag_ms = source.lag_ms;
-            place.lag = Some(format!("{} transactions", status.behind()));
+            place.lag = Some(format!("{} transactions", report.behind()));
         }
-        shown.memory = in_memory(&status);
-        for sink in status.sinks() {
+        shown.memory = in_memory(&report);
+        shown.process_bytes = process_bytes();
+        for sink in report.sinks() {
             if let Some(place) = shown.sinks.iter_mut().find(|s| s.name == sink.name) {
                 (place.waiting, place.note) = (sink.waiting, sink.note);
             }

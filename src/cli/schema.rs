@@ -1,18 +1,18 @@
-//! `tidemill schema`: the JSON Schema of spec files.
+//! `tidemill schema`: prints the JSON Schema of spec files.
 
 use clap::Args;
 
 use super::connect::KINDS;
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::print;
 use crate::spec::json_schema;
 
-/// Print the JSON Schema of spec files, for editors
+/// Print the JSON Schema of spec files, for completion and checks in editors
 #[derive(Debug, Args)]
-pub(super) struct PrintSchema {}
+pub(super) struct SchemaArgs {}
 
-impl PrintSchema {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl SchemaArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         print(&format!("{:#}\n", json_schema(KINDS)))
     }
 }

@@ -1,5 +1,5 @@
-//! What `tidemill run` shows: bars while there is a snapshot, then a live line per view; plain lines where nobody sits at a terminal;
-//! or one JSON event per line.
+//! The output of `tidemill run`: at a terminal, progress bars during a snapshot and then a live line per view; otherwise plain lines, or one
+//! JSON event per line.
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
@@ -10,32 +10,32 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::memory::in_memory;
-use crate::run::{SinkStatus, SourcePhase, Status};
+use super::memory::{in_memory, process_bytes};
+use crate::run::{Report, SinkReport, SourcePhase};
 use crate::value::Tick;
 
 const LIVE: Duration = Duration::from_millis(200);
 const PLAIN: Duration = Duration::from_secs(1);
 
-/// Until `end` becomes true; then once more.
-/// `lag_ms`: how long ago the first tick after one was committed.
-pub(super) async fn show(status: Arc<Status>, lag_ms: impl Fn(Tick) -> u64, json: bool, mut end: watch::Receiver<bool>) {
+/// Shows progress until `end` becomes true, and then once more.
+/// `lag_ms`: returns how long ago the first tick after the given one was committed.
+pub(super) async fn show(report: Arc<Report>, lag_ms: impl Fn(Tick) -> u64, json: bool, mut end: watch::Receiver<bool>) {
     let live = !json && std::io::stderr().is_terminal();
-    let mut shown = Shown { last: HashMap::new(), bars: live.then(Bars::default), json, began: Instant::now() };
+    let mut shown = ProgressLines { last: HashMap::new(), bars: live.then(Bars::default), json, began: Instant::now() };
     loop {
         let ended = tokio::select! {
             () = tokio::time::sleep(if live { LIVE } else { PLAIN }) => false,
             _ = end.wait_for(|end| *end) => true,
         };
-        shown.look(&status, &lag_ms, ended);
+        shown.look(&report, &lag_ms, ended);
         if ended {
             return;
         }
     }
 }
 
-struct Shown {
-    /// What each line said last, so that it is said once.
+struct ProgressLines {
+    /// The last text, count and time of each line, so that an unchanged line is not printed again.
     last: HashMap<String, (String, u64, Instant)>,
     bars: Option<Bars>,
     json: bool,
@@ -48,62 +48,62 @@ struct Bars {
     by_name: HashMap<String, ProgressBar>,
 }
 
-impl Shown {
-    fn look(&mut self, status: &Status, sink_lag_ms: &impl Fn(Tick) -> u64, ended: bool) {
-        for source in status.sources() {
+impl ProgressLines {
+    fn look(&mut self, report: &Report, sink_lag_ms: &impl Fn(Tick) -> u64, ended: bool) {
+        for source in report.sources() {
             if source.phase == SourcePhase::Snapshot {
                 for table in &source.snapshot {
                     let name = format!("{}.{}", source.name, table.table);
                     self.progress(&name, table.rows, table.expected);
                 }
             } else {
-                self.clear_bars(&source.name);
+                self.clear_bars(&format!("{}.", source.name));
             }
             if let Some(waiting) = &source.waiting {
                 let event = json!({"event": "waiting", "source": source.name, "reason": waiting});
                 self.say(&format!("source {}", source.name), format!("{}: {waiting}", source.name), 0, &event);
             }
         }
-        for source in status.sources().iter().filter(|s| s.rejected > 0) {
+        for source in report.sources().iter().filter(|s| s.rejected > 0) {
             let (left_out, first) = (left_out(source.rejected), source.first_rejected.join("; "));
             let line = format!("warning: {}: {left_out} (`tidemill errors`): {first}", source.name);
             let event = json!({"event": "rejected", "source": source.name, "records": source.rejected, "first": source.first_rejected});
             self.say(&format!("rejected {}", source.name), line, source.rejected, &event);
         }
-        let lag_ms = status.sources().iter().filter_map(|s| s.lag_ms).max();
-        for view in status.views() {
+        let lag_ms = report.sources().iter().filter_map(|s| s.lag_ms).max();
+        for view in report.views() {
             let name = format!("view {}", view.name);
             let per_second = self.per_second(&name, view.changes);
             let lag = lag_ms.map_or("-".to_string(), |ms| format!("{ms} ms"));
-            let behind = status.behind();
+            let behind = report.behind();
             let line = format!("{}: {} rows, {per_second:.0} changes/s, lag {lag}, {behind} transactions", view.name, view.rows);
             let event = json!({
-                "event": "view", "view": view.name, "tick": status.tick(), "rows": view.rows, "bytes": view.bytes, "changes": view.changes,
+                "event": "view", "view": view.name, "tick": report.tick(), "rows": view.rows, "bytes": view.bytes, "changes": view.changes,
                 "errors": view.errors, "lag_ms": lag_ms, "behind": behind,
             });
             self.say(&name, line, view.changes + view.rows, &event);
         }
-        for name in status.left_sinks() {
+        for name in report.left_sinks() {
             let line = format!("warning: sink {name} is not in the spec: its changelog is not kept (`tidemill sink forget {name}`)");
             self.say(&format!("left {name}"), line, 1, &json!({"event": "left_sink", "sink": name}));
         }
-        for sink in status.sinks() {
+        for sink in report.sinks() {
             self.sink(&sink, sink.tick.map(|tick| sink_lag_ms(Tick(tick))));
         }
         if ended {
             self.clear_bars("");
-            self.memory(status);
+            self.memory(report);
             let seconds = self.began.elapsed().as_secs_f64();
-            let rejected: u64 = status.sources().iter().map(|s| s.rejected).sum();
+            let rejected: u64 = report.sources().iter().map(|s| s.rejected).sum();
             let seconds_shown = (seconds * 1000.0).round() / 1000.0;
-            let event = json!({"event": "end", "tick": status.tick(), "seconds": seconds_shown, "rejected": rejected});
+            let event = json!({"event": "end", "tick": report.tick(), "seconds": seconds_shown, "rejected": rejected});
             let left_out = if rejected > 0 { format!(", {}", left_out(rejected)) } else { String::new() };
-            let line = format!("ended at tick {} after {seconds:.1} s{left_out}", status.tick());
+            let line = format!("ended at tick {} after {seconds:.1} s{left_out}", report.tick());
             self.print(line, &event);
         }
     }
 
-    fn sink(&mut self, sink: &SinkStatus, lag_ms: Option<u64>) {
+    fn sink(&mut self, sink: &SinkReport, lag_ms: Option<u64>) {
         let name = &sink.name;
         let lag = lag_ms.map_or("-".to_string(), |ms| format!("{ms} ms"));
         let progress = format!("{} documents written, tick {}, lag {lag}", sink.written, sink.tick.unwrap_or(0));
@@ -111,7 +111,7 @@ impl Shown {
             "event": "sink", "sink": name, "view": sink.view, "tick": sink.tick, "written": sink.written, "lag_ms": lag_ms,
             "refused": sink.refused, "waiting": sink.waiting, "note": sink.note,
         });
-        // What it waits for is new, however much was written before.
+        // The count 0 lets a new reason be printed even if `written` has not changed.
         match &sink.waiting {
             Some(waiting) => self.say(&format!("sink {name}"), format!("{name}: {waiting}"), 0, &event),
             None => self.say(&format!("sink {name}"), format!("{name}: {progress}"), sink.written, &event),
@@ -126,14 +126,14 @@ impl Shown {
         }
     }
 
-    /// What was held in memory in the end.
-    fn memory(&self, status: &Status) {
-        let held = in_memory(status);
+    /// Prints how much memory the engine held at the end.
+    fn memory(&self, report: &Report) {
+        let held = in_memory(report);
         if held.is_empty() {
             return;
         }
         let bytes: u64 = held.iter().map(|held| held.bytes).sum();
-        let event = json!({"event": "memory", "bytes": bytes, "held": held});
+        let event = json!({"event": "memory", "bytes": bytes, "process_bytes": process_bytes(), "held": held});
         self.print(format!("in memory: {bytes} bytes in {} arrangements and operators", held.len()), &event);
     }
 
@@ -159,10 +159,10 @@ impl Shown {
         self.say(name, line, rows, &event);
     }
 
-    fn clear_bars(&mut self, source: &str) {
+    fn clear_bars(&mut self, prefix: &str) {
         if let Some(bars) = &mut self.bars {
             bars.by_name.retain(|name, bar| {
-                let done = name.starts_with(source);
+                let done = name.starts_with(prefix);
                 if done {
                     bar.finish_and_clear();
                 }
@@ -171,13 +171,13 @@ impl Shown {
         }
     }
 
-    /// How fast a count grows since the last look.
+    /// The growth of a count per second since it was last shown.
     fn per_second(&self, name: &str, count: u64) -> f64 {
         let (since, before) = self.last.get(name).map_or((self.began, 0), |(_, count, at)| (*at, *count));
         count.saturating_sub(before) as f64 / since.elapsed().as_secs_f64().max(0.001)
     }
 
-    /// Says a line if it says something new; at a terminal in its place.
+    /// Prints a line unless its text, or its count above 0, is unchanged. At a terminal, replaces the line in place.
     fn say(&mut self, name: &str, line: String, count: u64, event: &serde_json::Value) {
         if self.bars.is_none() && self.last.get(name).is_some_and(|(last, known, _)| *last == line || *known == count && count > 0) {
             return;
@@ -193,7 +193,7 @@ impl Shown {
     }
 
     fn print(&self, line: String, event: &serde_json::Value) {
-        // A reader that went away is no reason to stop maintaining views.
+        // A closed output must not end the run.
         let _ = match self.json {
             true => writeln!(std::io::stdout(), "{event}"),
             false => writeln!(std::io::stderr(), "{line}"),
@@ -201,7 +201,7 @@ impl Shown {
     }
 }
 
-/// How many records sources left out, for people.
+/// The number of rejected records, as text for people.
 pub(super) fn left_out(records: u64) -> String {
     format!("{records} {} left out", if records == 1 { "record" } else { "records" })
 }

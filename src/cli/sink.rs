@@ -1,16 +1,18 @@
-//! `tidemill sink`: what the state knows of sinks, and what can be done about one.
+//! `tidemill sink`: lists the sinks of a state folder, forgets one, or resyncs one.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::{print, runtime};
-use crate::serve::local::{Access, Order, SinkOrder, SinkStatus};
+use crate::serve::SinkStatus;
+use crate::serve::local::Access;
+use crate::serve::question::{SinkAction, SinkOrder};
 
-/// List sinks, forget one that left the spec, or compare one's target with its view
+/// List sinks, forget a sink that is no longer in the spec, or repair the target of a sink
 #[derive(Debug, Args)]
-pub(super) struct Sink {
+pub(super) struct SinkArgs {
     #[command(subcommand)]
     what: What,
     /// The state folder
@@ -20,20 +22,20 @@ pub(super) struct Sink {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Show every sink that the state knows, also of earlier specs
+    /// Show every sink that the state folder knows, including those of earlier specs
     List {
-        /// One JSON object per line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Drop what is known of a sink that is not in the spec any more; its target stays as it is
+    /// Remove a sink that is no longer in the spec from the state folder; its target is not changed
     Forget { name: String },
-    /// Compare the target with the whole view and write what differs: at once where an engine runs, else with the next run
+    /// Compare the target with the whole view and write the differences: now if an engine is running, else in the next run
     Resync { name: String },
 }
 
-impl Sink {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl SinkArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         runtime()?.block_on(async {
             let access = Access::open(&self.state).await?;
             match self.what {
@@ -42,20 +44,20 @@ impl Sink {
                         print(&if json { json_line(&sink)? } else { line(&sink) })?;
                     }
                 }
-                What::Forget { name } => drop(access.order(SinkOrder { name, order: Order::Forget }).await?),
-                What::Resync { name } => drop(access.order(SinkOrder { name, order: Order::Resync }).await?),
+                What::Forget { name } => drop(access.order(SinkOrder { name, order: SinkAction::Forget }).await?),
+                What::Resync { name } => drop(access.order(SinkOrder { name, order: SinkAction::Resync }).await?),
             }
             Ok(())
         })
     }
 }
 
-fn json_line(sink: &SinkStatus) -> Result<String, Failure> {
-    let line = serde_json::to_string(sink).map_err(|e| Failure::running(e.to_string(), None))?;
+fn json_line(sink: &SinkStatus) -> Result<String, CommandError> {
+    let line = serde_json::to_string(sink).map_err(|e| CommandError::running(e.to_string(), None))?;
     Ok(line + "\n")
 }
 
-/// A sink for people, in a line or a few.
+/// The text of a sink, in one or more lines.
 pub(super) fn line(sink: &SinkStatus) -> String {
     let position = sink.position.as_ref().map_or(String::new(), |p| format!(", position {p}"));
     let refused = match sink.refused {
@@ -65,7 +67,7 @@ pub(super) fn line(sink: &SinkStatus) -> String {
     };
     let mut lines = format!("sink {}: view {} at tick {}{position}, lag {} ms{refused}\n", sink.name, sink.view, sink.tick, sink.lag_ms);
     if sink.left {
-        lines += &format!("  not in the spec: its changelog is not kept; `tidemill sink forget {}` drops what is known of it\n", sink.name);
+        lines += &format!("  not in the spec: its changelog is not kept; remove it with `tidemill sink forget {}`\n", sink.name);
     }
     for (what, text) in [("waiting", &sink.waiting), ("note", &sink.note)] {
         text.iter().for_each(|text| lines += &format!("  {what}: {text}\n"));

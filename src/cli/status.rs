@@ -1,33 +1,33 @@
-//! `tidemill status`: how the engine and everything in its store are doing.
+//! `tidemill status`: shows the state of the engine and of everything in its store.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::runtime;
 use super::show::left_out;
 use crate::serve::local::Access;
 
-/// Show how far sources, views and sinks are
+/// Show the progress of sources, views and sinks
 #[derive(Debug, Args)]
-pub(super) struct Status {
+pub(super) struct StatusArgs {
     /// The state folder
     #[arg(long, value_name = "DIR", default_value = ".")]
     state: PathBuf,
-    /// As one JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-impl Status {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl StatusArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let status = runtime()?.block_on(async { Access::open(&self.state).await?.status().await })?;
         if self.json {
-            println!("{}", serde_json::to_string(&status).map_err(|e| Failure::running(e.to_string(), None))?);
+            println!("{}", serde_json::to_string(&status).map_err(|e| CommandError::running(e.to_string(), None))?);
             return Ok(());
         }
-        let running = status.pid.map_or("at rest".to_string(), |pid| format!("running as process {pid}"));
+        let running = status.pid.map_or("not running".to_string(), |pid| format!("running as process {pid}"));
         println!("state {} {running}, tick {}, {} bytes on disk", self.state.display(), status.tick, status.disk_bytes);
         for source in &status.sources {
             let lag = source.lag_ms.map_or(String::new(), |ms| format!(", lag {ms} ms"));
@@ -45,7 +45,8 @@ impl Status {
         }
         if !status.memory.is_empty() {
             let bytes: u64 = status.memory.iter().map(|held| held.bytes).sum();
-            println!("in memory: {bytes} bytes");
+            let process = status.process_bytes.map_or(String::new(), |process| format!(" of the {process} bytes of the process"));
+            println!("in memory: {bytes} bytes{process}");
             for held in &status.memory {
                 let rows = held.rows.map(|rows| format!("{rows} rows, ")).unwrap_or_default();
                 println!("  {}: {rows}{} bytes", held.name, held.bytes);

@@ -1,24 +1,25 @@
-//! `tidemill tail`: a view's changelog as JSON lines.
+//! `tidemill tail`: prints a view's changelog as JSON lines.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use tokio::sync::mpsc;
 
-use super::failure::Failure;
+use super::failure::CommandError;
 use super::get::{Printed, print};
 use super::runtime;
-use crate::serve::local::{self, Access, From};
+use crate::serve::local::Access;
+use crate::serve::question::{Tail, TailFrom};
 
-/// Print a view's changelog as JSON lines, and follow it
+/// Print the changes of a view as JSON lines, and follow them
 #[derive(Debug, Args)]
-pub(super) struct Tail {
-    /// The view
+pub(super) struct TailArgs {
+    /// The name of the view
     view: String,
-    /// `start` (all that is still known), `now`, or a position of a source
+    /// Where to start: `start` (the rows before the oldest change that is kept), `now`, or a position of a source
     #[arg(long, default_value = "start", value_name = "start|now|POSITION")]
     from: String,
-    /// End with what is committed by now
+    /// Stop after the changes that are committed now
     #[arg(long)]
     until_caught_up: bool,
     /// The state folder
@@ -26,18 +27,18 @@ pub(super) struct Tail {
     state: PathBuf,
 }
 
-impl Tail {
-    pub(super) fn run(self) -> Result<(), Failure> {
+impl TailArgs {
+    pub(super) fn run(self) -> Result<(), CommandError> {
         let from = match self.from.as_str() {
-            "start" => From::Start,
-            "now" => From::Now,
-            position => From::Position(position.to_string()),
+            "start" => TailFrom::Start,
+            "now" => TailFrom::Now,
+            position => TailFrom::Position(position.to_string()),
         };
         runtime()?.block_on(async {
             let access = Access::open(&self.state).await?;
             let (out, lines) = mpsc::channel(16);
             let printed = tokio::task::spawn_blocking(move || print(lines));
-            let tail = local::Tail { view: self.view, from, until_caught_up: self.until_caught_up };
+            let tail = Tail { view: self.view, from, until_caught_up: self.until_caught_up };
             let answered = tokio::select! {
                 answered = access.tail(&self.state, tail, out) => answered.map(|_| ()),
                 _ = tokio::signal::ctrl_c() => Ok(()),

@@ -1,36 +1,30 @@
-//! Rows that fail: the stream that carries them beside an operator's rows, and how messages name what a query made and an expression failed
-//! on: by the columns that make it unique, as `{"order_id":7}`.
-
-use timely::dataflow::Stream;
+//! How messages identify rows that a query made and on which an expression failed: by their key, as `{"order_id":7}`.
 
 use super::changes::Failure;
-use super::time::Moment;
 use crate::plan::{Node, Plan};
-use crate::value::{Diff, Layout, Row, RowBuilder, json, row_of_key};
-
-/// Rows that an expression failed on, and how often each comes or goes at a moment.
-pub(crate) type Errors<'s, T> = Stream<'s, T, Vec<(Failure, Moment, Diff)>>;
+use crate::value::{Layout, Row, RowBuilder, json, row_of_key};
 
 impl Failure {
-    /// Of what a query made: the reason says all.
+    /// A failure of a row that a query made: only the reason is given.
     pub(crate) fn of_query(reason: String) -> Failure {
         Failure { row: Row::default(), reason }
     }
 }
 
+/// How messages name a row that a query made.
 pub(crate) const ROW: &str = "a row of the query";
 
-/// The columns that make a row of some rows unique.
+/// The columns that identify a row.
 pub(crate) struct Key {
     rows: Layout,
     columns: Vec<usize>,
-    /// Of these columns.
+    /// Layout of the key's columns.
     key: Layout,
 }
 
 impl Key {
-    /// Of a node's rows, as far as it is known.
-    pub(crate) fn of(plan: &Plan, node: &Node) -> Key {
+    /// The key of a node's rows; without columns if unknown.
+    pub(crate) fn of_node(plan: &Plan, node: &Node) -> Key {
         Key::new(Layout::new(node.schema()), plan.key_of(node).unwrap_or_default())
     }
 
@@ -39,12 +33,12 @@ impl Key {
         Key { rows, columns, key }
     }
 
-    /// What it is, with the key of a row if that is known, and what is wrong.
+    /// The message: what the row is, its key if known, and the reason.
     pub(crate) fn tell(&self, what: &str, row: &[u8], reason: &str) -> String {
         format!("{what}{}: {reason}", self.text(row))
     }
 
-    /// The key of a row, after a space; nothing where it is not known.
+    /// The key of a row after a space; empty if the key is unknown.
     pub(crate) fn text(&self, row: &[u8]) -> String {
         if self.columns.is_empty() {
             return String::new();
@@ -55,7 +49,7 @@ impl Key {
     }
 }
 
-/// What some rows with one key are, with that key as bytes, and what is wrong with them.
+/// The message: what the rows with this key are, the key, and the reason.
 pub(crate) fn tell_of_key(what: &str, layout: &Layout, key: &[u8], reason: &str) -> String {
     match row_of_key(layout, key).filter(|_| !layout.schema().is_empty()) {
         Some(row) => format!("{what}{}: {reason}", text(layout, &row)),

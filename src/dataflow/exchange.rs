@@ -1,4 +1,4 @@
-//! Which worker owns a key: one hash function for every exchange.
+//! Determines which worker owns a key: one hash function for every exchange.
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, ExchangeCore};
@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::held::updates::{Update, Updates};
 use crate::value::Row;
 
-/// The worker that owns a key is this modulo the number of workers.
+/// The hash of a key. Its owner is the worker with the number `hash % workers`.
 pub(crate) fn hash(key: &[u8]) -> u64 {
     xxh3_64(key)
 }

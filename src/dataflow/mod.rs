@@ -1,11 +1,11 @@
-//! Renders a plan on timely and differential dataflow. The only module that names their types.
+//! Renders a plan on timely and differential dataflow. No other module names types of differential.
 //!
-//! In: table rows, each with the moment of its tick. Out: for every view, the documents of the keys that a tick touched, and rows
-//! that failed. What is maintained is arrangements of the inputs, shared by everything that asks alike; nothing wide is kept.
+//! In: table rows, each with the moment of its tick. Out: for every view, the documents of the keys that a tick touches, and rows that
+//! failed. Documents themselves are not held: only arrangements of their inputs, shared by all views that read equal rows.
 //!
-//! A change walks up to the keys of the root rows that it touches (`climb`), these are looked up as of the tick (`touch`), the
-//! children are fetched level by level (`fetch`), and the pieces meet again at the root's worker (`assemble`). Every step exchanges by
-//! the key that it looks up, with one hash function. Elsewhere: ticks and channels (`run`), what a document was before (`store`).
+//! A change climbs to the keys of the root rows that it touches (`climb`), these are looked up as of the tick (`touch`), their children are
+//! fetched level by level (`fetch`), and the pieces meet at the root's worker (`assemble`). Every step exchanges rows by the key that it
+//! looks up, with one hash function. Elsewhere: ticks and channels (`run`), what a document was before (`store`).
 
 mod changes;
 mod documents;
@@ -17,8 +17,9 @@ mod moments;
 mod output;
 mod queries;
 mod render;
+mod streams;
 mod time;
 
-pub use changes::{DocumentChange, Failure, FailureChange, Outcome};
+pub use changes::{Failure, FailureChange, Outcome, RowChange};
 pub use held::memory::HeldBytes;
 pub use render::{Inputs, Outputs, Rendered, render};

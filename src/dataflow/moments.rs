@@ -1,12 +1,12 @@
-//! The driver of operators: it collects what comes by its time and hands it over once nothing more of that time can come.
+//! The driver of operators: it collects input by time and passes a time's input to the operator once no more of that time can arrive.
 //!
-//! For every time t, in order, an operator works on all that came of t at its inputs, and sends at t or at a later time. So the sum of its
-//! output up to t is a function of the sum of its input up to t. An operator whose output for a part of t's input does not depend on the rest
-//! works on t in pieces ([`requests`](Operator::requests), [`blocks`](Operator::blocks)). In a recursion times are turns (a round of a moment),
-//! in the order of moments and in it of rounds.
+//! An operator processes times in order. For each time t it gets all input of t, and it sends at t or later. So the sum of its output up to
+//! t is a function of the sum of its input up to t. An operator whose output for a part of t's input does not depend on the rest may
+//! process t in pieces ([`requests`](Operator::requests), [`blocks`](Operator::blocks)). In a recursion a time is a turn (a moment and a
+//! round), ordered by moment, then by round.
 //!
-//! An operator may read arrangements as of t. The driver lets them compact what nobody can ask for any more, and registers what the operator
-//! holds with [`Memory`].
+//! An operator may read arrangements as of t. The driver lets them compact what no operator can read any more, and registers the operator's
+//! memory with [`Memory`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,11 +27,11 @@ use timely::progress::{Antichain, Timestamp};
 
 use super::held::arranged::{AsOf, RowTrace};
 use super::held::bytes::RowBatch;
-use super::held::memory::{Holds, Memory};
+use super::held::memory::{HeapSize, Memory};
 use super::held::updates::Updates;
 use super::time::{Moment, START};
 
-/// Times are worked through in their order.
+/// A timestamp of an operator: a moment, or a turn. Operators process times in their order.
 pub(crate) trait Time: Timestamp {
     fn moment(&self) -> Moment;
 }
@@ -42,7 +42,7 @@ impl Time for Moment {
     }
 }
 
-/// A round of a moment.
+/// A moment and a round of a recursion.
 pub(crate) type Turn = Product<Moment, u32>;
 
 impl Time for Turn {
@@ -53,57 +53,57 @@ impl Time for Turn {
 
 pub(crate) type Output<T, C> = OutputBuilder<T, CapacityContainerBuilder<C>>;
 type Handle<'a, T, C> = OutputBuilderSession<'a, T, CapacityContainerBuilder<C>>;
-type Sending<'a, 'b, T, C> = Session<'a, 'b, T, CapacityContainerBuilder<C>, Capability<T>>;
+type OutputSession<'a, 'b, T, C> = Session<'a, 'b, T, CapacityContainerBuilder<C>, Capability<T>>;
 
-/// What an operator reads of an arrangement.
+/// Which states of an arrangement an operator reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// Rows as of a moment.
+    /// Rows as of the moment.
     At,
-    /// The same, and rows as of before the moment.
+    /// Rows as of the moment and as of just before it.
     BeforeAndAt,
 }
 
-/// An operator that is being built: its state, and what waits for a time.
+/// An operator under construction. `S` is its state, `W` is what is collected for a time.
 pub(crate) struct Operator<'s, T: Time, S, W> {
     name: String,
     scope: Scope<'s, T>,
     builder: OperatorBuilder<'s, T>,
     inputs: Vec<Input<T, S, W>>,
-    readers: Vec<Reader>,
+    readers: Vec<ArrangementReader>,
     first: Option<(T, W)>,
     ready: Option<Ready<T>>,
 }
 
-/// Takes what has come, and has a container worked on that is to be by itself.
+/// Takes the input that has arrived. For an input of [`Granularity::Each`] it calls the closure after every container.
 type Take<T, S, W> = Box<dyn FnMut(&mut S, &mut Queue<T, W>, WorkOn<'_, T, S, W>)>;
 type WorkOn<'a, T, S, W> = &'a mut dyn FnMut(&mut S, &mut Queue<T, W>);
 type Ready<T> = Box<dyn Fn(&T) -> bool>;
 
 struct Input<T: Time, S, W> {
     take: Take<T, S, W>,
-    pieces: Pieces,
-    /// What comes here may ask for rows of arrangements.
+    granularity: Granularity,
+    /// Whether input on this edge may cause lookups in arrangements. If so, its frontier limits their compaction.
     asks: bool,
 }
 
-/// In which pieces the input of a time is worked on.
+/// How the input of a time is divided for processing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pieces {
-    /// All at once, when the input has passed the time.
+enum Granularity {
+    /// All at once, when the input's frontier has passed the time.
     Whole,
-    /// What has come by when the operator is scheduled.
+    /// Whatever has arrived when the operator is scheduled.
     Parts,
-    /// Each container as it is taken.
+    /// Each container separately, as it is taken.
     Each,
 }
 
-struct Reader {
+struct ArrangementReader {
     trace: Option<RowTrace>,
     reads: Reads,
 }
 
-impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s, T, S, W> {
+impl<'s, T: Time, S: HeapSize + 'static, W: Default + HeapSize + 'static> Operator<'s, T, S, W> {
     pub(crate) fn new(name: &str, scope: Scope<'s, T>) -> Operator<'s, T, S, W> {
         Operator {
             name: name.to_string(),
@@ -116,71 +116,72 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         }
     }
 
-    /// Everything of a time has come before it is worked on. `take` puts a container to what waits for its time, or into the state.
+    /// Adds an input whose times are processed only when they are complete. `take` adds a container to what is collected for its time, or
+    /// to the state.
     pub(crate) fn input<C: Container, P: ParallelizationContract<T, C>>(
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
         take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.collect(stream, pact, Pieces::Whole, take);
+        self.collect(stream, pact, Granularity::Whole, take);
     }
 
-    /// As [`input`](Operator::input), but what has come of a time may be worked on before the rest of it comes.
+    /// Like [`input`](Operator::input), but input of a time may be processed before the rest of it arrives.
     pub(crate) fn requests<C: Container, P: ParallelizationContract<T, C>>(
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
         take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.collect(stream, pact, Pieces::Parts, take);
+        self.collect(stream, pact, Granularity::Parts, take);
     }
 
-    /// As [`requests`](Operator::requests), container by container: the others are not held meanwhile.
+    /// Like [`requests`](Operator::requests), but each container is processed as it is taken, so the others are not held meanwhile.
     pub(crate) fn blocks<C: Container, P: ParallelizationContract<T, C>>(
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
         take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.collect(stream, pact, Pieces::Each, take);
+        self.collect(stream, pact, Granularity::Each, take);
     }
 
     fn collect<C: Container, P: ParallelizationContract<T, C>>(
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
-        pieces: Pieces,
+        granularity: Granularity,
         mut take: impl FnMut(&mut S, &T, &mut W, &mut C) + 'static,
     ) {
-        self.take(stream, pact, pieces, true, move |state, capability, queue, container| {
+        self.take(stream, pact, granularity, true, move |state, capability, queue, container| {
             let time = capability.time().clone();
             take(state, &time, queue.at(capability, &time), container);
         });
     }
 
-    /// Changes of an arrangement. `take` puts the updates of a batch to what waits for their times.
+    /// Adds an input of an arrangement's batches. `take` distributes a batch's updates to the times they belong to.
     pub(crate) fn batches(
         &mut self,
         stream: Stream<'s, T, Vec<RowBatch>>,
-        mut take: impl FnMut(&mut S, &RowBatch, &mut Slots<'_, T, W>) + 'static,
+        mut take: impl FnMut(&mut S, &RowBatch, &mut BatchSlots<'_, T, W>) + 'static,
     ) {
-        self.take(stream, Pipeline, Pieces::Whole, true, move |state, capability, queue, batches: &mut Vec<RowBatch>| {
-            let mut slots = Slots { capability, queue };
+        self.take(stream, Pipeline, Granularity::Whole, true, move |state, capability, queue, batches: &mut Vec<RowBatch>| {
+            let mut slots = BatchSlots { capability, queue };
             batches.drain(..).for_each(|batch| take(state, &batch, &mut slots));
         });
     }
 
-    /// What is read of an arrangement besides its changes: [`Now::read`] has it by the order of these calls.
+    /// Registers an arrangement to read. [`AtTime::read`] takes its number, counted in the order of these calls.
     pub(crate) fn reads(&mut self, trace: &RowTrace, reads: Reads) {
-        self.readers.push(Reader { trace: Some(trace.clone()), reads });
+        self.readers.push(ArrangementReader { trace: Some(trace.clone()), reads });
     }
 
     fn take<C: Container, P: ParallelizationContract<T, C>>(
         &mut self,
         stream: Stream<'s, T, C>,
         pact: P,
-        pieces: Pieces,
+        granularity: Granularity,
         asks: bool,
         mut take: impl FnMut(&mut S, &InputCapability<T>, &mut Queue<T, W>, &mut C) + 'static,
     ) {
@@ -188,12 +189,12 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         let take = move |state: &mut S, queue: &mut Queue<T, W>, work_on: WorkOn<'_, T, S, W>| {
             input.for_each(|capability, container| {
                 take(state, &capability, queue, container);
-                if pieces == Pieces::Each {
+                if granularity == Granularity::Each {
                     work_on(state, queue);
                 }
             });
         };
-        self.inputs.push(Input { take: Box::new(take), pieces, asks });
+        self.inputs.push(Input { take: Box::new(take), granularity, asks });
     }
 
     pub(crate) fn output<C: Container>(&mut self) -> (Output<T, C>, Stream<'s, T, C>) {
@@ -201,28 +202,30 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
         (OutputBuilder::from(output), stream)
     }
 
-    /// There is this to work on at first, as if it had come.
+    /// Queues `waiting` for `time`, as if it had arrived on an input.
     pub(crate) fn begin_with(&mut self, time: T, waiting: W) {
         self.first = Some((time, waiting));
     }
 
-    /// Times for which this says no are worked on later, with all behind them; it is asked again and again.
+    /// Sets a condition for processing. While it returns false for a time, that time and all later ones wait; it is polled on every
+    /// activation.
     pub(crate) fn only_when(&mut self, ready: impl Fn(&T) -> bool + 'static) {
         self.ready = Some(Box::new(ready));
     }
 
-    pub(crate) fn build(self, memory: &Memory, state: S, mut work: impl FnMut(&mut S, &mut Now<'_, T, W>, W) + 'static) {
+    /// Builds the operator. `work` is called for every time, in order, with the state and with what was collected for the time.
+    pub(crate) fn build(self, memory: &Memory, state: S, mut work: impl FnMut(&mut S, &mut AtTime<'_, T, W>, W) + 'static) {
         let Operator { name, scope, builder, mut inputs, mut readers, first, ready } = self;
         let activator = scope.activator_for(builder.operator_info().address);
         let queue = Queue { outputs: builder.shape().outputs(), slots: BTreeMap::new() };
         let shared = Rc::new(RefCell::new(Shared { state, queue }));
         memory.add_operator(&name, Rc::clone(&shared));
         let with = |is: fn(&Input<T, S, W>) -> bool| (0..inputs.len()).filter(|&input| is(&inputs[input])).collect::<Vec<_>>();
-        let (whole, asking) = (with(|input| input.pieces == Pieces::Whole), with(|input| input.asks));
+        let (whole, asking) = (with(|input| input.granularity == Granularity::Whole), with(|input| input.asks));
         builder.build(move |capabilities| {
             if let Some((time, waiting)) = first {
                 let capabilities = capabilities.iter().map(|capability| capability.delayed(&time)).collect();
-                shared.borrow_mut().queue.slots.insert(time, Slot { capabilities, waiting });
+                shared.borrow_mut().queue.slots.insert(time, PendingTime { capabilities, waiting });
             }
             drop(capabilities);
             move |frontiers: &[MutableAntichain<T>]| {
@@ -236,13 +239,13 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
                             activator.activate();
                             break;
                         }
-                        let Some((time, Slot { capabilities, waiting })) = queue.slots.pop_first() else { break };
+                        let Some((time, PendingTime { capabilities, waiting })) = queue.slots.pop_first() else { break };
                         let complete = frontiers.iter().all(|frontier| has_passed(frontier, &time));
-                        let mut now = Now { time, capabilities: &capabilities, queue, readers: &mut readers, complete, stays: false };
+                        let mut now = AtTime { time, capabilities: &capabilities, queue, readers: &mut readers, complete, stays: false };
                         work(state, &mut now, waiting);
-                        let Now { time, stays, .. } = now;
+                        let AtTime { time, stays, .. } = now;
                         if stays {
-                            queue.slots.insert(time, Slot { capabilities, waiting: W::default() });
+                            queue.slots.insert(time, PendingTime { capabilities, waiting: W::default() });
                             break;
                         }
                     }
@@ -257,21 +260,21 @@ impl<'s, T: Time, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s,
     }
 }
 
-impl<'s, S: Holds + 'static, W: Default + Holds + 'static> Operator<'s, Moment, S, W> {
-    /// An arrangement that is read, and whose changes are none of the operator's: it waits for it to be complete.
+impl<'s, S: HeapSize + 'static, W: Default + HeapSize + 'static> Operator<'s, Moment, S, W> {
+    /// Adds an arrangement that is read but whose changes are ignored. A time waits until the arrangement is complete up to it.
     pub(crate) fn arrangement(&mut self, arranged: &Arranged<'s, RowTrace>, reads: Reads) {
-        self.take(arranged.stream.clone(), Pipeline, Pieces::Whole, false, |_, _, _, batches: &mut Vec<RowBatch>| batches.clear());
+        self.take(arranged.stream.clone(), Pipeline, Granularity::Whole, false, |_, _, _, batches: &mut Vec<RowBatch>| batches.clear());
         self.reads(&arranged.trace, reads);
     }
 }
 
-/// Whether nothing of this time or before can come any more.
+/// Whether nothing at or before this time can arrive any more.
 fn has_passed<T: Time>(frontier: &MutableAntichain<T>, time: &T) -> bool {
     frontier.frontier().iter().all(|to_come| to_come > time)
 }
 
-impl Reader {
-    /// Lets the trace compact what is before the earliest moment that can still be asked for.
+impl ArrangementReader {
+    /// Lets the trace compact what is before the earliest moment that can still be read; drops the trace if there is none.
     fn release(&mut self, least: Option<Moment>) {
         let (Some(trace), Some(least)) = (&mut self.trace, least) else {
             self.trace = None;
@@ -282,29 +285,30 @@ impl Reader {
             Reads::BeforeAndAt => least.saturating_sub(1),
         };
         trace.set_logical_compaction(Antichain::from_elem(least).borrow());
-        // Cursors are always over all batches, so that any of them may be merged.
+        // Cursors always read all batches, so any of them may be merged.
         trace.set_physical_compaction(Antichain::new().borrow());
     }
 }
 
+/// What `work` and the memory measurement share.
 struct Shared<T: Time, S, W> {
     state: S,
     queue: Queue<T, W>,
 }
 
-impl<T: Time, S: Holds, W: Holds> Holds for Shared<T, S, W> {
+impl<T: Time, S: HeapSize, W: HeapSize> HeapSize for Shared<T, S, W> {
     fn held_bytes(&self) -> usize {
         self.state.held_bytes() + self.queue.slots.values().map(|slot| slot.waiting.held_bytes()).sum::<usize>()
     }
 }
 
-/// What waits, by its time.
+/// Collected input, by time.
 struct Queue<T: Time, W> {
     outputs: usize,
-    slots: BTreeMap<T, Slot<T, W>>,
+    slots: BTreeMap<T, PendingTime<T, W>>,
 }
 
-struct Slot<T: Time, W> {
+struct PendingTime<T: Time, W> {
     /// One for each output.
     capabilities: Vec<Capability<T>>,
     waiting: W,
@@ -313,7 +317,7 @@ struct Slot<T: Time, W> {
 impl<T: Time, W: Default> Queue<T, W> {
     fn at(&mut self, capability: &InputCapability<T>, time: &T) -> &mut W {
         let outputs = self.outputs;
-        let slot = self.slots.entry(time.clone()).or_insert_with(|| Slot {
+        let slot = self.slots.entry(time.clone()).or_insert_with(|| PendingTime {
             capabilities: (0..outputs).map(|output| capability.delayed(time, output)).collect(),
             waiting: W::default(),
         });
@@ -321,45 +325,45 @@ impl<T: Time, W: Default> Queue<T, W> {
     }
 }
 
-/// What waits for the times of a batch's updates.
-pub(crate) struct Slots<'a, T: Time, W> {
+/// Gives access to what is collected for the times of a batch's updates.
+pub(crate) struct BatchSlots<'a, T: Time, W> {
     capability: &'a InputCapability<T>,
     queue: &'a mut Queue<T, W>,
 }
 
-impl<T: Time, W: Default> Slots<'_, T, W> {
+impl<T: Time, W: Default> BatchSlots<'_, T, W> {
     pub(crate) fn at(&mut self, time: &T) -> &mut W {
         self.queue.at(self.capability, time)
     }
 }
 
-/// A time that is worked on.
-pub(crate) struct Now<'a, T: Time, W> {
+/// The time that is being processed.
+pub(crate) struct AtTime<'a, T: Time, W> {
     pub(crate) time: T,
     capabilities: &'a [Capability<T>],
     queue: &'a mut Queue<T, W>,
-    readers: &'a mut [Reader],
+    readers: &'a mut [ArrangementReader],
     complete: bool,
     stays: bool,
 }
 
-impl<'a, T: Time, W: Default> Now<'a, T, W> {
+impl<'a, T: Time, W: Default> AtTime<'a, T, W> {
     pub(crate) fn moment(&self) -> Moment {
         self.time.moment()
     }
 
-    /// Whether nothing of this time can come any more, also where it is not waited for.
+    /// Whether no input can receive more of this time, including inputs that the operator does not wait for.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Works on this time again, with what comes by then: later times wait for it.
+    /// Processes this time again with what arrives later. Later times wait until then.
     pub(crate) fn stay(&mut self) {
         self.stays = true;
     }
 
     /// Sends at this time.
-    pub(crate) fn send<'h, 'b, C: Container>(&self, handle: &'b mut Handle<'h, T, C>) -> Sending<'h, 'b, T, C>
+    pub(crate) fn send<'h, 'b, C: Container>(&self, handle: &'b mut Handle<'h, T, C>) -> OutputSession<'h, 'b, T, C>
     where
         'a: 'b,
     {
@@ -373,35 +377,35 @@ impl<'a, T: Time, W: Default> Now<'a, T, W> {
         handle.session(&capability).give_container(container);
     }
 
-    /// What waits for a later time.
+    /// What is collected for a later time.
     pub(crate) fn later(&mut self, time: &T) -> &mut W {
         let capabilities = self.capabilities;
-        let slot = self.queue.slots.entry(time.clone()).or_insert_with(|| Slot {
+        let slot = self.queue.slots.entry(time.clone()).or_insert_with(|| PendingTime {
             capabilities: capabilities.iter().map(|capability| capability.delayed(time)).collect(),
             waiting: W::default(),
         });
         &mut slot.waiting
     }
 
-    /// An arrangement as of now.
+    /// The arrangement with this number, as of the current moment.
     pub(crate) fn read(&mut self, arrangement: usize) -> AsOf {
         let moment = self.moment();
-        let trace = self.readers[arrangement].trace.as_mut().expect("it is let go when nothing can ask any more");
+        let trace = self.readers[arrangement].trace.as_mut().expect("it is dropped only when nothing can read it any more");
         AsOf::new(trace, moment)
     }
 }
 
-/// Puts a block to what waits for its time.
+/// Adds a block to what is collected for its time.
 pub(crate) fn collect<S, T>(_: &mut S, _: &T, blocks: &mut Vec<Updates>, block: &mut Updates) {
     blocks.push(std::mem::take(block));
 }
 
-/// The same of items one by one.
+/// Like [`collect`], for streams of single items.
 pub(crate) fn collect_items<S, T, I>(_: &mut S, _: &T, waiting: &mut Vec<I>, items: &mut Vec<I>) {
     waiting.append(items);
 }
 
-/// As [`collect`], but what is there at the first moment goes into the state as it comes: nothing was there before, so it need not wait for
+/// Like [`collect`], but blocks of the first moment are added to the state on arrival: no state precedes them, so they need not wait for
 /// the rest.
 pub(crate) fn collect_early<S>(add: fn(&mut S, &Updates)) -> impl FnMut(&mut S, &Moment, &mut Vec<Updates>, &mut Updates) {
     move |state, moment, blocks, block| match *moment {

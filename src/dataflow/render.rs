@@ -1,4 +1,4 @@
-//! The walk from a plan to operators.
+//! Turns a plan into operators.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,28 +9,29 @@ use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
 use timely::dataflow::{InputHandle, Scope, Stream};
 use timely::worker::Worker;
 
-use super::changes::{DocumentChange, FailureChange};
+use super::changes::{FailureChange, RowChange};
 use super::documents::assemble::assemble;
 use super::documents::climb::climb;
-use super::documents::document::Assembler;
+use super::documents::document::DocumentAssembler;
 use super::documents::fetch::{Piece, Relations, Requests, fetch};
 use super::documents::touch::{Brake, touch};
 use super::held::memory::{HeldBytes, Memory};
 use super::held::updates::{Update, Updates};
-use super::inputs::shared::{Keys, SharedInputs, demands};
+use super::inputs::shared::{KeyStream, SharedInputs, demands};
 use super::output::{ErrorOutput, ViewChanges, ViewOutput};
 use super::queries::nodes::Queries;
 use super::time::{Clock, Moment, START};
-use crate::plan::{Arrangements, Body, Document, DocumentArrangements, Lookup, LookupArrangements, Plan, Up, View, ViewArrangements};
+use crate::dataflow::streams::RowStream;
+use crate::plan::{Arrangements, Document, DocumentArrangements, Lookup, LookupArrangements, Plan, Up, View, ViewReads};
 use crate::value::{Diff, Layout, Tick};
 
-/// One worker's end of a rendered plan.
+/// One worker's inputs and outputs of a rendered plan.
 pub struct Rendered {
     pub inputs: Inputs,
     pub outputs: Outputs,
 }
 
-/// Where a worker's share of the changes goes in.
+/// Receives a worker's share of the changes.
 #[expect(missing_debug_implementations, reason = "operators have none")]
 pub struct Inputs {
     tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
@@ -39,7 +40,7 @@ pub struct Inputs {
     now: Moment,
 }
 
-/// Where what became of the views comes out.
+/// Returns the changes of the views.
 #[expect(missing_debug_implementations, reason = "operators have none")]
 pub struct Outputs {
     documents: Vec<ViewChanges>,
@@ -57,7 +58,7 @@ impl std::fmt::Debug for Rendered {
 }
 
 impl Inputs {
-    /// Changes of a table at the tick that stands.
+    /// Sends changes of a table at the current tick.
     pub fn send<R: AsRef<[u8]>>(&mut self, table: usize, rows: impl IntoIterator<Item = (R, Diff)>) {
         let moment = self.now;
         let input = &mut self.tables[table];
@@ -66,7 +67,7 @@ impl Inputs {
         }
     }
 
-    /// Nothing more comes before `tick`.
+    /// Promises that nothing more is sent before `tick`, which becomes the current tick.
     pub fn advance_to(&mut self, tick: Tick) {
         self.now = self.clock.moment_of(tick);
         for input in &mut self.tables {
@@ -76,34 +77,34 @@ impl Inputs {
         self.ticks.advance_to(self.now);
     }
 
-    /// Hands on what was sent, without waiting for the tick to end.
+    /// Passes on what was sent, without waiting for the end of the tick.
     pub fn flush(&mut self) {
         self.tables.iter_mut().for_each(InputHandle::flush);
     }
 }
 
 impl Outputs {
-    /// Whether everything up to and with `tick` has come out, at every worker.
+    /// Whether everything up to and including `tick` has been output, at every worker.
     pub fn is_complete(&self, tick: Tick) -> bool {
         !self.probe.less_than(&self.clock.moment_of(tick.next()))
     }
 
-    /// The first tick that is not complete; `None` when all inputs are closed and everything has come out.
+    /// The first tick that is not complete; `None` when all inputs are closed and everything has been output.
     pub fn frontier(&self) -> Option<Tick> {
         self.probe.with_frontier(|frontier| frontier.first().map(|m| self.clock.tick_of(*m)))
     }
 
-    /// Takes what has come out of a view so far. Changes of one tick may come in several takes, until the tick is complete.
-    pub fn take_documents(&self, view: usize) -> Vec<DocumentChange> {
+    /// Takes the changes of a view that have been output so far. Until a tick is complete, more of its changes may follow.
+    pub fn take_rows(&self, view: usize) -> Vec<RowChange> {
         std::mem::take(&mut self.documents[view].borrow_mut())
     }
 
-    /// As [`take_documents`](Outputs::take_documents), for rows that failed.
+    /// Like [`take_rows`](Outputs::take_rows), for rows that failed.
     pub fn take_failures(&self, view: usize) -> Vec<FailureChange> {
         std::mem::take(&mut self.failures[view].borrow_mut())
     }
 
-    /// While this is set, a tick that touches many documents makes no more of them: whoever takes them is behind.
+    /// While set, a tick that touches many documents stops after a portion. Set it while the consumer is behind.
     pub fn hold_back(&self, hold_back: bool) {
         self.hold_back.set(hold_back);
     }
@@ -113,10 +114,10 @@ impl Outputs {
     }
 }
 
-/// Renders a plan at one worker; every worker must call it, with the same arguments.
+/// Renders a plan at one worker. Every worker must call it with the same arguments.
 ///
-/// The state at `start` is sent as insertions at that tick: a hydration. Views in `hydrate` then give every document that they have;
-/// the others give only what changes later (what they had is stored and still right).
+/// The caller sends the state at `start` as insertions at that tick (hydration). Views with `hydrate` set then output all their documents;
+/// the others output only later changes, because their stored rows are still right.
 pub fn render(worker: &mut Worker, plan: &Plan, arrangements: &Arrangements, start: Tick, hydrate: &[bool]) -> Rendered {
     worker.dataflow::<Moment, _, _>(|scope| Rendering::new(scope, plan, arrangements, start).views(hydrate))
 }
@@ -127,8 +128,8 @@ struct Rendering<'s, 'p> {
     arrangements: &'p Arrangements,
     clock: Clock,
     tables: Vec<InputHandle<Moment, CapacityContainerBuilder<Updates>>>,
-    rows: Vec<Stream<'s, Moment, Updates>>,
-    /// Where time stands, for what has no table.
+    rows: Vec<RowStream<'s>>,
+    /// Carries only the current time, for nodes that read no table.
     ticks: InputHandle<Moment, CapacityContainerBuilder<Vec<()>>>,
     ticked: Stream<'s, Moment, Vec<()>>,
     probe: Probe<Moment>,
@@ -175,15 +176,12 @@ impl<'s, 'p> Rendering<'s, 'p> {
         };
         demands(self.plan, self.arrangements).into_iter().for_each(|demand| queries.input(demand));
         let mut documents = Vec::new();
-        for ((view, indexes), &hydrate) in self.plan.views.iter().zip(&self.arrangements.views).zip(hydrate) {
+        for ((view, reads), &hydrate) in self.arrangements.by_view(self.plan).zip(hydrate) {
             let changes = ViewChanges::default();
             let output = ViewOutput { changes: changes.clone(), clock: self.clock, hydrate };
-            match (&view.body, indexes) {
-                (Body::Document(document), ViewArrangements::Document(indexes)) => {
-                    self.document(view, document, indexes, &queries, output);
-                }
-                (Body::Query(query), _) => queries.view(view, query, output),
-                (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
+            match reads {
+                ViewReads::Document(document, indexes) => self.document(view, document, indexes, &queries, output),
+                ViewReads::Query(query, _) => queries.view(view, query, output),
             }
             documents.push(changes);
         }
@@ -225,14 +223,14 @@ impl<'s, 'p> Rendering<'s, 'p> {
             fetch_all(memory, &mut pieces, &mut node, lookup, indexes, requests, sources);
         }
         let pieces: Stream<'s, Moment, Vec<Piece>> = self.scope.concatenate(pieces);
-        let assembler = Assembler::new(document, &view.schema);
+        let assembler = DocumentAssembler::new(document, &view.schema);
         assemble(memory, &format!("Assemble {}", view.name), roots, pieces, assembler, output)
             .probe_with(&assembled)
             .probe_with(&self.probe);
     }
 }
 
-/// The keys that reach the lookup's parent for every change at this lookup or below it.
+/// The keys by which the lookup's parent is reached, for every change at this lookup or below it.
 fn climb_to<'s>(
     memory: &Memory,
     view: &str,
@@ -240,7 +238,7 @@ fn climb_to<'s>(
     indexes: &LookupArrangements,
     sources: &SharedInputs<'s, '_>,
     scope: Scope<'s, Moment>,
-) -> Keys<'s> {
+) -> KeyStream<'s> {
     let mut keys = vec![sources.touched(&lookup.input.rows, &lookup.child_columns)];
     for (child, indexes) in lookup.children.iter().zip(&indexes.children) {
         keys.push(climb_to(memory, view, child, indexes, sources, scope));

@@ -1,18 +1,18 @@
-//! Time in the dataflow: moments, and the clock that says which tick a moment belongs to.
+//! Time in the dataflow: moments, and the clock that converts between moments and ticks.
 
 use crate::value::Tick;
 
-/// A tick and, below it, a portion. Inputs stay at portion 0; a tick that touches many roots is worked through in portions, so that
-/// few pieces are in flight.
+/// A tick in the high bits and a portion in the low bits. Inputs use portion 0. A tick that touches many roots is processed in portions, so
+/// that few pieces are in flight.
 pub(crate) type Moment = u64;
 
 const PORTION_BITS: u32 = 20;
 
-/// The first tick's moment. Data that is there from the very first moment goes into an arrangement's first batch; after an empty batch
-/// the arrangement would copy all of itself once.
+/// The moment of the first tick. Rows of the very first moment go into an arrangement's first batch. After an empty batch the arrangement
+/// would copy all of itself once.
 pub(crate) const START: Moment = 0;
 
-/// Counts moments from a run's first tick on.
+/// Converts between ticks and moments, which count from a run's first tick.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Tick,
@@ -33,7 +33,7 @@ impl Clock {
     }
 }
 
-/// The number of a moment's portion in its tick.
+/// The number of a moment's portion within its tick.
 pub(crate) fn portion_of(moment: Moment) -> u64 {
     moment & ((1 << PORTION_BITS) - 1)
 }

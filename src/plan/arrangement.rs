@@ -2,18 +2,19 @@
 
 use super::Input;
 
-/// Something held in memory: an input's rows by key, or a slim index of it.
+/// State held in memory: an input's rows by key, or a slim index of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrangement {
-    /// As the first who needs it sees it.
+    /// The input of the first place that needs this arrangement.
     pub input: Input,
     pub kind: ArrangementKind,
 }
 
+/// The form in which an arrangement stores its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArrangementKind {
-    /// Whole rows by these columns.
+    /// Whole rows by the key of these columns.
     Rows { key: Vec<usize> },
-    /// The key of the columns `to` by the key of the columns `from`.
+    /// An index from the key of the columns `from` to the key of the columns `to`.
     Reverse { from: Vec<usize>, to: Vec<usize> },
 }

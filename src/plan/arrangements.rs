@@ -1,24 +1,24 @@
-//! Which arrangements a plan needs: the one rule that `dataflow` renders by and `explain` prints.
+//! Determines the arrangements that a plan needs. `dataflow` renders them and `explain` prints them.
 //!
-//! The root is arranged by the view's key, the input of each lookup by its `child_columns`. A change of a child must find the root's
-//! key: where the child's key is not itself the key by which its parent is reached, a slim reverse index leads there. Arrangements of
-//! equal rows by equal keys are one, within a view and across views; a side of a join has one here where it is a table, or where a document
-//! needs it as well.
+//! The root is arranged by the view's key, the input of each lookup by its `child_columns`. A change of a child must find the root's key:
+//! if the child's key is not itself the key by which its parent is reached, a slim reverse index leads there. Equal rows by equal keys
+//! share an arrangement, within a view and across views. A join side is listed here if it is a table, or if a document needs the same
+//! arrangement.
 
 use super::arrangement::{Arrangement, ArrangementKind};
-use super::delta::{DeltaJoin, Tree};
-use super::held::Held;
-use super::{Body, Document, Input, Lookup, Node, Origin, Plan, Side, View};
+use super::delta_join::{DeltaJoin, Tree};
+use super::held::HeldSide;
+use super::{Body, Document, Input, Lookup, Node, Origin, Plan, Query, Side, View};
 
-/// All arrangements of a plan, and which of them serve where.
+/// All arrangements of a plan, and where each is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arrangements {
     pub list: Vec<Arrangement>,
-    /// As [`Plan::views`].
+    /// Indexed like [`Plan::views`].
     pub views: Vec<ViewArrangements>,
-    /// The joins of which only the inputs are held.
+    /// The joins that are maintained as delta joins.
     pub deltas: Vec<DeltaJoin>,
-    /// The sides of joins that the list holds, with their places in it. What is held may have more columns.
+    /// The join sides that use an arrangement of the list, each with its index. The arrangement may have more columns than the side.
     pub sides: Vec<(Side, usize)>,
 }
 
@@ -26,7 +26,7 @@ pub struct Arrangements {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ViewArrangements {
     Document(DocumentArrangements),
-    /// What the query joins; [`Arrangements::of_side`] says which is whose.
+    /// The arrangements that the query's joins read; [`Arrangements::of_side`] returns the one of a side.
     Query(Vec<usize>),
 }
 
@@ -34,30 +34,32 @@ pub enum ViewArrangements {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentArrangements {
     pub root: usize,
-    /// As [`Document::lookups`].
+    /// Indexed like [`Document::lookups`].
     pub lookups: Vec<LookupArrangements>,
-    /// What the document's own query joins.
+    /// The arrangements that the joins of the document's own query read.
     pub query: Vec<usize>,
 }
 
+/// Indexes into [`Arrangements::list`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookupArrangements {
     pub rows: usize,
     pub up: Up,
-    /// As [`Lookup::children`].
+    /// Indexed like [`Lookup::children`].
     pub children: Vec<LookupArrangements>,
 }
 
-/// How the key of a changed child leads to the key by which its parent is reached.
+/// How a changed child's key leads to the key by which its parent is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Up {
-    /// It is that key.
+    /// The keys are the same.
     Same,
-    /// Through this reverse index of the parent.
+    /// By this reverse index of the parent.
     Index(usize),
 }
 
 impl Plan {
+    /// The arrangements of all views.
     pub fn arrangements(&self) -> Arrangements {
         let (mut list, mut joins) = (Vec::new(), Vec::new());
         let is_view = |node: &Node| self.view_of(node).is_some();
@@ -65,7 +67,7 @@ impl Plan {
         for (index, view) in self.views.iter().enumerate() {
             let mut joined = Vec::new();
             view.query().into_iter().for_each(|query| {
-                joined_tables(&mut list, query, &mut joined, &mut |node| match Tree::of(node, &is_view) {
+                joined_tables(&mut list, query, &mut joined, &mut |node| match Tree::from_node(node, &is_view) {
                     Some(tree) => {
                         let inputs = tree.inputs();
                         joins.push((index, node, tree));
@@ -79,7 +81,7 @@ impl Plan {
                 Body::Query(_) => ViewArrangements::Query(joined),
             });
         }
-        // What is held anyhow decides about joins of several inputs.
+        // Delta joins are chosen last: arrangements that exist anyway cost them nothing.
         let mut deltas: Vec<DeltaJoin> = Vec::new();
         for (view, node, tree) in joins {
             let known = deltas.iter().position(|delta| delta.node == *node);
@@ -103,7 +105,7 @@ impl Plan {
 }
 
 impl View {
-    /// The query whose rows it has, or of whose rows it makes documents.
+    /// The query of the view, or a document's own query; `None` for other documents.
     pub fn query(&self) -> Option<&Node> {
         match &self.body {
             Body::Document(document) => document.own_query(),
@@ -112,7 +114,30 @@ impl View {
     }
 }
 
+/// What a view shows, with the arrangements that it reads.
+#[derive(Debug, Clone, Copy)]
+pub enum ViewReads<'a> {
+    Document(&'a Document, &'a DocumentArrangements),
+    /// With what the query joins.
+    Query(&'a Query, &'a [usize]),
+}
+
+impl Arrangements {
+    /// The views of the plan that these are of, in its order.
+    pub fn by_view<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a View, ViewReads<'a>)> {
+        plan.views.iter().zip(&self.views).map(|(view, used)| {
+            let reads = match (&view.body, used) {
+                (Body::Document(document), ViewArrangements::Document(used)) => ViewReads::Document(document, used),
+                (Body::Query(query), ViewArrangements::Query(joined)) => ViewReads::Query(query, joined),
+                _ => unreachable!("arrangements are of the plan's views, in its order"),
+            };
+            (view, reads)
+        })
+    }
+}
+
 impl ViewArrangements {
+    /// The arrangements that the view's joins read.
     pub(super) fn joined(&mut self) -> &mut Vec<usize> {
         match self {
             ViewArrangements::Document(used) => &mut used.query,
@@ -122,22 +147,23 @@ impl ViewArrangements {
 }
 
 impl Arrangements {
-    /// How a join of several inputs is maintained without holding any join; `None` where it is joined two by two.
+    /// How a join of several inputs is maintained as a delta join; `None` if it is joined two by two.
     pub fn delta_of(&self, node: &Node) -> Option<&DeltaJoin> {
         self.deltas.iter().find(|delta| delta.node == *node)
     }
 
-    /// The arrangement of a side of a join; `None` for a side that nobody else needs, which is arranged for itself.
+    /// The arrangement of a join side in the list; `None` if nothing else needs it, so that it is arranged separately.
     pub fn of_side(&self, node: &Node, key: &[usize]) -> Option<usize> {
         self.sides.iter().find(|(side, _)| side.node == *node && side.key == key).map(|(_, place)| *place)
     }
 
-    /// Where the columns of a side of a join are in what is held of it; `None` where it is held as it is.
-    pub fn held_for(&self, side: &Side) -> Option<Held> {
-        Held::of(&self.list[self.of_side(&side.node, &side.key)?].input.rows, &side.node)
+    /// Where a side's columns are in its arrangement; `None` if the arrangement has exactly the side's columns, or if the side is not in
+    /// the list.
+    pub fn held_for(&self, side: &Side) -> Option<HeldSide> {
+        HeldSide::find(&self.list[self.of_side(&side.node, &side.key)?].input.rows, &side.node)
     }
 
-    /// What is joined of what is no table, and is in the list because documents need it.
+    /// The join sides that are not tables but are in the list because documents need them.
     fn shared_sides(&self, node: &Node) -> Vec<usize> {
         let of_side = |side: &Side| self.of_side(&side.node, &side.key).filter(|_| !matches!(side.node, Node::Table(_)));
         let (sides, inputs): (Vec<&Side>, Vec<&Node>) = match (self.delta_of(node), node) {
@@ -157,7 +183,7 @@ fn document_arrangements(list: &mut Vec<Arrangement>, view: &View, document: &Do
     DocumentArrangements { root: rows, lookups, query }
 }
 
-/// The tables that are sides of joins. Of joins of several inputs that `postpone` answers with the inputs, only what is in these.
+/// Adds the tables that are join sides. For a join of several inputs `postpone` returns the inputs, and only what is below them is added.
 fn joined_tables<'p>(
     list: &mut Vec<Arrangement>,
     node: &'p Node,
@@ -174,7 +200,7 @@ fn joined_tables<'p>(
     node.inputs().into_iter().for_each(|input| joined_tables(list, input, used, postpone));
 }
 
-/// The tables of joins of several inputs, joined two by two.
+/// Adds the tables of a join of several inputs that is joined two by two.
 fn two_by_two(list: &mut Vec<Arrangement>, node: &Node, tree: &Tree, used: &mut Vec<usize>) {
     let Node::Join(join) = node else { return };
     for side in [&join.left, &join.right] {
@@ -192,7 +218,7 @@ fn held_side(list: &mut Vec<Arrangement>, side: &Side, used: &mut Vec<usize>) {
     }
 }
 
-/// `reached_by`: the columns of the parent by whose key it is reached: the view's key at the root, else its `child_columns`.
+/// `reached_by`: the parent's columns by whose key it is reached: the view's key for the root, else its `child_columns`.
 fn lookup_arrangements(list: &mut Vec<Arrangement>, parent: &Input, reached_by: &[usize], lookup: &Lookup) -> LookupArrangements {
     let rows = shared(list, &lookup.input, ArrangementKind::Rows { key: lookup.child_columns.clone() });
     let up = if lookup.parent_columns == reached_by {

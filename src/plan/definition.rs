@@ -1,7 +1,7 @@
-//! A view's definition as one text: equal texts, equal answers on equal tables. The store compares it across restarts.
+//! A view's definition as text: equal texts give equal results on equal tables. The store compares it across restarts.
 //!
-//! The first line says what a definition means: by our own number, and by the version of DataFusion, whose functions and planner an
-//! answer comes from. So a state that another version made is compared with what this one answers, and the difference goes out.
+//! The first line is the version of the definition's meaning: our own number, and the version of DataFusion, whose functions and planner
+//! determine results. So after an upgrade the stored rows are compared with what the new version computes, and the difference is output.
 
 use std::fmt::Write;
 
@@ -9,10 +9,11 @@ use datafusion::DATAFUSION_VERSION;
 
 use super::{Body, Embed, Expression, Input, InputColumn, Lookup, Node, Plan, TableRows, View};
 
-/// What a definition means: raised with every change after which an answer may be another one, though the definition is the same.
-pub const MEANING: u32 = 4;
+/// Raised by every change after which an unchanged definition may give other results.
+pub const MEANING: u32 = 5;
 
 impl Plan {
+    /// The definition of a view of this plan.
     pub fn definition_of(&self, view: &View) -> String {
         let mut out = format!("meaning {MEANING}, datafusion {DATAFUSION_VERSION}\n");
         match &view.body {

@@ -1,4 +1,4 @@
-//! The plan as text: what each view embeds and how it is related, what is held in memory and shared, which columns are never read.
+//! The plan as text: what each view embeds and how it is related, which arrangements are held and shared, and which columns are never read.
 //! Elsewhere: the nodes of queries (`explain_node`).
 
 use std::fmt::{Display, Formatter, Result};
@@ -6,7 +6,7 @@ use std::fmt::{Display, Formatter, Result};
 use super::size::bytes_a_row;
 use super::{
     Arrangement, ArrangementKind, Arrangements, Body, Document, Embed, Expression, Input, InputColumn, Lookup, LookupArrangements, Missing,
-    Node, OnMany, OrderBy, Origin, Plan, TableRows, Up, View, ViewArrangements,
+    Node, OnMany, OrderBy, Origin, Plan, TableRows, Up, ViewReads,
 };
 use crate::value::Schema;
 
@@ -14,12 +14,12 @@ use crate::value::Schema;
 #[derive(Debug, Clone)]
 pub struct Explanation<'p> {
     pub(super) plan: &'p Plan,
-    /// Of each table, as far as known.
+    /// The number of rows of each table; `None` if unknown.
     rows: Vec<Option<u64>>,
 }
 
 impl Plan {
-    /// Displays the plan for people. `rows`: how many each table has, as far as known.
+    /// Displays the plan for people. `rows`: the number of rows of each table, if known.
     pub fn explain(&self, rows: &[Option<u64>]) -> Explanation<'_> {
         Explanation { plan: self, rows: rows.to_vec() }
     }
@@ -28,10 +28,10 @@ impl Plan {
 impl Display for Explanation<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let arrangements = self.plan.arrangements();
-        for (view, used) in self.plan.views.iter().zip(&arrangements.views) {
+        for (view, reads) in arrangements.by_view(self.plan) {
             write!(f, "view {} key {}\n  ", view.name, names(&view.schema, &view.key))?;
-            match (&view.body, used) {
-                (Body::Document(Document { root, lookups }), ViewArrangements::Document(used)) => {
+            match reads {
+                ViewReads::Document(Document { root, lookups }, used) => {
                     self.input(f, root, None)?;
                     writeln!(f, " {}", number(used.root))?;
                     self.lookups(f, root, lookups, &used.lookups, "  ")?;
@@ -40,10 +40,7 @@ impl Display for Explanation<'_> {
                         self.node(f, query, &arrangements, "  ", true)?;
                     }
                 }
-                (Body::Query(query), _) => {
-                    self.node(f, &query.node, &arrangements, "  ", true)?;
-                }
-                (Body::Document(_), ViewArrangements::Query(_)) => unreachable!("arrangements are of the view"),
+                ViewReads::Query(query, _) => self.node(f, &query.node, &arrangements, "  ", true)?,
             }
             writeln!(f)?;
         }
@@ -53,7 +50,7 @@ impl Display for Explanation<'_> {
 }
 
 impl Plan {
-    /// Of each arrangement its number in `explain`, its rows and their key, in short.
+    /// A short name for each arrangement: its number in `explain`, its rows and their key.
     pub fn names_of(&self, arrangements: &Arrangements) -> Vec<String> {
         let name = |(i, Arrangement { input, kind }): (usize, &Arrangement)| {
             let (of, schema) = (self.explain(&[]).origin(input.of), input.schema());
@@ -65,7 +62,7 @@ impl Plan {
         arrangements.list.iter().enumerate().map(name).collect()
     }
 
-    /// The same of a side of a join that is in no list: for the first view that it is a part of.
+    /// A short name for a join side that is not listed, with the first view that it is part of.
     pub fn name_of(&self, side: &Node, key: &[usize]) -> String {
         let view = self.views.iter().find(|view| view.query().is_some_and(|query| query.contains(side)));
         format!("{}: a join's side by {}", view.map_or("query", |view| &view.name), names(side.schema(), key))
@@ -117,7 +114,7 @@ impl Explanation<'_> {
 
     fn arrangements(&self, f: &mut Formatter<'_>, arrangements: &Arrangements) -> Result {
         writeln!(f, "arrangements")?;
-        let users = users(&self.plan.views, arrangements);
+        let users = users(self.plan, arrangements);
         for (i, (arrangement, users)) in arrangements.list.iter().zip(&users).enumerate() {
             let shared = if users.len() > 1 { "shared by " } else { "for " };
             let (text, users) = (self.arrangement(arrangement), users.join(", "));
@@ -142,7 +139,7 @@ impl Explanation<'_> {
         }
     }
 
-    /// What it takes, estimated.
+    /// Estimates the memory of an arrangement.
     fn bytes(&self, arrangement: &Arrangement) -> String {
         let each = bytes_a_row(arrangement);
         let input = &arrangement.input;
@@ -213,18 +210,17 @@ fn embed(lookup: &Lookup) -> String {
     }
 }
 
-/// For each arrangement who uses it, once each, in the order of the views.
-fn users(views: &[View], arrangements: &Arrangements) -> Vec<Vec<String>> {
+/// The users of each arrangement, each once, in the order of the views.
+fn users(plan: &Plan, arrangements: &Arrangements) -> Vec<Vec<String>> {
     let mut users = vec![Vec::new(); arrangements.list.len()];
-    for (view, used) in views.iter().zip(&arrangements.views) {
-        match (&view.body, used) {
-            (Body::Document(document), ViewArrangements::Document(used)) => {
+    for (view, reads) in arrangements.by_view(plan) {
+        match reads {
+            ViewReads::Document(document, used) => {
                 add(&mut users, used.root, &view.name);
                 add_lookups(&mut users, &view.name, &document.lookups, &used.lookups);
                 used.query.iter().for_each(|&u| add(&mut users, u, &view.name));
             }
-            (_, ViewArrangements::Query(used)) => used.iter().for_each(|&u| add(&mut users, u, &view.name)),
-            (Body::Query(_), ViewArrangements::Document(_)) => unreachable!("arrangements are of the view"),
+            ViewReads::Query(_, joined) => joined.iter().for_each(|&u| add(&mut users, u, &view.name)),
         }
     }
     users
@@ -265,6 +261,7 @@ pub(super) fn all_names(schema: &Schema) -> String {
     schema.columns().iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// The names of these columns, in parentheses if there are several.
 pub(super) fn names(schema: &Schema, columns: &[usize]) -> String {
     let names: Vec<&str> = columns.iter().map(|&c| schema.columns()[c].name.as_str()).collect();
     match names.as_slice() {
@@ -273,6 +270,7 @@ pub(super) fn names(schema: &Schema, columns: &[usize]) -> String {
     }
 }
 
+/// The number of an arrangement, as `[1]`.
 pub(super) fn number(arrangement: usize) -> String {
     format!("[{}]", arrangement + 1)
 }

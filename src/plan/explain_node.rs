@@ -1,4 +1,4 @@
-//! The nodes of a query as text, a line each.
+//! The nodes of a query as text, one line each.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -6,7 +6,7 @@ use super::explain::{Explanation, all_names, names, number, write_filter};
 use super::{AggregateFunction, Arrangements, Counted, DeltaJoin, InputColumn, JoinKind, Node, Order, Plan, Select, Side};
 use crate::value::{Column, Schema};
 
-/// What a node does, for people.
+/// Displays what a node does.
 struct Label<'a>(&'a Plan, &'a Node, &'a Arrangements);
 
 impl Display for Label<'_> {
@@ -16,7 +16,7 @@ impl Display for Label<'_> {
 }
 
 impl Plan {
-    /// A node's operator as `status` names it: the first view that it is a part of, and the node's line in `explain`.
+    /// The name of a node's operator in `status`: the first view that the node is part of, and its line in `explain`.
     pub fn name_of_operator(&self, node: &Node, arrangements: &Arrangements) -> String {
         let view = self.views.iter().find(|view| view.query().is_some_and(|query| query.contains(node)));
         format!("{}: {}", view.map_or("query", |view| &view.name), Label(self, node, arrangements))
@@ -24,7 +24,7 @@ impl Plan {
 }
 
 impl Explanation<'_> {
-    /// A node in the line that stands, what it reads in lines below.
+    /// Writes a node on the current line, and its inputs on the lines below.
     pub(super) fn node(&self, f: &mut Formatter<'_>, node: &Node, arrangements: &Arrangements, indent: &str, root: bool) -> Result {
         if let Some(view) = self.plan.view_of(node).filter(|_| !root && !matches!(node, Node::Table(_))) {
             return writeln!(f, "view {}", self.plan.views[view].name);
@@ -51,7 +51,7 @@ impl Explanation<'_> {
         Ok(())
     }
 
-    /// What a node does, without what it reads.
+    /// Writes what a node does, without its inputs.
     fn label(&self, f: &mut Formatter<'_>, node: &Node, arrangements: &Arrangements) -> Result {
         match node {
             Node::Table(rows) => {
@@ -133,7 +133,7 @@ impl Explanation<'_> {
         Ok(())
     }
 
-    /// What is held of each input, and where its changes are looked up in turn.
+    /// Writes for each input how it is held, and which lookups its changes go through.
     fn delta_inputs(&self, f: &mut Formatter<'_>, delta: &DeltaJoin, arrangements: &Arrangements, indent: &str) -> Result {
         let held = |side: &Side| match arrangements.of_side(&side.node, &side.key) {
             Some(shared) => number(shared),

@@ -1,9 +1,9 @@
-//! Which fields of a document are worth an index in a target: those that keys and relations go by.
+//! Which fields of a document should be indexed in a target: those of keys and relations.
 
 use super::{Body, Embed, Input, Lookup, View};
 
 impl View {
-    /// Each an index of one or more fields, as paths from the document down.
+    /// The indexes, each of one or more fields, as paths from the document's root.
     pub fn indexes(&self) -> Vec<Vec<String>> {
         let mut out = Vec::new();
         match &self.body {
@@ -21,7 +21,7 @@ fn add_lookups(out: &mut Vec<Vec<String>>, at: &str, parent: &Input, lookups: &[
     for lookup in lookups {
         let inside = match &lookup.embed {
             Embed::Object { field, .. } | Embed::Array { field: Some(field), .. } => format!("{at}{field}."),
-            // The fields are the parent's.
+            // These fields are on the parent.
             Embed::Flatten { prefix, .. } => format!("{at}{prefix}"),
             Embed::Array { field: None, .. } => continue,
         };

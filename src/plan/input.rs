@@ -1,19 +1,20 @@
-//! What the rows are of which documents are made.
+//! The rows that documents are built from.
 
 use super::query::key;
 use super::{Body, Expression, Node, Plan};
 use crate::value::Schema;
 
-/// Rows as one place of a document sees them: filtered, computed, columns chosen. Places that see equal rows share what is arranged of them.
+/// Rows as one part of a document reads them: filtered and computed, with some columns. Parts that read equal rows share their
+/// arrangements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     pub rows: Node,
-    /// How many of the columns the document shows; the others come after them and serve relations, keys and orders only.
+    /// How many of the columns the document shows. The columns after them are only for relations, keys and orders.
     pub visible: usize,
     pub of: Origin,
 }
 
-/// What the rows of an input are made of.
+/// Where the rows of an input come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Index into [`Plan::tables`].
@@ -25,12 +26,12 @@ pub enum Origin {
 }
 
 impl Plan {
-    /// The columns that make a row of these unique, as far as that is known.
+    /// The columns that make a row unique; `None` if unknown.
     pub fn key_of(&self, rows: &Node) -> Option<Vec<usize>> {
         key(&self.tables, rows)
     }
 
-    /// The view whose rows are these: the first, where queries are alike.
+    /// The view that has these rows; the first one if several queries are equal.
     pub fn view_of(&self, rows: &Node) -> Option<usize> {
         self.views.iter().position(|view| matches!(&view.body, Body::Query(query) if query.node == *rows))
     }
@@ -41,7 +42,7 @@ impl Input {
         self.rows.schema()
     }
 
-    /// Whether the rows are not simply those of a view, but what the document makes of them.
+    /// False if the rows are those of a view, unchanged.
     pub fn is_made(&self, plan: &Plan) -> bool {
         match self.of {
             Origin::Table(_) | Origin::Own(_) => true,
@@ -49,7 +50,7 @@ impl Input {
         }
     }
 
-    /// Which rows are there, as far as the document says so itself.
+    /// The filter that the document itself declares.
     pub fn filter(&self, plan: &Plan) -> Option<&Expression> {
         match (&self.rows, self.of) {
             (Node::Table(rows), Origin::Table(_)) => rows.filter.as_ref(),

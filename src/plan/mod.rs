@@ -1,12 +1,12 @@
-//! What a spec's views are, with every name resolved and every type known.
+//! A spec's views, with every name resolved and every type known.
 //!
-//! In: views as written and the schemas of the tables. Out: a [`Plan`] that `dataflow` renders as it stands and `explain` prints.
-//! Columns are indexes from here on; whatever could be wrong with a spec has been reported.
+//! In: views as written and the schemas of the tables. Out: a [`Plan`] that `dataflow` renders and `explain` prints. From here on columns
+//! are indexes, and all errors of the spec have been reported.
 
 mod arrangement;
 mod arrangements;
 mod definition;
-mod delta;
+mod delta_join;
 mod explain;
 mod explain_node;
 mod held;
@@ -22,23 +22,24 @@ mod widen;
 mod written;
 
 pub use arrangement::{Arrangement, ArrangementKind};
-pub use arrangements::{Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements};
+pub use arrangements::{Arrangements, DocumentArrangements, LookupArrangements, Up, ViewArrangements, ViewReads};
 pub use definition::MEANING;
-pub use delta::{DeltaInput, DeltaJoin, DeltaStep};
-pub use held::Held;
+pub use delta_join::{DeltaInput, DeltaJoin, DeltaStep};
+pub use held::HeldSide;
 pub use input::{Input, Origin};
 pub use lower::{Catalog, examine, lower};
 pub use node::{
     Constants, Counted, Group, Join, JoinKind, Node, PairCondition, Recursion, RecursionLimit, Select, Side, TableRows, Top, Unnest,
     UnnestColumn, Window, WithoutElements,
 };
-pub use problem::{Problem, did_you_mean, listed, nearest};
+pub use problem::{ViewProblem, did_you_mean, listed, nearest};
 pub use written::{
-    Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenQuery, WrittenView,
+    Place, TableName, Written, WrittenBody, WrittenColumn, WrittenDocument, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup,
+    WrittenQuery, WrittenView,
 };
 
 pub(crate) use crate::sql::SEVERAL;
-/// What a plan's nodes compute, for whoever renders them.
+/// The expressions and calls of a plan's nodes, for `dataflow`.
 pub use crate::sql::{AggregateFunction, Argument, EvaluationError, Expression, Order, Reach, Running, Simple, WindowFunction};
 
 use std::collections::BTreeSet;
@@ -59,33 +60,33 @@ pub struct PlanTable {
     pub source: String,
     pub name: String,
     pub schema: Schema,
-    /// The columns of the primary key; empty: a multiset.
+    /// The columns of the primary key. Empty if there is none: then the rows are a multiset.
     pub key: Vec<usize>,
-    /// Whether rows only ever come.
+    /// Whether rows are only inserted, never updated or deleted.
     pub stream: bool,
-    /// Whether the last column is the order of arrival, which the source's rows do not have.
+    /// Whether the last column is the order of arrival, which is added to the source's rows.
     pub arrival: bool,
 }
 
 impl PlanTable {
-    /// With the source's name, e.g. `shop.ecom_orders`.
+    /// The name with the source's name, e.g. `shop.ecom_orders`.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.source, self.name)
     }
 }
 
-/// Rows under a key.
+/// A view: rows, each stored under a key.
 #[derive(Debug, Clone)]
 pub struct View {
     pub name: String,
-    /// Columns of `schema`. Where they do not make a row unique (a query without a key) equal rows are told apart by a number.
+    /// Columns of `schema`. If they do not make a row unique (a query without a key), a number is added to distinguish equal rows.
     pub key: Vec<usize>,
     pub schema: Schema,
     pub body: Body,
 }
 
 impl View {
-    /// The tables that its rows are made of; indexes into [`Plan::tables`].
+    /// The tables that the view reads, as indexes into [`Plan::tables`].
     pub fn tables(&self) -> BTreeSet<usize> {
         let nodes: Vec<&Node> = match &self.body {
             Body::Document(document) => document.inputs().into_iter().map(|input| &input.rows).collect(),
@@ -94,13 +95,13 @@ impl View {
         nodes.into_iter().flat_map(Node::tables).map(|rows| rows.table).collect()
     }
 
-    /// Whether the key is one, as far as is known: a row alone is under it, or an error is.
+    /// Whether a key has at most one row. If the data violate this, the key has an error instead.
     pub fn has_key(&self) -> bool {
         !matches!(&self.body, Body::Query(query) if query.uniqueness == Uniqueness::None)
     }
 }
 
-/// What a view's rows are.
+/// How a view's rows are defined.
 #[derive(Debug, Clone)]
 pub enum Body {
     Document(Document),
@@ -108,7 +109,7 @@ pub enum Body {
 }
 
 /// Root rows with their lookups embedded, to any depth. The view's schema is the root's visible columns, then what the lookups add, in
-/// order; its key are visible columns of the root.
+/// order. Its key consists of visible columns of the root.
 #[derive(Debug, Clone)]
 pub struct Document {
     pub root: Input,
@@ -116,23 +117,23 @@ pub struct Document {
 }
 
 impl Document {
-    /// The root's, then those of all lookups, parents before children.
+    /// The root's input, then those of all lookups, parents before children.
     pub fn inputs(&self) -> Vec<&Input> {
         std::iter::once(&self.root).chain(self.all_lookups().into_iter().map(|lookup| &lookup.input)).collect()
     }
 
-    /// Parents before children.
+    /// All lookups, parents before children.
     pub fn all_lookups(&self) -> Vec<&Lookup> {
         self.lookups.iter().flat_map(Lookup::and_below).collect()
     }
 
-    /// The query of its own, with all that the document leaves of it.
+    /// The document's own query, if it has one, with the document's filter and columns applied.
     pub fn own_query(&self) -> Option<&Node> {
         matches!(self.root.of, Origin::Own(_)).then_some(&self.root.rows)
     }
 }
 
-/// What a SQL query gives.
+/// A view defined by a SQL query.
 #[derive(Debug, Clone)]
 pub struct Query {
     pub node: Node,
@@ -140,20 +141,21 @@ pub struct Query {
     pub uniqueness: Uniqueness,
 }
 
-/// Whether there is at most one row of a key.
+/// Whether a key has at most one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uniqueness {
-    /// The query makes it so: it groups by the key.
+    /// The query guarantees it, for example because it groups by the key.
     Made,
-    /// The sources say so of their tables; where it is not so, the key has no row.
+    /// The spec declares it, or it follows from the keys of tables. If the data violate it, the key has an error instead of a row.
     Declared,
+    /// A key may have several rows.
     None,
 }
 
-/// A column of rows that are made of others.
+/// A column of rows that are derived from others.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InputColumn {
-    /// A column as it is.
+    /// A column, unchanged.
     Column(usize),
     /// Computed from columns.
     Computed(Expression),
@@ -165,12 +167,12 @@ pub struct Lookup {
     /// The path as written, for messages, e.g. `order_items.product`.
     pub path: String,
     pub input: Input,
-    /// Columns of the parent's input and, pairwise, of this input that must be equal. NULL equals nothing. When `parent_columns`
-    /// are the parent's `child_columns` or the root's key, a change walks up without an index.
+    /// Columns of the parent's input and, pairwise, of this input that must be equal. NULL equals nothing. If `parent_columns` are the
+    /// parent's `child_columns` or the root's key, a change finds its root without a reverse index.
     pub parent_columns: Vec<usize>,
     pub child_columns: Vec<usize>,
     pub embed: Embed,
-    /// The order of the children under one parent; always total up to equal rows.
+    /// The order of the children of one parent. It is total, except that equal rows remain equal.
     pub order_by: Vec<OrderBy>,
     pub children: Vec<Lookup>,
     /// One child as embedded: the visible columns, then what `children` add.
@@ -183,9 +185,10 @@ impl Lookup {
     }
 }
 
+/// A column in the order of a lookup's children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderBy {
-    /// Of the lookup's input.
+    /// A column of the lookup's input.
     pub column: usize,
     pub descending: bool,
 }
@@ -198,12 +201,12 @@ pub enum Embed {
         on_many: OnMany,
         missing: Missing,
     },
-    /// `limit` children at most. `field` is `None` where only aggregates are wanted.
+    /// At most `limit` children. `field` is `None` if only aggregates are wanted.
     Array {
         field: Option<String>,
         limit: Option<usize>,
         missing: Missing,
-        aggregates: Vec<Aggregate>,
+        aggregates: Vec<DocumentAggregate>,
     },
     /// `path: ""`: each column of the child's element becomes a column of the parent, named `prefix` + its name.
     Flatten {
@@ -213,16 +216,16 @@ pub enum Embed {
     },
 }
 
-/// What an object takes when several children match.
+/// Which child an object takes if several match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnMany {
     First,
     Last,
-    /// The document is withheld and an error stands in its place.
+    /// The document is withheld and replaced by an error.
     Error,
 }
 
-/// What stands where no child matches.
+/// The value of the field if no child matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     Absent,
@@ -231,9 +234,9 @@ pub enum Missing {
     Empty,
 }
 
-/// An aggregate over the children of one parent, before `limit`.
+/// An aggregate over all children of one parent, regardless of `limit`.
 #[derive(Debug, Clone)]
-pub struct Aggregate {
+pub struct DocumentAggregate {
     pub field: String,
     pub function: AggregateFunction,
 }

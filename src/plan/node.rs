@@ -1,11 +1,12 @@
-//! What a SQL query is maintained by: relational nodes, each with the schema of its rows.
+//! The relational nodes by which a SQL query is maintained, each with the schema of its rows.
 //!
-//! Rows are multisets, as in SQL. Names in a node's schema are only for people; columns are indexes.
+//! Rows are multisets, as in SQL. Names in a node's schema are only for display; columns are referenced by index.
 
 use super::InputColumn;
 use crate::sql::{AggregateFunction, Expression, Order, WindowFunction};
 use crate::value::{Diff, Row, Schema};
 
+/// A node of a query's plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     Table(TableRows),
@@ -15,37 +16,38 @@ pub enum Node {
     Top(Box<Top>),
     Window(Box<Window>),
     Unnest(Box<Unnest>),
-    /// The rows of all of them; their schemas have the same types.
+    /// The rows of all these nodes. Their schemas have the same types.
     Union(Vec<Node>),
-    /// Rows of the query's own.
+    /// Rows given by the query itself.
     Constants(Constants),
-    /// No rows: a part of a query that cannot have any.
+    /// No rows: a part of a query that is known to be empty.
     Nothing(Schema),
     Recursion(Box<Recursion>),
     /// Inside the step of a recursion: the recursion's rows.
     Itself(Schema),
 }
 
-/// Rows of a table, filtered and computed. What sees a table alike has equal ones, and shares what is arranged of them.
+/// Rows of a table, filtered and computed. Parts of a plan that read a table in the same way have equal `TableRows` and share their
+/// arrangements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableRows {
     /// Index into [`Plan::tables`](super::Plan::tables).
     pub table: usize,
-    /// Rows for which this is not true are not there.
+    /// Only rows for which this is true are included.
     pub filter: Option<Expression>,
     pub columns: Vec<InputColumn>,
-    /// What `columns` make.
+    /// The schema of `columns`.
     pub schema: Schema,
 }
 
-/// Rows that are always there.
+/// Rows that never change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Constants {
     pub rows: Vec<Row>,
     pub schema: Schema,
 }
 
-/// The rows of a node for which the filter is true, each made into these columns.
+/// The rows of a node for which the filter is true, with these columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Select {
     pub of: Node,
@@ -55,7 +57,7 @@ pub struct Select {
 }
 
 impl Select {
-    /// Whether it does no more than to give columns other names.
+    /// Whether it at most renames columns.
     pub fn changes_nothing(&self) -> bool {
         let as_is = |(i, column): (usize, &InputColumn)| matches!(column, InputColumn::Column(place) if *place == i);
         self.filter.is_none() && self.columns.len() == self.of.schema().len() && self.columns.iter().enumerate().all(as_is)
@@ -77,9 +79,9 @@ pub struct Join {
     pub right: Side,
     pub kind: JoinKind,
     pub condition: Option<PairCondition>,
-    /// Whether a NULL in a key equals a NULL (set operations) or nothing (joins).
+    /// Whether NULL equals NULL in keys (set operations) or equals nothing (joins).
     pub null_equals_null: bool,
-    /// What a row of the result is made of: columns of the left row and, counted on behind them, of the right one, or the mark.
+    /// The columns of a result row: columns of the left row or, numbered after them, of the right row; or the mark.
     pub shown: Vec<usize>,
     pub schema: Schema,
 }
@@ -88,35 +90,35 @@ pub struct Join {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairCondition {
     pub expression: Expression,
-    /// Where each column of the expression's input is: among the left row's or, counted on behind them, the right one's.
+    /// Where each column of the expression's input is: in the left row or, numbered after its columns, in the right row.
     pub columns: Vec<usize>,
 }
 
-/// Which rows a join gives.
+/// Which rows a join returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinKind {
     Inner,
-    /// And left rows without a partner, with NULLs for the right one's columns.
+    /// Also left rows without a partner, with NULLs for the right columns.
     Left,
-    /// And rows of either side without a partner.
+    /// Also rows of both sides without a partner.
     Full,
     /// Left rows that have a partner, once each.
     Semi,
-    /// Left rows that have none.
+    /// Left rows that have no partner.
     Anti,
-    /// Every left row, with whether it has a partner.
+    /// Every left row, with a mark that says whether it has a partner.
     Mark,
-    /// Left rows of which it is known that they have none: NULL may be equal to anything. There is no condition.
+    /// Left rows that certainly have no partner, where NULL may equal anything. There is no condition.
     NotIn,
 }
 
 impl JoinKind {
-    /// Whether the result shows the mark behind the left columns, and no right one.
+    /// Whether the result has the mark after the left columns, and no right columns.
     pub fn is_marked(self) -> bool {
         self == JoinKind::Mark
     }
 
-    /// Whether a row of the result is a left one, and nothing else.
+    /// Whether a result row consists of columns of a left row only.
     pub fn is_left_only(self) -> bool {
         match self {
             JoinKind::Semi | JoinKind::Anti | JoinKind::NotIn => true,
@@ -125,51 +127,51 @@ impl JoinKind {
     }
 }
 
-/// One row for each group of rows with equal keys; where there are no keys, one row for all, also of none.
+/// One row for each group of rows with equal keys. Without key columns there is exactly one group, even if it has no rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     pub of: Node,
     pub key: Vec<usize>,
-    /// Over the columns of the grouped node.
+    /// Aggregates over the columns of `of`.
     pub calls: Vec<AggregateFunction>,
     /// The key's columns, then the calls' results.
     pub schema: Schema,
 }
 
-/// The first rows of each partition in an order: those whose number is one of `count` numbers behind the first `skip`. Rows that the order
-/// leaves equal are in the order of their bytes.
+/// The first rows of each partition in an order: the `count` row numbers after the first `skip`. Rows that are equal in the order are
+/// ordered by their bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Top {
     pub of: Node,
-    /// Columns whose values the rows of a partition share, as far as they are not one: NULL is a value here.
+    /// The rows of a partition have equal values in these columns; NULL equals NULL. If empty, all rows are one partition.
     pub partition: Vec<usize>,
     pub order: Vec<Order>,
     pub counted: Counted,
     pub skip: usize,
     pub count: usize,
-    /// Whether a row's number is shown.
+    /// Whether the result has the row's number.
     pub numbered: bool,
-    /// The node's columns, then the number.
+    /// The node's columns, then the number if `numbered`.
     pub schema: Schema,
 }
 
-/// What numbers rows.
+/// How rows are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
-    /// 1, 2, 3, 4.
+    /// Consecutively: 1, 2, 3, 4.
     Rows,
-    /// Rows that the order leaves equal have one number, and the next row the number of rows before it and one: 1, 2, 2, 4.
+    /// Rows that are equal in the order share a number. The next number is one more than the number of rows so far: 1, 2, 2, 4.
     Ranks,
-    /// Rows that the order leaves equal have one number, and the next row the next one: 1, 2, 2, 3.
+    /// Rows that are equal in the order share a number. The next number is one more: 1, 2, 2, 3.
     Values,
 }
 
-/// Every row of a node, with what functions make of the rows of its partition in their order. Rows that the order leaves equal are in the
-/// order of their bytes.
+/// Every row of a node, with the values of window functions over its partition. Rows that are equal in the order are ordered by their
+/// bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     pub of: Node,
-    /// Columns whose values the rows of a partition share; NULL is a value here.
+    /// The rows of a partition have equal values in these columns; NULL equals NULL. If empty, all rows are one partition.
     pub partition: Vec<usize>,
     pub order: Vec<Order>,
     pub calls: Vec<WindowFunction>,
@@ -177,7 +179,7 @@ pub struct Window {
     pub schema: Schema,
 }
 
-/// For each row as many as its longest list has elements.
+/// For each row, as many rows as its longest list has elements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unnest {
     pub of: Node,
@@ -186,45 +188,45 @@ pub struct Unnest {
     pub schema: Schema,
 }
 
-/// What stands in a row of an element.
+/// A column of the rows that are made for elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnnestColumn {
-    /// A column as it is.
+    /// A column of the row, unchanged.
     Column(usize),
-    /// The list's element, or NULL where it has no more.
+    /// The element of this list; NULL if the list is shorter.
     Element(usize),
 }
 
-/// What a list without elements counts as.
+/// How many rows a list without elements yields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WithoutElements {
-    /// Nothing.
+    /// None.
     NoRow,
-    /// One NULL, if it is NULL itself.
+    /// One with NULL if the list is NULL; none if it is empty.
     RowOfNull,
-    /// One NULL, be it NULL or empty.
+    /// One with NULL if the list is NULL or empty.
     Row,
 }
 
-/// Rows that are found in rounds: first those of `base`, then, round by round, what `step` makes of those that the round before found.
+/// Rows that are found in rounds: first those of `base`, then in each round the rows that `step` makes from those of the previous round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recursion {
     pub base: Node,
-    /// Reads the recursion's rows ([`Node::Itself`]) once in each of its branches, and makes of each row what it makes of it whichever
-    /// others there are: selections, unions, and joins with what does not depend on the recursion.
+    /// Reads the recursion's rows ([`Node::Itself`]) once in each branch, and its result for a row does not depend on other rows. It
+    /// consists of selections, unions, and joins with nodes that do not depend on the recursion.
     pub step: Node,
-    /// Whether a row that was found is not found again (UNION), or is there as often as it is found (UNION ALL).
+    /// True for UNION: each row is in the result once. False for UNION ALL: a row is in the result as often as it is found.
     pub distinct: bool,
     pub limit: RecursionLimit,
     pub schema: Schema,
 }
 
-/// How far a recursion may go. Rows that it would find behind that are errors.
+/// The limit of a recursion. Rows that would be found beyond it are errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecursionLimit {
-    /// How many rounds may follow the base's.
+    /// The most rounds after that of the base.
     pub rounds: u32,
-    /// The round with which more rows than this are found is the last.
+    /// The last round is the one in which the total number of rows exceeds this.
     pub rows: Diff,
 }
 
@@ -266,17 +268,17 @@ impl Node {
         }
     }
 
-    /// Whether it reads the rows of a recursion that it is a part of the step of.
+    /// Whether it reads the rows of the recursion of whose step it is a part.
     pub fn reads_itself(&self) -> bool {
         match self {
             Node::Itself(_) => true,
-            // Its step reads its own rows.
+            // A nested recursion's step reads its own rows.
             Node::Recursion(recursion) => recursion.base.reads_itself(),
             other => other.inputs().into_iter().any(Node::reads_itself),
         }
     }
 
-    /// Whether rows only ever come, given those of the plan's tables of which that is so.
+    /// Whether rows are only inserted, given which tables have this property.
     pub fn only_comes(&self, streams: &dyn Fn(usize) -> bool) -> bool {
         match self {
             Node::Table(input) => streams(input.table),
@@ -289,17 +291,17 @@ impl Node {
         }
     }
 
-    /// How many nodes it is made of; a part of it has fewer.
+    /// The number of nodes in this tree. Every part of it has fewer.
     pub fn size(&self) -> usize {
         1 + self.inputs().into_iter().map(Node::size).sum::<usize>()
     }
 
-    /// Whether the other is this one or a part of it.
+    /// Whether `other` is this node or a part of it.
     pub fn contains(&self, other: &Node) -> bool {
         self == other || self.inputs().into_iter().any(|input| input.contains(other))
     }
 
-    /// Every table that is read, in the order of the query.
+    /// All tables that are read, in the order of the query.
     pub fn tables(&self) -> Vec<&TableRows> {
         match self {
             Node::Table(input) => vec![input],

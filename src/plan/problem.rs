@@ -1,24 +1,24 @@
-//! What is wrong with a view as written: what, where, and the way out.
+//! Problems of a view as written: what is wrong, where, and how to fix it.
 
 use std::ops::Range;
 
 use super::written::Place;
 
-/// One thing wrong with a view.
+/// One problem of a view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("view `{view}`: {message}")]
-pub struct Problem {
+pub struct ViewProblem {
     pub view: String,
     pub at: Place,
-    /// The bytes of the text written at `at` that are meant, where it is SQL and this is known.
+    /// The range of bytes in the text at `at`; `None` if the text is not SQL or the range is unknown.
     pub within: Option<Range<usize>>,
     pub message: String,
-    /// A few words that stand beside the underlined place.
+    /// A few words to show next to the underlined text.
     pub label: Option<String>,
     pub help: Option<String>,
 }
 
-/// The one of `names` that was most likely meant by `typed`: a slip of the keys away, or else a part of it or with it as a part.
+/// The name that was most likely meant by `typed`: one that differs by a few letters, else one that contains it or is contained in it.
 pub fn nearest<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     const LEAST_PART: usize = 4;
     let wanted = typed.to_lowercase();
@@ -32,12 +32,12 @@ pub fn nearest<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
     names.into_iter().filter_map(|name| Some((rank(name)?, name))).min_by_key(|(rank, _)| *rank).map(|(_, name)| name)
 }
 
-/// "did you mean ...?", where a name is near.
+/// The help text "did you mean ...?", if a name is near.
 pub fn did_you_mean<'n>(typed: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     nearest(typed, names).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// Names for a message, cut where they would fill more than a line.
+/// Lists names for a message, cut to about one line.
 pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let (mut out, mut left) = (String::new(), 0);
     for name in names {

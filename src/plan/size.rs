@@ -1,19 +1,19 @@
-//! How many bytes rows take in an arrangement, as far as their types tell.
+//! Estimates the bytes of rows in an arrangement from the types of their columns.
 
 use super::arrangement::{Arrangement, ArrangementKind};
 use crate::value::{Column, Schema};
 
-/// What a text or another value of variable length is taken to have.
+/// The assumed size of text and other values of variable length.
 const VARIABLE: usize = 24;
-/// Offsets, a time and a count.
+/// Bytes of offsets, a time and a count for each row.
 const BESIDE: usize = 24;
 
-/// Of a row, of its key and of what stands beside them.
+/// Bytes of a row, its key and the overhead of both.
 pub(super) fn row_bytes(schema: &Schema, key: &[usize]) -> usize {
     BESIDE + schema.columns().iter().map(width).sum::<usize>() + key_bytes(schema, key)
 }
 
-/// Of a row of the arrangement.
+/// Bytes of one row of the arrangement.
 pub(super) fn bytes_a_row(Arrangement { input, kind }: &Arrangement) -> usize {
     match kind {
         ArrangementKind::Rows { key } => row_bytes(input.schema(), key),

@@ -1,8 +1,10 @@
-//! One arrangement for all joins that look up the same rows of a table by the same key, with all columns that any of them reads.
+//! Merges the arrangements of all joins that look up the same rows of a table by the same key, into one with all columns that any of them
+//! reads.
 //!
-//! In: the arrangements as each place asks for them. Out: fewer, and for each that was asked for which one serves it. Joins of which more
-//! columns are held than they read are told where theirs are ([`Join::over`](super::Join::over)). What documents read stays as it is, and serves joins
-//! where it has all they read. Computed columns are not shared like that: a row of which one fails is not there.
+//! In: the arrangements that each place asks for. Out: fewer arrangements, and for each one asked for the one that serves it. If an
+//! arrangement has more columns than a join reads, the join gets the places of its columns ([`Join::over`](super::Join::over)).
+//! Arrangements that documents read are not changed; they serve joins if they have all columns that the joins read. Computed columns are
+//! not shared in this way: a row whose computation fails is missing.
 
 use super::arrangement::{Arrangement, ArrangementKind};
 use super::arrangements::{Arrangements, LookupArrangements, Up, ViewArrangements};
@@ -10,19 +12,19 @@ use super::plain::Plain;
 use super::{Input, InputColumn, Node, PlanTable, Side, TableRows};
 
 impl Arrangements {
-    /// The same with one for all joins by the same key of the same rows of a table.
+    /// Merges the arrangements of joins by the same key of the same rows of a table.
     pub(super) fn widened(mut self, tables: &[PlanTable]) -> Arrangements {
         let documents = self.of_documents();
         let asked = std::mem::take(&mut self.list);
-        // For each its place among what there will be.
+        // For each arrangement asked for, its index in the new list.
         let mut places: Vec<Option<usize>> = vec![None; asked.len()];
         for (index, one) in asked.iter().enumerate() {
             if places[index].is_some() {
                 continue;
             }
-            let alike: Vec<usize> = match Plain::of(one).filter(|_| !documents[index]) {
+            let alike: Vec<usize> = match Plain::from_arrangement(one).filter(|_| !documents[index]) {
                 Some(plain) => {
-                    let is_like = |&other: &usize| Plain::of(&asked[other]).is_some_and(|other| plain.is_like(&other));
+                    let is_like = |&other: &usize| Plain::from_arrangement(&asked[other]).is_some_and(|other| plain.is_like(&other));
                     (0..asked.len()).filter(is_like).collect()
                 }
                 None => vec![index],
@@ -34,8 +36,10 @@ impl Arrangements {
                 continue;
             }
             let wide = if documents[index] { one.clone() } else { widest(&asked, &of_joins, tables) };
-            let read = Plain::of(&wide).map(|wide| wide.columns);
-            let serves = |&&other: &&usize| read.as_ref().zip(Plain::of(&asked[other])).is_some_and(|(read, other)| other.has_all_of(read));
+            let read = Plain::from_arrangement(&wide).map(|wide| wide.columns);
+            let serves = |&&other: &&usize| {
+                read.as_ref().zip(Plain::from_arrangement(&asked[other])).is_some_and(|(read, other)| other.has_all_of(read))
+            };
             let place = match of_documents.iter().find(serves).filter(|_| !documents[index]) {
                 Some(&document) => *places[document].get_or_insert_with(|| {
                     self.list.push(asked[document].clone());
@@ -59,7 +63,7 @@ impl Arrangements {
         self
     }
 
-    /// Which of the list documents read.
+    /// For each arrangement of the list, whether a document reads it.
     fn of_documents(&self) -> Vec<bool> {
         fn mark(lookups: &[LookupArrangements], read: &mut [bool]) {
             for lookup in lookups {
@@ -81,9 +85,9 @@ impl Arrangements {
     }
 }
 
-/// One with all columns that these have.
+/// An arrangement with all columns of these.
 fn widest(asked: &[Arrangement], alike: &[usize], tables: &[PlanTable]) -> Arrangement {
-    let all: Vec<Plain> = alike.iter().filter_map(|&index| Plain::of(&asked[index])).collect();
+    let all: Vec<Plain> = alike.iter().filter_map(|&index| Plain::from_arrangement(&asked[index])).collect();
     if all.iter().all(|other| all[0].has_all_of(&other.columns)) {
         return asked[alike[0]].clone();
     }

@@ -1,11 +1,12 @@
-//! Views as somebody wrote them: names not yet resolved, SQL not yet compiled, every part with its [`Place`].
+//! Views as written: names are not resolved, SQL is not compiled, and every part has its [`Place`].
 //!
-//! What is written in a spec file or a statement becomes this; [`lower`](super::lower()) makes a [`Plan`](super::Plan) of it. What is
-//! `None` and not optional by nature was wrong and has been reported: lowering looks at the rest and says nothing more about it.
+//! Spec files and statements are parsed into these types, and [`lower`](super::lower()) makes a [`Plan`](super::Plan) from them. A part
+//! that is `None` although it is not optional was wrong and has been reported. Lowering checks the rest and reports nothing more about that
+//! part.
 
 use super::{Missing, OnMany, RecursionLimit};
 
-/// Where something was written. Means nothing here: whoever wrote the view made it, and turns it back into a line and a column.
+/// Where something was written. Opaque here: the parser that created it turns it back into a line and a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(pub usize);
 
@@ -16,18 +17,29 @@ pub struct Written<T> {
     pub at: Place,
 }
 
+/// A view as written.
 #[derive(Debug, Clone)]
 pub struct WrittenView {
     pub name: Written<String>,
-    pub root: WrittenInput,
-    /// Empty: the primary key of the root's table, or what is known of a query.
+    /// If empty: the primary key of the root's table, or the known key of a query.
     pub key: Vec<Written<String>>,
-    pub lookups: Vec<WrittenLookup>,
-    /// Instead of a root and lookups: a query.
-    pub query: Option<WrittenQuery>,
+    pub body: WrittenBody,
 }
 
-/// A view's SQL, which could be parsed.
+#[derive(Debug, Clone)]
+pub enum WrittenBody {
+    Document(WrittenDocument),
+    Query(Option<WrittenQuery>),
+}
+
+/// The rows that documents are made of, and what is embedded into them.
+#[derive(Debug, Clone)]
+pub struct WrittenDocument {
+    pub root: WrittenInput,
+    pub lookups: Vec<WrittenLookup>,
+}
+
+/// A view's SQL, which was parsed without errors.
 #[derive(Debug, Clone)]
 pub struct WrittenQuery {
     pub sql: Written<String>,
@@ -35,16 +47,37 @@ pub struct WrittenQuery {
     pub tables: Vec<TableName>,
     /// The views that it names.
     pub views: Vec<String>,
-    /// How far a recursion may go.
+    /// The limit of recursions in the query.
     pub limit: RecursionLimit,
 }
 
 impl WrittenView {
     /// Every table that the view names.
     pub fn tables(&self) -> Vec<&TableName> {
-        let inputs = std::iter::once(&self.root).chain(self.lookups.iter().map(|l| &l.input));
-        let of_inputs = inputs.filter_map(|input| Some(input.from.as_ref()?.value.tables())).flatten();
-        of_inputs.chain(self.query.iter().flat_map(|q| &q.tables)).collect()
+        let of_inputs = self.inputs().filter_map(|input| Some(input.from.as_ref()?.value.tables())).flatten();
+        of_inputs.chain(self.query().into_iter().flat_map(|query| &query.tables)).collect()
+    }
+
+    /// The inputs of a view of documents, the root first.
+    pub fn inputs(&self) -> impl Iterator<Item = &WrittenInput> {
+        self.document()
+            .into_iter()
+            .flat_map(|document| std::iter::once(&document.root).chain(document.lookups.iter().map(|lookup| &lookup.input)))
+    }
+
+    pub fn document(&self) -> Option<&WrittenDocument> {
+        match &self.body {
+            WrittenBody::Document(document) => Some(document),
+            WrittenBody::Query(_) => None,
+        }
+    }
+
+    /// The query of a view of a query.
+    pub fn query(&self) -> Option<&WrittenQuery> {
+        match &self.body {
+            WrittenBody::Document(_) => None,
+            WrittenBody::Query(query) => query.as_ref(),
+        }
     }
 }
 
@@ -55,7 +88,7 @@ pub struct TableName {
     pub table: String,
 }
 
-/// What an input is of.
+/// What an input reads.
 #[derive(Debug, Clone)]
 pub enum WrittenFrom {
     Table(TableName),
@@ -76,49 +109,51 @@ impl WrittenFrom {
     }
 }
 
-/// A table or a query, and which of its rows and columns are taken.
+/// A table or a query, and which of its rows and columns are read.
 #[derive(Debug, Clone)]
 pub struct WrittenInput {
     pub from: Option<Written<WrittenFrom>>,
     /// SQL over the table's columns.
     pub filter: Option<Written<String>>,
-    /// Exactly these columns, in this order. `None`: all of the table.
+    /// Exactly these columns, in this order. `None`: all columns of the table.
     pub columns: Option<Vec<WrittenColumn>>,
-    /// Not shown: columns of the table, or computed ones that serve relations and orders only.
+    /// Columns that are not shown: of the table, or computed ones that only serve relations and orders.
     pub exclude: Vec<Written<String>>,
-    /// Old and new name.
+    /// Pairs of old and new name.
     pub rename: Vec<(Written<String>, Written<String>)>,
-    /// Name, and SQL over the table's columns.
+    /// Pairs of name and SQL over the table's columns.
     pub compute: Vec<(Written<String>, Written<String>)>,
 }
 
+/// A column of an input as written.
 #[derive(Debug, Clone)]
 pub enum WrittenColumn {
     Plain(Written<String>),
-    /// `sql` may be the name of a column alone: then it is that column under another name.
+    /// If `sql` is only a column's name, the column is renamed.
     Named {
         name: Written<String>,
         sql: Written<String>,
     },
 }
 
+/// A lookup as written.
 #[derive(Debug, Clone)]
 pub struct WrittenLookup {
-    /// Of the whole lookup.
+    /// The place of the whole lookup.
     pub at: Place,
     pub input: WrittenInput,
     /// The path's parts; empty for [`WrittenEmbed::Flatten`] and [`WrittenEmbed::Aggregates`].
     pub path: Written<Vec<String>>,
     pub embed: Option<WrittenEmbed>,
-    /// Field of the parent (dotted: path of the parent, then its column), column of the child.
+    /// Pairs of a field of the parent (its column, optionally after the parent's dotted path) and a column of the child.
     pub on: Vec<(Written<String>, Written<String>)>,
-    /// A column, `asc` or `desc` behind it.
+    /// A column, optionally followed by `asc` or `desc`.
     pub order_by: Vec<Written<String>>,
-    /// Field, and an aggregate call over the child's columns.
+    /// Pairs of a field and an aggregate call over the child's columns.
     pub aggregates: Vec<(Written<String>, Written<String>)>,
 }
 
-/// What becomes of the children.
+/// How the children are embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WrittenEmbed {
     Object { on_many: OnMany, missing: Missing },
@@ -141,7 +176,7 @@ impl Written<String> {
 }
 
 impl WrittenLookup {
-    /// The path as written, or how messages name a lookup that has none.
+    /// The path as written, or a name for messages if the lookup has no path.
     pub(super) fn label(&self) -> String {
         if !self.path.value.is_empty() {
             return self.path.value.join(".");

@@ -1,9 +1,9 @@
-//! One go at maintaining the views: the sources, the workers that they feed, and what commits the workers' results.
+//! One attempt at maintaining the views: the sources, the workers that they feed, and the committer of the workers' results.
 //!
-//! A run has one, unless it is interrupted. Where a snapshot is cut off, what the workers were fed cannot be taken back: the attempt is
-//! abandoned with all that it holds, and another one begins from the store, which kept nothing of it. Where a source must be captured
-//! again, what came before is committed, and the next attempt begins with a snapshot of that source; the difference to what is stored goes
-//! out in one tick. Elsewhere: sinks, which follow the store and outlive the attempt.
+//! A run has one attempt, unless it is interrupted. If a snapshot is cut off, the attempt is abandoned, because the rows that the workers got
+//! cannot be taken back; the next attempt begins from the store, which has nothing of it. If a source must be captured again, everything
+//! before is committed, and the next attempt begins with a snapshot of that source; the differences from the stored views are committed in one
+//! tick. Elsewhere: sinks, which follow the store and outlive the attempt.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,9 +12,9 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle as TaskHandle, spawn_blocking};
 
-use super::commit::Ends;
+use super::commit::CommitterEnd;
 use super::held::StoredRows;
-use super::status::Status;
+use super::report::Report;
 use super::supervise::{self, Interruption, Surroundings};
 use super::worker::Workers;
 use super::{Fatal, RunError, Setup, ingest, start, worker};
@@ -22,30 +22,30 @@ use crate::store::Store;
 
 pub(super) struct Attempt {
     sources: Vec<TaskHandle<()>>,
-    /// What each source sees of the store.
+    /// For each source, its access to the store.
     held: Vec<Arc<StoredRows>>,
     ingest: JoinHandle<()>,
     workers: Workers,
     committer: JoinHandle<()>,
     stop: watch::Sender<bool>,
     interrupted: mpsc::Receiver<Interruption>,
-    /// So that waiting for an interruption ends with one only.
+    /// Keeps the channel open, so that `interrupted` only returns an interruption.
     _interrupt: mpsc::Sender<Interruption>,
 }
 
 impl Attempt {
-    /// Begins with what the store has.
-    pub(super) fn start(setup: &Setup, store: &Store, status: &Arc<Status>, fatal: &Fatal) -> Result<Attempt, RunError> {
+    /// Starts sources, workers, ingest and committer from the state of the store.
+    pub(super) fn start(setup: &Setup, store: &Store, report: &Arc<Report>, fatal: &Fatal) -> Result<Attempt, RunError> {
         let start = start::prepare(store, &setup.plan)?;
         let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers, fatal.clone())?;
         let (interrupt, interrupted) = mpsc::channel(setup.sources.len() + 1);
         let halted = Arc::new(AtomicBool::new(false));
-        let ends = Ends { interrupt: interrupt.clone(), halted: halted.clone(), fatal: fatal.clone() };
-        let committer = committer.run(store.clone(), &setup.plan, &start, status.clone(), ends);
+        let ends = CommitterEnd { interrupt: interrupt.clone(), halted: halted.clone(), fatal: fatal.clone() };
+        let committer = committer.run(store.clone(), &setup.plan, &start, report.clone(), ends);
         let (stop, stopping) = watch::channel(false);
         let around = Surroundings {
             until_caught_up: setup.until_caught_up,
-            status: status.clone(),
+            report: report.clone(),
             fatal: fatal.clone(),
             interrupt: interrupt.clone(),
             stopping,
@@ -74,7 +74,7 @@ impl Attempt {
     }
 }
 
-/// Returns once the attempt was interrupted: it can only be finished then.
+/// Returns once the attempt is interrupted, which must then be finished.
 pub(super) async fn interrupted(attempt: &mut Option<Attempt>) -> Interruption {
     let Some(attempt) = attempt else { return std::future::pending().await };
     match attempt.interrupted.recv().await {
@@ -83,7 +83,7 @@ pub(super) async fn interrupted(attempt: &mut Option<Attempt>) -> Interruption {
     }
 }
 
-/// Ends the sources and commits whatever they sent, unless a snapshot is not whole: of that nothing is kept. False where a thread panicked.
+/// Ends the sources and commits what they sent, except an incomplete snapshot, which is dropped. Returns false if a thread panicked.
 pub(super) async fn finish(attempt: Option<Attempt>) -> bool {
     let Some(attempt) = attempt else { return true };
     attempt.stop.send_replace(true);

@@ -9,51 +9,52 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::report::Report;
 use super::start::{Hydration, Start};
-use super::status::Status;
 use super::supervise::{Cause, Interruption};
 use super::{Fatal, RunError};
-use crate::dataflow::{DocumentChange, FailureChange, HeldBytes, Outcome};
+use crate::dataflow::{FailureChange, HeldBytes, Outcome, RowChange};
 use crate::plan::{Origin, Plan};
 use crate::store::{
-    BulkLoad, Commit, Divergence, ErrorChange, InputDeltas, MAX_KEY_BYTES, Reached, Rejected, Rejections, Store, TickMark, ViewBatch,
+    BulkLoad, Commit, Divergence, ErrorChange, InputDeltas, MAX_KEY_BYTES, Reached, RejectedRecord, Rejections, Store, TickMark, ViewBatch,
     ViewChange,
 };
 use crate::value::{Delta, Diff, Layout, Row, RowBuilder, Tick, json, row_of_key};
 
+/// A message of a worker or of ingest to the committer.
 #[derive(Debug)]
 pub(super) enum ToCommit {
-    Documents {
+    Rows {
         view: usize,
-        changes: Vec<DocumentChange>,
+        changes: Vec<RowChange>,
     },
     Failures {
         view: usize,
         changes: Vec<FailureChange>,
     },
-    /// This worker has sent everything up to and with `tick`.
+    /// This worker has sent everything up to and including `tick`.
     Complete {
         worker: usize,
         tick: Tick,
     },
-    /// What this worker holds in memory.
+    /// The memory that the arrangements and operators of this worker hold.
     Held {
         worker: usize,
         held: Vec<HeldBytes>,
     },
-    /// In tick order.
+    /// Sent in tick order.
     Ingested(Ingested),
-    /// Everything up to the first tick was ingested.
-    Loaded(Loaded),
-    /// The sources have nothing more of what they had when the run began, after this tick.
+    /// Everything of the first tick was ingested.
+    Loaded(LoadedSnapshot),
+    /// Everything that the sources had when the run began has a tick up to and including this one.
     CaughtUp(Tick),
 }
 
 #[derive(Debug)]
 pub(super) enum Ingested {
-    /// Tables as in the plan.
+    /// The tables of the deltas are indexes into the plan's.
     Transaction { mark: TickMark, deltas: Vec<Delta>, rejected: Rejections },
-    /// A mere position, reached after this tick.
+    /// A position without changes, reached after tick `after`.
     Reached { after: Tick, reached: Reached, rejected: Rejections },
 }
 
@@ -64,14 +65,24 @@ impl Ingested {
             Ingested::Reached { after, .. } => *after,
         }
     }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            Ingested::Transaction { deltas, .. } => {
+                deltas.capacity() * size_of::<Delta>() + deltas.iter().map(|delta| delta.row.len()).sum::<usize>()
+            }
+            Ingested::Reached { .. } => 0,
+        }
+    }
 }
 
+/// The first tick of an attempt that builds something: the loaded input rows and their positions.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(super) struct LoadedSnapshot {
     pub(super) load: BulkLoad,
     pub(super) tick: Tick,
     pub(super) marks: Vec<TickMark>,
-    /// What each source left out of its snapshot.
+    /// The records that each source rejected in its snapshot.
     pub(super) rejected: BTreeMap<String, Rejections>,
 }
 
@@ -85,62 +96,64 @@ impl Committer {
         Committer { received, workers }
     }
 
-    /// Runs in a thread of its own until every sender is gone.
-    pub(super) fn run(self, store: Store, plan: &Plan, start: &Start, status: Arc<Status>, ends: Ends) -> JoinHandle<()> {
+    /// Runs in its own thread until every sender is dropped.
+    pub(super) fn run(self, store: Store, plan: &Plan, start: &Start, report: Arc<Report>, ends: CommitterEnd) -> JoinHandle<()> {
         let fatal = ends.fatal.clone();
-        let work = Work::new(store, plan.clone(), start, status, ends, self.workers);
+        let work = Work::new(store, plan.clone(), start, report, ends, self.workers);
         let body = move || {
             if let Err(error) = work.run(&self.received) {
                 let _ = fatal.blocking_send(error);
             }
         };
-        std::thread::Builder::new().name("commit".into()).spawn(body).expect("the system gives a thread")
+        std::thread::Builder::new().name("commit".into()).spawn(body).expect("spawning a thread failed")
     }
 }
 
 struct Work {
     store: Store,
     plan: Plan,
-    status: Arc<Status>,
+    report: Arc<Report>,
     first: Tick,
     views: Vec<PendingView>,
-    /// Up to where each worker is complete.
+    /// For each worker, the tick up to which it is complete.
     complete: Vec<Tick>,
+    /// Ingested and not committed yet.
     ingested: VecDeque<Ingested>,
-    /// The first tick's, until it is committed.
-    load: Option<Loaded>,
-    /// Whether the first tick is done with; nothing later is committed before.
+    /// The load of the first tick, once it is ingested and until it is committed.
+    load: Option<LoadedSnapshot>,
+    /// Whether the first tick is committed or needs no commit; no later tick is committed before.
     loaded: bool,
     caught_up: Option<Tick>,
     committed: Tick,
-    ends: Ends,
-    /// The log told of a row that is not held so: nothing more is committed.
+    ends: CommitterEnd,
+    /// The log contradicts the stored rows: nothing more is committed.
     diverged: bool,
 }
 
 /// How the committer ends the attempt, or the run.
-pub(super) struct Ends {
+pub(super) struct CommitterEnd {
     pub(super) interrupt: mpsc::Sender<Interruption>,
-    /// Set where nothing more is committed, so that nobody waits for it.
+    /// Set when nothing more is committed, so that ingest does not wait for commits.
     pub(super) halted: Arc<AtomicBool>,
     pub(super) fatal: Fatal,
 }
 
+/// A view's outputs that are not committed yet.
 struct PendingView {
     hydration: Hydration,
     layout: Layout,
     key: Vec<usize>,
-    /// Documents that wait for their tick to be complete.
-    changes: Vec<DocumentChange>,
+    /// Changes whose tick is not complete yet.
+    changes: Vec<RowChange>,
     failures: Vec<FailureChange>,
-    /// The first tick's documents, until the load can take them.
+    /// Documents of the first tick, until they are passed to the load.
     loading: Vec<(Row, Row)>,
-    /// Keys without a right document, with what is stored of the reason.
+    /// Keys whose document failed, with the stored error message.
     failed: HashMap<Row, String>,
 }
 
 impl Work {
-    fn new(store: Store, plan: Plan, start: &Start, status: Arc<Status>, ends: Ends, workers: usize) -> Work {
+    fn new(store: Store, plan: Plan, start: &Start, report: Arc<Report>, ends: CommitterEnd, workers: usize) -> Work {
         let views = plan.views.iter().zip(&start.views).map(|(view, hydration)| PendingView {
             hydration: *hydration,
             layout: Layout::new(&view.schema),
@@ -155,7 +168,7 @@ impl Work {
         Work {
             store,
             plan,
-            status,
+            report,
             first: start.tick,
             views,
             complete: vec![committed; workers],
@@ -170,17 +183,18 @@ impl Work {
     }
 
     fn run(mut self, received: &Receiver<ToCommit>) -> Result<(), RunError> {
+        self.report.progress.committed(0, self.committed);
         self.show()?;
         self.show_rejected()?;
         while let Ok(message) = received.recv() {
             self.take(message)?;
-            // Whatever else is there goes into the same commit.
+            // Take all waiting messages into the same commit.
             while let Ok(message) = received.try_recv() {
                 self.take(message)?;
             }
             self.commit_complete()?;
             if self.diverged {
-                // The attempt is about to end; until then nobody must wait for us.
+                // Drain the channel until the attempt ends, so that no sender blocks.
                 while received.recv().is_ok() {}
                 return Ok(());
             }
@@ -190,10 +204,13 @@ impl Work {
 
     fn take(&mut self, message: ToCommit) -> Result<(), RunError> {
         match message {
-            ToCommit::Documents { view, changes } => self.take_documents(view, changes)?,
+            ToCommit::Rows { view, changes } => self.take_rows(view, changes)?,
             ToCommit::Failures { view, changes } => self.views[view].failures.extend(changes),
             ToCommit::Complete { worker, tick } => self.complete[worker] = tick,
-            ToCommit::Held { worker, held } => self.status.held(worker, held),
+            ToCommit::Held { worker, held } => {
+                self.report.held(worker, held);
+                self.report_held();
+            }
             ToCommit::Ingested(ingested) => self.ingested.push_back(ingested),
             ToCommit::Loaded(loaded) => self.load = Some(loaded),
             ToCommit::CaughtUp(tick) => self.caught_up = Some(tick),
@@ -201,17 +218,27 @@ impl Work {
         Ok(())
     }
 
-    fn take_documents(&mut self, view: usize, changes: Vec<DocumentChange>) -> Result<(), RunError> {
+    /// What is held between the workers and the disk.
+    fn report_held(&self) {
+        let rows = self.views.iter().map(PendingView::held_bytes).sum::<usize>();
+        let ingested = self.ingested.iter().map(Ingested::held_bytes).sum::<usize>();
+        let (written, cached) = self.store.memory_bytes();
+        self.report.held_elsewhere("rows on their way to the store", rows + ingested);
+        self.report.held_elsewhere("store: rows that are in no file yet", written as usize);
+        self.report.held_elsewhere("store: cache", cached as usize);
+    }
+
+    fn take_rows(&mut self, view: usize, changes: Vec<RowChange>) -> Result<(), RunError> {
         let first = self.first;
         let pending = &mut self.views[view];
-        let changes: Vec<DocumentChange> = changes.into_iter().map(keepable).collect();
+        let changes: Vec<RowChange> = changes.into_iter().map(keepable).collect();
         if pending.hydration == Hydration::Stored || self.loaded {
             pending.changes.extend(changes);
             return Ok(());
         }
         for change in changes {
             match change.outcome {
-                Outcome::Document(row) if change.tick == first => pending.loading.push((change.key, row)),
+                Outcome::Row(row) if change.tick == first => pending.loading.push((change.key, row)),
                 _ => pending.changes.push(change),
             }
         }
@@ -222,6 +249,7 @@ impl Work {
         Ok(())
     }
 
+    /// Commits everything that every worker has completed.
     fn commit_complete(&mut self) -> Result<(), RunError> {
         let complete = self.complete.iter().copied().min().unwrap_or_default();
         if !self.loaded && complete >= self.first {
@@ -258,15 +286,16 @@ impl Work {
             let up_to = commit.up_to;
             commit.views = (0..self.views.len()).filter_map(|v| self.views[v].batch(&self.plan, v, up_to)).collect();
             self.commit(commit)?;
-            self.status.committed(rows, up_to);
+            self.report.progress.committed(rows, up_to);
         }
         if self.caught_up.is_some_and(|tick| tick <= self.committed) {
-            self.status.caught_up(self.committed);
+            self.report.progress.caught_up(self.committed);
         }
         Ok(())
     }
 
-    /// What was ingested up to and with tick `complete`, its rows apart, as far as they fit what is held: behind that, the attempt ends.
+    /// Takes what was ingested up to and including tick `complete`: the entries, their deltas by input, and the number of deltas. If a delta
+    /// contradicts the stored rows, takes only the ticks before it and interrupts the attempt.
     fn take_fitting(&mut self, complete: Tick) -> Result<(Vec<Ingested>, Vec<InputDeltas>, u64), RunError> {
         let mut taken = Vec::new();
         let mut inputs: BTreeMap<usize, Vec<(Tick, Row, Diff)>> = BTreeMap::new();
@@ -292,7 +321,7 @@ impl Work {
         Ok((taken, inputs.into_iter().collect(), rows))
     }
 
-    /// Lets the source be captured again that told what does not fit.
+    /// Interrupts the attempt, so that the source of the divergence is captured again.
     fn interrupt_by(&mut self, divergence: &Divergence, taken: &[Ingested]) {
         self.diverged = true;
         self.ends.halted.store(true, Ordering::Release);
@@ -309,14 +338,14 @@ impl Work {
             _ => None,
         });
         let (name, mismatch, position) = (&table.name, divergence.mismatch, position.unwrap_or_default());
-        let message = format!("the log and what is held of `{name}` differ: {row} {mismatch}{position}");
-        let source = self.status.source_index(&table.source);
-        // Where another source was quicker the attempt ends because of that one, and this comes again in the next.
+        let message = format!("the log and the stored rows of `{name}` differ: {row} {mismatch}{position}");
+        let source = self.report.source_index(&table.source);
+        // If the channel is full, another source ends the attempt, and the next attempt finds this divergence again.
         let _ = self.ends.interrupt.try_send(Interruption { source, name: table.source.clone(), message, cause: Cause::Resync });
     }
 
-    /// The first tick: what was loaded, and what is different in views that were there.
-    fn commit_first(&mut self, mut loaded: Loaded) -> Result<(), RunError> {
+    /// Commits the first tick: loaded rows, and the differences of views that the store has already.
+    fn commit_first(&mut self, mut loaded: LoadedSnapshot) -> Result<(), RunError> {
         let (ticks, rejected) = (std::mem::take(&mut loaded.marks), std::mem::take(&mut loaded.rejected));
         let captured = ticks.iter().map(|mark| mark.source.clone()).collect();
         let mut commit = Commit { up_to: loaded.tick, ticks, rejected, captured, ..Commit::default() };
@@ -352,7 +381,9 @@ impl Work {
         self.committed = committed.up_to;
         self.loaded = true;
         self.show()?;
-        self.status.committed(0, self.committed);
+        self.report.progress.committed(0, self.committed);
+        // The load has freed about as much as the views hold.
+        tidemill_allocator::return_freed();
         Ok(())
     }
 
@@ -367,41 +398,56 @@ impl Work {
     }
 
     fn show(&self) -> Result<(), RunError> {
-        self.status.show(self.store.checkpoint(), self.store.views()?);
+        self.report.show(self.store.checkpoint(), self.store.views()?);
         Ok(())
     }
 
     fn show_rejected(&self) -> Result<(), RunError> {
         for (source, tables) in self.store.rejected_counts()? {
-            let first: Result<Vec<_>, _> = self.store.rejected(&source)?.take(SHOWN_REJECTED).collect();
-            let first = first?.into_iter().map(|Rejected { place, reason, .. }| format!("{place}: {reason}")).collect();
-            self.status.show_rejected(&source, tables.values().sum(), first);
+            let first: Result<Vec<_>, _> = self.store.rejected(&source).take(SHOWN_REJECTED).collect();
+            let first = first?.into_iter().map(|RejectedRecord { place, reason, .. }| format!("{place}: {reason}")).collect();
+            self.report.show_rejected(&source, tables.values().sum(), first);
         }
         Ok(())
     }
 }
 
-/// A row whose key is too long for the store is an error of the view, under a key that stands for the long one.
-fn keepable(change: DocumentChange) -> DocumentChange {
+/// Replaces a row whose key is too long for the store by an error, under a key made of the start and the hash of the long one.
+fn keepable(change: RowChange) -> RowChange {
     let length = change.key.len();
     if length <= MAX_KEY_BYTES {
         return change;
     }
     const START: usize = 64;
     let key = [&change.key[..START], &xxh3_128(&change.key).to_be_bytes()].concat().into();
-    let reason = format!("it has {length} bytes, and at most {MAX_KEY_BYTES} can be kept: let shorter columns be the view's key");
+    let reason = format!("it has {length} bytes, but a key can have at most {MAX_KEY_BYTES}: use shorter columns as the key of the view");
     let outcome = match change.outcome {
-        Outcome::Document(_) => Outcome::Failed(reason),
+        Outcome::Row(_) => Outcome::Failed(reason),
         other => other,
     };
-    DocumentChange { key, outcome, ..change }
+    RowChange { key, outcome, ..change }
 }
 
-/// Of what a source left out, so many are shown while it runs.
+/// The number of rejected records of a source that are shown while it runs.
 const SHOWN_REJECTED: usize = 3;
 
 impl PendingView {
-    /// Takes what belongs to ticks up to and with `up_to`; `None` where there is nothing.
+    fn held_bytes(&self) -> usize {
+        let row_of = |outcome: &Outcome| match outcome {
+            Outcome::Row(row) => row.len(),
+            Outcome::Failed(reason) => reason.len(),
+            Outcome::Gone => 0,
+        };
+        let changes = self.changes.iter().map(|change| change.key.len() + row_of(&change.outcome)).sum::<usize>();
+        let loading = self.loading.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>();
+        let failures = self.failures.iter().map(|change| change.failure.row.len() + change.failure.reason.len()).sum::<usize>();
+        let failed = self.failed.iter().map(|(key, reason)| key.len() + reason.len()).sum::<usize>();
+        let places = self.changes.capacity() * size_of::<RowChange>() + self.loading.capacity() * size_of::<(Row, Row)>();
+        let failing_places = self.failures.capacity() * size_of::<FailureChange>() + self.failed.capacity() * size_of::<(Row, String)>();
+        changes + loading + failures + failed + places + failing_places
+    }
+
+    /// Takes the changes and failures of ticks up to and including `up_to`; `None` if there are none.
     fn batch(&mut self, plan: &Plan, view: usize, up_to: Tick) -> Option<ViewBatch> {
         let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes).into_iter().partition(|c| c.tick <= up_to);
         self.changes = waiting;
@@ -417,14 +463,14 @@ impl PendingView {
         }
         let mut ready = ready;
         ready.sort_by_key(|c| c.tick);
-        for DocumentChange { tick, key, outcome } in ready {
+        for RowChange { tick, key, outcome } in ready {
             let reason = match &outcome {
                 Outcome::Failed(reason) => Some(format!("{}: {reason}", self.describe(&key))),
-                Outcome::Document(_) | Outcome::Gone => None,
+                Outcome::Row(_) | Outcome::Gone => None,
             };
             self.note_failure(&mut batch, tick, &key, reason);
             let after = match outcome {
-                Outcome::Document(row) => Some(row),
+                Outcome::Row(row) => Some(row),
                 Outcome::Gone | Outcome::Failed(_) => None,
             };
             batch.changes.push(ViewChange { tick, key, after });
@@ -432,6 +478,7 @@ impl PendingView {
         Some(batch)
     }
 
+    /// Adds to the batch how the error of a key changes: the old one is retracted, the new one (`reason`) is added.
     fn note_failure(&mut self, batch: &mut ViewBatch, tick: Tick, key: &Row, reason: Option<String>) {
         if self.failed.get(key) == reason.as_ref() {
             return;
@@ -445,14 +492,14 @@ impl PendingView {
         }
     }
 
-    /// The key as people write it, e.g. `{"order_id":7}`.
+    /// The key as JSON, e.g. `{"order_id":7}`.
     fn describe(&self, key: &[u8]) -> String {
         let layout = Layout::new(&self.layout.schema().project(&self.key));
         row_of_key(&layout, key).map_or("a key".into(), |row| json_of(&layout, &row))
     }
 }
 
-/// The row's key and what failed, never its other values.
+/// The error message: the row's key and the reason, never other values of the row.
 fn failure_message(plan: &Plan, failure: &FailureChange) -> String {
     let (name, schema, key) = match failure.of {
         Some(Origin::Table(table)) => (plan.tables[table].full_name(), &plan.tables[table].schema, &plan.tables[table].key),

@@ -1,4 +1,4 @@
-//! A whole view and a sink's target: makes the target what the view is, or tells how it differs.
+//! Copies a whole view to a sink's target by difference, or reports how the target differs.
 
 use tokio::task::block_in_place;
 
@@ -7,10 +7,10 @@ use crate::sinks::{self, Sink, SinkError, SinkPosition, ViewShape};
 use crate::store::{RefusedDocument, Store, StoreError, ViewReader};
 use crate::value::{Row, Tick};
 
-/// Rows that are written or compared at a time.
+/// The number of rows that are written or compared in one call.
 const ROWS: usize = 2000;
 
-/// Why a copy is not finished.
+/// Why a copy failed.
 pub(super) enum CopyError {
     Sink(SinkError),
     Store(StoreError),
@@ -28,8 +28,8 @@ impl From<StoreError> for CopyError {
     }
 }
 
-/// Makes an open target what the view is and answers the tick of that; `None` where `goes_on`, which is told how many rows are written,
-/// becomes false on the way. From the beginning on the changelog is kept for the sink.
+/// Makes an open target equal to the view. Returns the tick of the copied view, or `None` if `goes_on` returned false; it is called with the
+/// number of rows written so far. The changelog after that tick is kept for the sink from the start of the copy.
 pub(super) async fn copy(
     store: &Store,
     name: &str,
@@ -64,7 +64,7 @@ pub(super) async fn copy(
     Ok(Some(tick))
 }
 
-/// What a target is at that holds a view as of this tick.
+/// The position of a target that has the view as of `tick`.
 pub(super) fn position(store: &Store, tick: Tick) -> SinkPosition {
     SinkPosition { store_id: store.id().into(), life: store.life_of(tick), tick }
 }
@@ -72,17 +72,17 @@ pub(super) fn position(store: &Store, tick: Tick) -> SinkPosition {
 /// How a target differs from its view.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// The view is as of this tick.
+    /// The tick of the view.
     pub tick: Tick,
-    /// What the target itself says; `None` where it is at no tick of this store.
+    /// The tick that the target has recorded; `None` if it has none of this store.
     pub target_at: Option<Tick>,
-    /// Rows of the view.
+    /// The number of rows of the view.
     pub rows: u64,
-    /// How many of them the target does not have, or other than they are; those that it refuses are not among them.
+    /// The number of rows that are missing or different in the target, without refused documents.
     pub different: u64,
-    /// The keys of the first of these.
+    /// The keys of the first of these, at most 100.
     pub first: Vec<Row>,
-    /// Documents of the target that are of no row.
+    /// The number of documents in the target that are not in the view.
     pub beyond: u64,
 }
 
@@ -92,16 +92,16 @@ impl Comparison {
     }
 }
 
-/// So many keys are told.
+/// The maximum number of keys in [`Comparison::first`].
 const TOLD: usize = 100;
 
-/// Compares a target with its view, while no engine runs; writes nothing. Must be called on a tokio runtime of several threads.
+/// Compares a target with its view, while no engine runs. Writes nothing. Must be called on a multi-threaded tokio runtime.
 pub async fn compare(store: &Store, name: &str, sink: &mut dyn Sink, shape: &ViewShape) -> Result<Comparison, RunError> {
     let failed = |error| RunError::Sink { sink_name: name.into(), error };
     let view = whole_view(store, name, shape)?;
     let at = sink.begin_compare(shape).await.map_err(failed)?;
     let at = at.filter(|at| at.store_id == store.id() && store.has_lived(&at.life, at.tick));
-    let refused: Vec<Row> = block_in_place(|| store.refused(name)?.map(|r| r.map(|r| r.key)).collect::<Result<_, StoreError>>())?;
+    let refused: Vec<Row> = block_in_place(|| store.refused(name).map(|r| r.map(|r| r.key)).collect::<Result<_, StoreError>>())?;
     let mut scan = block_in_place(|| view.scan())?;
     let mut found = Comparison { tick: scan.tick, target_at: at.map(|at| at.tick), ..Comparison::default() };
     loop {
@@ -111,7 +111,7 @@ pub async fn compare(store: &Store, name: &str, sink: &mut dyn Sink, shape: &Vie
         }
         found.rows += rows.len() as u64;
         let different = sink.compare(&rows).await.map_err(failed)?;
-        // They are in key order.
+        // `refused` is in key order.
         for key in different.into_iter().filter(|key| refused.binary_search(key).is_err()) {
             found.different += 1;
             if found.first.len() < TOLD {
@@ -123,7 +123,7 @@ pub async fn compare(store: &Store, name: &str, sink: &mut dyn Sink, shape: &Vie
     Ok(found)
 }
 
-/// Writes what differs, while no engine runs; the target is then at the view's tick.
+/// Writes the differences to the target, while no engine runs. The target then has the view's tick.
 pub async fn repair(store: &Store, name: &str, sink: &mut dyn Sink, shape: &ViewShape) -> Result<(), RunError> {
     let failed = |error| RunError::Sink { sink_name: name.into(), error };
     let view = whole_view(store, name, shape)?;

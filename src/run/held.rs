@@ -1,7 +1,7 @@
-//! What the store holds of one source's tables, as its source asks for it.
+//! A source's access to the stored rows of its tables.
 //!
-//! In: a table in the source's own list and a key. Out: the row as the source has it, as of the last commit. Nothing of the store is kept
-//! behind the end of an attempt, however long a source takes to notice that.
+//! In: a table in the source's own list and a key. Out: the row as the source has it, as of the last commit. The access to the store ends with
+//! the attempt, even if the source runs longer.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -24,7 +24,7 @@ pub(super) struct StoredRows {
 #[derive(Debug)]
 struct StoredTable {
     input: usize,
-    /// The layout of the stored rows where they end with the order of arrival, which the source does not have, and that of the source's.
+    /// For a table with arrival numbers: the layout of the stored rows, which end with the number, and that of the source's rows.
     numbered: Option<(Layout, Layout)>,
 }
 
@@ -40,7 +40,7 @@ impl StoredRows {
         StoredRows { store: Mutex::new(Some(store.clone())), source: source.name.clone(), tables }
     }
 
-    /// From now on nothing is held.
+    /// Drops the store. Every later call fails.
     pub(super) fn release(&self) {
         *self.store() = None;
     }
@@ -61,7 +61,7 @@ impl HeldRows for StoredRows {
     fn position(&self) -> Option<Position> {
         let store = self.store();
         let store = store.as_ref()?;
-        // While rows are loaded, the position is still that of what was held before.
+        // During a load the checkpoint still has the position of the previous rows.
         let whole = self.tables.iter().all(|table| store.is_input_ready(table.input).unwrap_or(false));
         let checkpoint = store.checkpoint().filter(|_| whole)?;
         checkpoint.sources.get(&self.source).map(|source| source.position.clone())

@@ -1,67 +1,69 @@
-//! Gives each source transaction a tick, and its rows to the workers.
+//! Gives each source transaction a tick, and sends its rows to the workers.
 //!
-//! First everything that is there: held inputs from the store, or the sources' snapshots, all at the first tick. Then one tick for each
-//! transaction, whichever source it came from; a transaction's parts are never mixed with another's.
+//! At the first tick: the stored tables and the sources' snapshots. Then one tick for each transaction of any source; the parts of a
+//! transaction are never mixed with those of another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use futures::future::select_all;
 use tokio::sync::mpsc;
 
 use super::RunError;
 use super::arrival::Arrivals;
-use super::commit::{Ingested, Loaded, ToCommit};
+use super::commit::{Ingested, LoadedSnapshot, ToCommit};
+use super::report::Report;
 use super::start::{Hydration, Start};
-use super::status::Status;
 use super::supervise::{Cause, Incoming, Interruption, Surroundings};
 use super::worker::{Feed, FeedSender};
 use crate::fault;
 use crate::plan::Plan;
 use crate::sources::{self, Event};
-use crate::store::{BulkLoad, Reached, Rejected, Rejections, Store, StoreError, TickMark};
+use crate::store::{BulkLoad, Reached, RejectedRecord, Rejections, Store, StoreError, TickMark};
 use crate::value::{Delta, Position, Rows, Tick};
 
-/// Input rows that may wait for their commit.
+/// How `status` names the memory of arrival numbers.
+const ARRIVALS: &str = "numbers of arrival";
+/// The number of ingested rows that may wait for their commit.
 const UNCOMMITTED_ROWS: u64 = 500_000;
-/// Ticks that may wait for their commit.
+/// The number of ticks that may wait for their commit.
 const UNCOMMITTED_TICKS: u64 = 20_000;
-/// What a change of a transaction takes in memory until it is durable, beside copies of its row: places in the buffers of ingest, workers,
-/// committer and storage engine, about as measured with rows of 40 bytes.
+/// The bytes of memory that a change uses until it is durable, beside [`ROW_COPIES`] copies of its row: entries in the buffers of ingest,
+/// workers, committer and storage engine, as measured with rows of 40 bytes.
 const CHANGE_BYTES: u64 = 900;
 const ROW_COPIES: u64 = 4;
 
 struct Ingest {
     sources: Vec<Incoming>,
-    /// For each source, where its tables are in the plan.
+    /// For each source, the indexes of its tables in the plan.
     tables: Vec<Vec<usize>>,
     feeds: Vec<FeedSender>,
     to_commit: SyncSender<ToCommit>,
-    status: Arc<Status>,
+    report: Arc<Report>,
     /// The tick that the next transaction gets.
     next: Tick,
-    /// The last tick with anything in it: what a mere position comes after.
+    /// The last tick with changes. A position without changes is recorded as reached after it.
     last: Tick,
-    /// For each source, what it left out since the last position that came from it.
+    /// For each source, the records that it rejected since its last position.
     rejected: Vec<Rejections>,
     /// Sources that sent [`Event::CaughtUp`].
     caught_up: Vec<bool>,
-    /// Set where nothing more is committed: the attempt is about to end.
+    /// Set when nothing more is committed: the attempt is about to end.
     halted: Arc<AtomicBool>,
-    /// Which worker is next.
+    /// The worker that got the last message; rows are sent to the workers in turn.
     turn: usize,
     arrivals: Arrivals,
-    /// How much a transaction may take, as [`CHANGE_BYTES`] counts.
+    /// The memory that a transaction may use, in bytes as [`CHANGE_BYTES`] and [`ROW_COPIES`] count them.
     max_transaction_bytes: u64,
     interrupt: mpsc::Sender<Interruption>,
 }
 
-/// The rest of the engine is gone: time to end.
+/// A source, a worker or the committer has ended, so ingest ends too.
 struct Gone;
 
+/// Starts the thread that ingests the events of all sources.
 #[expect(clippy::too_many_arguments, reason = "one call, of everything that meets here")]
 pub(super) fn start(
     store: Store,
@@ -74,7 +76,7 @@ pub(super) fn start(
     max_transaction_bytes: u64,
     around: &Surroundings,
 ) -> JoinHandle<()> {
-    let Surroundings { status, fatal, interrupt, .. } = around.clone();
+    let Surroundings { report, fatal, interrupt, .. } = around.clone();
     let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
     let (caught_up, rejected) = (vec![false; sources.len()], vec![Rejections::default(); sources.len()]);
@@ -85,7 +87,7 @@ pub(super) fn start(
         tables,
         feeds,
         to_commit,
-        status,
+        report,
         next,
         last,
         rejected,
@@ -103,13 +105,13 @@ pub(super) fn start(
             let _ = fatal.blocking_send(error);
         }
     };
-    std::thread::Builder::new().name("ingest".into()).spawn(body).expect("the system gives a thread")
+    std::thread::Builder::new().name("ingest".into()).spawn(body).expect("spawning a thread failed")
 }
 
 impl Ingest {
     async fn run(mut self, store: Store, start: Start, inputs: usize) -> Result<(), RunError> {
         match self.fill(&store, &start, inputs).await? {
-            // Nothing of what the workers were fed will ever be committed.
+            // Nothing that the workers were fed will be committed.
             Err(Gone) => {
                 self.feeds.iter().for_each(FeedSender::abandon);
                 Ok(())
@@ -121,7 +123,7 @@ impl Ingest {
         }
     }
 
-    /// Everything up to the first tick.
+    /// Ingests the first tick: stored tables and snapshots.
     async fn fill(&mut self, store: &Store, start: &Start, inputs: usize) -> Result<Result<(), Gone>, RunError> {
         let compared: Vec<usize> = (0..start.views.len()).filter(|view| start.views[*view] == Hydration::Difference).collect();
         let mut load = if start.builds() { Some(store.bulk_load_beside(&compared)?) } else { None };
@@ -152,10 +154,11 @@ impl Ingest {
             (0..self.sources.len()).map(|source| (self.sources[source].name.clone(), std::mem::take(&mut self.rejected[source])));
         let rejected = rejected.filter(|(_, rejected)| !rejected.is_empty()).collect();
         fault::point("ingest.loaded");
-        let loaded = ToCommit::Loaded(Loaded { load, tick: start.tick, marks, rejected });
+        let loaded = ToCommit::Loaded(LoadedSnapshot { load, tick: start.tick, marks, rejected });
         Ok(self.to_commit.send(loaded).map_err(|_| Gone))
     }
 
+    /// Sends the stored rows of a table to the workers.
     fn feed_held(&mut self, store: &Store, table: usize) -> Result<Result<(), Gone>, StoreError> {
         let mut rows = Rows::default();
         for held in store.load_input(table)? {
@@ -171,13 +174,14 @@ impl Ingest {
         Ok(if rows.is_empty() || self.feed(Feed::Rows { table, rows }) { Ok(()) } else { Err(Gone) })
     }
 
-    /// Takes a source's snapshot; its position.
+    /// Ingests a source's snapshot. Returns its position.
     async fn snapshot(&mut self, source: usize, mut load: Option<&mut BulkLoad>) -> Result<Result<Position, Gone>, RunError> {
         loop {
             match self.sources[source].events.recv().await {
                 Some(Event::Rows { table, rows }) => {
                     let table = self.tables[source][table];
                     let rows = self.arrivals.rows(table, rows);
+                    self.report.held_elsewhere(ARRIVALS, self.arrivals.held_bytes());
                     fault::point("ingest.rows");
                     if let Some(load) = load.as_deref_mut() {
                         load.input(table, rows.iter())?;
@@ -198,7 +202,7 @@ impl Ingest {
         }
     }
 
-    /// Transactions, for as long as any source has some.
+    /// Ingests transactions until all sources have ended.
     async fn follow(&mut self) -> Result<(), Gone> {
         let mut open: Vec<usize> = (0..self.sources.len()).collect();
         self.tell_caught_up()?;
@@ -230,7 +234,7 @@ impl Ingest {
         select_all(waits).await.0
     }
 
-    /// The rest of a transaction whose first part came, and its end.
+    /// Ingests a transaction whose first part is `first`, up to its commit.
     async fn transaction(&mut self, source: usize, first: Vec<Delta>) -> Result<(), Gone> {
         let mut all = Vec::new();
         let mut bytes = 0;
@@ -247,15 +251,15 @@ impl Ingest {
                 Some(Event::Rejected(rejected)) => self.reject(source, rejected),
                 Some(Event::Commit { position, committed_ms }) => return self.commit(source, position, committed_ms, all),
                 Some(_) => {}
-                // Only where the run is being stopped: the tick is never finished, so nothing of it is kept.
+                // The run is being stopped: the tick is never complete, so it is not committed.
                 None => return Err(Gone),
             }
             event = self.sources[source].events.recv().await;
         }
     }
 
-    /// What a snapshot takes in memory does not grow with what changed: the transaction is left out, and its source captured again. Not where a
-    /// new capture would come by the same transaction.
+    /// Drops the transaction and lets its source be captured again: the memory of a snapshot does not grow with the size of a transaction. Not
+    /// called for sources whose new capture would read the same transaction.
     async fn too_large(&mut self, source: usize) -> Result<(), Gone> {
         let name = self.sources[source].name.clone();
         let mb = self.max_transaction_bytes as f64 / 1e6;
@@ -264,17 +268,20 @@ impl Ingest {
         Err(Gone)
     }
 
+    /// Sends a part of a transaction to a worker, and adds its changes to `all` for the commit.
     fn changes(&mut self, source: usize, mut deltas: Vec<Delta>, all: &mut Vec<Delta>) -> Result<(), Gone> {
         for delta in &mut deltas {
             delta.table = self.tables[source][delta.table];
         }
         self.arrivals.changes(&mut deltas);
+        self.report.held_elsewhere(ARRIVALS, self.arrivals.held_bytes());
         all.extend(deltas.iter().cloned());
-        self.status.rows_received(source, deltas.len() as u64);
+        self.report.rows_received(source, deltas.len() as u64);
         fault::point("ingest.changes");
         if self.feed(Feed::Changes(deltas)) { Ok(()) } else { Err(Gone) }
     }
 
+    /// Ends a transaction: gives it a tick and sends it to the committer.
     fn commit(&mut self, source: usize, position: Position, committed_ms: Option<u64>, deltas: Vec<Delta>) -> Result<(), Gone> {
         if deltas.is_empty() {
             return self.progress(source, position, committed_ms);
@@ -285,23 +292,23 @@ impl Ingest {
         if !self.advance() {
             return Err(Gone);
         }
-        self.status.uncommitted(deltas.len() as u64, mark.tick);
+        self.report.progress.ingested(deltas.len() as u64, mark.tick);
         let rejected = std::mem::take(&mut self.rejected[source]);
         fault::point("ingest.commit");
         self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas, rejected })).map_err(|_| Gone)
     }
 
-    /// A position without a change makes no tick.
+    /// Records a position without changes, which makes no tick.
     fn progress(&mut self, source: usize, position: Position, committed_ms: Option<u64>) -> Result<(), Gone> {
         let reached = Reached { source: self.sources[source].name.clone(), position, committed_ms };
         let rejected = std::mem::take(&mut self.rejected[source]);
         self.to_commit.send(ToCommit::Ingested(Ingested::Reached { after: self.last, reached, rejected })).map_err(|_| Gone)
     }
 
-    /// It is committed with the source's next position.
+    /// Keeps a rejected record until it is committed with the source's next position.
     fn reject(&mut self, source: usize, rejected: sources::Rejected) {
         let sources::Rejected { table, place, reason } = rejected;
-        self.rejected[source].add(Rejected { table: table.unwrap_or_default(), place, reason });
+        self.rejected[source].add(RejectedRecord { table: table.unwrap_or_default(), place, reason });
     }
 
     fn mark(&self, source: usize, position: Position, committed_ms: Option<u64>) -> TickMark {
@@ -319,7 +326,7 @@ impl Ingest {
         }
     }
 
-    /// Gives a message to the worker whose turn it is.
+    /// Sends a message to the next worker in turn. False if that worker has ended.
     fn feed(&mut self, message: Feed) -> bool {
         self.turn = (self.turn + 1) % self.feeds.len();
         self.feeds[self.turn].send(message)
@@ -329,10 +336,8 @@ impl Ingest {
         self.feeds.iter().all(|feed| feed.send(Feed::AdvanceTo(self.next)))
     }
 
-    /// Back-pressure: what was ingested and is not yet durable stays bounded.
+    /// Back-pressure: bounds what is ingested but not durable yet.
     async fn wait_for_commits(&self) {
-        while self.status.is_behind(UNCOMMITTED_ROWS, UNCOMMITTED_TICKS, self.next) && !self.halted.load(Ordering::Acquire) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.report.progress.wait_for_room(UNCOMMITTED_ROWS, UNCOMMITTED_TICKS, self.next, &self.halted).await;
     }
 }

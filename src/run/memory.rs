@@ -1,7 +1,8 @@
-//! Ends a run before the kernel would: with the limit's name, and with nothing lost.
+//! Ends a run with an error that names the memory limit, before the kernel kills the process.
 //!
-//! A control group (a container, a systemd unit) that has used up its memory is killed without a word. So it is looked how much of what cannot be
-//! reclaimed it uses, against its own limit and those of the groups above it: `memory.max` of version 2, `memory.limit_in_bytes` of version 1.
+//! The kernel kills a control group (a container, a systemd unit) that exceeds its memory limit, without any message. So the memory that cannot
+//! be reclaimed is compared with the limits of the group and of all groups above it: `memory.max` of version 2, `memory.limit_in_bytes` of
+//! version 1.
 //! Elsewhere: limits that make an allocation fail (`main`).
 
 use std::fs;
@@ -12,24 +13,25 @@ use tokio::sync::watch;
 
 use super::{Fatal, RunError};
 
-/// How often it is looked. Pages come at some MB in a millisecond at the most.
+/// How often memory is measured. A process gets at most a few MB of new pages per millisecond.
 const EVERY: Duration = Duration::from_millis(20);
-/// The run ends where less than this part of the limit is left, and less than ...
+/// The run ends when less than the reserve is left: this fraction of the limit, but at most [`RESERVE_BYTES`].
 const RESERVE_PART: u64 = 16;
-/// ... this. Where less than twice that is left it is said, once.
+/// The largest reserve. Once less than twice the reserve is left, a warning is logged.
 const RESERVE_BYTES: u64 = 256 << 20;
 
-/// What bounds the memory of a control group.
+/// The memory limit of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Limit {
+struct GroupLimit {
     file: PathBuf,
     bytes: u64,
-    /// Tells what the group's memory is made up of, and what of that cannot be reclaimed.
+    /// The file with the group's memory usage.
     stat: PathBuf,
+    /// The fields of `stat` that count memory which cannot be reclaimed.
     fields: &'static [&'static str],
 }
 
-/// Looks until the run ends, in a thread that may block. Returns at once where nothing bounds it. `root` is the folder `/`.
+/// Watches the memory limits until the run ends, in a thread that may block. Returns at once if there is no limit. `root` is the folder `/`.
 pub(super) fn guard(root: &Path, fatal: &Fatal, stopping: &watch::Receiver<bool>) {
     let limits = limits(root);
     let mut warned = vec![false; limits.len()];
@@ -56,7 +58,7 @@ pub(super) fn guard(root: &Path, fatal: &Fatal, stopping: &watch::Receiver<bool>
     }
 }
 
-fn limits(root: &Path) -> Vec<Limit> {
+fn limits(root: &Path) -> Vec<GroupLimit> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let of_groups = groups.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -74,16 +76,16 @@ fn limits(root: &Path) -> Vec<Limit> {
         let groups: Vec<PathBuf> = path.ancestors().map(|group| root.join(mount).join(group)).collect();
         groups.into_iter().filter_map(move |group| {
             let file = group.join(limit);
-            // No limit is `max`, or in version 1 a number near the largest.
+            // Without a limit the file has `max`, or in version 1 a number near the largest.
             let bytes = fs::read_to_string(&file).ok()?.trim().parse::<u64>().ok().filter(|bytes| *bytes < 1 << 60)?;
-            Some(Limit { file, bytes, stat: group.join("memory.stat"), fields })
+            Some(GroupLimit { file, bytes, stat: group.join("memory.stat"), fields })
         })
     });
     of_groups.collect()
 }
 
-impl Limit {
-    /// In bytes, as far as it can be known.
+impl GroupLimit {
+    /// The used memory in bytes; `None` if it cannot be read.
     fn used(&self) -> Option<u64> {
         let stat = fs::read_to_string(&self.stat).ok()?;
         let of = |field: &&str| stat.lines().find_map(|line| line.strip_prefix(*field)?.strip_prefix(' ')?.parse::<u64>().ok());
@@ -107,7 +109,7 @@ mod tests {
         let root = folder.path();
         let (fatal, mut failed) = tokio::sync::mpsc::channel(1);
         let (stop, stopping) = watch::channel(false);
-        // Without limits there is nothing to look at.
+        // Without limits it returns at once.
         guard(root, &fatal, &stopping);
         write(root, "proc/self/cgroup", "4:cpu,memory:/a/b\n1:name=systemd:/\n0::/c\n");
         write(root, "sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
@@ -127,7 +129,7 @@ mod tests {
             let error = failed.try_recv().expect("95 of 100 are too much");
             let RunError::Memory { used: 95, limit: 100, name } = error else { panic!("{error}") };
             assert_eq!(name, root.join(limit).display().to_string());
-            // With 94 it goes on until it is told to stop.
+            // With 94 it runs until the stop.
             write(root, &format!("{group}/memory.stat"), &stat.replace("95", "94").replace("45", "44").replace(" 5\n", " 4\n"));
             std::thread::scope(|scope| {
                 let looks = scope.spawn(|| guard(root, &fatal, &stopping));

@@ -1,12 +1,12 @@
-//! Where the parts meet: sources, workers, store and sinks, and the channels between them.
+//! Runs the engine: connects sources, workers, store and sinks by channels.
 //!
 //! ```text
 //! source tasks --events--> ingest --rows, ticks--> workers --documents, ticks done--> committer --one batch--> store
 //!                             `------------- ticks, positions, input rows ----------------^          store --> sink tasks
 //! ```
-//! Every channel is bounded, so a slow sink or disk slows the sources and nothing grows. A tick is committed once every worker has
-//! finished it, with its positions and input rows, in one batch. Elsewhere: what a spec means (`spec`), how a view is maintained
-//! (`dataflow`), what a commit makes durable (`store`).
+//! Every channel is bounded, so a slow disk slows the sources and memory does not grow. Once every worker has finished a tick, it is
+//! committed in one batch with its positions and input rows. Elsewhere: the meaning of a spec (`spec`), the maintenance of views (`dataflow`),
+//! the contents of a commit (`store`).
 
 mod arrival;
 mod attempt;
@@ -15,20 +15,23 @@ mod copy;
 mod held;
 mod ingest;
 mod memory;
+mod progress;
+mod report;
+mod retry;
 mod sink;
 mod start;
-mod status;
 mod supervise;
 mod worker;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::attempt::Attempt;
+use self::retry::{ATTEMPT, Backoff};
 use self::supervise::{Cause, Interruption};
 use crate::fault;
 use crate::plan::{Plan, PlanTable};
@@ -37,10 +40,10 @@ use crate::sources::{Source, SourceError, Table};
 use crate::store::{Retention, Store, StoreError, Sync};
 
 pub use copy::{Comparison, compare, repair};
+pub use report::{Report, SinkReport, SourcePhase, SourceReport, TableProgress, ViewReport};
 pub use sink::shape_of;
-pub use status::{SinkStatus, SourcePhase, SourceStatus, Status, TableProgress, ViewStatus};
 
-/// Everything that a run needs, opened and checked.
+/// Everything that a run needs. Sources and sinks are opened, the plan is checked.
 pub struct Setup {
     pub plan: Plan,
     pub sources: Vec<NamedSource>,
@@ -48,11 +51,12 @@ pub struct Setup {
     /// The state folder.
     pub state: PathBuf,
     pub sync: Sync,
-    /// How much of the changelogs is kept for readers that come later.
+    /// How much of the changelogs is kept for new readers.
     pub retention: Retention,
+    /// The number of worker threads.
     pub workers: usize,
-    /// About how much memory a transaction may take until it is durable. A larger one is not followed row by row, but its source
-    /// captured again; unless that would lead through the same transaction, as with files.
+    /// About how many bytes of memory a transaction may use until it is durable. After a larger one its source is captured again, unless a new
+    /// capture would read the same transaction (as with files).
     pub max_transaction_bytes: u64,
     /// End once everything that the sources have now is durable and in every sink.
     pub until_caught_up: bool,
@@ -62,7 +66,7 @@ pub struct Setup {
 pub struct NamedSource {
     pub name: String,
     pub source: Arc<dyn Source>,
-    /// Those of [`Plan::tables`] that are this source's, in their order, as the source describes them.
+    /// The tables of this source in [`Plan::tables`], in the same order, as the source describes them.
     pub tables: Vec<Table>,
 }
 
@@ -91,7 +95,7 @@ impl std::fmt::Debug for NamedSink {
     }
 }
 
-/// Why a run ended before it was told to.
+/// Why a run ended without a stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -100,7 +104,7 @@ pub enum RunError {
     Source { source_name: String, error: SourceError },
     #[error("sink `{sink_name}`: {error}")]
     Sink { sink_name: String, error: SinkError },
-    /// The state stays as of the last commit. What the run still holds is left to the end of the process.
+    /// A memory limit is nearly reached. The run ends without a clean shutdown; the state is that of the last commit.
     #[error("{} of the {} MB of memory that {name} allows are used", used >> 20, limit >> 20)]
     Memory { used: u64, limit: u64, name: String },
     #[error("bug: {0}")]
@@ -108,7 +112,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What the user can do about it, where there is something.
+    /// What the user can do about it, if anything.
     pub fn help(&self) -> Option<String> {
         match self {
             RunError::Store(error) => error.help(),
@@ -118,7 +122,7 @@ impl RunError {
             }
             RunError::Sink { error: SinkError::Stopped { help, .. }, .. } => help.clone(),
             RunError::Memory { .. } => Some(
-                "allow more, or maintain less; `tidemill explain` estimates what each view holds. The state is as of the last commit"
+                "raise the limit, or maintain fewer views; `tidemill explain` estimates the memory of each view. The last commit is intact"
                     .into(),
             ),
             RunError::Source { .. } | RunError::Sink { .. } | RunError::Bug(_) => None,
@@ -126,25 +130,20 @@ impl RunError {
     }
 }
 
-/// What a part tells the run when it cannot go on.
+/// Where a part of the engine sends the error that ends the run.
 pub(crate) type Fatal = mpsc::Sender<RunError>;
 
-/// How often what nobody needs any more, or what is too much, is dropped.
+/// How often the changelogs are compacted.
 const COMPACT_EVERY: Duration = Duration::from_secs(10);
 
-/// How long after a snapshot was cut off or called for everything starts over: at first, and at most, since each time the whole of it is
-/// read again. An attempt that lasted longer than that was a success.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// How long what is under way may take to end after the stop was asked for.
+/// How long the attempt and the sinks may take to finish after a stop.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// A store opened for a run, and what the run shows of itself meanwhile.
+/// An engine that is ready to run: its setup, its open store and its report.
 pub struct Engine {
     setup: Setup,
     store: Store,
-    status: Arc<Status>,
+    report: Arc<Report>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -154,73 +153,68 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Takes the state folder.
+    /// Opens the state folder, which is locked until the run ends.
     pub fn open(setup: Setup) -> Result<Engine, RunError> {
         let store = Store::open(&setup.state, setup.sync)?;
         Engine::over(setup, store)
     }
 
-    /// With the state folder taken already.
+    /// Uses a store that is open already. Stops keeping changelogs for sinks that are not in the setup.
     pub fn over(setup: Setup, store: Store) -> Result<Engine, RunError> {
         let names: Vec<&str> = setup.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let left = store.release_readers_but(&names)?.into_iter().map(|reader| reader.name).collect();
-        let status = Arc::new(Status::new(&setup, left));
-        Ok(Engine { setup, store, status })
+        let report = Arc::new(Report::new(&setup, left));
+        Ok(Engine { setup, store, report })
     }
 
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    pub fn status(&self) -> &Arc<Status> {
-        &self.status
+    pub fn report(&self) -> &Arc<Report> {
+        &self.report
     }
 
-    /// Runs until `stop` becomes true, until caught up where that was asked for, or until something cannot go on. What was committed
-    /// stays in any case. Holds nothing of the store once it has returned: the state folder can be opened again. Must be called on a tokio
-    /// runtime of several threads.
+    /// Runs until `stop` becomes true, until the views have caught up if the setup says so, or until an error. Commits are never lost. After it
+    /// returns, the state folder can be opened again (except after [`RunError::Memory`]). Must be called on a multi-threaded tokio runtime.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
-        let Engine { mut setup, store, status } = self;
+        let Engine { mut setup, store, report } = self;
         let (fatal, mut failures) = mpsc::channel(16);
-        let mut attempt = Some(Attempt::start(&setup, &store, &status, &fatal)?);
+        let mut attempt = Some(Attempt::start(&setup, &store, &report, &fatal)?);
         let (stop_followers, stopping) = watch::channel(false);
-        let followers = follow(&mut setup, &store, &status, &fatal, &stopping);
+        let followers = follow(&mut setup, &store, &report, &fatal, &stopping);
         fault::point("run.started");
-        let mut wait = FIRST_WAIT;
-        let mut began = Instant::now();
+        let mut backoff = Backoff::new(ATTEMPT);
         let result = loop {
             let interruption = tokio::select! {
                 Some(error) = failures.recv() => break Err(error),
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
-                done = status.wait_until_caught_up(setup.until_caught_up) => break done,
+                done = report.progress.wait_until_caught_up(setup.until_caught_up) => break done,
                 interruption = attempt::interrupted(&mut attempt) => interruption,
             };
             if !attempt::finish(attempt.take()).await {
                 break Err(panicked());
             }
-            if began.elapsed() > LONGEST_WAIT {
-                wait = FIRST_WAIT;
-            }
+            let wait = backoff.pause();
             if interruption.cause == Cause::Resync
                 && let Err(error) = tokio::task::block_in_place(|| store.note_resync(&interruption.name, &interruption.message))
             {
                 break Err(error.into());
             }
-            say_interrupted(&interruption, wait, &status);
+            say_interrupted(&interruption, wait, &report);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
                 () = tokio::time::sleep(wait) => {}
             }
-            wait = (wait * 2).min(LONGEST_WAIT);
-            began = Instant::now();
-            match Attempt::start(&setup, &store, &status, &fatal) {
+            backoff.begin();
+            match Attempt::start(&setup, &store, &report, &fatal) {
                 Ok(next) => attempt = Some(next),
                 Err(error) => break Err(error),
             }
         };
         stop_followers.send_replace(true);
         if let Err(error @ RunError::Memory { .. }) = result {
-            // To end in order takes more of what there is no more of.
+            // A clean shutdown would need more memory.
             return Err(error);
         }
         let left = async { tokio::join!(attempt::finish(attempt), futures::future::join_all(followers)).0 };
@@ -237,35 +231,39 @@ fn panicked() -> RunError {
     RunError::Bug("a thread of the engine panicked".into())
 }
 
-/// Starts what follows the store: the sinks, and the compaction.
-fn follow(setup: &mut Setup, store: &Store, status: &Arc<Status>, fatal: &Fatal, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+/// Starts the tasks that outlive an attempt: memory guard, compaction and sinks.
+fn follow(setup: &mut Setup, store: &Store, report: &Arc<Report>, fatal: &Fatal, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     let (memory_fatal, memory_stopping) = (fatal.clone(), stopping.clone());
     let mut followers = vec![
         tokio::task::spawn_blocking(move || memory::guard(Path::new("/"), &memory_fatal, &memory_stopping)),
         tokio::spawn(compact(store.clone(), setup.retention, fatal.clone(), stopping.clone())),
     ];
     for (index, named) in std::mem::take(&mut setup.sinks).into_iter().enumerate() {
-        let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), status.clone());
+        let follower = sink::Follower::new(index, named, &setup.plan, store.clone(), report.clone());
         followers.push(tokio::spawn(follower.follow(fatal.clone(), stopping.clone())));
     }
     followers
 }
 
-fn say_interrupted(Interruption { source, name, message, cause }: &Interruption, wait: Duration, status: &Status) {
+fn say_interrupted(Interruption { source, name, message, cause }: &Interruption, wait: Duration, report: &Report) {
     let (wait_ms, seconds) = (wait.as_millis() as u64, wait.as_secs_f64());
+    report.progress.start_over();
     match cause {
         Cause::CutOff => {
             tracing::warn!(source = name, reason = message, wait_ms, "snapshot cut off");
-            status.start_over(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {seconds:.1} s"));
+            report.start_over(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {seconds:.1} s"));
         }
         Cause::Resync => {
             tracing::error!(source = name, reason = message, wait_ms, "source must be captured again");
-            status.start_over(*source, format!("`{name}` is captured again in {seconds:.1} s, the old answers stay until then: {message}"));
+            report.start_over(
+                *source,
+                format!("`{name}` is captured again in {seconds:.1} s, the views keep their old rows until then: {message}"),
+            );
         }
     }
 }
 
-/// Drops what of the changelogs neither a sink nor the retention needs, at the start and again and again.
+/// Drops changelog entries that neither a sink nor the retention needs, at the start and then every [`COMPACT_EVERY`].
 async fn compact(store: Store, retention: Retention, fatal: Fatal, mut stopping: watch::Receiver<bool>) {
     loop {
         if let Err(error) = tokio::task::block_in_place(|| store.compact_all(&retention)) {
@@ -279,7 +277,7 @@ async fn compact(store: Store, retention: Retention, fatal: Fatal, mut stopping:
     }
 }
 
-/// A source's table as a plan knows it.
+/// Converts a source's table to a table of a plan.
 pub fn plan_table(source: &str, table: &Table) -> PlanTable {
     let Table { name, schema, key, stream } = table.clone();
     PlanTable { source: source.into(), name, schema, key, stream, arrival: false }

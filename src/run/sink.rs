@@ -1,7 +1,7 @@
-//! Drives one sink: brings the target to where the store is, then follows the view's changelog.
+//! Drives one sink: brings the target up to date with the store, then follows the view's changelog.
 //!
-//! Whatever goes wrong at one target stays with it: it is shown, and tried again for as long as the run lasts. A document that the target
-//! refuses is noted in the store before the target's position passes it, and tried again when it changes, at each start, and now and then.
+//! An error of a target affects only its own sink: it is shown and tried again for as long as the run lasts. A document that the target
+//! refuses is noted in the store before the target's position passes it. It is written again when it changes, at each start, and every minute.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,25 +11,21 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 
 use super::copy::{self, CopyError};
-use super::status::Status;
+use super::report::Report;
+use super::retry::{Backoff, CONNECTION, REFUSING};
 use super::{Fatal, NamedSink};
 use crate::plan::{Plan, View};
-use crate::sinks::{self, Change, Refused, Sink, SinkError, SinkPosition, ViewShape};
-use crate::store::{ChangeEntry, RefusedDocument, Store, StoreError, ViewReader};
+use crate::sinks::{self, Sink, SinkChange, SinkError, SinkPosition, TargetRefusal, ViewShape};
+use crate::store::{LoggedChange, RefusedDocument, Store, StoreError, ViewReader};
 use crate::value::{Row, Tick};
 
-/// Changes that are applied at a time, as far as whole ticks allow.
+/// About how many changes are applied in one step, which always has whole ticks.
 const CHANGES: usize = 2000;
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The same for a target that refuses until somebody has changed something.
-const FIRST_STOP: Duration = Duration::from_secs(5);
-const LONGEST_STOP: Duration = Duration::from_secs(300);
-/// How often the target is looked at.
+/// How often the target is checked ([`Sink::look`]).
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often documents that the target refuses are tried again without a change of theirs: another's may have made room.
+/// How often unchanged refused documents are tried again: a change of another document may have removed the cause.
 const TRY_REFUSED_EVERY: Duration = Duration::from_secs(60);
-/// Refused documents that are tried again at a time.
+/// The number of refused documents that are tried again at a time.
 const REFUSED: usize = 1000;
 
 pub(super) struct Follower {
@@ -38,82 +34,80 @@ pub(super) struct Follower {
     sink: Box<dyn Sink>,
     shape: ViewShape,
     store: Store,
-    status: Arc<Status>,
-    /// What the target refuses, with the reason, as the store has it.
+    report: Arc<Report>,
+    /// The keys of refused documents, with the reason, as in the store.
     refused: HashMap<Row, String>,
 }
 
-/// Why a follower begins again with `open`, or ends.
-enum Interruption {
+/// Why a follower starts again with `open`, or ends.
+enum FollowerEnd {
     Sink(SinkError),
     Store(StoreError),
-    /// Somebody asked for a comparison with the whole view.
+    /// A resync was requested: a comparison with the whole view.
     Resync,
 }
 
-impl From<SinkError> for Interruption {
+impl From<SinkError> for FollowerEnd {
     fn from(error: SinkError) -> Self {
-        Interruption::Sink(error)
+        FollowerEnd::Sink(error)
     }
 }
 
-impl From<CopyError> for Interruption {
+impl From<CopyError> for FollowerEnd {
     fn from(error: CopyError) -> Self {
         match error {
-            CopyError::Sink(error) => Interruption::Sink(error),
-            CopyError::Store(error) => Interruption::Store(error),
+            CopyError::Sink(error) => FollowerEnd::Sink(error),
+            CopyError::Store(error) => FollowerEnd::Store(error),
         }
     }
 }
 
-impl From<StoreError> for Interruption {
+impl From<StoreError> for FollowerEnd {
     fn from(error: StoreError) -> Self {
-        Interruption::Store(error)
+        FollowerEnd::Store(error)
     }
 }
 
 impl Follower {
-    pub(super) fn new(index: usize, named: NamedSink, plan: &Plan, store: Store, status: Arc<Status>) -> Follower {
+    pub(super) fn new(index: usize, named: NamedSink, plan: &Plan, store: Store, report: Arc<Report>) -> Follower {
         let shape = shape_of(&plan.views[named.view]);
-        Follower { index, name: named.name, sink: named.sink, shape, store, status, refused: HashMap::new() }
+        Follower { index, name: named.name, sink: named.sink, shape, store, report, refused: HashMap::new() }
     }
 
-    /// Until the stop; what is being written is finished first.
+    /// Runs until the stop. Finishes the current step first.
     pub(super) async fn follow(mut self, fatal: Fatal, mut stopping: watch::Receiver<bool>) {
-        let (mut wait, mut stop) = (FIRST_WAIT, FIRST_STOP);
+        let (mut interrupted, mut refused) = (Backoff::new(CONNECTION), Backoff::new(REFUSING));
         loop {
-            let began = Instant::now();
+            interrupted.begin();
+            refused.begin();
             let pause = match self.run(stopping.clone()).await {
                 Ok(()) => return self.sink.close().await,
-                // Somebody wants it so: a full copy, after `open`.
-                Err(Interruption::Resync) => continue,
-                // The same, because the changelog went on without us.
-                Err(Interruption::Store(error @ StoreError::Compacted { .. })) => {
-                    tracing::warn!(sink = self.name, reason = error.to_string(), "sink too far behind: copies the view anew");
+                // A resync was requested: after `open` comes a full copy.
+                Err(FollowerEnd::Resync) => continue,
+                // A full copy too, because the changelog no longer has the sink's tick.
+                Err(FollowerEnd::Store(error @ StoreError::Compacted { .. })) => {
+                    tracing::warn!(
+                        sink = self.name,
+                        reason = error.to_string(),
+                        "sink too far behind: copies the whole view by difference"
+                    );
                     continue;
                 }
-                Err(Interruption::Store(error)) => {
+                Err(FollowerEnd::Store(error)) => {
                     let _ = fatal.send(error.into()).await;
                     return;
                 }
-                Err(Interruption::Sink(SinkError::Transient { message })) => {
-                    if began.elapsed() > LONGEST_WAIT {
-                        wait = FIRST_WAIT;
-                    }
-                    let pause = wait;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                Err(FollowerEnd::Sink(SinkError::Transient { message })) => {
+                    let pause = interrupted.pause();
                     tracing::warn!(sink = self.name, reason = message, wait_ms = pause.as_millis() as u64, "sink interrupted");
-                    self.status.sink_waits(self.index, format!("{message}; tries again in {:.1} s", pause.as_secs_f64()));
+                    self.report.sink_waits(self.index, format!("{message}; tries again in {:.1} s", pause.as_secs_f64()));
                     pause
                 }
-                Err(Interruption::Sink(error)) => {
-                    if began.elapsed() > LONGEST_STOP {
-                        stop = FIRST_STOP;
-                    }
-                    let pause = stop;
-                    stop = (stop * 2).min(LONGEST_STOP);
+                Err(FollowerEnd::Sink(error)) => {
+                    let pause = refused.pause();
                     tracing::error!(sink = self.name, reason = %error, wait_ms = pause.as_millis() as u64, "sink stopped");
-                    self.status.sink_stopped(self.index, error, pause);
+                    self.report.sink_stopped(self.index, &error, pause);
+                    self.report.progress.sink_stopped(self.index, &error);
                     pause
                 }
             };
@@ -127,7 +121,8 @@ impl Follower {
         }
     }
 
-    async fn run(&mut self, mut stopping: watch::Receiver<bool>) -> Result<(), Interruption> {
+    /// Opens the sink, copies the view if needed, and follows the changelog until the stop or an error.
+    async fn run(&mut self, mut stopping: watch::Receiver<bool>) -> Result<(), FollowerEnd> {
         let mut committed = self.store.committed();
         let mut asked = self.store.asked();
         let mut seen = *asked.borrow_and_update();
@@ -162,7 +157,7 @@ impl Follower {
             let ending = *stopping.borrow();
             if ending || looked.elapsed() >= LOOK_EVERY {
                 if at > target_at {
-                    // Nothing of the view changed since, but the changelog is not kept from there.
+                    // The view has not changed since `target_at`, but the changelog may be dropped up to `at`.
                     self.sink.reach(&copy::position(&self.store, at)).await?;
                     target_at = at;
                 }
@@ -174,7 +169,7 @@ impl Follower {
             }
             let now = *asked.borrow_and_update();
             if std::mem::replace(&mut seen, now) != now && self.resync_is_asked()? {
-                return Err(Interruption::Resync);
+                return Err(FollowerEnd::Resync);
             }
             if *committed.borrow_and_update() > at {
                 continue;
@@ -192,7 +187,7 @@ impl Follower {
         }
     }
 
-    /// Whether the changelog leads on from there.
+    /// Whether the changelog has every change after the position.
     fn reaches(&self, view: &ViewReader, position: &SinkPosition) -> Result<bool, StoreError> {
         if position.store_id != self.store.id() || !self.store.has_lived(&position.life, position.tick) {
             return Ok(false);
@@ -204,7 +199,8 @@ impl Follower {
         Ok(block_in_place(|| self.store.reader(&self.name))?.is_some_and(|reader| reader.resync))
     }
 
-    async fn step(&mut self, changes: &[Change], up_to: Tick) -> Result<(), Interruption> {
+    /// Writes changes, stores the refused documents, and sets the target's position to `up_to`.
+    async fn step(&mut self, changes: &[SinkChange], up_to: Tick) -> Result<(), FollowerEnd> {
         sinks::break_at("sink.step.before_write")?;
         let refused = self.sink.write(changes).await?;
         self.note_refused(changes.iter().map(|change| &change.key), refused, up_to)?;
@@ -212,30 +208,35 @@ impl Follower {
         self.sink.reach(&copy::position(&self.store, up_to)).await?;
         sinks::break_at("sink.step.after")?;
         if let Some(note) = self.sink.note() {
-            // It stays to be seen: the next step comes soon.
-            self.status.sink_note(self.index, format!("{note} (tick {up_to})"));
+            // Keep the note in the report, since the next step clears it at the sink.
+            self.report.sink_note(self.index, format!("{note} (tick {up_to})"));
         }
         Ok(())
     }
 
-    async fn copy(&mut self, view: &ViewReader, stopping: &watch::Receiver<bool>) -> Result<Option<Tick>, Interruption> {
-        let Follower { index, name, sink, store, status, .. } = self;
+    async fn copy(&mut self, view: &ViewReader, stopping: &watch::Receiver<bool>) -> Result<Option<Tick>, FollowerEnd> {
+        let Follower { index, name, sink, store, report, .. } = self;
         let goes_on = |written| {
-            status.sink_waits(*index, format!("full copy, {written} rows written"));
+            report.sink_waits(*index, format!("full copy, {written} rows written"));
             !*stopping.borrow()
         };
         Ok(copy::copy(store, name, &mut **sink, view, goes_on).await?)
     }
 
     fn load_refused(&mut self) -> Result<(), StoreError> {
-        let held = block_in_place(|| self.store.refused(&self.name)?.map(|r| r.map(|r| (r.key, r.reason))).collect::<Result<_, _>>())?;
+        let held = block_in_place(|| self.store.refused(&self.name).map(|r| r.map(|r| (r.key, r.reason))).collect::<Result<_, _>>())?;
         self.refused = held;
-        self.status.sink_refuses(self.index, self.refused.len() as u64);
+        self.report.sink_refuses(self.index, self.refused.len() as u64);
         Ok(())
     }
 
-    /// Notes which of the documents that were written just now the target refuses.
-    fn note_refused<'a>(&mut self, written: impl Iterator<Item = &'a Row>, refused: Vec<Refused>, tick: Tick) -> Result<(), StoreError> {
+    /// Updates the refused documents after a write of `written`, of which `refused` were refused.
+    fn note_refused<'a>(
+        &mut self,
+        written: impl Iterator<Item = &'a Row>,
+        refused: Vec<TargetRefusal>,
+        tick: Tick,
+    ) -> Result<(), StoreError> {
         if self.refused.is_empty() && refused.is_empty() {
             return Ok(());
         }
@@ -246,12 +247,12 @@ impl Follower {
         block_in_place(|| self.store.note_refused(&self.name, taken.iter().copied(), other))?;
         taken.iter().for_each(|key| drop(self.refused.remove(*key)));
         self.refused.extend(now);
-        self.status.sink_refuses(self.index, self.refused.len() as u64);
+        self.report.sink_refuses(self.index, self.refused.len() as u64);
         Ok(())
     }
 
-    /// Writes refused documents again as they are at this tick, if that is still the store's; whether it is.
-    async fn try_refused(&mut self, view: &ViewReader, at: Tick) -> Result<bool, Interruption> {
+    /// Writes refused documents again as of tick `at`. Returns false, without writing, if the store has a newer tick.
+    async fn try_refused(&mut self, view: &ViewReader, at: Tick) -> Result<bool, FollowerEnd> {
         let mut changes = Vec::new();
         for key in self.refused.keys().take(REFUSED) {
             let mut found = block_in_place(|| view.scan_prefix(key))?;
@@ -259,7 +260,7 @@ impl Follower {
                 return Ok(false);
             }
             let row = found.next().transpose()?.map(|(_, row)| row);
-            changes.push(Change { key: key.clone(), before: None, after: row });
+            changes.push(SinkChange { key: key.clone(), before: None, after: row });
         }
         if !changes.is_empty() {
             self.step(&changes, at).await?;
@@ -267,14 +268,16 @@ impl Follower {
         Ok(true)
     }
 
+    /// Records in the store and the report that the target has `tick`, with `written` more changes.
     fn reached(&self, tick: Tick, written: u64) -> Result<(), StoreError> {
         block_in_place(|| self.store.set_reader(&self.name, &self.shape.name, tick))?;
-        self.status.sink_at(self.index, tick, written);
+        self.report.sink_at(self.index, tick, written);
+        self.report.progress.sink_at(self.index, tick);
         Ok(())
     }
 }
 
-/// The view, once a commit has made it whole; `None` if the stop comes first.
+/// Returns the view once a commit has made it readable; `None` if the stop comes first.
 async fn made_whole(
     store: &Store,
     view: &str,
@@ -293,17 +296,17 @@ async fn made_whole(
     }
 }
 
-/// One change for each key: from what it was before the first to what it was after the last. Also where that is the same: a call that
-/// failed may have written what was between.
-fn net(entries: Vec<ChangeEntry>) -> Vec<Change> {
+/// Combines the entries to one change for each key: from the row before the first to the row after the last. Keeps a change even if both are
+/// equal, because a failed call may have written a row in between.
+fn net(entries: Vec<LoggedChange>) -> Vec<SinkChange> {
     let mut by_key: BTreeMap<Row, (Option<Row>, Option<Row>)> = BTreeMap::new();
-    for ChangeEntry { key, before, after, .. } in entries {
+    for LoggedChange { key, before, after, .. } in entries {
         by_key.entry(key).and_modify(|net| net.1.clone_from(&after)).or_insert((before, after));
     }
-    by_key.into_iter().map(|(key, (before, after))| Change { key, before, after }).collect()
+    by_key.into_iter().map(|(key, (before, after))| SinkChange { key, before, after }).collect()
 }
 
-/// What a sink must know of a view.
+/// The name, schema, key and indexes of a view, as a sink needs them.
 pub fn shape_of(view: &View) -> ViewShape {
     ViewShape { name: view.name.clone(), schema: view.schema.clone(), key: view.key.clone(), indexes: view.indexes() }
 }
@@ -315,7 +318,7 @@ mod tests {
     #[test]
     fn a_key_that_came_back_to_what_it_was_is_still_written() {
         let row = |text: &str| Some(Row::from_bytes(text.as_bytes()));
-        let entry = |tick, key: &str, before: Option<Row>, after: Option<Row>| ChangeEntry {
+        let entry = |tick, key: &str, before: Option<Row>, after: Option<Row>| LoggedChange {
             tick: Tick(tick),
             ordinal: 0,
             key: Row::from_bytes(key.as_bytes()),

@@ -1,4 +1,4 @@
-//! What a run begins with: what the store still has, and what must be built.
+//! How an attempt starts: what the store has already, and what must be built.
 
 use std::collections::BTreeSet;
 
@@ -9,41 +9,42 @@ use crate::plan::{Arrangements, Plan};
 use crate::store::{Checkpoint, InputDef, InputState, Store, ViewDef, ViewState};
 use crate::value::{Position, Tick};
 
-/// How a view gets its first rows in this run.
+/// How a view gets its first rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hydration {
-    /// It has them.
+    /// The store has them.
     Stored,
-    /// The store has nothing of it.
+    /// The store has no rows: all rows are loaded.
     Load,
-    /// The store has rows of another definition, or errors to compare: what is different is committed.
+    /// The store has rows of another definition or of older tables, or has errors: the differences are committed.
     Difference,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Start {
     pub(super) checkpoint: Option<Checkpoint>,
-    /// The tick at which everything held is sent into the dataflow: the one after the checkpoint's.
+    /// The tick at which the first rows are sent into the dataflow: the one after the checkpoint.
     pub(super) tick: Tick,
-    /// The sources that begin with a snapshot; the tables of all others come out of the store.
+    /// The sources that begin with a snapshot. The tables of all others are read from the store.
     pub(super) captures: BTreeSet<String>,
     pub(super) views: Vec<Hydration>,
     pub(super) arrangements: Arrangements,
 }
 
 impl Start {
-    /// Where a source goes on; `None` where it begins with a snapshot.
+    /// The position from which a source resumes; `None` if it begins with a snapshot.
     pub(super) fn position_of(&self, source: &str) -> Option<Position> {
         let checkpoint = self.checkpoint.as_ref().filter(|_| !self.captures.contains(source))?;
         checkpoint.sources.get(source).map(|s| s.position.clone())
     }
 
-    /// Whether something comes out at the first tick that must be committed.
+    /// Whether the first tick must be committed: a source is captured or a view is built.
     pub(super) fn builds(&self) -> bool {
         !self.captures.is_empty() || self.views.iter().any(|v| *v != Hydration::Stored)
     }
 }
 
+/// Defines the inputs and views of the plan in the store, and decides what is captured and how each view gets its rows.
 pub(super) fn prepare(store: &Store, plan: &Plan) -> Result<Start, RunError> {
     let inputs: Vec<InputDef> =
         plan.tables.iter().map(|t| InputDef { name: t.full_name(), schema: t.schema.clone(), key: t.key.clone() }).collect();
@@ -79,7 +80,7 @@ pub(super) fn prepare(store: &Store, plan: &Plan) -> Result<Start, RunError> {
     Ok(Start { checkpoint, tick, captures, views, arrangements: plan.arrangements() })
 }
 
-/// The sources of which the store does not hold every table as of a position that can be gone on from.
+/// The sources that must be captured: those without all tables and a position in the store, and those noted for a resync.
 fn captures(store: &Store, plan: &Plan, inputs: &[InputDef], checkpoint: Option<&Checkpoint>) -> Result<BTreeSet<String>, RunError> {
     let held = store.inputs();
     let resyncs = store.resyncs()?;

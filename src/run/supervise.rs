@@ -1,32 +1,32 @@
-//! Keeps a source running: remembers where it got to, and starts it again there when the outside fails.
+//! Keeps a source running: remembers its last position, and restarts it there after a transient error.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::report::{Report, SourcePhase};
+use super::retry::{Backoff, CONNECTION};
 use super::start::Start;
-use super::status::{SourcePhase, Status};
 use super::{Fatal, NamedSource, RunError};
 use crate::fault;
 use crate::sources::{Capture, Event, HeldRows, SourceError};
 use crate::value::Position;
-use std::sync::Arc;
 
 /// A running source, as ingest sees it.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) name: String,
     pub(super) events: mpsc::Receiver<Event>,
-    /// Where its tables are in the plan's.
+    /// The full names of its tables.
     pub(super) tables: Vec<String>,
-    /// Whether it begins with a snapshot.
+    /// Whether the source begins with a snapshot.
     pub(super) snapshots: bool,
     /// See [`Source::captures_the_present`](crate::sources::Source::captures_the_present).
     pub(super) captures_the_present: bool,
 }
 
-/// The attempt is over, because of a source.
+/// A source that ends the attempt, and why.
 #[derive(Debug)]
 pub(super) struct Interruption {
     pub(super) source: usize,
@@ -37,26 +37,26 @@ pub(super) struct Interruption {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// A snapshot of which a part was sent cannot go on: nothing of it is kept.
+    /// A snapshot failed after a part of it was sent: nothing of it is kept.
     CutOff,
-    /// The source's log does not lead on from what is held: what came before stands, then the source is captured again.
+    /// The source's log does not continue from the stored rows: everything before is committed, then the source is captured again.
     Resync,
 }
 
-/// What every source of an attempt is run with.
+/// What all sources of an attempt share.
 #[derive(Debug, Clone)]
 pub(super) struct Surroundings {
     pub(super) until_caught_up: bool,
-    pub(super) status: Arc<Status>,
+    pub(super) report: Arc<Report>,
     pub(super) fatal: Fatal,
     pub(super) interrupt: mpsc::Sender<Interruption>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
+/// The capacity of the channel of a source's events.
 const EVENTS: usize = 8;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// Starts a task that runs a source and restarts it after transient errors. Ingest receives its events from the returned [`Incoming`].
 pub(super) fn start(
     index: usize,
     source: NamedSource,
@@ -73,8 +73,8 @@ pub(super) fn start(
         snapshots: from.is_none(),
         captures_the_present: source.source.captures_the_present(),
     };
-    let Surroundings { until_caught_up, status, fatal, interrupt, stopping } = around.clone();
-    let supervisor = Supervisor { index, held, from, until_caught_up, status, out, fatal, interrupt };
+    let Surroundings { until_caught_up, report, fatal, interrupt, stopping } = around.clone();
+    let supervisor = Supervisor { index, held, from, until_caught_up, report, out, fatal, interrupt };
     let task = tokio::spawn(async move { supervisor.run(source, stopping).await });
     (incoming, task)
 }
@@ -82,10 +82,10 @@ pub(super) fn start(
 struct Supervisor {
     index: usize,
     held: Arc<dyn HeldRows>,
-    /// Where to go on.
+    /// The position to resume from; `None` before the end of the snapshot.
     from: Option<Position>,
     until_caught_up: bool,
-    status: Arc<Status>,
+    report: Arc<Report>,
     out: mpsc::Sender<Event>,
     fatal: Fatal,
     interrupt: mpsc::Sender<Interruption>,
@@ -93,22 +93,23 @@ struct Supervisor {
 
 enum Forwarded {
     Yes,
-    /// Nobody wants events any more.
+    /// Ingest has ended.
     Closed,
 }
 
 impl Supervisor {
     async fn run(mut self, source: NamedSource, mut stopping: watch::Receiver<bool>) {
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::new(CONNECTION);
         loop {
             let before = self.from.clone();
+            backoff.begin();
             let result = tokio::select! {
                 result = self.run_once(&source) => result,
                 _ = stopping.wait_for(|stop| *stop) => return,
             };
             let Err(error) = result else { return };
             let (message, cause) = match error {
-                SourceError::Transient { message } if self.from.is_none() && self.status.snapshot_began(self.index) => {
+                SourceError::Transient { message } if self.from.is_none() && self.report.progress.snapshot_began(self.index) => {
                     (message, Some(Cause::CutOff))
                 }
                 SourceError::Transient { message } => (message, None),
@@ -124,15 +125,15 @@ impl Supervisor {
                 return;
             }
             if self.from != before {
-                wait = FIRST_WAIT;
+                backoff.progressed();
             }
+            let wait = backoff.pause();
             tracing::warn!(source = source.name, reason = message, wait_ms = wait.as_millis() as u64, "source interrupted");
-            self.status.source_waits(self.index, format!("{message}; tries again in {:.1} s", wait.as_secs_f64()));
+            self.report.source_waits(self.index, format!("{message}; tries again in {:.1} s", wait.as_secs_f64()));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
-            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
@@ -169,11 +170,16 @@ impl Supervisor {
         match &event {
             Event::SnapshotDone { position } | Event::Commit { position, .. } | Event::Progress { position, .. } => {
                 self.from = Some(position.clone());
-                self.status.source_phase(self.index, SourcePhase::Following);
+                self.report.source_phase(self.index, SourcePhase::Following);
             }
-            Event::SnapshotPlan { rows } => self.status.snapshot_plan(self.index, rows),
-            Event::Rows { table, rows } => self.status.snapshot_rows(self.index, *table, rows.len() as u64),
-            Event::Waiting(what) => self.status.source_waits(self.index, what.clone()),
+            Event::SnapshotPlan { rows } => self.report.snapshot_plan(self.index, rows),
+            Event::Rows { table, rows } => {
+                if !rows.is_empty() {
+                    self.report.progress.snapshot_sent(self.index);
+                }
+                self.report.snapshot_rows(self.index, *table, rows.len() as u64);
+            }
+            Event::Waiting(what) => self.report.source_waits(self.index, what.clone()),
             Event::Changes(_) | Event::Rejected(_) | Event::CaughtUp => {}
         }
         Ok(match self.out.send(event).await {
@@ -183,7 +189,7 @@ impl Supervisor {
     }
 }
 
-/// The fault points of what a source sends. Between the parts of a transaction nothing can fail.
+/// The fault points of a source's events. Between the parts of a transaction a source cannot fail.
 fn break_at(event: &Event) -> Result<(), SourceError> {
     let broken = match event {
         Event::Rows { .. } => fault::fallible("source.rows"),

@@ -1,4 +1,4 @@
-//! The timely workers: they take rows and ticks in, and give documents and finished ticks out.
+//! The timely workers. In: rows and ticks. Out: documents and completed ticks.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,27 @@ use crate::dataflow::{self, HeldBytes, Outputs, Rendered};
 use crate::plan::Plan;
 use crate::value::{Delta, Rows, Tick};
 
-/// What a worker is told, in order.
+/// A message to a worker. Messages are handled in order.
 #[derive(Debug)]
 pub(super) enum Feed {
-    /// Rows of a table that are there from the first tick on.
+    /// Rows of a table at the first tick.
     Rows { table: usize, rows: Rows },
-    /// Changes at the tick that stands; tables as in the plan.
+    /// Changes at the current tick. Their tables are indexes into the plan's.
     Changes(Vec<Delta>),
-    /// Nothing more comes before this tick.
+    /// Makes this the current tick: all earlier ticks are complete.
     AdvanceTo(Tick),
 }
 
-/// Messages to one worker that wait at most.
+/// The capacity of the channel to one worker, in messages.
 const FEED_DEPTH: usize = 12;
-/// Messages to the committer that wait at most.
+/// The capacity of the channel to the committer, in messages.
 const COMMIT_DEPTH: usize = 256;
-/// Outputs that a worker holds for the committer before it stops to make more.
+/// The number of messages that a worker holds for the committer before it stops producing outputs.
 const HELD_OUTPUTS: usize = 8;
 const IDLE: Duration = Duration::from_millis(500);
 const BUSY: Duration = Duration::from_millis(1);
 
-/// A way to one worker that wakes it.
+/// Sends messages to one worker and wakes it.
 #[derive(Debug, Clone)]
 pub(super) struct FeedSender {
     feed: SyncSender<Feed>,
@@ -47,13 +47,13 @@ pub(super) struct FeedSender {
 }
 
 impl FeedSender {
-    /// Lets the worker drop what it has and end, instead of finishing what it was fed.
+    /// Lets all workers end at once, without finishing what they were fed.
     pub(super) fn abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
         self.thread.unpark();
     }
 
-    /// Waits while the worker has enough to do. False once it is gone.
+    /// Sends a message; waits while the channel is full. Returns false if the worker has ended.
     pub(super) fn send(&self, message: Feed) -> bool {
         let sent = match self.feed.try_send(message) {
             Ok(()) => true,
@@ -83,7 +83,7 @@ impl Workers {
         self.to_commit.clone()
     }
 
-    /// Waits for the workers to end, which they do once every feed is gone. False where one panicked.
+    /// Waits for the workers to end, which they do once every feed is dropped. Returns false if one panicked.
     pub(super) fn join(self) -> bool {
         let Workers { guards, feeds, to_commit } = self;
         feeds.iter().for_each(|f| f.thread.unpark());
@@ -94,7 +94,7 @@ impl Workers {
     }
 }
 
-/// Starts the workers. The committer is to be run with what they send.
+/// Starts the workers. The caller must run the returned committer, which receives their outputs.
 pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize, fatal: Fatal) -> Result<(Committer, Workers), RunError> {
     let (to_commit, committed) = sync_channel(COMMIT_DEPTH);
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel::<Feed>(FEED_DEPTH)).unzip();
@@ -107,7 +107,7 @@ pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize, fatal: Fatal) ->
         let feed = receivers[worker.index()].lock().ok().and_then(|mut r| r.take()).expect("each worker takes its feed once");
         let _alarm = Alarm(fatal.clone());
         work(worker, &plan, &start, &feed, &out, &is_abandoned);
-        // What is not finished by now never will be.
+        // Drop dataflows that are not finished.
         worker.installed_dataflows().into_iter().for_each(|dataflow| worker.drop_dataflow(dataflow));
     });
     let guards = guards.map_err(|error| RunError::Bug(format!("the workers did not start: {error}")))?;
@@ -116,7 +116,7 @@ pub(super) fn spawn(plan: &Plan, start: &Start, workers: usize, fatal: Fatal) ->
     Ok((Committer::new(committed, workers), Workers { guards, feeds, to_commit }))
 }
 
-/// Tells the run when its worker panics, so that nobody waits for it.
+/// Ends the run if its worker panics, so that no other part waits for the worker.
 struct Alarm(Fatal);
 
 impl Drop for Alarm {
@@ -145,12 +145,12 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
             true => worker.step(),
             false => worker.step_or_park(Some(pause)),
         };
-        // First the frontier, then what came out: whatever is complete by it is out by now.
+        // Read the frontier before the outputs, so that the outputs of all complete ticks are taken.
         let frontier = outputs.frontier();
         for view in 0..plan.views.len() {
-            let changes = outputs.take_documents(view);
+            let changes = outputs.take_rows(view);
             if !changes.is_empty() {
-                waiting.push_back(ToCommit::Documents { view, changes });
+                waiting.push_back(ToCommit::Rows { view, changes });
             }
             let changes = outputs.take_failures(view);
             if !changes.is_empty() {
@@ -178,17 +178,17 @@ fn work(worker: &mut Worker, plan: &Plan, start: &Start, feed: &Receiver<Feed>, 
             }
         }
         outputs.hold_back(waiting.len() > HELD_OUTPUTS);
-        // Views that read no table are complete from the start; ticks come all the same.
+        // Do not end before the inputs close: the frontier is `None` from the start if no view reads a table.
         if ends && waiting.is_empty() && !measuring.changed {
             return;
         }
     }
 }
 
-/// When what is held in memory is measured: soon after it changed, but for no more than a fiftieth of the time.
+/// When memory is measured: soon after a change, but for at most a fiftieth of the time.
 #[derive(Debug, Default)]
 struct Measuring {
-    /// Since it was measured last.
+    /// Whether anything has changed since the last measurement.
     changed: bool,
     next: Option<Instant>,
 }
@@ -207,14 +207,14 @@ impl Measuring {
     }
 }
 
-/// Takes what waits in the feed; whether there was anything. Once the feed is gone the inputs close.
+/// Handles waiting messages of the feed. Returns whether there were any. Closes the inputs once the feed is dropped.
 fn take_feed(inputs: &mut Option<dataflow::Inputs>, feed: &Receiver<Feed>) -> bool {
     let Some(open) = inputs.as_mut() else { return false };
     for taken in 0..FEED_DEPTH {
         match feed.try_recv() {
             Ok(Feed::Rows { table, rows }) => {
                 open.send(table, rows.iter().map(|row| (row, 1)));
-                // Enough to work on: what is sent at once is held at once.
+                // One block of rows per step bounds the memory of rows in flight.
                 open.flush();
                 return true;
             }

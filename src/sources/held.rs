@@ -1,7 +1,7 @@
-//! The rows that the engine holds of a source's tables, for sources whose changes say less than whole rows.
+//! The rows of a source's tables that the engine has stored, for sources whose changes do not contain whole rows.
 //!
-//! In: a table and a key, or a whole row where there is no key. Out: what is held under it. A source that asks keeps what it sent and is not
-//! durable yet itself: an answer is as of [`HeldRows::position`], or of something later that the source has sent.
+//! In: a table and a key, or a whole row if the table has no key. Out: what is stored under it. The source itself keeps what it has sent and
+//! is not durable yet: an answer is as of [`HeldRows::position`] or as of a later point that the source has sent.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -12,47 +12,49 @@ use tokio::sync::watch;
 use super::{Event, SourceError, Table};
 use crate::value::{Delta, Diff, Layout, Position, Row, key};
 
-/// What is durable of one source. Tables count in [`Capture::tables`](super::Capture::tables). Calls may overlap, and block on the disk.
+/// The durable rows of one source. Tables are indexes into [`Capture::tables`](super::Capture::tables). Calls may overlap and may block on
+/// the disk.
 #[async_trait]
 pub trait HeldRows: Send + Sync + std::fmt::Debug {
-    /// The source's last position that is durable, with everything before it; `None` before its snapshot is.
+    /// The last durable position of the source; everything before it is durable too. `None` until the snapshot is durable.
     fn position(&self) -> Option<Position>;
 
-    /// Returns once [`position`](HeldRows::position) is this one, which must be the last that the source sent, or the one it went on from.
+    /// Returns once [`position`](HeldRows::position) equals this one. It must be the last position that the source sent, or the one it
+    /// resumed from.
     async fn wait_for(&self, position: &Position) -> Result<(), SourceError>;
 
-    /// The row with this [`key`] in a table that has one.
+    /// Returns the row with this [`key`], in a table that has a key.
     fn row(&self, table: usize, key: &[u8]) -> Result<Option<Row>, SourceError>;
 
-    /// How often this row is in a table that has no key.
+    /// Returns how often this row occurs, in a table that has no key.
     fn copies(&self, table: usize, row: &[u8]) -> Result<Diff, SourceError>;
 }
 
-/// Rows held in memory, for whoever runs a source without a store: every event is to be given to [`take`](MemoryRows::take).
+/// Rows held in memory, for callers that run a source without a store. They must pass every event to [`take`](MemoryRows::take).
 #[derive(Debug, Default)]
 pub struct MemoryRows {
     tables: Vec<(Layout, Vec<usize>)>,
-    held: Mutex<Held>,
+    held: Mutex<HeldTables>,
     position: watch::Sender<Option<Position>>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    /// By table: the rows by their key, or by themselves, with how often each is there.
+struct HeldTables {
+    /// By table: the rows by their key (or by the row itself if there is no key), with their number of copies.
     rows: Vec<HashMap<Row, (Row, Diff)>>,
-    /// What came since the last position.
+    /// The deltas since the last position.
     open: Vec<Delta>,
 }
 
 impl MemoryRows {
-    /// Nothing, as of a position or before a snapshot.
+    /// Starts without rows, at a position or before a snapshot.
     pub fn new(tables: &[Table], from: Option<Position>) -> MemoryRows {
-        let held = Held { rows: vec![HashMap::new(); tables.len()], open: Vec::new() };
+        let held = HeldTables { rows: vec![HashMap::new(); tables.len()], open: Vec::new() };
         let tables = tables.iter().map(|table| (Layout::new(&table.schema), table.key.clone())).collect();
         MemoryRows { tables, held: Mutex::new(held), position: watch::Sender::new(from) }
     }
 
-    /// Holds what the source has sent.
+    /// Applies an event that the source has sent.
     pub fn take(&self, event: &Event) {
         let mut held = self.held();
         match event {
@@ -74,7 +76,7 @@ impl MemoryRows {
     fn add(&self, rows: &mut HashMap<Row, (Row, Diff)>, table: usize, row: Row, diff: Diff) {
         let (layout, columns) = &self.tables[table];
         let keyed = !columns.is_empty();
-        let key = if keyed { key::of(layout, &row, columns) } else { row.clone() };
+        let key = if keyed { key::encode(layout, &row, columns) } else { row.clone() };
         let (held, copies) = rows.entry(key.clone()).or_insert_with(|| (row.clone(), 0));
         *copies += diff;
         if diff > 0 {
@@ -85,7 +87,7 @@ impl MemoryRows {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldTables> {
         self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -1,10 +1,12 @@
-//! Where rows and their changes come from: one file or folder per kind behind one [`Source`] contract.
+//! Sources of rows and their changes. Each kind is a file or folder that implements the [`Source`] contract.
 //!
-//! In: the tables that the views need, and the position to go on from. Out: the rows of a snapshot, then transactions, each with
-//! its [`Position`]. Elsewhere: engine time (`run::ingest`), retrying and backing off (`run`).
+//! In: the tables that the views need, and the position to resume from. Out: the rows of a snapshot, then transactions, each with its
+//! [`Position`]. Elsewhere: engine time (`run::ingest`), retries and back-off (`run`).
 
+#[cfg(feature = "file")]
 mod file;
 mod held;
+#[cfg(feature = "mysql")]
 mod mysql;
 
 use std::sync::Arc;
@@ -21,128 +23,140 @@ pub use crate::finding::{Finding, Severity};
 /// A table as its source describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// As the spec names it after the source's name.
+    /// The name that the spec uses, without the source's name before it.
     pub name: String,
     pub schema: Schema,
-    /// The columns of the primary key, in key order; empty where there is none, and then rows are a multiset.
+    /// Indexes of the primary key columns, in key order. Empty if the table has no key; its rows are then a multiset.
     pub key: Vec<usize>,
-    /// Whether rows only ever come. Their place in the order of arrival is in the column [`ROW_OFFSET`](crate::value::ROW_OFFSET), which is the key.
+    /// Whether rows are only ever inserted. The key is then the column [`ROW_OFFSET`](crate::value::ROW_OFFSET), a row's number in order of
+    /// arrival.
     pub stream: bool,
 }
 
-/// What a run of a source is asked for.
+/// The input of [`Source::run`].
 #[derive(Debug, Clone)]
 pub struct Capture {
-    /// As [`Source::discover`] gave them; [`Delta::table`] and [`Event::Rows`] count in this list.
+    /// The tables that [`Source::discover`] returned. [`Delta::table`] and [`Event::Rows`] are indexes into this list.
     pub tables: Vec<Table>,
-    /// Where to go on. `None`: take a snapshot first.
+    /// The position to resume from. `None`: take a snapshot first.
     pub from: Option<Position>,
-    /// Return once [`Event::CaughtUp`] was sent.
+    /// Return after [`Event::CaughtUp`] has been sent.
     pub until_caught_up: bool,
-    /// What the engine holds of the tables.
+    /// The rows of the tables that the engine has stored.
     pub held: Arc<dyn HeldRows>,
 }
 
-/// What a source sends, in this order: if `from` is `None`, any number of `Rows` and one `SnapshotDone`; then any number of
-/// (`Changes`*, `Commit`) or `Progress`. `Rejected` stands anywhere before the `SnapshotDone`, `Commit` or `Progress` whose position is
-/// behind its place, and is kept with that. `Waiting` and `CaughtUp` stand anywhere between them.
+/// What a source sends, in this order: if `from` is `None`, any number of `Rows` and one `SnapshotDone`; then any number of (`Changes`*,
+/// `Commit`) or `Progress`. `Rejected` is sent before the first `SnapshotDone`, `Commit` or `Progress` whose position is past the rejected
+/// record, and is stored together with that. `Waiting` and `CaughtUp` may be sent at any point.
 #[derive(Debug)]
 pub enum Event {
-    /// How many rows the snapshot of each table will have, as far as known.
+    /// How many rows the snapshot of each table will have; `None` if unknown.
     SnapshotPlan { rows: Vec<Option<u64>> },
-    /// Rows of a snapshot. Tables and batches may come in any order.
+    /// Rows of a snapshot. Tables and batches may be sent in any order.
     Rows { table: usize, rows: Rows },
-    /// The snapshot is whole and is exactly the tables' state at `position`.
+    /// The snapshot is complete. It is exactly the tables' state at `position`.
     SnapshotDone { position: Position },
-    /// A part of a transaction. Once the first part is sent nothing can fail until its `Commit`: a source collects a transaction
-    /// (on disk where it is large) before it sends it.
+    /// A part of a transaction. After the first part nothing may fail until the `Commit`: a source collects the whole transaction (on disk
+    /// if it is large) before it sends any of it.
     Changes(Vec<Delta>),
-    /// Something is left out because it cannot be read.
+    /// A record was left out because it cannot be read.
     Rejected(Rejected),
-    /// The transaction is whole. `committed_ms` is its commit time at the source, in ms since 1970.
+    /// The transaction is complete. `committed_ms` is its commit time at the source, in ms since 1970.
     Commit { position: Position, committed_ms: Option<u64> },
-    /// The source moved on without a change of a captured table.
+    /// The position advanced without a change of a captured table.
     Progress { position: Position, committed_ms: Option<u64> },
     /// Everything that the source had when this run began has been sent.
     CaughtUp,
-    /// Nothing comes because of this: what is waited for, for people.
+    /// The source sends nothing because it waits for this. The text is for people.
     Waiting(String),
 }
 
-/// A record that is left out, and why. No values of it are in here but those of its key.
+/// A record that was left out, and why. Of the record's values only those of its key may appear here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// The table's name, where it can be known.
+    /// The table's name, if known.
     pub table: Option<String>,
-    /// Where it stands, for people: `orders.csv, line 17`, or `id = 7 in the snapshot`.
+    /// Where the record is, for people: `orders.csv, line 17`, or `id = 7 in the snapshot`.
     pub place: String,
     pub reason: String,
 }
 
-/// The bounded channel on which a source sends. A send that waits is the engine's back-pressure; a closed one means to stop.
+/// The bounded channel on which a source sends events. A full channel is back-pressure from the engine; a closed one tells the source to
+/// stop.
 pub type EventSender = mpsc::Sender<Event>;
 
 /// Why a source stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The spec asks for something that is not there or not possible. Final. `table` and `column` where it is about one.
+    /// The spec asks for something that does not exist or is not possible. Final. `table` is set if the error is about one table.
     #[error("{message}")]
     Invalid { message: String, table: Option<String>, help: Option<String> },
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// The outside failed. `run` backs off and calls [`Source::run`] again from the last position it was given.
+    /// Something outside failed. `run` backs off and calls [`Source::run`] again from the last position that it received.
     #[error("{message}")]
     Transient { message: String },
-    /// The log does not lead on from what is held: a position that this server's log does not have, a statement that changed rows without
-    /// telling which, a row that is not what the log says it was. Everything sent before stands. `run` captures the source again, and the
-    /// difference goes out; until then the old answer is served. Says what and where, with the table where it is one; never values.
+    /// The log does not continue from the stored state: it lacks the position, has a statement that changed rows without listing them, or
+    /// has a row that differs from the stored one. Everything sent before remains valid. `run` captures the source again and publishes the
+    /// difference; until then the old answer is served. The message names what and where, with the table if there is one, but no values.
     #[error("{message}")]
     Resync { message: String },
-    /// Something came that is not understood or cannot be carried on from without losing data. Final until somebody looks.
+    /// Something arrived that is not understood, or that cannot be skipped without losing data. Final until a person intervenes.
     #[error("{message}")]
     Stopped { message: String, help: Option<String> },
 }
 
-/// A place that rows and their changes come from. Calls of one source never overlap.
+/// A place that rows and their changes are read from. Calls on one source never overlap.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// The tables of these names, as they are now. Fails with [`SourceError::Invalid`] for a name that is not there.
+    /// Returns the current definitions of the tables with these names. Fails with [`SourceError::Invalid`] if a name does not exist.
     ///
-    /// Every command that needs the tables calls it before anything else but [`table_names`](Source::table_names): once for all of them, and
-    /// if that fails once for each, to say all that is wrong.
+    /// Every command that needs tables calls this first (only [`table_names`](Source::table_names) may precede it): once for all names, and
+    /// if that fails once per name, to report every problem.
     async fn discover(&self, names: &[String]) -> Result<Vec<Table>, SourceError>;
 
-    /// Every table that could be asked for, for messages that name the nearest one. `check` calls it first, with a time limit: whether the
-    /// source answers at all.
+    /// Returns the names of all tables that can be captured, for messages that suggest the nearest one. `check` calls it first, with a time
+    /// limit, to find out whether the source responds.
     async fn table_names(&self) -> Result<Vec<String>, SourceError>;
 
-    /// About how many rows the tables have, as far as that can be known quickly. Only `explain` calls it, with a time limit.
+    /// Estimates the number of rows per table; `None` where that takes long. Only `explain` calls it, with a time limit.
     async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError>;
 
-    /// Looks for whatever would make a run fail or lose data: settings, grants, retention. Only `check` calls it; a run verifies what it needs
-    /// by itself.
+    /// Looks for anything that would make a run fail or lose data: settings, grants, retention. Only `check` calls it; a run verifies what
+    /// it needs itself.
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
 
-    /// Whether a new capture is of what there is by then, so that it leads past everything that was sent before. Where it is not, it leads
-    /// through the same transactions once more.
+    /// Whether a new capture reads the source's current state, which is later than everything that was sent before. If not, a capture
+    /// replays the same transactions.
     fn captures_the_present(&self) -> bool;
 
-    /// Sends events until the channel closes, or `until_caught_up` is fulfilled. Dropping the future stops it at any await.
+    /// Sends events until the channel closes or, with `until_caught_up`, until the source has caught up. Dropping the future stops it at any
+    /// await.
     ///
-    /// `run` calls it in a task of its own. After an error it calls it again, from the last position that was sent and kept. Whatever was sent
-    /// with a `Commit` or `Progress` may be forgotten by the source: the engine keeps the position with the data. What was sent behind the
-    /// last of these is sent again; an [`Event::Rejected`] among it would be counted twice, so a source that has transient errors must not send
-    /// any.
+    /// `run` calls it in its own task. After an error it calls it again with the last position that was sent and stored. The source may
+    /// forget what it sent up to a `Commit` or `Progress`, because the engine stores the position with the data. Whatever followed the last
+    /// stored position is sent again. An [`Event::Rejected`] among it would be counted twice, so a source that has transient errors must not
+    /// send any.
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError>;
 }
 
-/// Every kind of source.
-pub const KINDS: &[Kind] = &[file::KIND, mysql::MYSQL, mysql::MARIADB];
+/// All kinds of sources.
+pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "file")]
+    file::KIND,
+    #[cfg(feature = "mysql")]
+    mysql::MYSQL,
+    #[cfg(feature = "mysql")]
+    mysql::MARIADB,
+];
 
-/// A source of this kind with these options (checked against [`KINDS`]; paths absolute).
+/// Creates a source of this kind with these options (already checked against [`KINDS`]; paths are absolute).
 pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
     match kind {
+        #[cfg(feature = "file")]
         "file" => file::open_source(options),
+        #[cfg(feature = "mysql")]
         "mysql" | "mariadb" => mysql::open(options),
         _ => unreachable!("`spec` lets only known kinds through, not `{kind}`"),
     }

@@ -1,15 +1,15 @@
-//! Compares the tree of a file with the grammar: unknown, missing and doubled keys, and values of the wrong form.
+//! Checks the tree of a file against the grammar: unknown, missing and duplicate keys, and values of the wrong form.
 //!
-//! Whatever it reports, the readers of views and options skip without another word.
+//! The readers of views and options skip everything that is reported here, without reporting it again.
 
 use super::grammar::{Key, Shape};
 use super::problem::Problem;
 use super::span::Span;
-use super::yaml::{Node, NodeKind};
+use super::yaml::{NodeKind, YamlNode};
 use crate::plan::{did_you_mean, listed};
 
-/// Checks the value of `name` (underlined at `at` where something is missing in it).
-pub(super) fn check(node: &Node, shape: &Shape, name: &str, at: Span, problems: &mut Vec<Problem>) {
+/// Checks the value of `name`. If a key is missing in it, the problem is reported at `at`.
+pub(super) fn check(node: &YamlNode, shape: &Shape, name: &str, at: Span, problems: &mut Vec<Problem>) {
     match shape {
         Shape::Text => {
             if node.text().is_none() {
@@ -43,7 +43,7 @@ pub(super) fn check(node: &Node, shape: &Shape, name: &str, at: Span, problems: 
     }
 }
 
-fn record(node: &Node, keys: &[Key], name: &str, at: Span, problems: &mut Vec<Problem>) {
+fn record(node: &YamlNode, keys: &[Key], name: &str, at: Span, problems: &mut Vec<Problem>) {
     let NodeKind::Map(entries) = &node.kind else {
         let first = keys.first().map_or("", |k| k.name);
         problems.push(wrong(node, name, &format!("a map, e.g. `{{{first}: ...}}`")));
@@ -61,7 +61,7 @@ fn record(node: &Node, keys: &[Key], name: &str, at: Span, problems: &mut Vec<Pr
     }
 }
 
-fn unknown_key<'n>(key: &Node, known: impl Iterator<Item = &'n str> + Clone, owner: &str) -> Problem {
+fn unknown_key<'n>(key: &YamlNode, known: impl Iterator<Item = &'n str> + Clone, owner: &str) -> Problem {
     let name = key.key_text();
     if name == "recursive" {
         return Problem::new(key.span, "`recursive` is not available yet")
@@ -71,7 +71,7 @@ fn unknown_key<'n>(key: &Node, known: impl Iterator<Item = &'n str> + Clone, own
     Problem { help: did_you_mean(name, known), ..problem }
 }
 
-fn one_of(node: &Node, choices: &[&str], name: &str, problems: &mut Vec<Problem>) {
+fn one_of(node: &YamlNode, choices: &[&str], name: &str, problems: &mut Vec<Problem>) {
     let Some(text) = node.word() else { return problems.push(wrong(node, name, &format!("one of {}", choices.join(", ")))) };
     if !choices.contains(&text) {
         let problem = Problem::new(node.span, format!("`{name}` cannot be `{text}`")).label(format!("one of: {}", choices.join(", ")));
@@ -79,7 +79,7 @@ fn one_of(node: &Node, choices: &[&str], name: &str, problems: &mut Vec<Problem>
     }
 }
 
-fn columns(node: &Node, name: &str, problems: &mut Vec<Problem>) {
+fn columns(node: &YamlNode, name: &str, problems: &mut Vec<Problem>) {
     let NodeKind::List(items) = &node.kind else {
         problems.push(wrong(node, name, "a list of names and of `{name: SQL}`"));
         return;
@@ -96,22 +96,23 @@ fn columns(node: &Node, name: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Each key that was there before.
-pub(super) fn refuse_doubles(entries: &[(Node, Node)], problems: &mut Vec<Problem>) {
+/// Reports each key that an earlier entry of the map already has.
+pub(super) fn refuse_doubles(entries: &[(YamlNode, YamlNode)], problems: &mut Vec<Problem>) {
     for (i, (key, _)) in entries.iter().enumerate() {
         if let Some((first, _)) = entries[..i].iter().find(|(other, _)| other.key_text() == key.key_text()) {
             let label = format!("also in line {}", first.span.line + 1);
-            problems.push(Problem::new(key.span, format!("`{}` is there twice", key.key_text())).label(label).help("take one of them out"));
+            problems.push(Problem::new(key.span, format!("`{}` is given twice", key.key_text())).label(label).help("remove one of them"));
         }
     }
 }
 
-pub(super) fn wrong(node: &Node, name: &str, wanted: &str) -> Problem {
+/// The problem that `name` has a value of another form than `wanted`.
+pub(super) fn wrong(node: &YamlNode, name: &str, wanted: &str) -> Problem {
     let at = if node.is_null() { node.span } else { node.head() };
     let problem = Problem::new(at, format!("`{name}` takes {wanted}"));
     match &node.kind {
         NodeKind::Scalar(_) if node.is_null() => {
-            problem.label("nothing stands here").help("write a value, or quote it if the word itself is meant")
+            problem.label("there is no value here").help("write a value, or quote the word if it is meant as text")
         }
         NodeKind::Scalar(_) => problem,
         NodeKind::List(_) => problem.label("this is a list"),

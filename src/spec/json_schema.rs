@@ -1,4 +1,4 @@
-//! The JSON Schema of spec files, for editors: made of the same tables that check a file.
+//! The JSON Schema of spec files, for editors, generated from the tables that files are checked against.
 
 use serde_json::{Map, Value, json};
 
@@ -64,7 +64,7 @@ fn of_role(kinds: Kinds, role: Role) -> &'static [Kind] {
     }
 }
 
-/// If the kind is this one, its options are these.
+/// The rule that if the kind is this one, its options are these.
 fn options_of_kind(kind: &Kind) -> Value {
     let mut options = options(kind.options);
     options.insert("description".into(), kind.help.into());
@@ -105,7 +105,7 @@ fn option(ty: &OptionType, secret: bool) -> Value {
     }
 }
 
-/// A plain `null` is taken as the word.
+/// The schema of a choice. A plain `null` counts as the word.
 fn one_of(choices: &[&str]) -> Value {
     let null = choices.contains(&"null").then_some(Value::Null);
     json!({"enum": choices.iter().map(|c| Value::from(*c)).chain(null).collect::<Vec<_>>()})
@@ -116,7 +116,7 @@ fn object(properties: Map<String, Value>, required: Vec<&str>) -> Map<String, Va
     schema.as_object().cloned().unwrap_or_default()
 }
 
-/// A plain `1` or `true` is taken as text too.
+/// The schema of text. A plain `1` or `true` is also text.
 fn text() -> Value {
     json!({"type": ["string", "number", "boolean"]})
 }
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::spec::text::Text;
-    use crate::spec::yaml::{self, Node, NodeKind};
+    use crate::spec::yaml::{self, NodeKind, YamlNode};
 
     const TLS: &[OptionSpec] = &[option_of("verify", OptionType::Bool)];
     const TABLE: &[OptionSpec] = &[
@@ -168,7 +168,7 @@ mod tests {
     }
 
     /// As an editor sees the file.
-    fn json(node: &Node) -> Value {
+    fn json(node: &YamlNode) -> Value {
         match &node.kind {
             NodeKind::List(items) => items.iter().map(json).collect(),
             NodeKind::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.key_text().to_string(), json(v))).collect()),

@@ -1,11 +1,12 @@
-//! Hides secrets in lines that messages show: options declared secret, and whatever looks like a password.
+//! Hides secrets in lines that messages show: options that are declared secret, and values that look like passwords.
 
 use super::span::Span;
 
 const MASK: &str = "***";
 pub(super) const SECRET_NAMES: [&str; 7] = ["password", "passwd", "pwd", "secret", "token", "credential", "private_key"];
 
-/// The line with its secrets replaced by `***`, and where each column of it is now.
+/// The line with its secrets replaced by `***`, and a function from columns of the line to columns of the result. `number`: the line's
+/// number, from 0.
 pub(super) fn mask(line: &str, number: usize, secrets: &[Span]) -> (String, impl Fn(usize) -> usize + use<>) {
     let chars: Vec<char> = line.chars().collect();
     let mut hidden = vec![false; chars.len()];
@@ -36,13 +37,14 @@ pub(super) fn mask(line: &str, number: usize, secrets: &[Span]) -> (String, impl
     (shown, move |column| columns.get(column).copied().unwrap_or(end))
 }
 
-/// Which characters of a secret option's value are secret: all, but not a reference to a variable, and of a URL only what names no place.
+/// The secret parts of a secret option's value, as ranges of characters: the whole value, except that a reference to a variable is not
+/// secret, and of a URL only the parameters are.
 fn secret_parts(text: &str) -> Vec<(usize, usize)> {
     let quoted = text.len() >= 2 && text.starts_with(['"', '\'']) && text.ends_with(['"', '\'']);
     let (inner, shift) = if quoted { (&text[1..text.len() - 1], 1) } else { (text, 0) };
     let length = inner.chars().count();
     if inner.contains("://") {
-        // The password before the last `@` is hidden as in every line; parameters may hold anything.
+        // The password before the last `@` is hidden as in every line; the parameters may contain anything.
         let parameters = inner.chars().position(|c| c == '?').map_or(length, |at| at + 1);
         return vec![(shift + parameters, shift + length)];
     }
@@ -52,12 +54,12 @@ fn secret_parts(text: &str) -> Vec<(usize, usize)> {
     }
 }
 
-/// `${NAME}` and nothing else: shows no secret.
+/// Whether the text is exactly `${NAME}`, which shows no secret.
 fn is_variable(text: &str) -> bool {
     text.strip_prefix("${").and_then(|t| t.strip_suffix('}')).is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
 }
 
-/// `scheme://user:password@`: the password, unless it is a variable.
+/// Hides the password in `scheme://user:password@`, unless it is a variable.
 fn url_passwords(chars: &[char], hidden: &mut [bool]) {
     let at = |i: usize, text: &str| text.chars().enumerate().all(|(n, c)| chars.get(i + n) == Some(&c));
     for start in (0..chars.len()).filter(|&i| at(i, "://")).map(|i| i + 3) {
@@ -71,7 +73,7 @@ fn url_passwords(chars: &[char], hidden: &mut [bool]) {
     }
 }
 
-/// `password: ...` and the like, also where the name is not an option at all.
+/// Hides the values of `password: ...` and similar names, even if the name is not an option.
 fn named_values(line: &str, hidden: &mut [bool]) {
     let lower = line.to_lowercase();
     if lower.len() != line.len() {
@@ -95,7 +97,7 @@ fn named_values(line: &str, hidden: &mut [bool]) {
     }
 }
 
-/// Where the value that starts at byte `start` ends.
+/// The byte at which the value that starts at byte `start` ends.
 fn value_end(line: &str, start: usize) -> usize {
     let rest = &line[start..];
     let length = match rest.chars().next() {
@@ -129,9 +131,9 @@ mod tests {
     #[test]
     fn a_declared_secret_is_hidden_whole_and_columns_move_with_it() {
         let line = "key: abcdefgh, kind: x";
-        let (shown, column) = mask(line, 0, &[Span::of(0, 5, 8)]);
+        let (shown, column) = mask(line, 0, &[Span::on_line(0, 5, 8)]);
         assert_eq!(shown, "key: ***, kind: x");
         assert_eq!((column(3), column(5), column(9), column(13), column(15)), (3, 5, 5, 8, 10));
-        assert_eq!(self::shown("uri: mongodb://h/?authToken=x&y=z", &[Span::of(0, 5, 28)]), "uri: mongodb://h/?***");
+        assert_eq!(self::shown("uri: mongodb://h/?authToken=x&y=z", &[Span::on_line(0, 5, 28)]), "uri: mongodb://h/?***");
     }
 }

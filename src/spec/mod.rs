@@ -1,9 +1,9 @@
 //! A spec file to checked definitions: sources, views, sinks.
 //!
-//! In: YAML text, the kinds of sources and sinks, the environment. Out: a [`Spec`], or every problem of the file at once, each with its
-//! line. Views come out as written; [`Spec::lower`] makes a plan of them once the tables are known, and turns what it finds wrong back
-//! into lines. Nothing here opens a connection; the only files read are the spec and those of `{file: ...}` secrets.
-//! The grammar is data (`grammar`), from which the JSON Schema for editors is made too ([`json_schema()`]).
+//! In: YAML text, the kinds of sources and sinks, the environment. Out: a [`Spec`], or all problems of the file at once, each with its
+//! line. Views are returned as written: [`Spec::lower`] makes a plan of them once the tables are known, and maps the problems it finds back
+//! to lines. Nothing here opens a connection; the only files read are the spec, its `sql_file`s and the files of `{file: ...}` secrets. The
+//! grammar is data (`grammar`), and the JSON Schema for editors is generated from it ([`json_schema()`]).
 
 mod arrival;
 mod check;
@@ -36,7 +36,7 @@ use crate::plan::{self, Catalog, Plan, PlanTable, WrittenView};
 /// A checked spec file.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// The file, as it was given.
+    /// Path of the file, as given.
     pub path: PathBuf,
     pub sources: Vec<SourceSpec>,
     pub views: Vec<WrittenView>,
@@ -48,11 +48,11 @@ pub struct Spec {
 #[derive(Clone)]
 pub struct SourceSpec {
     pub name: String,
-    /// One of the given kinds.
+    /// The name of a [`Kind`] of source; empty in a [`Draft`] if the spec names no valid kind.
     pub kind: String,
-    /// As the kind declares them; paths absolute. May hold secrets: not for printing.
+    /// The options that the kind declares; paths are absolute. May contain secrets: never print.
     pub options: serde_json::Value,
-    /// Tables whose rows get the order of their arrival.
+    /// Tables that get a column with the order of arrival of their rows.
     arrival: Vec<(String, span::Span)>,
     written: locate::WrittenOptions,
 }
@@ -63,37 +63,38 @@ pub struct SinkSpec {
     pub kind: String,
     /// The name of one of the spec's views.
     pub view: String,
-    /// As the kind declares them; paths absolute. May hold secrets: not for printing.
+    /// The options that the kind declares; paths are absolute. May contain secrets: never print.
     pub options: serde_json::Value,
     written: locate::WrittenOptions,
 }
 
-/// Every kind that a spec may name.
+/// The kinds of sources and sinks that a spec can name.
 #[derive(Debug, Clone, Copy)]
 pub struct Kinds {
     pub sources: &'static [Kind],
     pub sinks: &'static [Kind],
 }
 
-/// A spec file as far as it could be understood, and what is wrong with it.
+/// The valid parts of a spec file, and the problems of the rest.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Parts that are wrong are left out of it, or out of their part.
+    /// Without the invalid parts.
     pub spec: Spec,
     pub problems: Vec<Problem>,
-    /// Sources and sinks whose kind or options are wrong: they cannot be opened.
+    /// Sources whose name, kind or options are invalid: they cannot be opened.
     pub broken_sources: BTreeSet<String>,
+    /// Sinks whose name, kind, options or view are invalid: they cannot be opened.
     pub broken_sinks: BTreeSet<String>,
 }
 
 impl Spec {
-    /// Reads and checks a file with this process's environment.
+    /// Loads and checks a file, with the environment of this process.
     pub fn load(path: &Path, kinds: Kinds) -> Result<Spec, Problems> {
         Draft::load(path, kinds)?.finish()
     }
 
-    /// The tables that the views need: each source that is named by one, in the order of the file, with its tables in the order in
-    /// which the views name them.
+    /// The tables that the views read, by source. Sources without such tables are left out. Sources have the order of the file, tables the
+    /// order in which the views name them.
     pub fn tables(&self) -> Vec<(String, Vec<String>)> {
         let mut tables: Vec<(String, Vec<String>)> = self.sources.iter().map(|s| (s.name.clone(), Vec::new())).collect();
         for name in self.views.iter().flat_map(|view| view.tables()) {
@@ -106,7 +107,7 @@ impl Spec {
         tables
     }
 
-    /// The plan of all views over these tables ([`Spec::tables`]).
+    /// The plan of all views. `tables` are those of [`Spec::tables`].
     pub fn lower(&self, tables: &[PlanTable]) -> Result<Plan, Problems> {
         let (tables, problems) = self.with_arrival(tables);
         if !problems.is_empty() {
@@ -118,17 +119,17 @@ impl Spec {
         if problems.is_empty() { Ok(plan) } else { Err(self.problems(problems)) }
     }
 
-    /// Sinks write each row under its key: views whose rows have none cannot go there.
+    /// One problem for each sink of a view without a key: sinks write rows by key.
     fn sinks_without_key(&self, plan: &Plan) -> Vec<Problem> {
         let without_key = |name: &str| plan.views.iter().any(|v| v.name == name && !v.has_key());
-        let help = "group by what makes a row unique, select the keys of the tables as well, or say what makes it so: `key: [...]`";
+        let help = "group by columns that make a row unique, also select the keys of the tables, or name the unique columns: `key: [...]`";
         let problem = |sink: &SinkSpec| {
-            self.sink_problem(&sink.name, format!("rows of `{}` have no key to be written under", sink.view), Some(help.into()))
+            self.sink_problem(&sink.name, format!("rows of `{}` have no key, which a sink requires", sink.view), Some(help.into()))
         };
         self.sinks.iter().filter(|sink| without_key(&sink.view)).map(problem).collect()
     }
 
-    /// The plan where all is known and right, and every problem that can be seen with what the catalog knows.
+    /// The plan if everything is known and valid, and every problem that can be found with what the catalog knows.
     pub fn examine(&self, catalog: &Catalog) -> (Option<Plan>, Vec<Problem>) {
         let (tables, mut problems) = self.with_arrival(&catalog.tables);
         let (plan, found) = plan::examine(&self.views, &Catalog { tables, ..catalog.clone() });
@@ -137,24 +138,24 @@ impl Spec {
         (plan.filter(|_| problems.is_empty()), problems)
     }
 
-    /// Problems of this file, to be shown.
+    /// The problems, ready to be printed with the lines of this file.
     pub fn problems(&self, list: Vec<Problem>) -> Problems {
         Problems::new(Arc::clone(&self.text), list)
     }
 }
 
 impl Draft {
-    /// As [`Spec::load`], going on past what is wrong. Fails where nothing can be said about the rest: no file, no YAML.
+    /// Like [`Spec::load`], but continues after problems. Fails only if the rest cannot be checked: no file, no YAML.
     pub fn load(path: &Path, kinds: Kinds) -> Result<Draft, Problems> {
         read::load(path, kinds)
     }
 
-    /// `path`: for messages, and its folder for relative paths.
+    /// Like [`load`](Draft::load), with the text given. `path` is used in messages and to resolve relative paths.
     pub fn parse(path: &Path, text: &str, kinds: Kinds, environment: Environment) -> Result<Draft, Problems> {
         read::parse(path, text, kinds, environment)
     }
 
-    /// The spec, if nothing is wrong with it.
+    /// The spec if there are no problems.
     pub fn finish(self) -> Result<Spec, Problems> {
         match self.problems.is_empty() {
             true => Ok(self.spec),

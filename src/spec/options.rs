@@ -1,7 +1,7 @@
-//! Checks `options:` against what a kind declares, and hands them on as JSON.
+//! Checks `options:` against a kind's declaration, and returns them as JSON.
 //!
-//! Relative paths become absolute from the spec's folder. A secret text may be `{file: PATH}`: the file's content without the line end
-//! behind it. Values are never echoed.
+//! Relative paths are resolved against the spec's folder. A secret text can be `{file: PATH}`: the content of the file without the line
+//! breaks at its end. Values are never printed.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::check::{refuse_doubles, wrong};
 use super::problem::Problem;
 use super::span::Span;
-use super::yaml::{Node, NodeKind};
+use super::yaml::{NodeKind, YamlNode};
 use crate::options::{OptionSpec, OptionType};
 use crate::plan::{did_you_mean, listed, nearest};
 
@@ -18,14 +18,21 @@ pub(super) struct OptionsReader<'a> {
     /// The spec's folder, absolute.
     pub folder: &'a Path,
     pub problems: &'a mut Vec<Problem>,
-    /// Where secret options stand.
+    /// The places of secret values.
     pub secrets: &'a mut Vec<Span>,
 }
 
 impl OptionsReader<'_> {
-    /// The options as JSON; what is wrong is reported and left out. `name`: the key they stand behind; `owner`: how messages name what
-    /// has the options; `at`: its place.
-    pub(super) fn record(&mut self, node: Option<&Node>, specs: &[OptionSpec], name: &str, owner: &str, at: Span) -> Map<String, Value> {
+    /// The options as JSON. Invalid options are reported and left out. `name`: the key of the options in the spec; `owner`: how messages
+    /// name the source or sink; `at`: its place.
+    pub(super) fn record(
+        &mut self,
+        node: Option<&YamlNode>,
+        specs: &[OptionSpec],
+        name: &str,
+        owner: &str,
+        at: Span,
+    ) -> Map<String, Value> {
         let mut out = Map::new();
         let entries = match node.map(|n| &n.kind) {
             Some(NodeKind::Map(entries)) => entries.as_slice(),
@@ -55,8 +62,8 @@ impl OptionsReader<'_> {
         out
     }
 
-    /// The path in `{file: PATH}` may be seen.
-    fn hide(&mut self, node: &Node) {
+    /// Marks a value as secret, except for the path in `{file: PATH}`.
+    fn hide(&mut self, node: &YamlNode) {
         match &node.kind {
             NodeKind::Scalar(_) if node.is_null() => {}
             NodeKind::Scalar(_) | NodeKind::List(_) => self.secrets.push(node.span),
@@ -64,10 +71,10 @@ impl OptionsReader<'_> {
         }
     }
 
-    fn unknown(&mut self, key: &Node, value: &Node, specs: &[OptionSpec], owner: &str) {
+    fn unknown(&mut self, key: &YamlNode, value: &YamlNode, specs: &[OptionSpec], owner: &str) {
         let names = || specs.iter().map(|s| s.name);
         let meant = nearest(key.key_text(), names());
-        // It may be a misspelt secret.
+        // It may be a misspelt name of a secret.
         if matches!(value.kind, NodeKind::Scalar(_)) && specs.iter().any(|s| s.secret && meant.is_none_or(|m| m == s.name)) {
             self.hide(value);
         }
@@ -76,7 +83,7 @@ impl OptionsReader<'_> {
         self.problems.push(Problem { help: did_you_mean(key.key_text(), names()), ..problem });
     }
 
-    fn value(&mut self, node: &Node, ty: &OptionType, name: &str, at: Span, secret: bool) -> Option<Value> {
+    fn value(&mut self, node: &YamlNode, ty: &OptionType, name: &str, at: Span, secret: bool) -> Option<Value> {
         let found = match ty {
             OptionType::Text if secret && matches!(node.kind, NodeKind::Map(_)) => return self.secret_file(node, name),
             OptionType::Text => node.text().map(|text| Value::String(text.to_string())),
@@ -93,7 +100,7 @@ impl OptionsReader<'_> {
             OptionType::Map(inner) => match &node.kind {
                 NodeKind::Map(entries) => {
                     refuse_doubles(entries, self.problems);
-                    let read = |(key, value): &(Node, Node)| {
+                    let read = |(key, value): &(YamlNode, YamlNode)| {
                         let name = key.key_text();
                         Some((name.to_string(), self.value(value, inner, name, key.span, secret)?))
                     };
@@ -109,7 +116,7 @@ impl OptionsReader<'_> {
         found
     }
 
-    fn one_of(&mut self, node: &Node, choices: &[&str], name: &str) -> Option<Value> {
+    fn one_of(&mut self, node: &YamlNode, choices: &[&str], name: &str) -> Option<Value> {
         match node.word() {
             Some(text) if choices.contains(&text) => Some(Value::String(text.to_string())),
             Some(text) => {
@@ -124,7 +131,7 @@ impl OptionsReader<'_> {
         }
     }
 
-    fn secret_file(&mut self, node: &Node, name: &str) -> Option<Value> {
+    fn secret_file(&mut self, node: &YamlNode, name: &str) -> Option<Value> {
         let [(key, path)] = node.entries() else {
             self.problems.push(wrong(node, name, "text, or `{file: PATH}`"));
             return None;
@@ -157,7 +164,7 @@ fn wanted(ty: &OptionType, secret: bool) -> String {
         OptionType::Bool => "true or false".into(),
         OptionType::Integer => "a whole number".into(),
         OptionType::OneOf(choices) => format!("one of {}", choices.join(", ")),
-        OptionType::List(inner) => format!("a list, each of it {}", wanted(inner, secret)),
+        OptionType::List(inner) => format!("a list, each item {}", wanted(inner, secret)),
         OptionType::Map(inner) => format!("a map of names, each with {}", wanted(inner, secret)),
         OptionType::Record(_) => "a map of options".into(),
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a spec file, shown with the line, the place underlined and the way out.
+//! Problems of a spec file, displayed with the line, the underlined place and how to fix it.
 
 use std::fmt::{Display, Formatter, Result};
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::sync::Arc;
 use super::span::Span;
 use super::text::Text;
 
-/// One thing wrong with a spec.
+/// One problem of a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub(super) at: Option<Span>,
-    /// Where it is in a file that the spec names there.
+    /// The place in another file that the spec names at `at`, if the problem is there.
     pub(super) in_file: Option<Box<(Arc<Text>, Span)>>,
     pub message: String,
-    /// A few words beside the underlined place.
+    /// A few words next to the underlined place.
     pub label: Option<String>,
     pub help: Option<String>,
 }
 
-/// Everything wrong with one spec file, in the order of the file. Displays as what the user sees; never shows a secret.
+/// All problems of one spec file, in the order of the file. Displays as the text for the user; never shows a secret.
 #[derive(Debug, Clone)]
 pub struct Problems {
     text: Arc<Text>,
@@ -40,7 +40,7 @@ impl Problem {
         self
     }
 
-    /// About the file as a whole.
+    /// A problem with the file as a whole.
     pub(super) fn of_file(message: impl Into<String>) -> Problem {
         Problem { at: None, in_file: None, message: message.into(), label: None, help: None }
     }

@@ -1,4 +1,4 @@
-//! Reads a view's `sql` or `sql_file`, and what may stand beside it.
+//! Reads a view's `sql` or `sql_file`, and refuses the keys that cannot be combined with it.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use super::grammar::{EXCLUDE, KEY, Key, LOOKUP_LIST, MAX_RECURSION, MAX_RECURSIO
 use super::problem::Problem;
 use super::text::Text;
 use super::views::ViewsReader;
-use super::yaml::Node;
+use super::yaml::YamlNode;
 use crate::plan::{RecursionLimit, TableName, Written, WrittenQuery, did_you_mean, listed};
 use crate::sql::{place_of_relation, relations_of};
 
-/// What goes with either.
+/// Keys that are allowed with both `sql` and `sql_file`.
 const LIMITS: [&str; 2] = [MAX_RECURSION.name, MAX_RECURSION_ROWS.name];
 
 impl ViewsReader<'_> {
-    /// The view's query, where it is right, and whether it has one. Names of relations are looked up later, sources now.
-    pub(super) fn query(&mut self, view: &Node) -> (Option<WrittenQuery>, bool) {
+    /// The view's query, if it is valid, and whether the view has one. Names of sources are checked here, names of relations later.
+    pub(super) fn query(&mut self, view: &YamlNode) -> (Option<WrittenQuery>, bool) {
         let found = [SQL, SQL_FILE].into_iter().find_map(|name| Some((name, view.get(name)?)));
         let Some((name, node)) = found else {
             for (key, _) in view.entries().iter().filter(|(key, _)| LIMITS.contains(&key.key_text())) {
-                let problem = Problem::new(key.span, format!("`{}` means nothing without `sql`", key.key_text()));
-                self.problems.push(problem.help("it goes with a query that has WITH RECURSIVE"));
+                let problem = Problem::new(key.span, format!("`{}` needs `sql`", key.key_text()));
+                self.problems.push(problem.help("it limits a query with WITH RECURSIVE"));
             }
             return (None, false);
         };
@@ -29,8 +29,9 @@ impl ViewsReader<'_> {
             key == name || key == KEY.name || LIMITS.contains(&key) || view.get(LOOKUP_LIST).is_some() && of_documents.contains(&key)
         };
         for (key, _) in view.entries().iter().filter(|(key, _)| !may_stand(key.key_text())) {
-            let problem = Problem::new(key.span, format!("`{}` means nothing beside `{name}`", key.key_text()));
-            let help = if key.key_text() == EXCLUDE.name { "it goes with `lookup`; select the others" } else { "the query says it all" };
+            let problem = Problem::new(key.span, format!("`{}` cannot be combined with `{name}`", key.key_text()));
+            let help =
+                if key.key_text() == EXCLUDE.name { "it needs `lookup`; select only the other columns" } else { "express it in the query" };
             self.problems.push(problem.help(help));
         }
         let sql = match name {
@@ -69,8 +70,8 @@ impl ViewsReader<'_> {
         Some(query)
     }
 
-    /// The text of the file that is named there.
-    fn file(&mut self, node: &Node) -> Option<Written<String>> {
+    /// The text of the file that the node names.
+    fn file(&mut self, node: &YamlNode) -> Option<Written<String>> {
         let name = node.text()?;
         match std::fs::read_to_string(self.folder.join(name)) {
             Ok(text) => {
@@ -87,11 +88,11 @@ impl ViewsReader<'_> {
     }
 }
 
-fn recursion_limit(view: &Node) -> RecursionLimit {
-    let told = |key: Key| view.get(key.name).and_then(Node::integer);
+fn recursion_limit(view: &YamlNode) -> RecursionLimit {
+    let told = |key: Key| view.get(key.name).and_then(YamlNode::integer);
     let default = RecursionLimit::default();
     RecursionLimit {
-        // A number that no recursion gets to means none.
+        // A number too large for the type is effectively no limit. The cap leaves room for the round after the last one.
         rounds: told(MAX_RECURSION).map_or(default.rounds, |rounds| u32::try_from(rounds).unwrap_or(u32::MAX).min(u32::MAX - 1)),
         rows: told(MAX_RECURSION_ROWS).map_or(default.rows, |rows| i64::try_from(rows).unwrap_or(i64::MAX)),
     }

@@ -1,4 +1,4 @@
-//! The steps from a file to a [`Draft`].
+//! Reads a file into a [`Draft`], step by step.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::span::Span;
 use super::text::Text;
 use super::variables::{self, Environment};
 use super::views::ViewsReader;
-use super::yaml::{self, Node, NodeKind};
+use super::yaml::{self, NodeKind, YamlNode};
 use super::{Draft, Kinds, SinkSpec, SourceSpec, Spec};
 use crate::options::Kind;
 use crate::plan::{did_you_mean, listed};
@@ -75,8 +75,8 @@ fn folder(path: &Path) -> PathBuf {
     absolute.parent().map(Path::to_path_buf).unwrap_or(absolute)
 }
 
-fn names_of(node: Option<&Node>) -> Vec<String> {
-    node.map(Node::entries).unwrap_or_default().iter().map(|(name, _)| name.key_text().to_string()).collect()
+fn names_of(node: Option<&YamlNode>) -> Vec<String> {
+    node.map(YamlNode::entries).unwrap_or_default().iter().map(|(name, _)| name.key_text().to_string()).collect()
 }
 
 struct PartsReader {
@@ -87,9 +87,9 @@ struct PartsReader {
 }
 
 impl PartsReader {
-    fn sources(&mut self, tree: &Node) -> (Vec<SourceSpec>, BTreeSet<String>) {
+    fn sources(&mut self, tree: &YamlNode) -> (Vec<SourceSpec>, BTreeSet<String>) {
         let (mut sources, mut broken) = (Vec::new(), BTreeSet::new());
-        for (name, node) in tree.get("sources").map(Node::entries).unwrap_or_default() {
+        for (name, node) in tree.get("sources").map(YamlNode::entries).unwrap_or_default() {
             let before = self.problems.len();
             self.name(name, "source");
             let (kind, options) = self.kind(name, node, self.kinds.sources, "source");
@@ -103,17 +103,17 @@ impl PartsReader {
         (sources, broken)
     }
 
-    fn sinks(&mut self, tree: &Node) -> (Vec<SinkSpec>, BTreeSet<String>) {
+    fn sinks(&mut self, tree: &YamlNode) -> (Vec<SinkSpec>, BTreeSet<String>) {
         let views = names_of(tree.get("views"));
-        for (name, _) in tree.get("views").map(Node::entries).unwrap_or_default() {
+        for (name, _) in tree.get("views").map(YamlNode::entries).unwrap_or_default() {
             self.name(name, "view");
         }
         let (mut sinks, mut broken) = (Vec::new(), BTreeSet::new());
-        for (name, node) in tree.get("sinks").map(Node::entries).unwrap_or_default() {
+        for (name, node) in tree.get("sinks").map(YamlNode::entries).unwrap_or_default() {
             let before = self.problems.len();
             self.name(name, "sink");
             let (kind, options) = self.kind(name, node, self.kinds.sinks, "sink");
-            let view = node.get("view").and_then(Node::text).unwrap_or_default().to_string();
+            let view = node.get("view").and_then(YamlNode::text).unwrap_or_default().to_string();
             if let Some(node) = node.get("view").filter(|n| n.text().is_some() && !views.contains(&view)) {
                 let names = || views.iter().map(String::as_str);
                 let problem = Problem::new(node.span, format!("there is no view `{view}`")).label(format!("views: {}", listed(names())));
@@ -127,8 +127,8 @@ impl PartsReader {
         (sinks, broken)
     }
 
-    /// The kind's name and its checked options; an empty name where there is no such kind.
-    fn kind(&mut self, name: &Node, node: &Node, kinds: &[Kind], role: &str) -> (String, Value) {
+    /// The kind's name and its checked options. The name is empty if there is no such kind.
+    fn kind(&mut self, name: &YamlNode, node: &YamlNode, kinds: &[Kind], role: &str) -> (String, Value) {
         let Some((kind_node, typed)) = node.get("kind").and_then(|kind| Some((kind, kind.text()?))) else {
             if let Some(kind) = node.get("kind") {
                 self.problems.push(super::check::wrong(kind, "kind", &format!("the name of a kind of {role}")));
@@ -148,8 +148,8 @@ impl PartsReader {
         (kind.name.to_string(), Value::Object(options))
     }
 
-    /// Names stand in paths, addresses and statements.
-    fn name(&mut self, node: &Node, role: &str) {
+    /// Checks a name: names are used in paths, addresses and statements.
+    fn name(&mut self, node: &YamlNode, role: &str) {
         let name = node.key_text();
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
@@ -159,7 +159,7 @@ impl PartsReader {
     }
 }
 
-fn written(name: &Node, node: &Node) -> WrittenOptions {
+fn written(name: &YamlNode, node: &YamlNode) -> WrittenOptions {
     let kind = node.get("kind").map_or(name.span, |kind| kind.span);
     let options = node.get("options").filter(|o| matches!(o.kind, NodeKind::Map(_))).cloned();
     WrittenOptions { name: name.span, kind, options }

@@ -1,11 +1,11 @@
-//! Finds values that look like secrets by the names of their keys, also where a name is misspelt or is no option at all.
+//! Finds values that look like secrets by the names of their keys, even if the name is misspelt or is not an option.
 
 use super::mask::SECRET_NAMES;
 use super::span::Span;
-use super::yaml::{Node, NodeKind};
+use super::yaml::{NodeKind, YamlNode};
 
-/// The values of all keys whose names look secret, anywhere in the tree.
-pub(super) fn secrets_by_name(node: &Node, out: &mut Vec<Span>) {
+/// Collects the places of all values in the tree whose keys look like names of secrets.
+pub(super) fn secrets_by_name(node: &YamlNode, out: &mut Vec<Span>) {
     match &node.kind {
         NodeKind::Scalar(_) => {}
         NodeKind::List(items) => items.iter().for_each(|item| secrets_by_name(item, out)),

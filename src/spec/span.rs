@@ -1,6 +1,6 @@
-//! Places in a spec file, counted in lines and characters from 0.
+//! Places in a spec file, as lines and columns from 0.
 
-/// A piece of the text: lines from 0, columns in characters from 0, the end exclusive.
+/// A range of the text: lines from 0, columns in characters from 0, the end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Span {
     pub line: usize,
@@ -11,12 +11,12 @@ pub(crate) struct Span {
 
 impl Span {
     /// `length` characters of one line.
-    pub(crate) fn of(line: usize, column: usize, length: usize) -> Span {
+    pub(crate) fn on_line(line: usize, column: usize, length: usize) -> Span {
         Span { line, column, end_line: line, end_column: column + length }
     }
 }
 
-/// The place of some bytes of `text`, whose first line stands at `line` and `column` and whose others at `indent`.
+/// The place of a range of bytes of `text`. The first line of `text` starts at `line` and `column`, the other lines at column `indent`.
 pub(crate) fn within(text: &str, range: std::ops::Range<usize>, line: usize, column: usize, indent: usize) -> Span {
     let range = range.start.min(text.len())..range.end.min(text.len());
     let before = &text[..range.start];
@@ -24,5 +24,5 @@ pub(crate) fn within(text: &str, range: std::ops::Range<usize>, line: usize, col
     let end = text[range.start..range.end].find('\n').map_or(range.end, |newline| range.start + newline);
     let column = if start == 0 { column } else { indent };
     let length = text[range.start..end].chars().count().max(1);
-    Span::of(line + before.matches('\n').count(), column + text[start..range.start].chars().count(), length)
+    Span::on_line(line + before.matches('\n').count(), column + text[start..range.start].chars().count(), length)
 }

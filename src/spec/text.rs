@@ -1,9 +1,9 @@
-//! The text of a spec file, and its lines as messages show them: underlined, with all secrets masked.
+//! The text of a spec file, and its lines as messages show them: underlined, with secrets masked.
 
 use super::mask::mask;
 use super::span::Span;
 
-/// The file's name as it was given, its lines, and where secrets stand in them.
+/// The file's name as given, its lines, and the places of secrets in them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Text {
     pub name: String,

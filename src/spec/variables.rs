@@ -1,21 +1,21 @@
-//! `${NAME}` and `${NAME:-default}` in values, from the environment; `$${` is a plain `${`.
+//! Replaces `${NAME}` and `${NAME:-default}` in values from the environment; `$${` is a literal `${`.
 
 use super::problem::Problem;
 use super::span::{Span, within};
-use super::yaml::{Node, NodeKind, Scalar};
+use super::yaml::{NodeKind, Scalar, YamlNode};
 
-/// Where variables come from.
+/// Looks up a variable; `None` if it is not set.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// Replaces the variables in all values of the tree; keys stay as they are. Reports each that is not set and has no default, and gives
-/// the places of the values that have none now: there is no more to be said about them.
-pub(super) fn replace(tree: &mut Node, environment: Environment, problems: &mut Vec<Problem>) -> Vec<Span> {
+/// Replaces the variables in all values of the tree; keys are not changed. Reports each variable that is not set and has no default.
+/// Returns the places of the values that are incomplete because of that: no other problems are reported there.
+pub(super) fn replace(tree: &mut YamlNode, environment: Environment, problems: &mut Vec<Problem>) -> Vec<Span> {
     let mut unset = Vec::new();
     replace_below(tree, environment, problems, &mut unset);
     unset
 }
 
-fn replace_below(node: &mut Node, environment: Environment, problems: &mut Vec<Problem>, unset: &mut Vec<Span>) {
+fn replace_below(node: &mut YamlNode, environment: Environment, problems: &mut Vec<Problem>, unset: &mut Vec<Span>) {
     let place = node.span;
     match &mut node.kind {
         NodeKind::Scalar(scalar) if scalar.text.contains("${") => {
@@ -59,7 +59,7 @@ fn replace_in(scalar: &mut Scalar, place: Span, environment: Environment, proble
         };
         match (is_name(name), environment(name), default) {
             (false, _, _) => problems.push(
-                Problem::new(span_of(found, end + 1), "between `${` and `}` stands the name of an environment variable")
+                Problem::new(span_of(found, end + 1), "`${...}` must contain the name of an environment variable")
                     .help("letters, digits and `_`, then `:-` and a default if there is one; a plain `${` is written `$${`"),
             ),
             (true, Some(value), _) => out.push_str(&value),

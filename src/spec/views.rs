@@ -1,6 +1,6 @@
-//! Reads `views:` into [`WrittenView`]s, and says which keys of a lookup go together.
+//! Reads `views:` into [`WrittenView`]s, and refuses combinations of keys of a lookup that have no meaning.
 //!
-//! In: a tree that `check` has looked at. What has the wrong form was reported there and is skipped here.
+//! In: a tree that `check` has checked. Values of the wrong form were reported there and are skipped here.
 
 use std::ops::Range;
 use std::path::Path;
@@ -10,24 +10,24 @@ use super::grammar::{FROM, KEY, LOOKUP, LOOKUP_LIST, SQL, SQL_FILE};
 use super::problem::Problem;
 use super::span::{Span, within};
 use super::text::Text;
-use super::yaml::{Node, NodeKind};
+use super::yaml::{NodeKind, YamlNode};
 use crate::plan::{
-    Missing, OnMany, Place, TableName, Written, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView,
-    did_you_mean, listed,
+    Missing, OnMany, Place, TableName, Written, WrittenBody, WrittenColumn, WrittenDocument, WrittenEmbed, WrittenFrom, WrittenInput,
+    WrittenLookup, WrittenView, did_you_mean, listed,
 };
 
-/// Where something that the plan knows as a [`Place`] stands.
+/// The place in the file of something that the plan knows as a [`Place`].
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
     pub span: Span,
-    /// The text, if it stands there exactly as it is from this column on: a part of it can be underlined.
+    /// The text and its start column, if the file contains the text exactly as it is: then a part of it can be underlined.
     pub verbatim: Option<(usize, String)>,
-    /// The file whose whole text it is, where it is not the spec's.
+    /// The file that consists of this text, if it is not part of the spec.
     pub file: Option<Arc<Text>>,
 }
 
 impl Spot {
-    /// Something wrong with it, or with these bytes of its text.
+    /// A problem with it, or with these bytes of its text.
     pub(super) fn problem(&self, range: Option<Range<usize>>, message: String) -> Problem {
         let problem = Problem::new(self.span, message);
         let (Some(range), Some((column, text))) = (range, &self.verbatim) else { return problem };
@@ -39,12 +39,12 @@ impl Spot {
 }
 
 pub(super) struct ViewsReader<'a> {
-    /// The spec's, absolute.
+    /// The spec's folder, absolute.
     pub folder: &'a Path,
-    /// The sources that are declared.
+    /// Names of the declared sources.
     pub sources: &'a [String],
-    /// All of `views:`.
-    pub views: &'a Node,
+    /// The value of `views:`.
+    pub views: &'a YamlNode,
     pub spots: &'a mut Vec<Spot>,
     pub problems: &'a mut Vec<Problem>,
 }
@@ -54,32 +54,27 @@ impl ViewsReader<'_> {
         self.views.entries().iter().map(|(name, view)| self.view(name, view)).collect()
     }
 
-    fn view(&mut self, name: &Node, node: &Node) -> WrittenView {
+    fn view(&mut self, name: &YamlNode, node: &YamlNode) -> WrittenView {
         let (query, is_query) = self.query(node);
         let makes_documents = node.get(LOOKUP_LIST).is_some();
         if !is_query && node.get(FROM.name).is_none() && matches!(node.kind, NodeKind::Map(_)) {
             self.problems.push(Problem::new(name.span, "`from` is missing").help(FROM.help));
         }
         let key = self.one_or_many(node.get(KEY.name));
-        let lookups = node.get(LOOKUP_LIST).map(Node::items).unwrap_or_default();
+        let lookups = node.get(LOOKUP_LIST).map(YamlNode::items).unwrap_or_default();
         let mut root = self.input(node);
-        let query = match makes_documents && is_query {
-            true => {
-                root.from = query.map(|query| Written::new(WrittenFrom::Query(query.clone()), query.sql.at));
-                None
-            }
-            false => query,
-        };
-        WrittenView {
-            name: self.written(name, name.key_text().to_string()),
-            root,
-            key,
-            lookups: lookups.iter().filter(|l| matches!(l.kind, NodeKind::Map(_))).map(|l| self.lookup(l)).collect(),
-            query,
+        let name = self.written(name, name.key_text().to_string());
+        if is_query && !makes_documents {
+            return WrittenView { name, key, body: WrittenBody::Query(query) };
         }
+        if is_query {
+            root.from = query.map(|query| Written::new(WrittenFrom::Query(query.clone()), query.sql.at));
+        }
+        let lookups = lookups.iter().filter(|l| matches!(l.kind, NodeKind::Map(_))).map(|l| self.lookup(l)).collect();
+        WrittenView { name, key, body: WrittenBody::Document(WrittenDocument { root, lookups }) }
     }
 
-    fn lookup(&mut self, node: &Node) -> WrittenLookup {
+    fn lookup(&mut self, node: &YamlNode) -> WrittenLookup {
         let path = node.get("path").and_then(|path| self.path(path, path.text()?));
         let embed = self.embed(node).filter(|_| path.is_some() || node.get("path").is_none());
         let at = self.place(node.head(), None);
@@ -94,7 +89,7 @@ impl ViewsReader<'_> {
         }
     }
 
-    fn path(&mut self, node: &Node, text: &str) -> Option<Written<Vec<String>>> {
+    fn path(&mut self, node: &YamlNode, text: &str) -> Option<Written<Vec<String>>> {
         let parts: Vec<String> = if text.is_empty() { Vec::new() } else { text.split('.').map(str::to_string).collect() };
         if parts.iter().any(|p| p.trim().is_empty() || p.starts_with('$')) {
             let help = "a path is field names with dots between them, e.g. `order_items.product`";
@@ -104,18 +99,18 @@ impl ViewsReader<'_> {
         Some(self.written(node, parts))
     }
 
-    fn relation(&mut self, node: &Node) -> Vec<(Written<String>, Written<String>)> {
+    fn relation(&mut self, node: &YamlNode) -> Vec<(Written<String>, Written<String>)> {
         let Some(on) = node.get("on") else { return Vec::new() };
         if matches!(&on.kind, NodeKind::Map(entries) if entries.is_empty()) {
             let help = "write fields of the parent, each with the child's column: `on: {customer_id: customer_id}`";
-            self.problems.push(Problem::new(on.span, "`on` relates nothing").help(help));
+            self.problems.push(Problem::new(on.span, "`on` is empty").help(help));
         }
         self.pairs(Some(on))
     }
 
-    /// What becomes of the children; keys that do not go with it are reported.
-    fn embed(&mut self, node: &Node) -> Option<WrittenEmbed> {
-        let array = match node.get("type").map(Node::text) {
+    /// How the children are embedded. Keys that do not apply to that form are reported.
+    fn embed(&mut self, node: &YamlNode) -> Option<WrittenEmbed> {
+        let array = match node.get("type").map(YamlNode::text) {
             None => None,
             Some(Some("array")) => Some(true),
             Some(Some("object")) => Some(false),
@@ -132,7 +127,7 @@ impl ViewsReader<'_> {
             (Some(path), Some(true)) if path.text() == Some("") => {
                 let place = node.get("type").map_or(path.span, |t| t.span);
                 let help = "give it a path, or use `type: object`";
-                self.problems.push(Problem::new(place, "an array cannot stand among the parent's own fields").help(help));
+                self.problems.push(Problem::new(place, "an array needs a field of its own").help(help));
                 return None;
             }
             (Some(path), _) if path.text() == Some("") => Form::Flatten,
@@ -144,7 +139,7 @@ impl ViewsReader<'_> {
             }
         };
         self.refuse_keys_of_other_forms(node, form);
-        let text = |key: &str| node.get(key).and_then(Node::word);
+        let text = |key: &str| node.get(key).and_then(YamlNode::word);
         let on_many = match text("on_many") {
             Some("last") => OnMany::Last,
             Some("error") => OnMany::Error,
@@ -159,7 +154,7 @@ impl ViewsReader<'_> {
         Some(match form {
             Form::Object => WrittenEmbed::Object { on_many, missing: missing(Missing::Absent) },
             Form::Array => {
-                let limit = node.get("limit").and_then(Node::integer).and_then(|n| usize::try_from(n).ok());
+                let limit = node.get("limit").and_then(YamlNode::integer).and_then(|n| usize::try_from(n).ok());
                 WrittenEmbed::Array { limit, missing: missing(Missing::Empty) }
             }
             Form::Flatten => {
@@ -170,12 +165,12 @@ impl ViewsReader<'_> {
         })
     }
 
-    fn missing(&mut self, node: &Node, key: &str) {
+    fn missing(&mut self, node: &YamlNode, key: &str) {
         let help = LOOKUP.iter().find(|k| k.name == key).map_or("", |k| k.help);
         self.problems.push(Problem::new(node.head(), format!("`{key}` is missing")).help(help));
     }
 
-    fn refuse_keys_of_other_forms(&mut self, node: &Node, form: Form) {
+    fn refuse_keys_of_other_forms(&mut self, node: &YamlNode, form: Form) {
         let refused: &[&str] = match form {
             Form::Object => &["limit", "aggregates", "prefix"],
             Form::Array => &["on_many", "prefix"],
@@ -185,12 +180,12 @@ impl ViewsReader<'_> {
         for (key, _) in node.entries().iter().filter(|(key, _)| refused.contains(&key.key_text())) {
             let name = key.key_text();
             let help = match name {
-                "limit" | "aggregates" => "it goes with `type: array`",
-                "on_many" => "it goes with `type: object`",
-                "prefix" => "it goes with `path: \"\"`",
-                _ => "it goes with a `path`",
+                "limit" | "aggregates" => "use it with `type: array`",
+                "on_many" => "use it with `type: object`",
+                "prefix" => "use it with `path: \"\"`",
+                _ => "use it with a `path`",
             };
-            self.problems.push(Problem::new(key.span, format!("`{name}` means nothing for {}", form.name())).help(help));
+            self.problems.push(Problem::new(key.span, format!("`{name}` cannot be used for {}", form.name())).help(help));
         }
         let Some(missing) = node.get("missing") else { return };
         if missing.text() == Some("empty") && form != Form::Array {
@@ -199,7 +194,7 @@ impl ViewsReader<'_> {
         }
     }
 
-    fn input(&mut self, node: &Node) -> WrittenInput {
+    fn input(&mut self, node: &YamlNode) -> WrittenInput {
         self.refuse_columns_told_twice(node);
         let columns = node.get("columns").filter(|c| matches!(c.kind, NodeKind::List(_))).map(|c| self.columns(c));
         WrittenInput {
@@ -212,25 +207,25 @@ impl ViewsReader<'_> {
         }
     }
 
-    /// Beside `columns` the others could only repeat or contradict it; a computed column may be excluded.
-    fn refuse_columns_told_twice(&mut self, node: &Node) {
+    /// With `columns`, the other keys could only repeat or contradict it. A computed column may still be excluded.
+    fn refuse_columns_told_twice(&mut self, node: &YamlNode) {
         if node.get("columns").is_none() {
             return;
         }
         for (key, _) in node.entries().iter().filter(|(key, _)| key.key_text() == "rename") {
             let help = "rename in `columns`: `{new_name: old_name}`";
-            self.problems.push(Problem::new(key.span, "`columns` and `rename` are both there").help(help));
+            self.problems.push(Problem::new(key.span, "`columns` and `rename` cannot be combined").help(help));
         }
         let Some(exclude) = node.get("exclude") else { return };
         let names = if exclude.items().is_empty() { std::slice::from_ref(exclude) } else { exclude.items() };
         let computed = |name: &str| node.get("compute").is_some_and(|c| c.get(name).is_some());
         for name in names.iter().filter(|n| n.text().is_some_and(|n| !computed(n))) {
-            let problem = Problem::new(name.span, "`columns` already says which columns are shown");
-            self.problems.push(problem.help("beside `columns`, only columns of `compute` can be excluded"));
+            let problem = Problem::new(name.span, "`columns` already lists the columns that are shown");
+            self.problems.push(problem.help("with `columns`, only columns of `compute` can be excluded"));
         }
     }
 
-    fn columns(&mut self, node: &Node) -> Vec<WrittenColumn> {
+    fn columns(&mut self, node: &YamlNode) -> Vec<WrittenColumn> {
         let mut out = Vec::new();
         for item in node.items() {
             if let Some(name) = self.text(item) {
@@ -243,8 +238,8 @@ impl ViewsReader<'_> {
         out
     }
 
-    /// `source.table`, where the table's own name may have dots; a bare name is another view.
-    fn from(&mut self, node: &Node) -> Option<Written<WrittenFrom>> {
+    /// `source.table`, where the table's own name may contain dots; a name without a dot is another view.
+    fn from(&mut self, node: &YamlNode) -> Option<Written<WrittenFrom>> {
         let text = node.text()?;
         let sources = || self.sources.iter().map(String::as_str);
         let Some((source, table)) = text.split_once('.') else {
@@ -270,13 +265,13 @@ impl ViewsReader<'_> {
         Some(self.written(node, WrittenFrom::Table(name)))
     }
 
-    fn pairs(&mut self, node: Option<&Node>) -> Vec<(Written<String>, Written<String>)> {
-        let entries = node.map(Node::entries).unwrap_or_default();
-        let pair = |(key, value): &(Node, Node)| Some((self.written(key, key.key_text().to_string()), self.text(value)?));
+    fn pairs(&mut self, node: Option<&YamlNode>) -> Vec<(Written<String>, Written<String>)> {
+        let entries = node.map(YamlNode::entries).unwrap_or_default();
+        let pair = |(key, value): &(YamlNode, YamlNode)| Some((self.written(key, key.key_text().to_string()), self.text(value)?));
         entries.iter().filter_map(pair).collect()
     }
 
-    fn one_or_many(&mut self, node: Option<&Node>) -> Vec<Written<String>> {
+    fn one_or_many(&mut self, node: Option<&YamlNode>) -> Vec<Written<String>> {
         match node.map(|n| (&n.kind, n)) {
             Some((NodeKind::List(items), _)) => items.iter().filter_map(|item| self.text(item)).collect(),
             Some((NodeKind::Scalar(_), one)) => self.text(one).into_iter().collect(),
@@ -284,12 +279,12 @@ impl ViewsReader<'_> {
         }
     }
 
-    pub(super) fn text(&mut self, node: &Node) -> Option<Written<String>> {
+    pub(super) fn text(&mut self, node: &YamlNode) -> Option<Written<String>> {
         let text = node.text()?.to_string();
         Some(self.written(node, text))
     }
 
-    pub(super) fn written<T>(&mut self, node: &Node, value: T) -> Written<T> {
+    pub(super) fn written<T>(&mut self, node: &YamlNode, value: T) -> Written<T> {
         let verbatim = match &node.kind {
             NodeKind::Scalar(scalar) => scalar.verbatim_at.map(|column| (column, scalar.text.clone())),
             _ => None,
@@ -303,7 +298,7 @@ impl ViewsReader<'_> {
     }
 }
 
-/// What a lookup's `path` and `type` make of the children.
+/// How a lookup's `path` and `type` embed the children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Object,

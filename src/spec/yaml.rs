@@ -1,7 +1,7 @@
 //! YAML text to a tree of nodes with their places.
 //!
-//! Keys stay in order and may be there twice: whoever reads a map reports that. Scalars stay text, with whether they were quoted.
-//! Aliases are replaced by what they stand for. One document to a file; tags mean nothing here and are refused.
+//! Keys keep their order and may be duplicated: the readers of maps report that. Scalars stay text, and record whether they were quoted.
+//! Aliases are replaced by their values. A file is one document; tags are refused.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::span::Span;
 use super::text::Text;
 
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub(crate) struct YamlNode {
     pub span: Span,
     pub kind: NodeKind,
 }
@@ -20,24 +20,24 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(crate) enum NodeKind {
     Scalar(Scalar),
-    List(Vec<Node>),
-    Map(Vec<(Node, Node)>),
+    List(Vec<YamlNode>),
+    Map(Vec<(YamlNode, YamlNode)>),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Scalar {
     pub text: String,
-    /// Neither quoted nor a block: may be a number, `true`, `null`.
+    /// Neither quoted nor a block: the text may be a number, `true` or `null`.
     pub plain: bool,
-    /// The column where `text` stands in the first line of the span exactly as it is; more lines only in literal blocks, each then
-    /// at the span's column.
+    /// The column at which `text` starts in the first line of the span, if the file contains it verbatim. Only literal blocks can have more
+    /// lines; these start at the span's column.
     pub verbatim_at: Option<usize>,
 }
 
-/// More nodes than this by aliases are not a spec.
+/// The maximum number of nodes that aliases may add.
 const MAX_ALIASED: usize = 10_000;
 
-impl Node {
+impl YamlNode {
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.kind, NodeKind::Scalar(s) if s.plain && matches!(s.text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
@@ -50,7 +50,7 @@ impl Node {
         }
     }
 
-    /// As one of several words: the text, also of a plain `null`.
+    /// The value as one of several words: the text, also of a plain `null`.
     pub(crate) fn word(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Scalar(s) if !s.text.is_empty() => Some(&s.text),
@@ -72,14 +72,14 @@ impl Node {
         }
     }
 
-    pub(crate) fn entries(&self) -> &[(Node, Node)] {
+    pub(crate) fn entries(&self) -> &[(YamlNode, YamlNode)] {
         match &self.kind {
             NodeKind::Map(entries) => entries,
             _ => &[],
         }
     }
 
-    pub(crate) fn items(&self) -> &[Node] {
+    pub(crate) fn items(&self) -> &[YamlNode] {
         match &self.kind {
             NodeKind::List(items) => items,
             _ => &[],
@@ -87,11 +87,11 @@ impl Node {
     }
 
     /// The value of a key of a map.
-    pub(crate) fn get(&self, name: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&YamlNode> {
         self.entries().iter().find(|(key, _)| key.key_text() == name).map(|(_, value)| value)
     }
 
-    /// As a key: its text, also where a plain `null` or `1` is meant as a name.
+    /// The text of a key, also of a plain `null` or `1` that is meant as a name.
     pub(crate) fn key_text(&self) -> &str {
         match &self.kind {
             NodeKind::Scalar(s) => &s.text,
@@ -99,7 +99,7 @@ impl Node {
         }
     }
 
-    /// What to underline for a whole map: its first key; anything else is its own place.
+    /// The place to underline: the first key of a map, otherwise the node itself.
     pub(crate) fn head(&self) -> Span {
         self.entries().first().map_or(self.span, |(key, _)| key.span)
     }
@@ -107,30 +107,30 @@ impl Node {
     fn size(&self) -> usize {
         match &self.kind {
             NodeKind::Scalar(_) => 1,
-            NodeKind::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
+            NodeKind::List(items) => 1 + items.iter().map(YamlNode::size).sum::<usize>(),
             NodeKind::Map(entries) => 1 + entries.iter().map(|(k, v)| k.size() + v.size()).sum::<usize>(),
         }
     }
 }
 
-/// The tree of the file's one document; `None` where it is empty.
-pub(crate) fn parse(source: &str, text: &Text) -> Result<Option<Node>, Problem> {
+/// The tree of the file's document; `None` if it is empty.
+pub(crate) fn parse(source: &str, text: &Text) -> Result<Option<YamlNode>, Problem> {
     if let Some(problem) = tab(text) {
         return Err(problem);
     }
-    let mut reader = Reader { parser: Parser::new_from_str(source), text, anchors: HashMap::new(), aliased: 0 };
+    let mut reader = YamlReader { parser: Parser::new_from_str(source), text, anchors: HashMap::new(), aliased: 0 };
     reader.document()
 }
 
-struct Reader<'t> {
+struct YamlReader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     text: &'t Text,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, YamlNode>,
     aliased: usize,
 }
 
-impl<'t> Reader<'t> {
-    fn document(&mut self) -> Result<Option<Node>, Problem> {
+impl<'t> YamlReader<'t> {
+    fn document(&mut self) -> Result<Option<YamlNode>, Problem> {
         let mut found = None;
         loop {
             let (event, marks) = self.next()?;
@@ -138,7 +138,7 @@ impl<'t> Reader<'t> {
                 Event::StreamEnd => return Ok(found),
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
                 _ if found.is_some() => {
-                    return Err(Problem::new(span(marks), "a spec is one YAML document").help("take out the `---` and what follows it"));
+                    return Err(Problem::new(span(marks), "a spec is one YAML document").help("remove the `---` and everything after it"));
                 }
                 event => found = Some(self.node(event, marks)?),
             }
@@ -153,7 +153,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn node(&mut self, event: Event<'t>, marks: Marks) -> Result<Node, Problem> {
+    fn node(&mut self, event: Event<'t>, marks: Marks) -> Result<YamlNode, Problem> {
         let mut place = span(marks);
         let (anchor, kind) = match event {
             Event::Alias(anchor) => return self.alias(anchor, place),
@@ -178,15 +178,15 @@ impl<'t> Reader<'t> {
             | Event::SequenceEnd
             | Event::MappingEnd => return Err(Problem::new(place, "a value is missing here")),
         };
-        let node = Node { span: place, kind };
+        let node = YamlNode { span: place, kind };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
     }
 
-    fn list(&mut self, place: &mut Span) -> Result<Vec<Node>, Problem> {
-        let mut items: Vec<Node> = Vec::new();
+    fn list(&mut self, place: &mut Span) -> Result<Vec<YamlNode>, Problem> {
+        let mut items: Vec<YamlNode> = Vec::new();
         loop {
             let (event, marks) = self.next()?;
             if let Event::SequenceEnd = event {
@@ -197,8 +197,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn map(&mut self, place: &mut Span) -> Result<Vec<(Node, Node)>, Problem> {
-        let mut entries: Vec<(Node, Node)> = Vec::new();
+    fn map(&mut self, place: &mut Span) -> Result<Vec<(YamlNode, YamlNode)>, Problem> {
+        let mut entries: Vec<(YamlNode, YamlNode)> = Vec::new();
         loop {
             let (event, marks) = self.next()?;
             if let Event::MappingEnd = event {
@@ -218,11 +218,11 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, place: Span) -> Result<Node, Problem> {
-        let Some(node) = self.anchors.get(&anchor) else { return Err(Problem::new(place, "an alias within what it stands for")) };
+    fn alias(&mut self, anchor: usize, place: Span) -> Result<YamlNode, Problem> {
+        let Some(node) = self.anchors.get(&anchor) else { return Err(Problem::new(place, "an alias inside its own anchor")) };
         self.aliased += node.size();
         if self.aliased > MAX_ALIASED {
-            return Err(Problem::new(place, "the aliases stand for too much").help("write it out"));
+            return Err(Problem::new(place, "the aliases expand to too many values").help("write the values out"));
         }
         Ok(node.clone())
     }
@@ -238,7 +238,7 @@ impl<'t> Reader<'t> {
         Scalar { text, plain: style == ScalarStyle::Plain, verbatim_at }
     }
 
-    /// The parser lets some plain scalars reach over the blanks behind them.
+    /// The parser includes trailing blanks in the span of some plain scalars.
     fn trimmed(&self, mut place: Span, style: ScalarStyle) -> Span {
         if style == ScalarStyle::Plain && place.line == place.end_line {
             let written: String = self.text.rest(place.line, place.column).chars().take(place.end_column - place.column).collect();
@@ -251,14 +251,14 @@ impl<'t> Reader<'t> {
 fn refuse_tag(tagged: bool, place: Span) -> Result<(), Problem> {
     match tagged {
         true => {
-            Err(Problem::new(place, "YAML tags (`!...`) mean nothing here").help("take it out, and quote the text if it starts with `!`"))
+            Err(Problem::new(place, "YAML tags (`!...`) are not supported").help("remove it, or quote the text if that starts with `!`"))
         }
         false => Ok(()),
     }
 }
 
-/// A collection ends where its last part does; in the flow style its end mark is right behind a bracket.
-fn extend(place: &mut Span, end: Span, last: Option<&Node>) {
+/// Sets the end of a collection: that of its last part, or in flow style that of the closing bracket.
+fn extend(place: &mut Span, end: Span, last: Option<&YamlNode>) {
     let last = last.map_or((place.line, place.column), |node| (node.span.end_line, node.span.end_column));
     let flow = end.end_line == end.line && end.end_column == end.column + 1;
     (place.end_line, place.end_column) = if flow { (end.end_line, end.end_column) } else { last };
@@ -275,13 +275,13 @@ fn span(marks: Marks) -> Span {
 
 fn syntax(error: &ScanError, text: &Text) -> Problem {
     let mark = error.marker();
-    // At the end of the file there is no line to show: the last one with something in it is where the reader must look.
+    // At the end of the file there is no line to show: point at the end of the last line that is not blank.
     let (mut line, mut column) = (mark.line().saturating_sub(1), mark.col());
     if text.rest(line, 0).trim().is_empty() {
         line = (0..line.min(text.lines.len())).rev().find(|&l| !text.lines[l].trim().is_empty()).unwrap_or(line);
         column = text.rest(line, 0).trim_end().chars().count();
     }
-    Problem::new(Span::of(line, column, 1), format!("not YAML: {}", error.info()))
+    Problem::new(Span::on_line(line, column, 1), format!("not YAML: {}", error.info()))
 }
 
 /// A tab in the indentation, which YAML forbids and its parsers explain badly.
@@ -290,6 +290,6 @@ fn tab(text: &Text) -> Option<Problem> {
     let indented = |line: &String| indentation(line).contains('\t') && !line.trim().is_empty() && !line.trim().starts_with('#');
     let line = text.lines.iter().position(indented)?;
     let length = indentation(&text.lines[line]).chars().count();
-    let problem = Problem::new(Span::of(line, 0, length), "a tab in the indentation");
-    Some(problem.help("indent with spaces; YAML does not take tabs here"))
+    let problem = Problem::new(Span::on_line(line, 0, length), "a tab in the indentation");
+    Some(problem.help("indent with spaces; YAML does not allow tabs here"))
 }

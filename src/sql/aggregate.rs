@@ -1,4 +1,4 @@
-//! Aggregates over groups of rows.
+//! Aggregate calls, evaluated over groups of rows.
 
 mod simple;
 
@@ -22,32 +22,35 @@ use datafusion::sql::sqlparser::ast::{
 
 pub(crate) use self::simple::is_plain_cast;
 pub use self::simple::{Argument, Order, Simple};
+use super::EvaluationError;
+use super::SqlError;
 use super::checked::checked;
+use super::corrections::time_literals;
 use super::error::bytes_of;
 use super::expression::{Expression, carried, columns_of, fold, moved, narrowed, planner_schema};
-use super::names::{self, Place};
+use super::functions::histogram;
+use super::names::{self, ExpressionRole};
 use super::session::{coerce, state};
-use super::{EvaluationError, SqlError, histogram, written_times};
 use crate::value::{Column, Schema, Type, arrow};
 
-/// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if their text, their schema and what they
-/// read of it, place by place, are.
+/// An aggregate call over groups of rows of one schema, e.g. `sum(price)` or `count()`. Two are equal if they have the same text, schema
+/// and resolved columns.
 #[derive(Debug, Clone)]
 pub struct AggregateFunction {
     text: String,
     input: Schema,
     function: Arc<AggregateFunctionExpr>,
-    whole: Inputs,
-    /// The same over a batch that has only `columns`.
-    narrow: Inputs,
+    whole: AggregateInputs,
+    /// The same inputs over a batch that has only `columns`.
+    narrow: AggregateInputs,
     columns: Vec<usize>,
     output: Column,
     first_read: Option<usize>,
 }
 
-/// What is computed of each row before it is aggregated.
+/// The expressions that are computed for each row before aggregation.
 #[derive(Debug, Clone)]
-struct Inputs {
+struct AggregateInputs {
     arguments: Vec<Arc<dyn PhysicalExpr>>,
     filter: Option<Arc<dyn PhysicalExpr>>,
     order_by: Vec<PhysicalSortExpr>,
@@ -61,11 +64,11 @@ impl PartialEq for AggregateFunction {
 }
 
 impl AggregateFunction {
-    /// Compiles one aggregate call over the columns of `input`: any aggregate of DataFusion, with `DISTINCT`, `ORDER BY` inside the
-    /// call and `FILTER (WHERE ...)`. `count()` is `count(*)`.
+    /// Compiles one aggregate call over the columns of `input`: any aggregate of DataFusion, with `DISTINCT`, `ORDER BY` inside the call
+    /// and `FILTER (WHERE ...)`. `count()` is `count(*)`.
     pub fn compile(text: &str, input: &Schema) -> Result<AggregateFunction, SqlError> {
         let everything = Some(0..text.len());
-        let syntax = call(text, names::parse(text, input, Place::Aggregate)?)?;
+        let syntax = call(text, names::parse(text, input, ExpressionRole::Aggregate)?)?;
         let arrow = input.arrow();
         let schema = planner_schema(&arrow);
         let expr = plan(&syntax, &schema).map_err(|error| error.at(culprit(text, &syntax, input).or(everything.clone())))?;
@@ -74,14 +77,14 @@ impl AggregateFunction {
         let lowered = LoweredAggregateBuilder::new(&expr, &schema, &arrow, &props, &context).build().map_err(described)?;
         let function = Arc::clone(&lowered.aggregate);
         let output = output_of(text, &function, input).map_err(|error| error.at(everything.clone()))?;
-        let whole = Inputs::of(lowered, &arrow).map_err(described)?;
+        let whole = AggregateInputs::compile(lowered, &arrow).map_err(described)?;
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
         Ok(AggregateFunction { text: text.to_string(), input: input.clone(), function, whole, narrow, columns, output, first_read: None })
     }
 
-    /// The same over rows of `input`, where the columns that it reads have other places and perhaps other names: column `i` is at
-    /// `place(i)`, and of the same type.
+    /// The same call over rows of `input`, in which the columns may have other places and names: column `i` is at `place(i)` and has the
+    /// same type.
     pub fn over(self, input: &Schema, place: impl Fn(usize) -> usize) -> AggregateFunction {
         let places: HashMap<usize, usize> = self.columns.iter().map(|&column| (column, place(column))).collect();
         let whole = self.whole.map(|expr| moved(expr, &places));
@@ -90,7 +93,7 @@ impl AggregateFunction {
         AggregateFunction { input: input.clone(), whole, narrow, columns, ..self }
     }
 
-    /// Compiles an aggregate of a query's plan. `names` is what its columns are named by; `input` has the same columns by place.
+    /// Compiles an aggregate of a query's plan. `names` gives the names of its columns; `input` has the same columns in the same order.
     pub fn of_plan(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<AggregateFunction, SqlError> {
         let arrow = input.arrow();
         let described = |error: DataFusionError| SqlError::of_definition(&error);
@@ -99,7 +102,7 @@ impl AggregateFunction {
         let text = expr.to_string();
         let function = Arc::clone(&lowered.aggregate);
         let output = output_of(&text, &function, input)?;
-        let whole = Inputs::of(lowered, &arrow).map_err(described)?;
+        let whole = AggregateInputs::compile(lowered, &arrow).map_err(described)?;
         let columns = columns_of(whole.exprs());
         let narrow = whole.narrowed(&columns);
         if function.fun().name() == "count" && function.is_distinct() && whole.arguments.len() > 1 {
@@ -113,7 +116,7 @@ impl AggregateFunction {
         &self.text
     }
 
-    /// What is computed of each row, with the place of each column. Two queries may mean different columns by one text.
+    /// The computation for each row with the index of each column. Unlike the text, it distinguishes different columns of the same name.
     pub fn resolved(&self) -> String {
         self.whole.exprs().map(|expr| expr.to_string()).collect::<Vec<_>>().join(", ")
     }
@@ -122,12 +125,12 @@ impl AggregateFunction {
         &self.input
     }
 
-    /// The result: its name is the text.
+    /// The result column; its name is the text.
     pub fn output(&self) -> &Column {
         &self.output
     }
 
-    /// How many elements of the list that it gives are read at most, where it is known: it need not give more.
+    /// How many elements of the resulting list are read at most, if known: the list may end there.
     pub fn first_read(&self) -> Option<usize> {
         self.first_read
     }
@@ -137,26 +140,26 @@ impl AggregateFunction {
         AggregateFunction { first_read: first_read.filter(|_| is_list), ..self }
     }
 
-    /// The columns of the input that it reads, in rising order.
+    /// The columns of the input that the call reads, in ascending order.
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// One value for each of `groups` groups, in the Arrow form of the output's type. Row `i` of `batch` (of the input schema's Arrow
-    /// form) is of group `group_of_row[i]`, counted from 0; a group without rows has what SQL gives for no rows. Where the order
-    /// of rows matters to the function (`first_value`, `array_agg` without `ORDER BY`) it is that of the batch.
+    /// One value for each of `groups` groups, in the Arrow form of the output's type. Row `i` of `batch` (in the Arrow form of the input
+    /// schema) belongs to group `group_of_row[i]`, counted from 0. A group without rows has SQL's value for no rows. If the result depends
+    /// on the order of rows (`first_value`, `array_agg` without `ORDER BY`), that of the batch is used.
     pub fn evaluate(&self, batch: &RecordBatch, group_of_row: &[usize], groups: usize) -> Result<ArrayRef, EvaluationError> {
         self.evaluate_with(&self.whole, batch, group_of_row, groups)
     }
 
-    /// As [`evaluate`](AggregateFunction::evaluate) for a batch of [`columns`](AggregateFunction::columns) only.
+    /// Same as [`evaluate`](AggregateFunction::evaluate), for a batch that has only [`columns`](AggregateFunction::columns).
     pub fn evaluate_columns(&self, batch: &RecordBatch, group_of_row: &[usize], groups: usize) -> Result<ArrayRef, EvaluationError> {
         self.evaluate_with(&self.narrow, batch, group_of_row, groups)
     }
 
     fn evaluate_with(
         &self,
-        inputs: &Inputs,
+        inputs: &AggregateInputs,
         batch: &RecordBatch,
         group_of_row: &[usize],
         groups: usize,
@@ -166,7 +169,7 @@ impl AggregateFunction {
             return Ok(new_empty_array(&self.output.ty.arrow()));
         }
         let (values, filter, group_of_row) = inputs.evaluate(batch, group_of_row)?;
-        // Without a filter DataFusion takes it that every group has a row, and a sum of none would be 0 instead of NULL.
+        // Without a filter DataFusion assumes that every group has a row, and a sum over no rows would be 0 instead of NULL.
         let filter = filter.or_else(|| Some(BooleanArray::from(vec![true; group_of_row.len()])));
         let mut accumulator = self.accumulator()?;
         accumulator.update_batch(&values, &group_of_row, filter.as_ref(), groups)?;
@@ -183,7 +186,7 @@ impl AggregateFunction {
         Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
     }
 
-    /// DataFusion's sum of integers and of lengths of time wraps; this sums again in 128 bits and compares.
+    /// DataFusion's sum of integers and of durations wraps: compares it with a sum in 128 bits.
     fn check_sum(
         &self,
         values: &[ArrayRef],
@@ -221,8 +224,8 @@ impl AggregateFunction {
     }
 }
 
-impl Inputs {
-    fn of(lowered: LoweredAggregate, arrow: &datafusion::arrow::datatypes::Schema) -> Result<Inputs, DataFusionError> {
+impl AggregateInputs {
+    fn compile(lowered: LoweredAggregate, arrow: &datafusion::arrow::datatypes::Schema) -> Result<AggregateInputs, DataFusionError> {
         let mut arguments = Vec::new();
         for argument in lowered.aggregate.expressions() {
             arguments.push(checked(argument, arrow)?);
@@ -232,27 +235,27 @@ impl Inputs {
         for sort in lowered.order_bys {
             order_by.push(PhysicalSortExpr { expr: checked(sort.expr, arrow)?, options: sort.options });
         }
-        Ok(Inputs { arguments, filter, order_by })
+        Ok(AggregateInputs { arguments, filter, order_by })
     }
 
     fn exprs(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
         self.arguments.iter().chain(&self.filter).chain(self.order_by.iter().map(|sort| &sort.expr))
     }
 
-    fn narrowed(&self, columns: &[usize]) -> Inputs {
+    fn narrowed(&self, columns: &[usize]) -> AggregateInputs {
         self.map(|expr| narrowed(expr, columns))
     }
 
-    fn map(&self, change: impl Fn(Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr>) -> Inputs {
+    fn map(&self, change: impl Fn(Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr>) -> AggregateInputs {
         let changed = |expr: &Arc<dyn PhysicalExpr>| change(Arc::clone(expr));
-        Inputs {
+        AggregateInputs {
             arguments: self.arguments.iter().map(changed).collect(),
             filter: self.filter.as_ref().map(changed),
             order_by: self.order_by.iter().map(|sort| PhysicalSortExpr { expr: changed(&sort.expr), options: sort.options }).collect(),
         }
     }
 
-    /// The arguments and the values to order by, the filter, and the group of each row; all in the wanted order.
+    /// The arguments followed by the values to order by, the filter, and the group of each row; all in the order of `ORDER BY`.
     #[allow(clippy::type_complexity)]
     fn evaluate(
         &self,
@@ -271,7 +274,7 @@ impl Inputs {
         for (key, sort) in keys.into_iter().zip(&self.order_by) {
             by.push(SortColumn { values: key, options: Some(sort.options) });
         }
-        // Rows that the order leaves equal stay as they came.
+        // Rows that compare equal keep their order.
         by.push(SortColumn { values: Arc::new(UInt64Array::from_iter_values(0..group_of_row.len() as u64)), options: None });
         let order = lexsort_to_indices(&by, None).map_err(DataFusionError::from)?;
         let reordered = |array: &ArrayRef| take(array, &order, None).map_err(DataFusionError::from);
@@ -282,7 +285,7 @@ impl Inputs {
     }
 }
 
-/// The call that the text is, with `count()` made `count(*)`.
+/// The aggregate call in the text; `count()` becomes `count(*)`.
 fn call(text: &str, syntax: Syntax) -> Result<Syntax, SqlError> {
     match syntax {
         Syntax::Nested(inner) => call(text, *inner),
@@ -306,11 +309,11 @@ fn call(text: &str, syntax: Syntax) -> Result<Syntax, SqlError> {
 fn plan(syntax: &Syntax, schema: &DFSchema) -> Result<Expr, SqlError> {
     let described = |error: DataFusionError| SqlError::of_definition(&error);
     let mut expr = syntax.clone();
-    written_times::write_out(&mut expr);
+    time_literals::write_out(&mut expr);
     let expr = ExprWithAlias { expr, alias: None };
     let logical = state().create_logical_expr_from_sql_expr(expr, schema).map_err(described)?.unalias_nested().data;
     let coerced = coerce(logical, schema).map_err(described)?;
-    // Only the inside is folded: some aggregates would be rewritten into several.
+    // Only the arguments are folded: folding would rewrite some aggregates to several.
     let mut problem = None;
     let folded = coerced.map_children(|inside| {
         Ok(match fold(inside.clone(), schema) {
@@ -327,7 +330,7 @@ fn plan(syntax: &Syntax, schema: &DFSchema) -> Result<Expr, SqlError> {
     }
 }
 
-/// The argument that does not compile, if it is one.
+/// The place of an argument that does not compile, if there is one.
 fn culprit(text: &str, syntax: &Syntax, input: &Schema) -> Option<std::ops::Range<usize>> {
     let Syntax::Function(function) = syntax else { return None };
     let FunctionArguments::List(list) = &function.args else { return None };
@@ -337,7 +340,7 @@ fn culprit(text: &str, syntax: &Syntax, input: &Schema) -> Option<std::ops::Rang
     })
 }
 
-/// Functions whose result is one of the values that went in.
+/// Functions whose result is one of their input values.
 const PICKS_A_VALUE: [&str; 6] = ["min", "max", "first_value", "last_value", "nth_value", "any_value"];
 
 fn output_of(text: &str, function: &AggregateFunctionExpr, input: &Schema) -> Result<Column, SqlError> {

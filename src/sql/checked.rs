@@ -1,4 +1,4 @@
-//! Makes integer arithmetic fail where it overflows. DataFusion wraps.
+//! Makes integer arithmetic fail on overflow; DataFusion wraps.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Literal, NegativeExpr};
 use super::EvaluationError;
 use super::session::{simplify_context, state};
 
-/// The same expression with `+`, `-`, `*` and the sign checked.
+/// The same expression with overflow checks for `+`, `-`, `*` and negation.
 pub(super) fn checked(expr: Arc<dyn PhysicalExpr>, input: &Schema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     expr.transform_up(|expr| {
         if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
@@ -36,7 +36,7 @@ pub(super) fn checked(expr: Arc<dyn PhysicalExpr>, input: &Schema) -> Result<Arc
     .data()
 }
 
-/// Evaluates the parts that name no column, before they are folded: folding wraps.
+/// Evaluates arithmetic without columns before it is folded, because folding wraps.
 pub(super) fn check_constants(expr: &Expr, schema: &DFSchema) -> Result<(), EvaluationError> {
     let mut failure = None;
     let nothing = Schema::empty();
@@ -61,7 +61,7 @@ pub(super) fn check_constants(expr: &Expr, schema: &DFSchema) -> Result<(), Eval
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// What DataFusion can only evaluate once it is simplified, as `coalesce`, written so.
+/// Simplifies functions that DataFusion can evaluate only after simplification, such as `coalesce`.
 fn executable(expr: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
     let context = simplify_context(schema);
     let simplified = expr.transform_up(|part| match part {

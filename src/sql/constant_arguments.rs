@@ -1,8 +1,8 @@
-//! Arguments that make a call fail on every row, whatever is in it: they are refused with the definition.
+//! Refuses, with the definition, arguments that would make a call fail on every row.
 //!
-//! The field of `extract`, `date_part` and `date_trunc`, the zone of AT TIME ZONE and the separator of `string_agg` are constants, and ones that
-//! the function knows. The pattern of `to_char` is one of strftime (`%Y-%m-%d`); a pattern of another kind would be taken for text. A constant
-//! regular expression is one.
+//! The field of `extract`, `date_part` and `date_trunc`, the zone of AT TIME ZONE and the separator of `string_agg` must be constants that
+//! the function accepts. The pattern of `to_char` must be a strftime pattern (`%Y-%m-%d`); any other pattern would be printed as literal
+//! text. A constant regular expression must be valid.
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -14,19 +14,19 @@ use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use super::SqlError;
 use super::session::{coerce, state};
 
-/// Functions that DataFusion has under a name that means something else to whoever writes it.
+/// The help for a DataFusion function whose name users associate with another function.
 pub(super) fn misleading(name: &str) -> Option<&'static str> {
     (name == "date_format").then_some("`to_char` takes the patterns of strftime: to_char(at, '%Y-%m-%d')")
 }
 
-/// Looks at every call in `expr`, whose columns are those of `columns`.
+/// Checks every call in `expr`. `columns` are the columns that it may name.
 pub(super) fn check_arguments(expr: &Expr, columns: &DFSchema) -> Result<(), SqlError> {
     let mut found = Ok(());
     let visited = expr.apply(|part| {
         found = match part {
             Expr::ScalarFunction(call) => check_call(call, columns),
             Expr::AggregateFunction(call) if call.func.name() == "string_agg" => match call.params.args.get(1) {
-                Some(separator) if text(separator).is_none() => Err(SqlError::new("the separator of `string_agg` is a constant text")),
+                Some(separator) if text(separator).is_none() => Err(SqlError::new("the separator of `string_agg` must be a constant text")),
                 _ => Ok(()),
             },
             _ => Ok(()),
@@ -42,25 +42,25 @@ fn check_call(call: &ScalarFunction, columns: &DFSchema) -> Result<(), SqlError>
     match (name, &call.args[..]) {
         ("date_part" | "extract" | "date_trunc", [field, _]) => match text(field) {
             Some(_) if is_answered(call, columns) => Ok(()),
-            Some(field) => Err(SqlError::new(format!("`{name}` knows no field `{field}` here"))),
-            None => Err(SqlError::new(format!("the field of `{name}` is a constant text"))),
+            Some(field) => Err(SqlError::new(format!("`{name}` has no field `{field}` here"))),
+            None => Err(SqlError::new(format!("the field of `{name}` must be a constant text"))),
         },
         ("timezone", [zone, _]) if text(zone).is_none() => {
-            Err(SqlError::new("the zone of AT TIME ZONE is a constant text such as 'Europe/Berlin'"))
+            Err(SqlError::new("the zone of AT TIME ZONE must be a constant text such as 'Europe/Berlin'"))
         }
         ("to_char", [_, pattern]) => match text(pattern) {
             Some(pattern) if pattern.contains('%') && is_answered(call, columns) => Ok(()),
-            _ => Err(SqlError::new("the pattern of `to_char` is a constant text with the patterns of strftime")
+            _ => Err(SqlError::new("the pattern of `to_char` must be a constant text with the patterns of strftime")
                 .help("for example to_char(at, '%Y-%m-%d %H:%M:%S')")),
         },
         (_, [_, pattern, ..]) if name.starts_with("regexp_") && text(pattern).is_some() && !is_answered(call, columns) => {
-            Err(SqlError::new(format!("the pattern of `{name}` cannot be read")))
+            Err(SqlError::new(format!("the pattern of `{name}` is invalid")))
         }
         _ => Ok(()),
     }
 }
 
-/// Whether the function has a value for its constants, where what is not constant is zero or an empty text. True where there is no such value.
+/// Whether the function succeeds for its constants, with zero or an empty text in place of other arguments. True if that cannot be tried.
 fn is_answered(call: &ScalarFunction, columns: &DFSchema) -> bool {
     let of_constants = call.args.iter().map(|arg| match (arg, arg.get_type(columns)) {
         (Expr::Literal(..), _) => Some(arg.clone()),

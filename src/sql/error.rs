@@ -1,4 +1,4 @@
-//! What can be wrong with an expression, and why one fails on a row; without values of rows.
+//! Errors of expressions: why one does not compile, and why one fails on a row. They contain no row values.
 
 use std::ops::Range;
 
@@ -8,21 +8,21 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 use crate::value::ParseError;
 
-/// What is wrong with an expression, and where in its text.
+/// Why an expression or a query is wrong, and where in its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SqlError {
     pub message: String,
-    /// Bytes of the expression's text, where known.
+    /// The wrong bytes of the text, if known.
     pub span: Option<Range<usize>>,
-    /// What it is a part of, where nothing smaller is known.
+    /// A larger part of the text that contains the error, for use if `span` is not known.
     pub(super) around: Option<Range<usize>>,
     pub help: Option<String>,
-    /// The planner misses a name, or says that it cannot take a subquery apart.
+    /// The planner did not find a name, or cannot turn a correlated subquery into a join.
     misses_name: bool,
 }
 
-/// Why an expression failed on a row (overflow, division by zero, a bad cast). Says the reason, not the values.
+/// Why an expression failed on a row (overflow, division by zero, invalid cast). Contains the reason, not the values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct EvaluationError {
@@ -42,7 +42,7 @@ impl SqlError {
         SqlError::new("this subquery cannot be made a join").help("join with it, or make it a view of its own")
     }
 
-    /// The same once all names are resolved: what is missed then is lost where a subquery is taken apart.
+    /// The error after all names were resolved: a missing name then means that a subquery could not be made a join.
     pub(super) fn once_resolved(self) -> SqlError {
         if self.misses_name { SqlError::not_a_join() } else { self }
     }
@@ -55,7 +55,7 @@ impl SqlError {
         SqlError { help: Some(help.into()), ..self }
     }
 
-    /// What DataFusion says of a definition, in one line. Definitions hold no row values.
+    /// DataFusion's message about a definition, in one line. Definitions contain no row values.
     pub(crate) fn of_definition(error: &DataFusionError) -> SqlError {
         let message = match error.find_root() {
             DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) | DataFusionError::Execution(message) => {
@@ -71,7 +71,7 @@ impl SqlError {
         let message = message.split_once("user-defined coercion failed with: ").map_or(message, |(_, why)| why);
         let message =
             ["Error during planning: ", "Execution error: "].iter().find_map(|kind| message.strip_prefix(kind)).unwrap_or(message);
-        // What was tried, and syntax trees.
+        // Cut off lists of attempts, and syntax trees.
         let message = [", errors: ", " { expr: ", ". No function matches the given name"]
             .iter()
             .fold(message, |message, rest| message.split(rest).next().unwrap_or(message));
@@ -106,12 +106,12 @@ impl From<ParseError> for EvaluationError {
     }
 }
 
-/// The first line of a message with what may be a row's value left out: whatever is quoted, and numbers.
+/// The first line of a message, with quoted parts and numbers replaced, because they may be row values.
 fn without_values(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let mut text = line.to_string();
     for quote in ['\'', '"', '`'] {
-        // From the first to the last, since a value may have quotes of its own.
+        // From the first to the last quote, because a value may contain quotes.
         if let (Some(first), Some(last)) = (text.find(quote), text.rfind(quote))
             && first < last
         {
@@ -132,7 +132,7 @@ fn without_values(message: &str) -> String {
     out
 }
 
-/// What is wrong with a name, if that is what is wrong.
+/// The schema error inside a planner error, if there is one.
 pub(super) fn schema_error(error: &DataFusionError) -> Option<&SchemaError> {
     match error.find_root() {
         DataFusionError::SchemaError(wrong, _) => Some(wrong),
@@ -140,7 +140,7 @@ pub(super) fn schema_error(error: &DataFusionError) -> Option<&SchemaError> {
     }
 }
 
-/// An error of the planner, with its place.
+/// Converts a planner error, with its place in the text and its help.
 pub(super) fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(|span| bytes_of(text, parsed_span(span)));
     let help = error.diagnostic().and_then(|diagnostic| diagnostic.helps.first()).map(|help| help.message.clone());
@@ -148,19 +148,19 @@ pub(super) fn planned_wrong(text: &str, error: &DataFusionError) -> SqlError {
     SqlError { span, help: help.or(described.help.clone()), ..described }
 }
 
-/// The bytes of `text` that a parser's span (lines and columns from 1, in characters; its end is behind the last) covers.
+/// The bytes of `text` that a parser's span covers. Lines and columns count from 1, in characters; the end is exclusive.
 pub(super) fn bytes_of(text: &str, span: Span) -> Option<Range<usize>> {
     let (start, end) = (byte_of(text, span.start)?, byte_of(text, span.end)?);
     (start < end).then(|| start..with_closing_parentheses(text, start, end))
 }
 
-/// A plan's span as the parser has it.
+/// Converts a span of a plan to a span of the parser.
 pub(super) fn parsed_span(span: datafusion::common::Span) -> Span {
     let place = |at: datafusion::common::Location| Location { line: at.line, column: at.column };
     Span { start: place(span.start), end: place(span.end) }
 }
 
-/// The parser's span of a call ends before its `)`.
+/// Extends a span over closing parentheses, because the parser's span of a call ends before its `)`.
 fn with_closing_parentheses(text: &str, start: usize, mut end: usize) -> usize {
     let count = |c: char, end: usize| text[start..end].matches(c).count();
     while count('(', end) > count(')', end)
@@ -179,7 +179,7 @@ pub(super) fn byte_of(text: &str, location: Location) -> Option<usize> {
     Some(line_start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at))
 }
 
-/// The candidate that `name` most likely meant: the same but for upper and lower case, or a few letters off.
+/// The candidate that `name` most likely meant: equal except for case, or a few letters different.
 pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let allowed = (name.chars().count() / 3).max(1);

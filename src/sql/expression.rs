@@ -1,4 +1,4 @@
-//! Expressions of one row.
+//! Scalar expressions, evaluated row by row.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,27 +14,27 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::sql::sqlparser::ast::{Expr as Syntax, ExprWithAlias};
 
-use super::brought_together::together;
 use super::checked::{check_constants, checked};
 use super::constant_arguments::check_arguments;
-use super::names::{self, Place};
-use super::rounded_casts::rounded;
+use super::corrections::coercions::together;
+use super::corrections::rounded_casts::rounded;
+use super::corrections::time_casts::refuse_what_changes_value;
+use super::corrections::time_literals;
+use super::names::{self, ExpressionRole};
 use super::session::{coerce, simplifier, state};
-use super::times_in_plans::refuse_what_changes_value;
-use super::written_times;
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, Type, arrow};
 
-/// A scalar expression over the columns of one schema. Two are equal if their text, their schema and the columns that they read of it are.
+/// A scalar expression over the columns of one schema. Two are equal if they have the same text, schema and resolved columns.
 #[derive(Debug, Clone)]
 pub struct Expression {
     text: String,
     input: Schema,
     physical: Arc<dyn PhysicalExpr>,
-    /// The same over a batch that has only `columns`.
+    /// The same expression over a batch that has only `columns`.
     narrow: Arc<dyn PhysicalExpr>,
     columns: Vec<usize>,
-    /// Type and nullability of the result; its name is the text.
+    /// Type and nullability of the result; the name is the text.
     output: Column,
 }
 
@@ -47,7 +47,7 @@ impl PartialEq for Expression {
 impl Expression {
     /// Compiles `text` over the columns of `input`.
     pub fn compile(text: &str, input: &Schema) -> Result<Expression, SqlError> {
-        let syntax = names::parse(text, input, Place::Scalar)?;
+        let syntax = names::parse(text, input, ExpressionRole::Scalar)?;
         let physical = Expression::plan(&syntax, input)
             .map_err(|error| error.at(Expression::culprit(text, &syntax, input).or(Some(0..text.len()))))?;
         let output = output_of(text, physical.as_ref(), input).map_err(|error| error.at(Some(0..text.len())))?;
@@ -56,11 +56,11 @@ impl Expression {
         Ok(Expression { text: text.to_string(), input: input.clone(), physical, narrow, columns, output })
     }
 
-    /// As [`compile`](Expression::compile); the result must be true or false (or NULL, which counts as not true).
+    /// Same as [`compile`](Expression::compile), but the result must be boolean (NULL counts as false).
     pub fn compile_filter(text: &str, input: &Schema) -> Result<Expression, SqlError> {
         let expression = Expression::compile(text, input)?;
         if expression.output.ty != Type::Bool {
-            let message = format!("a filter is true or false, this is of type {}", expression.output.ty);
+            let message = format!("a filter must be true or false, this is of type {}", expression.output.ty);
             return Err(SqlError::new(message).at(Some(0..text.len())).help("compare it with something"));
         }
         Ok(expression)
@@ -71,7 +71,7 @@ impl Expression {
         names::culprit(text, syntax, |part| Expression::plan(part, input).is_ok())
     }
 
-    /// Compiles an expression of a query's plan. `names` is what its columns are named by; `input` has the same columns by place.
+    /// Compiles an expression of a query's plan. `names` gives the names of its columns; `input` has the same columns in the same order.
     pub fn of_plan(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<Expression, SqlError> {
         let described = |error: DataFusionError| SqlError::of_definition(&error);
         let physical = state().create_physical_expr(expr.clone(), names).map_err(described)?;
@@ -83,12 +83,12 @@ impl Expression {
         Ok(Expression { text, input: input.clone(), physical, narrow, columns, output })
     }
 
-    /// The column that this is and nothing more.
+    /// The column, if the expression is just a column.
     pub fn as_column(&self) -> Option<usize> {
         self.physical.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
     }
 
-    /// The same over another input, in which each column that it reads is at the place that `place` gives for the one here.
+    /// The same expression over another input. `place` maps the index of each column that it reads to the index in `input`.
     pub fn moved(&self, input: &Schema, place: impl Fn(usize) -> usize) -> Expression {
         let places = self.columns.iter().map(|&column| (column, place(column))).collect();
         let physical = moved(Arc::clone(&self.physical), &places);
@@ -101,7 +101,7 @@ impl Expression {
         &self.text
     }
 
-    /// What is computed, with the place of each column. Two queries may mean different columns by one text.
+    /// The computation with the index of each column. Unlike the text, it distinguishes different columns of the same name.
     pub fn resolved(&self) -> String {
         self.physical.to_string()
     }
@@ -110,28 +110,28 @@ impl Expression {
         &self.input
     }
 
-    /// The result: its name is the text.
+    /// The result column; its name is the text.
     pub fn output(&self) -> &Column {
         &self.output
     }
 
-    /// How many elements at the front of the lists in this column are read at most; `None` where all may be.
+    /// How many elements at the start of the lists in this column are read at most; `None` if possibly all.
     pub fn first_read(&self, column: usize) -> Option<usize> {
         first_read(&self.physical, column)
     }
 
-    /// The columns of the input that it reads, in rising order.
+    /// The columns of the input that the expression reads, in ascending order.
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// The value of each row of `batch` (of the input schema's Arrow form), in the Arrow form of the output's type. One failing
-    /// row fails the batch: evaluate row by row then, to find it.
+    /// The value of each row of `batch` (in the Arrow form of the input schema), in the Arrow form of the output's type. One failing row
+    /// fails the batch; evaluate row by row to find it.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, EvaluationError> {
         self.evaluate_with(&self.physical, batch)
     }
 
-    /// As [`evaluate`](Expression::evaluate) for a batch of [`columns`](Expression::columns) only.
+    /// Same as [`evaluate`](Expression::evaluate), for a batch that has only [`columns`](Expression::columns).
     pub fn evaluate_columns(&self, batch: &RecordBatch) -> Result<ArrayRef, EvaluationError> {
         self.evaluate_with(&self.narrow, batch)
     }
@@ -141,13 +141,13 @@ impl Expression {
         Ok(arrow::canonical(&array, &self.output.ty)?)
     }
 
-    /// The physical expression of a syntax tree; the error without a place.
+    /// The physical expression of a syntax tree. Errors have no place.
     pub(super) fn plan(syntax: &Syntax, input: &Schema) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
         let arrow = input.arrow();
         let schema = planner_schema(&arrow);
         let described = |error: DataFusionError| SqlError::of_definition(&error);
         let mut expr = syntax.clone();
-        written_times::write_out(&mut expr);
+        time_literals::write_out(&mut expr);
         let logical = state().create_logical_expr_from_sql_expr(ExprWithAlias { expr, alias: None }, &schema).map_err(described)?;
         let folded = fold(logical, &schema)?;
         let physical = state().create_physical_expr(folded, &schema).map_err(described)?;
@@ -159,7 +159,7 @@ pub(super) fn planner_schema(arrow: &ArrowSchema) -> DFSchema {
     DFSchema::try_from(arrow.clone()).expect("the names of a schema's columns differ")
 }
 
-/// Rounds casts, brings types together as PostgreSQL does and folds constants, of which none may overflow.
+/// Rounds casts, aligns types as PostgreSQL does and folds constants, which must not overflow.
 pub(super) fn fold(expr: Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
     check_arguments(&expr, schema)?;
     let described = |error: DataFusionError| SqlError::of_definition(&error);
@@ -171,7 +171,7 @@ pub(super) fn fold(expr: Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
     simplifier(schema).simplify(coerced).map_err(described)
 }
 
-/// The columns of the input that any of these read, in rising order.
+/// The columns of the input that any of these expressions read, in ascending order.
 pub(super) fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Arc<dyn PhysicalExpr>>) -> Vec<usize> {
     let mut columns: Vec<usize> = exprs.into_iter().flat_map(collect_columns).map(|column| column.index()).collect();
     columns.sort_unstable();
@@ -179,7 +179,7 @@ pub(super) fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Arc<dyn Physica
     columns
 }
 
-/// By `array_slice(list, 1, n)` and `list[n]`, which give no other answer for a list that ends there.
+/// Recognizes `array_slice(list, 1, n)` and `list[n]`, whose result does not change if the list is cut after `n` elements.
 fn first_read(expr: &Arc<dyn PhysicalExpr>, column: usize) -> Option<usize> {
     let literal = |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>()?.value() {
         ScalarValue::Int64(Some(number)) => usize::try_from(*number).ok().filter(|number| *number > 0),
@@ -205,7 +205,7 @@ pub(super) fn narrowed(expr: Arc<dyn PhysicalExpr>, columns: &[usize]) -> Arc<dy
     moved(expr, &places)
 }
 
-/// The expression over a batch that has each of its columns at another place.
+/// The expression with the index of each column replaced by `places`.
 pub(super) fn moved(expr: Arc<dyn PhysicalExpr>, places: &HashMap<usize, usize>) -> Arc<dyn PhysicalExpr> {
     let moved = expr.transform_up(|expr| {
         Ok(match expr.downcast_ref::<PhysicalColumn>() {
@@ -218,8 +218,8 @@ pub(super) fn moved(expr: Arc<dyn PhysicalExpr>, places: &HashMap<usize, usize>)
     moved.data().expect("moving columns does not fail")
 }
 
-/// What the expression makes. A column as it is keeps its type to the last detail (JSON, fraction digits); what is computed has
-/// the type that Arrow's says.
+/// The result column of an expression. A plain column keeps its exact type (JSON, fraction digits); a computed value has the type of its
+/// Arrow form.
 fn output_of(text: &str, physical: &dyn PhysicalExpr, input: &Schema) -> Result<Column, SqlError> {
     if let Some(column) = physical.downcast_ref::<PhysicalColumn>() {
         let column = &input.columns()[column.index()];
@@ -230,11 +230,11 @@ fn output_of(text: &str, physical: &dyn PhysicalExpr, input: &Schema) -> Result<
     carried(text, &field)
 }
 
-/// The column of a computed field.
+/// The column of a computed field; an error if rows do not support its type.
 pub(super) fn carried(text: &str, field: &datafusion::arrow::datatypes::Field) -> Result<Column, SqlError> {
     let field = field.clone().with_name(text).with_metadata(HashMap::new());
     Column::from_arrow(&field).map_err(|_| {
-        let message = format!("the result is of the type {}, which a row cannot hold", field.data_type());
+        let message = format!("the result is of the type {}, which rows do not support", field.data_type());
         SqlError::new(message).help("cast it to text or to a number")
     })
 }

@@ -1,4 +1,4 @@
-//! Parses an expression and checks every name in it, so that errors point at the name.
+//! Parses an expression and checks every name in it, so that errors point to the name.
 
 use std::ops::{ControlFlow, Range};
 
@@ -15,33 +15,33 @@ use super::error::{byte_of, bytes_of, nearest};
 use super::session::state;
 use crate::value::Schema;
 
-/// Where an expression stands: may it call an aggregate?
+/// Where an expression is used, which decides whether it may call an aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Of one row.
+pub(super) enum ExpressionRole {
+    /// An expression over one row: no aggregates.
     Scalar,
-    /// The outermost call is an aggregate, and only that.
+    /// The outermost call must be an aggregate, and no other call may be one.
     Aggregate,
 }
 
-/// The syntax tree of an expression whose names all exist and may stand there.
-pub(super) fn parse(text: &str, input: &Schema, place: Place) -> Result<Expr, SqlError> {
+/// The syntax tree of an expression, after checking that all names exist and are allowed there.
+pub(super) fn parse(text: &str, input: &Schema, place: ExpressionRole) -> Result<Expr, SqlError> {
     let ExprWithAlias { expr, alias } = state().sql_to_expr_with_alias(text, &Dialect::Generic).map_err(|e| syntax_error(text, &e))?;
     if let Some(alias) = alias {
-        let error = SqlError::new("an expression does not name its result").at(bytes_of(text, alias.span));
-        return Err(error.help("the name stands beside the expression, in the spec"));
+        let error = SqlError::new("an expression cannot have an alias").at(bytes_of(text, alias.span));
+        return Err(error.help("the spec gives the name, next to the expression"));
     }
-    let mut names = Names { text, input, place, first: true };
+    let mut names = NameChecker { text, input, place, first: true };
     match expr.visit(&mut names) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(expr),
     }
 }
 
-/// The smallest part of the expression that does not compile on its own, for errors that do not say where they are.
+/// The smallest part of the expression that does not compile on its own. Used to locate errors without a place.
 pub(super) fn culprit(text: &str, expr: &Expr, compiles: impl Fn(&Expr) -> bool) -> Option<Range<usize>> {
-    struct Parts<C>(C);
-    impl<C: Fn(&Expr) -> bool> Visitor for Parts<C> {
+    struct SmallestCulprit<C>(C);
+    impl<C: Fn(&Expr) -> bool> Visitor for SmallestCulprit<C> {
         type Break = Span;
         fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Span> {
             match (self.0)(expr) {
@@ -50,7 +50,7 @@ pub(super) fn culprit(text: &str, expr: &Expr, compiles: impl Fn(&Expr) -> bool)
             }
         }
     }
-    match expr.visit(&mut Parts(compiles)) {
+    match expr.visit(&mut SmallestCulprit(compiles)) {
         ControlFlow::Break(span) => bytes_of(text, span),
         ControlFlow::Continue(()) => None,
     }
@@ -73,20 +73,20 @@ pub(super) fn syntax_error(text: &str, error: &DataFusionError) -> SqlError {
     SqlError::new(message).at(span)
 }
 
-struct Names<'a> {
+struct NameChecker<'a> {
     text: &'a str,
     input: &'a Schema,
-    place: Place,
-    /// Nothing was visited yet.
+    place: ExpressionRole,
+    /// True until the first expression is visited.
     first: bool,
 }
 
-impl Visitor for Names<'_> {
+impl Visitor for NameChecker<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
-        let error = SqlError::new("a subquery cannot stand here").at(bytes_of(self.text, query.span()));
-        ControlFlow::Break(error.help("an expression sees one row; rows of other tables come in by a lookup"))
+        let error = SqlError::new("a subquery is not allowed here").at(bytes_of(self.text, query.span()));
+        ControlFlow::Break(error.help("an expression sees one row; use a lookup for rows of other tables"))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<SqlError> {
@@ -104,12 +104,12 @@ impl Visitor for Names<'_> {
     }
 }
 
-impl Names<'_> {
-    /// A field of a struct column.
+impl NameChecker<'_> {
+    /// Checks a path into a struct column: its first name must be a column.
     fn path(&self, names: &[Ident]) -> Result<(), SqlError> {
         let [first, rest @ ..] = names else { return Ok(()) };
         self.column(first).map_err(|error| match rest {
-            [column] if self.input.index_of(&column.value).is_some() => error.help(format!("columns stand without their table: {column}")),
+            [column] if self.input.index_of(&column.value).is_some() => error.help(format!("write columns without their table: {column}")),
             _ => error,
         })
     }
@@ -122,7 +122,7 @@ impl Names<'_> {
         let columns = || self.input.columns().iter().map(|column| column.name.as_str());
         Err(match (nearest(&name.value, columns()), name.quote_style) {
             (Some(near), _) => error.help(format!("did you mean `{near}`?")),
-            (None, Some('"')) => error.help("double quotes are for names; text stands in single ones"),
+            (None, Some('"')) => error.help("double quotes are for names; write text in single quotes"),
             (None, _) => error.help(format!("columns: {}", columns().collect::<Vec<_>>().join(", "))),
         })
     }
@@ -134,16 +134,16 @@ impl Names<'_> {
             return Err(error(format!("there is no function `{name}`")).help(help));
         }
         if function.over.is_some() {
-            let error = error(format!("`{name}` over a window cannot stand here"));
+            let error = error(format!("`{name}` over a window is not allowed here"));
             return Err(error.help("an expression sees one row, not its neighbours"));
         }
         if state().aggregate_functions().contains_key(&name) && !state().scalar_functions().contains_key(&name) {
             return match self.place {
-                Place::Aggregate if outermost => Ok(()),
-                Place::Aggregate => Err(error(format!("the aggregate `{name}` stands inside another expression"))
+                ExpressionRole::Aggregate if outermost => Ok(()),
+                ExpressionRole::Aggregate => Err(error(format!("the aggregate `{name}` is inside another expression"))
                     .help("an aggregate is one call over columns, such as sum(price * quantity)")),
-                Place::Scalar => Err(error(format!("the aggregate `{name}` cannot stand in an expression of one row"))
-                    .help("aggregates go under `aggregates:` of a lookup")),
+                ExpressionRole::Scalar => Err(error(format!("the aggregate `{name}` is not allowed in an expression over one row"))
+                    .help("write aggregates under `aggregates:` of a lookup")),
             };
         }
         if let Some(found) = state().scalar_functions().get(&name) {
@@ -157,7 +157,7 @@ impl Names<'_> {
         }
         if state().window_functions().contains_key(&name) {
             return Err(
-                error(format!("the window function `{name}` cannot stand here")).help("an expression sees one row, not its neighbours")
+                error(format!("the window function `{name}` is not allowed here")).help("an expression sees one row, not its neighbours")
             );
         }
         let error = error(format!("there is no function `{name}`"));

@@ -1,4 +1,4 @@
-//! Where in a query's text relations are named.
+//! Finds the places of relation names in a query's text.
 
 use std::ops::{ControlFlow, Range};
 
@@ -8,15 +8,15 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use super::error::bytes_of;
 use super::query::parse;
 
-/// Where a table or a view is named first.
+/// The first place that names this table or view.
 pub fn place_of_relation(text: &str, source: Option<&str>, name: &str) -> Option<Range<usize>> {
-    match parse(text).ok()?.visit(&mut Wanted { source, name }) {
+    match parse(text).ok()?.visit(&mut WantedTable { source, name }) {
         ControlFlow::Break(span) => bytes_of(text, span),
         ControlFlow::Continue(()) => None,
     }
 }
 
-/// Where WITH gives the name to a query.
+/// The place where WITH defines this name.
 pub fn place_of_with(text: &str, name: &str) -> Option<Range<usize>> {
     match parse(text).ok()?.visit(&mut With(name)) {
         ControlFlow::Break(span) => bytes_of(text, span),
@@ -35,12 +35,12 @@ impl Visitor for With<'_> {
     }
 }
 
-struct Wanted<'a> {
+struct WantedTable<'a> {
     source: Option<&'a str>,
     name: &'a str,
 }
 
-impl Visitor for Wanted<'_> {
+impl Visitor for WantedTable<'_> {
     type Break = Span;
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Span> {

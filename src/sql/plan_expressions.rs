@@ -1,4 +1,4 @@
-//! The expressions of a plan, and what they may name.
+//! Visits the expressions of a plan, with the columns they may name.
 
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::SqlError;
 
-/// Gives every expression of the plan and of its subqueries to `look`, with the columns that it may name, up to the first error.
+/// Calls `look` for every expression of the plan and of its subqueries, with the columns that it may name, until the first error.
 pub(super) fn look_at_expressions(
     plan: &LogicalPlan,
     mut look: impl FnMut(&Expr, &DFSchema) -> Result<(), SqlError>,
@@ -23,7 +23,7 @@ pub(super) fn look_at_expressions(
     found
 }
 
-/// What the expressions of a node may name.
+/// The columns that the expressions of a node may name.
 pub(super) fn columns_below(node: &LogicalPlan) -> DFSchema {
     node.inputs().iter().fold(DFSchema::empty(), |mut columns, input| {
         columns.merge(input.schema());
@@ -31,7 +31,7 @@ pub(super) fn columns_below(node: &LogicalPlan) -> DFSchema {
     })
 }
 
-/// Whether the expression has a subquery that the optimizer did not make a join of.
+/// Whether the expression contains a subquery that the optimizer did not turn into a join.
 pub fn has_subquery(expr: &Expr) -> bool {
     let mut found = false;
     let visited = expr.apply(|part| {

@@ -1,48 +1,32 @@
 //! Whole queries: from text to DataFusion's optimized logical plan.
 //!
-//! In: the text and the relations it may name. Out: the plan, in which every name is resolved and every type known, or a [`SqlError`] that
-//! points into the text. What depends on more than the rows (`now()`, `random()`) is refused.
+//! In: the text and the relations it may name. Out: the plan, with every name resolved and every type known, or a [`SqlError`] that points
+//! into the text. Calls that depend on more than the rows (`now()`, `random()`) are refused.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
-use datafusion::common::{DataFusionError, TableReference};
+use datafusion::common::TableReference;
 use datafusion::config::Dialect;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, Volatility};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Function, Statement as SqlStatement, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use super::SqlError;
-use super::ambiguous::ambiguous;
-use super::beside::without_joins_beside;
-use super::brought_together::bring_together;
+use super::blame::culprit;
 use super::checked::check_constants;
-use super::constant_arguments::{check_arguments, misleading};
-use super::correlated::refuse_what_is_not_taken_out;
-use super::culprit::culprit;
-use super::decorrelated::decorrelate;
-use super::distinct_on::without_distinct_on;
-use super::error::{bytes_of, nearest, planned_wrong};
-use super::membership::spell_out_membership;
+use super::constant_arguments::check_arguments;
+use super::corrections::{SyntaxTree, correct_plan, correct_syntax, equal_columns};
+use super::error::planned_wrong;
 use super::names::syntax_error;
-use super::names_apart::keep_names_apart;
-use super::one_row::look_at_only_rows;
-use super::outer_types::with_types_of_outer;
 use super::plan_expressions::look_at_expressions;
 use super::relation::Relation;
-use super::rounded_casts::round_casts;
-use super::scalar_subqueries::aggregate_scalar_subqueries;
 use super::session::{builder, coerce, state, with_own_functions};
-use super::set_operations::count_copies;
-use super::times_in_plans::refuse_what_changes_values;
-use super::unnested::refuse_what_takes_elements_for_unique;
-use super::{equal_columns, read_over, scope, stream_functions, written_times};
 
-/// The relations that a query names, each once, in the order of the text: source (`None` for a bare name) and name.
+/// The relations that a query names, each once, in the order of the text: source (`None` for a name without one) and name.
 pub fn relations_of(text: &str) -> Result<Vec<(Option<String>, String)>, SqlError> {
     let query = Statement::Statement(parse(text)?);
     let named = state().resolve_table_references(&query).map_err(|error| SqlError::of_definition(&error))?;
@@ -56,12 +40,13 @@ pub fn relations_of(text: &str) -> Result<Vec<(Option<String>, String)>, SqlErro
     Ok(relations)
 }
 
-/// The source and the name that a reference means.
+/// The source and the name that a reference stands for.
 pub fn name_of(reference: &TableReference) -> (Option<String>, String) {
     (reference.schema().map(str::to_string), reference.table().to_string())
 }
 
-/// What `lower` makes of the optimized plan of a query over these relations. What is wrong without saying where is looked for in the text.
+/// Plans a query over these relations and returns `lower` of the optimized plan. An error without a place gets that of the smallest wrong
+/// part of the text.
 pub fn plan_query<T: Send>(
     text: &str,
     relations: &[Relation],
@@ -75,7 +60,7 @@ pub fn plan_query<T: Send>(
     })
 }
 
-/// Plans are as deep as the queries that they are made of, and the optimizer goes down into them.
+/// Plans are as deep as their queries, and the optimizer recurses into them.
 const STACK: usize = 64 << 20;
 
 fn planned_or_placed<T>(
@@ -98,60 +83,30 @@ fn planned_or_placed<T>(
     })
 }
 
-/// What DataFusion takes for something else or cannot make a join of, written as what it knows, in this order.
-const CORRECTIONS: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 10] = [
-    without_joins_beside,
-    bring_together,
-    count_copies,
-    without_distinct_on,
-    round_casts,
-    look_at_only_rows,
-    spell_out_membership,
-    aggregate_scalar_subqueries,
-    keep_names_apart,
-    decorrelate,
-];
-
-/// The plan as it is written, in which every name is resolved.
-fn read_query(text: &str, mut query: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
-    read_over::write_out(text, &mut query)?;
-    written_times::write_out(&mut query);
-    stream_functions::write_out(text, &mut query, relations)?;
-    refuse_what_changes_by_itself(text, &query)?;
-    let described = |error: DataFusionError| planned_wrong(text, &error);
-    // Nothing is waited for: all tables are in memory, and empty.
-    let read = |query| futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(query))));
-    scope::write_out(text, &mut query, read)?;
-    if let Some(error) = ambiguous(&query, read) {
-        return Err(described(error));
-    }
-    read(query).map_err(described)
+/// The unoptimized plan, with every name resolved.
+fn read_query(text: &str, statement: SqlStatement, relations: &[Relation], session: &SessionState) -> Result<LogicalPlan, SqlError> {
+    let mut tree = SyntaxTree { text, statement, relations, session };
+    correct_syntax(&mut tree)?;
+    tree.plan(tree.statement.clone()).map_err(|error| planned_wrong(text, &error))
 }
 
 fn optimized(text: &str, plan: LogicalPlan, session: &SessionState) -> Result<LogicalPlan, SqlError> {
-    let described = |error: DataFusionError| planned_wrong(text, &error);
     look_at_expressions(&plan, |expr, columns| {
-        // No constant may overflow.
+        // Constants must not overflow.
         let coerced = coerce(expr.clone(), columns);
         coerced.map_or(Ok(()), |coerced| check_constants(&coerced, columns)).map_err(|error| SqlError::new(error.reason))?;
         check_arguments(expr, columns)
     })?;
-    let plan = CORRECTIONS.into_iter().try_fold(plan, |plan, correct| correct(plan)).map_err(described)?;
-    refuse_what_is_not_taken_out(&plan)?;
-    refuse_what_changes_values(&plan, session)?;
-    refuse_what_takes_elements_for_unique(&plan)?;
-    let plan = with_types_of_outer(plan, session).map_err(described)?;
-    session.optimize(&plan).map_err(described)
+    let plan = correct_plan(text, plan, session)?;
+    session.optimize(&plan).map_err(|error| planned_wrong(text, &error))
 }
 
-/// One query, and nothing else.
+/// The statement, if the text is exactly one query.
 pub(super) fn parse(text: &str) -> Result<Box<SqlStatement>, SqlError> {
     let statement = state().sql_to_statement(text, &Dialect::Generic).map_err(|error| syntax_error(text, &error))?;
     match statement {
         Statement::Statement(query) if matches!(*query, SqlStatement::Query(_)) => Ok(query),
-        _ => Err(SqlError::new("a view is a query")
-            .at(Some(0..text.len()))
-            .help("write SELECT ...; where its rows go is said under `sinks:`")),
+        _ => Err(SqlError::new("a view is a query").at(Some(0..text.len())).help("write SELECT ...; declare its targets under `sinks:`")),
     }
 }
 
@@ -170,7 +125,7 @@ fn session(relations: &[Relation]) -> SessionState {
     let mut config = state().config().clone().with_create_default_catalog_and_schema(false).with_default_catalog_and_schema(CATALOG, VIEWS);
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
-    // A scalar subquery becomes a join, which can be maintained.
+    // Makes scalar subqueries joins, which can be maintained.
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let catalogs = MemoryCatalogProviderList::new();
     datafusion::catalog::CatalogProviderList::register_catalog(&catalogs, CATALOG.to_string(), Arc::new(catalog));
@@ -185,60 +140,5 @@ fn session(relations: &[Relation]) -> SessionState {
 }
 
 const CATALOG: &str = "tidemill";
-/// Where bare names are looked up.
+/// The schema in which names without a source are looked up.
 const VIEWS: &str = "public";
-
-fn refuse_what_changes_by_itself(text: &str, query: &SqlStatement) -> Result<(), SqlError> {
-    struct Calls<'a>(&'a str);
-    impl Visitor for Calls<'_> {
-        type Break = SqlError;
-        fn pre_visit_expr(&mut self, expr: &datafusion::sql::sqlparser::ast::Expr) -> ControlFlow<SqlError> {
-            match expr {
-                datafusion::sql::sqlparser::ast::Expr::Function(function) => changes_by_itself(self.0, function),
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    match query.visit(&mut Calls(text)) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
-}
-
-fn changes_by_itself(text: &str, function: &Function) -> ControlFlow<SqlError> {
-    use datafusion::sql::sqlparser::ast::Spanned;
-    let name = function.name.to_string().to_lowercase();
-    let error = |message: String| SqlError::new(message).at(bytes_of(text, function.name.span()));
-    if let Some(help) = misleading(&name) {
-        return ControlFlow::Break(error(format!("there is no function `{name}`")).help(help));
-    }
-    let known = |name: &str| {
-        name == "unnest"
-            || state().scalar_functions().contains_key(name)
-            || state().aggregate_functions().contains_key(name)
-            || state().window_functions().contains_key(name)
-    };
-    let Some(found) = state().scalar_functions().get(&name) else {
-        if known(&name) {
-            return ControlFlow::Continue(());
-        }
-        let names = state().scalar_functions().keys().chain(state().aggregate_functions().keys()).chain(state().window_functions().keys());
-        let names = names.map(String::as_str).chain(stream_functions::ALL.iter().map(|function| function.name));
-        let error = error(format!("there is no function `{name}`"));
-        return ControlFlow::Break(match nearest(&name, names) {
-            Some(near) => error.help(format!("did you mean `{near}`?")),
-            None => error,
-        });
-    };
-    match found.signature().volatility {
-        Volatility::Immutable => ControlFlow::Continue(()),
-        Volatility::Stable => ControlFlow::Break(
-            error(format!("`{name}` depends on when it is called"))
-                .help("a view's rows depend on their sources only: compare with a fixed time, or filter when reading the view"),
-        ),
-        Volatility::Volatile => ControlFlow::Break(
-            error(format!("`{name}` gives another value at every call"))
-                .help("a view's rows depend on their sources only: use a column of the row"),
-        ),
-    }
-}

@@ -1,11 +1,11 @@
-//! What queries read.
+//! The relations that queries read.
 
 use crate::value::Schema;
 
-/// Something that a query can read.
+/// A table or a view that a query can read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Relation {
-    /// The source's name for a table, `None` for a view.
+    /// The name of a table's source; `None` for a view.
     pub source: Option<String>,
     pub name: String,
     pub schema: Schema,

@@ -1,4 +1,4 @@
-//! The one DataFusion session that all expressions are planned in.
+//! The DataFusion session in which all expressions are planned.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,10 +11,14 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::prelude::SessionConfig;
 
-use super::operators::Operators;
-use super::{histogram, parts_of_times, rounded_averages, truncated_times, zones};
+use super::functions::histogram;
+use super::functions::operators::Operators;
+use super::functions::rounded_averages;
+use super::functions::time_fields;
+use super::functions::truncated_times;
+use super::functions::zones;
 
-/// Names as written, decimals for numbers with a point, plain `Utf8` for text, UTC for times.
+/// The session: case-sensitive names, decimals for numbers with a point, plain `Utf8` for text, UTC for times.
 pub(super) fn state() -> &'static SessionState {
     static STATE: OnceLock<SessionState> = OnceLock::new();
     STATE.get_or_init(|| {
@@ -29,25 +33,25 @@ pub(super) fn state() -> &'static SessionState {
     })
 }
 
-/// Before anything is set.
+/// A session builder with our operators and no other settings.
 pub(super) fn builder() -> SessionStateBuilder {
     SessionStateBuilder::new().with_expr_planners(vec![Arc::new(Operators)])
 }
 
-/// And the functions that DataFusion has not, or not as PostgreSQL has them.
+/// Registers the functions that DataFusion lacks, or that differ from PostgreSQL's.
 pub(super) fn with_own_functions(mut state: SessionState) -> SessionState {
     for aggregate in [histogram::function(), rounded_averages::function()] {
         state.register_udaf(Arc::new(aggregate)).expect("a session takes functions");
     }
     let scalars =
-        [&parts_of_times::EXTRACT, &parts_of_times::DATE_PART, &truncated_times::DATE_TRUNC, &truncated_times::DATE_BIN, &zones::FUNCTION];
+        [&time_fields::EXTRACT, &time_fields::DATE_PART, &truncated_times::DATE_TRUNC, &truncated_times::DATE_BIN, &zones::FUNCTION];
     for scalar in scalars {
         state.register_udf(scalar.udf()).expect("a session takes functions");
     }
     state
 }
 
-/// Brings the operands' types together, then folds constants.
+/// Coerces operand types and folds constants.
 pub(super) fn simplifier(schema: &DFSchema) -> ExprSimplifier {
     ExprSimplifier::new(simplify_context(schema))
 }

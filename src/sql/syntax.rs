@@ -1,11 +1,11 @@
-//! Syntax trees that are written by us.
+//! Builds syntax trees.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-/// A call as if it stood there.
+/// A function call that has the given place in the text.
 pub(super) fn call(name: &str, arguments: Vec<Expr>, span: Span) -> Expr {
     let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
     Expr::Function(Function {

@@ -1,10 +1,10 @@
-//! The first load of inputs and views: sorted runs written as table files, past journal and write buffers.
+//! The first load of inputs and views: writes sorted runs as table files, past journal and write buffers.
 //!
-//! Rows are collected up to [`CHUNK_BYTES`] over all inputs and views together; the fullest buffer then goes to a thread that sorts
-//! and writes it ([`run`](super::run)). Rows that come in key order make one run; rows that come in any order make a few, which the
-//! storage engine merges in its own time. Memory: the chunk that fills and the one being written.
+//! Rows are buffered up to [`CHUNK_BYTES`] over all inputs and views together; then a thread sorts and writes the fullest buffer
+//! ([`run`](super::run)). Rows in key order make one run; rows in any other order make a few, which the storage engine merges in the
+//! background. Memory: the buffers, and the chunk that is being written.
 //!
-//! Rows of a view that is there already are written beside it in the same way: for the difference, which is all that the commit brings.
+//! New rows of a view that exists already are written beside it in the same way, to compute the difference that is committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use fjall::Keyspace;
 use crate::fault;
 use crate::value::{Row, Tick, key};
 
-use super::commit::{Commit, Committed, Loaded, check_key};
-use super::error::{At, StoreError};
+use super::commit::{Commit, Committed, LoadedCounters, check_key};
+use super::error::{AtFolder, StoreError};
 use super::parts::{LONG, LongRow};
 use super::record::{self, Counters};
-use super::run::{Buffer, Chunk, RunsOf, write_runs};
+use super::sorted_run::{Buffer, RowChunk, RunsOf, write_runs};
 use super::space::{InputSpace, ViewSpace};
 use super::{Spaces, Store, ViewReader, sequence};
 
 const CHUNK_BYTES: usize = 6 << 20;
 
-/// A bulk load under way; see [`Store::bulk_load`]. Dropped without [`finish`](BulkLoad::finish) it is given up: the
-/// store takes no commit until it is defined or opened again, and what was loaded is gone with that.
+/// A running bulk load; see [`Store::bulk_load`]. If it is dropped without [`finish`](BulkLoad::finish), the store refuses commits until it
+/// is defined or opened again, which drops the loaded rows.
 pub struct BulkLoad {
     store: Store,
     inputs: Vec<Target<InputSpace>>,
@@ -39,18 +39,18 @@ pub struct BulkLoad {
     counters: BTreeMap<u32, Counters>,
     key: Vec<u8>,
     finished: bool,
-    /// Where rows are that are compared with a view's; dropped with the load.
+    /// The key spaces of rows that are compared with views; dropped with the load.
     beside: Vec<Keyspace>,
-    to_writer: Option<SyncSender<Chunk>>,
+    to_writer: Option<SyncSender<RowChunk>>,
     writer: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 struct Target<S> {
     space: Arc<S>,
-    /// What the writer knows it by.
+    /// Its index in the writer's list.
     index: usize,
     rows: Buffer,
-    /// Whether these rows are not the view's, but to be compared with them.
+    /// Whether these rows are only compared with those of the view.
     beside: bool,
 }
 
@@ -61,13 +61,13 @@ impl std::fmt::Debug for BulkLoad {
 }
 
 impl Store {
-    /// Begins to load what [`define`](Store::define) called new or changed. Commits are refused until it is finished or dropped, and
-    /// nothing of it can be read.
+    /// Starts to load the inputs and views that [`define`](Store::define) reported as new or changed. Until the load is finished or dropped,
+    /// commits are refused and the loaded rows cannot be read.
     pub fn bulk_load(&self) -> Result<BulkLoad, StoreError> {
         self.bulk_load_beside(&[])
     }
 
-    /// As [`bulk_load`](Store::bulk_load), with rows also for these views that are there already, beside theirs.
+    /// As [`bulk_load`](Store::bulk_load), and also loads rows of these existing views beside them, to be compared.
     pub fn bulk_load_beside(&self, compared: &[usize]) -> Result<BulkLoad, StoreError> {
         self.sound_writer()?.refuse_after_giving_up()?;
         if self.0.loading.swap(true, Ordering::AcqRel) {
@@ -122,7 +122,7 @@ impl Store {
 }
 
 impl BulkLoad {
-    /// Rows of a new input, one copy each, in any order. Of rows with the same primary key the one that came last stays.
+    /// Loads rows of a new input, one copy each, in any order. Of rows with the same primary key the last one wins.
     pub fn input<'a>(&mut self, input: usize, rows: impl IntoIterator<Item = &'a [u8]>) -> Result<(), StoreError> {
         let target = self.inputs.get_mut(input).ok_or_else(|| StoreError::Contract(format!("input {input} is not defined")))?;
         let space = target.space.clone();
@@ -148,7 +148,7 @@ impl BulkLoad {
         Ok(())
     }
 
-    /// Rows of a new view, or of one they are compared with, with their keys, no key twice. Key order is quickest, any order is right.
+    /// Loads rows, with their keys, of a new view or to compare with a view. No key may occur twice. Any order works, key order is fastest.
     pub fn view<'a>(&mut self, view: usize, rows: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), StoreError> {
         let target = self.views.get_mut(view).ok_or_else(|| StoreError::Contract(format!("view {view} is not defined")))?;
         let (space, beside) = (target.space.clone(), target.beside);
@@ -157,7 +157,7 @@ impl BulkLoad {
         }
         for (key, row) in rows {
             check_key(&space.record.name, key)?;
-            // What is only compared goes soon: it is not worth parts.
+            // Rows that are only compared are dropped soon, so they are not cut into parts.
             if beside {
                 self.buffered += self.views[view].rows.push(key, &record::view_row_head(Tick(0), false), row);
                 self.write_when_full()?;
@@ -184,9 +184,9 @@ impl BulkLoad {
         Ok(())
     }
 
-    /// Makes what was loaded durable, then commits: from there on it counts. The commit carries the positions that the rows are of.
-    /// It may change any input, views that were there before, and the errors of any view; the rows of a loaded view it may not.
-    /// The changelogs of loaded views start after its tick.
+    /// Makes the loaded rows durable, then commits, which makes them readable. The commit has the positions of the loaded rows. It may change
+    /// any input, existing views, and the errors of any view, but not the rows of a loaded view. The changelogs of loaded views start after its
+    /// tick.
     pub fn finish(mut self, commit: Commit) -> Result<Committed, StoreError> {
         fault::fallible("store.load.before_finish").at(self.store.dir())?;
         self.write_rest()?;
@@ -195,14 +195,14 @@ impl BulkLoad {
         let store = self.store.clone();
         let mut writer = store.sound_writer()?;
         let counters = std::mem::take(&mut self.counters);
-        let committed = store.commit_noted(&mut writer, commit, Some(Loaded { counters }));
+        let committed = store.commit_noted(&mut writer, commit, Some(LoadedCounters { counters }));
         drop(writer);
         fault::point("store.load.after");
         committed
     }
 
-    /// What must change for a view to have exactly the rows that were loaded beside it: each key that is new, other or gone, with its
-    /// row. No more rows of any view or input can be loaded then.
+    /// The changes that turn a view into the rows that were loaded beside it: each key to insert or update with its row, each key to delete
+    /// with `None`. No more rows can be loaded afterwards.
     pub fn difference(&mut self, view: usize) -> Result<impl Iterator<Item = Result<(Row, Option<Row>), StoreError>> + use<>, StoreError> {
         self.write_rest()?;
         let target = self.views.get(view).filter(|target| target.beside);
@@ -212,7 +212,7 @@ impl BulkLoad {
         reader(self.store.view_space(view)?).difference(wanted)
     }
 
-    /// Lets the writer write whatever is still buffered, and end.
+    /// Sends all buffered rows to the writer and waits for it to end.
     fn write_rest(&mut self) -> Result<(), StoreError> {
         if self.writer.is_none() {
             return Ok(());
@@ -226,7 +226,7 @@ impl BulkLoad {
         self.join()
     }
 
-    /// Hands the fullest buffer to the writer.
+    /// Sends the fullest buffer to the writer if the buffers are full.
     fn write_when_full(&mut self) -> Result<(), StoreError> {
         if self.buffered < CHUNK_BYTES {
             return Ok(());
@@ -238,7 +238,7 @@ impl BulkLoad {
         fault::fallible("store.load.chunk").at(self.store.dir())?;
         match send(self.to_writer.as_ref(), index, rows) {
             true => Ok(()),
-            // The writer is gone, and says why.
+            // The writer has ended with an error.
             false => self.join(),
         }
     }
@@ -263,13 +263,13 @@ impl Drop for BulkLoad {
             self.store.writer().load_given_up = true;
         }
         if let Err(error) = self.store.drop_keyspaces(std::mem::take(&mut self.beside)) {
-            tracing::warn!(%error, "rows that were compared stay on disk until the state folder is opened again");
+            tracing::warn!(%error, "temporary rows of a comparison stay on disk until the state folder is opened again");
         }
         self.store.0.loading.store(false, Ordering::Release);
     }
 }
 
-fn send(to_writer: Option<&SyncSender<Chunk>>, index: usize, rows: &mut Buffer) -> bool {
+fn send(to_writer: Option<&SyncSender<RowChunk>>, index: usize, rows: &mut Buffer) -> bool {
     let rows = std::mem::take(rows);
-    rows.is_empty() || to_writer.is_some_and(|to| to.send(Chunk { index, rows }).is_ok())
+    rows.is_empty() || to_writer.is_some_and(|to| to.send(RowChunk { index, rows }).is_ok())
 }

@@ -1,7 +1,6 @@
-//! What the store holds: the inputs and views by name, with their schemas, so that a reader at rest needs no spec.
+//! The catalog of the store: its inputs and views with their schemas, so that a reader without an engine needs no spec.
 //!
-//! Kept as one JSON record. Ids are never given twice, so whatever is left of a dropped input or view cannot come back as
-//! part of another.
+//! Stored as one JSON record. Ids are never reused, so remains of a dropped input or view cannot become part of another.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +8,7 @@ use crate::value::{Column, Schema, Type};
 
 use super::space_names::{log_name, parts_name, rows_name};
 
-/// A captured table whose current rows are held.
+/// A captured table whose current rows are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputDef {
     /// With its source's name, e.g. `shop.ecom_orders`.
@@ -19,7 +18,7 @@ pub struct InputDef {
     pub key: Vec<usize>,
 }
 
-/// A view whose rows and changelog are held.
+/// A view whose rows and changelog are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewDef {
     pub name: String,
@@ -31,7 +30,7 @@ pub struct ViewDef {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Catalog {
+pub(super) struct StoreCatalog {
     pub(super) next_id: u32,
     pub(super) inputs: Vec<InputRecord>,
     pub(super) views: Vec<ViewRecord>,
@@ -40,7 +39,7 @@ pub(super) struct Catalog {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct InputRecord {
     pub(super) id: u32,
-    /// Whether a commit has made its rows whole; a record that is not is dropped when the store is opened.
+    /// Whether a commit has completed its rows. Opening the store drops records that are not ready.
     pub(super) ready: bool,
     pub(super) name: String,
     #[serde(with = "schema_json")]
@@ -59,26 +58,26 @@ pub(super) struct ViewRecord {
     pub(super) fingerprint: String,
 }
 
-impl Catalog {
+impl StoreCatalog {
     pub(super) fn take_id(&mut self) -> u32 {
         self.next_id += 1;
         self.next_id
     }
 
-    /// Without what no commit has made whole.
-    pub(super) fn ready_only(mut self) -> Catalog {
+    /// Only the inputs and views that are ready.
+    pub(super) fn ready_only(mut self) -> StoreCatalog {
         self.inputs.retain(|i| i.ready);
         self.views.retain(|v| v.ready);
         self
     }
 
-    /// The key spaces of all of it.
+    /// The names of the key spaces of all inputs and views.
     pub(super) fn space_names(&self) -> impl Iterator<Item = String> {
         let inputs = self.inputs.iter().map(|input| rows_name(input.id));
         inputs.chain(self.views.iter().flat_map(|view| [rows_name(view.id), parts_name(view.id), log_name(view.id)]))
     }
 
-    pub(super) fn all_ready(mut self) -> Catalog {
+    pub(super) fn all_ready(mut self) -> StoreCatalog {
         self.inputs.iter_mut().for_each(|i| i.ready = true);
         self.views.iter_mut().for_each(|v| v.ready = true);
         self

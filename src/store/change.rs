@@ -1,4 +1,4 @@
-//! What one row of a view comes to in a commit: its new version, its parts, and an entry of the changelog for each tick that changed it.
+//! Applies the changes of one view row in a commit: writes its new version, its parts, and a changelog entry for each tick that changed it.
 
 use std::rc::Rc;
 
@@ -7,26 +7,26 @@ use fjall::{OwnedWriteBatch, UserValue};
 use crate::value::Tick;
 
 use super::Store;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::long_row_reader::LongRowReader;
 use super::parts::{LONG, LongRow};
 use super::record::{self, Counters, RowForm};
 use super::space::ViewSpace;
 
-/// An entry of the changelog, to be written.
+/// A changelog entry to write.
 pub(super) struct LogRecord {
     pub(super) value: Vec<u8>,
     bytes_gone: usize,
 }
 
 impl LogRecord {
-    /// What it adds to the bytes of its changelog.
+    /// The bytes that it adds to its changelog.
     pub(super) fn bytes(&self) -> u64 {
         record::log_bytes(&self.value, self.bytes_gone)
     }
 }
 
-/// A row on its way through the ticks of a commit.
+/// A row during the ticks of a commit.
 pub(super) struct ChangedRow<'a> {
     space: &'a ViewSpace,
     key: &'a [u8],
@@ -35,19 +35,19 @@ pub(super) struct ChangedRow<'a> {
     now: Option<Version>,
     /// The tick of the last change.
     changed: Option<Tick>,
-    /// The number of the first part that is not held yet, and the long rows with such parts.
+    /// The number of the first part that is not stored yet, and the long rows with such parts.
     first_new: u64,
     long: Vec<Rc<LongRow>>,
 }
 
-/// A row of one moment.
+/// A row as of one tick.
 #[derive(Clone)]
 enum Version {
     Whole(RowBytes),
     Long(Rc<LongRow>),
 }
 
-/// What follows the head of a stored value, which is shared and not copied.
+/// The bytes of a stored value after its head. The value is shared, not copied.
 #[derive(Clone)]
 struct RowBytes {
     value: UserValue,
@@ -55,7 +55,7 @@ struct RowBytes {
 }
 
 impl RowBytes {
-    fn of(bytes: &[u8]) -> RowBytes {
+    fn parse(bytes: &[u8]) -> RowBytes {
         RowBytes { value: bytes.into(), head: 0 }
     }
 }
@@ -87,7 +87,7 @@ impl Version {
     fn record(&self) -> RowForm<RowBytes> {
         match self {
             Version::Whole(row) => RowForm::Whole(row.clone()),
-            Version::Long(row) => RowForm::Long(RowBytes::of(&row.manifest.bytes())),
+            Version::Long(row) => RowForm::Long(RowBytes::parse(&row.manifest.bytes())),
         }
     }
 
@@ -100,7 +100,7 @@ impl Version {
 }
 
 impl<'a> ChangedRow<'a> {
-    /// Reads what the view has under this key.
+    /// Reads the current row of this key.
     pub(super) fn new(store: &Store, space: &'a ViewSpace, key: &'a [u8], count: &'a mut Counters) -> Result<ChangedRow<'a>, StoreError> {
         let held = match space.rows.get(key).at(store.dir())? {
             None => None,
@@ -115,7 +115,7 @@ impl<'a> ChangedRow<'a> {
         Ok(ChangedRow { space, key, count, now: held.clone(), held, changed: None, first_new, long: Vec::new() })
     }
 
-    /// The row from `tick` on, which is after that of the call before.
+    /// Sets the row from `tick` on. Ticks must increase from call to call.
     pub(super) fn change(&mut self, tick: Tick, after: Option<&[u8]>, log: &mut Vec<(Tick, LogRecord)>) -> Result<(), StoreError> {
         if self.changed == Some(tick) {
             let name = &self.space.record.name;
@@ -137,7 +137,7 @@ impl<'a> ChangedRow<'a> {
 
     fn version(&mut self, row: &[u8]) -> Version {
         if row.len() < LONG {
-            return Version::Whole(RowBytes::of(row));
+            return Version::Whole(RowBytes::parse(row));
         }
         let mut next_part = self.count.next_part as u64;
         let before = self.now.as_ref().and_then(Version::long);
@@ -149,8 +149,8 @@ impl<'a> ChangedRow<'a> {
         Version::Long(row)
     }
 
-    /// Puts the row and its parts into the batch; whether it changed at all. Without a changelog nobody will ever need the parts of the
-    /// versions between.
+    /// Adds the row and its parts to the batch. Returns whether the row changed. Without a changelog (`logged` is false), the parts of
+    /// intermediate versions are not written.
     pub(super) fn write(self, batch: &mut OwnedWriteBatch, logged: bool) -> bool {
         let Some(tick) = self.changed else { return false };
         let bytes = |version: &Option<Version>| version.as_ref().map_or(0, |row| (self.key.len() + row.row_bytes()) as i64);

@@ -1,4 +1,4 @@
-//! Following a view: every real change after a tick, in tick and key order.
+//! Reads a view's changelog: every change of a row after a tick, in tick and key order.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -8,15 +8,15 @@ use fjall::{Readable, Snapshot, UserValue};
 
 use crate::value::{Row, Tick};
 
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::long_row_reader::LongRowReader;
 use super::record::{self, LogEntry, RowForm};
 use super::view::Scan;
 use super::{Store, ViewReader};
 
-/// One key's change at one tick. `before` and `after` are never the same.
+/// One key's change at one tick. `before` and `after` are never equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeEntry {
+pub struct LoggedChange {
     pub tick: Tick,
     /// Counts the changes of a tick, from 0.
     pub ordinal: u32,
@@ -28,16 +28,16 @@ pub struct ChangeEntry {
 /// Whole ticks of a changelog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    pub entries: Vec<ChangeEntry>,
-    /// `entries` are all that happened up to and with this tick.
+    pub entries: Vec<LoggedChange>,
+    /// `entries` has all changes up to and including this tick.
     pub up_to: Tick,
 }
 
-/// Entries of a changelog up to and with the commit that was the last when it was asked for.
+/// Entries of a changelog up to and including the last commit at the time of the call.
 pub struct ChangeIter {
     up_to: Tick,
     store: Store,
-    base: Option<Base>,
+    base: Option<ChangelogBase>,
     entries: fjall::Iter,
     rows: EntryReader,
 }
@@ -49,14 +49,14 @@ impl std::fmt::Debug for ChangeIter {
 }
 
 impl ViewReader {
-    /// What happened after tick `after`: all of it, or at least one tick and then no more ticks than it takes to have `limit`
-    /// entries. An answer without entries still tells how far the view is.
+    /// The changes after tick `after`: all of them, or at least one whole tick and no more ticks than needed for `limit` entries. Also without
+    /// entries, [`Changes::up_to`] is the tick of the view.
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] where the changelog no longer reaches back to `after`.
+    /// [`StoreError::Compacted`] if the changelog no longer has all changes after `after`.
     pub fn changes(&self, after: Tick, limit: usize) -> Result<Changes, StoreError> {
         let mut iter = self.changes_after(after)?;
-        let mut entries: Vec<ChangeEntry> = Vec::new();
+        let mut entries: Vec<LoggedChange> = Vec::new();
         for entry in &mut iter {
             let entry = entry?;
             if let Some(last) = entries.last()
@@ -71,7 +71,7 @@ impl ViewReader {
         Ok(Changes { entries, up_to: iter.up_to })
     }
 
-    /// As [`changes`](ViewReader::changes), all of it, one by one.
+    /// As [`changes`](ViewReader::changes), but all of them as an iterator.
     pub fn changes_after(&self, after: Tick) -> Result<ChangeIter, StoreError> {
         let snapshot = self.store.0.db.snapshot();
         let floor = self.store.floor(&snapshot, self.space.record.id)?;
@@ -84,8 +84,8 @@ impl ViewReader {
         Ok(ChangeIter { up_to, store: self.store.clone(), base: None, entries, rows })
     }
 
-    /// The whole history that is still known: first the view as of the changelog's floor, as insertions in key order at that tick,
-    /// then every change since. Memory: the keys that changed since the floor.
+    /// The whole history that is kept: first the view as of the changelog's floor, as inserts in key order at that tick, then every later
+    /// change. Memory: the keys that changed since the floor.
     pub fn changes_from_start(&self) -> Result<ChangeIter, StoreError> {
         let snapshot = self.store.0.db.snapshot();
         let dir = self.store.dir();
@@ -99,8 +99,8 @@ impl ViewReader {
             let entry = record::read_log(&value).ok_or_else(|| self.store.cut_short())?;
             first_changes.entry(Row::from_bytes(entry.key)).or_insert(at);
         }
-        let rows = Scan::over(up_to, self, &snapshot, snapshot.iter(&self.space.rows));
-        let base = Base {
+        let rows = Scan::over(up_to, &self.store, &self.space, &snapshot, snapshot.iter(&self.space.rows));
+        let base = ChangelogBase {
             floor,
             ordinal: 0,
             rows,
@@ -115,14 +115,14 @@ impl ViewReader {
 }
 
 impl ChangeIter {
-    /// Once the iterator has ended: everything up to and with this tick was in it.
+    /// The iterator has all changes up to and including this tick.
     pub fn up_to(&self) -> Tick {
         self.up_to
     }
 }
 
 impl Iterator for ChangeIter {
-    type Item = Result<ChangeEntry, StoreError>;
+    type Item = Result<LoggedChange, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(base) = &mut self.base {
@@ -137,7 +137,7 @@ impl Iterator for ChangeIter {
     }
 }
 
-/// Reads the rows of entries, the same row of two entries after each other once.
+/// Reads the rows of entries. Reads a long row that occurs in two successive entries only once.
 struct EntryReader {
     parts: LongRowReader,
     /// The manifest of the long row that was read last, and that row.
@@ -149,12 +149,12 @@ impl EntryReader {
         EntryReader { parts: LongRowReader::new(&view.store, snapshot, &view.space), last: None }
     }
 
-    fn change(&mut self, store: &Store, key: &[u8], value: &[u8]) -> Result<ChangeEntry, StoreError> {
+    fn change(&mut self, store: &Store, key: &[u8], value: &[u8]) -> Result<LoggedChange, StoreError> {
         let (tick, ordinal) = record::read_log_key(key).ok_or_else(|| store.cut_short())?;
         let entry = record::read_log(value).ok_or_else(|| store.cut_short())?;
         let before = self.before(store, &entry)?;
         let after = entry.after().map(|held| self.row(&held)).transpose()?;
-        Ok(ChangeEntry { tick, ordinal, key: Row::from_bytes(entry.key), before, after })
+        Ok(LoggedChange { tick, ordinal, key: Row::from_bytes(entry.key), before, after })
     }
 
     fn before(&mut self, store: &Store, entry: &LogEntry) -> Result<Option<Row>, StoreError> {
@@ -178,8 +178,8 @@ impl EntryReader {
     }
 }
 
-/// The view as of the floor: rows that did not change since, as they are, and for the others what their first change had before.
-struct Base {
+/// The view as of the floor: current rows that have not changed since, and for the others the row before their first change.
+struct ChangelogBase {
     floor: Tick,
     ordinal: u32,
     rows: Scan,
@@ -189,8 +189,8 @@ struct Base {
     snapshot: Snapshot,
 }
 
-impl Base {
-    fn next(&mut self, store: &Store, rows: &mut EntryReader) -> Option<Result<ChangeEntry, StoreError>> {
+impl ChangelogBase {
+    fn next(&mut self, store: &Store, rows: &mut EntryReader) -> Option<Result<LoggedChange, StoreError>> {
         loop {
             if self.row.is_none() {
                 match self.next_unchanged() {
@@ -214,7 +214,7 @@ impl Base {
             };
             let ordinal = self.ordinal;
             self.ordinal += 1;
-            return Some(Ok(ChangeEntry { tick: self.floor, ordinal, key, before: None, after: Some(row) }));
+            return Some(Ok(LoggedChange { tick: self.floor, ordinal, key, before: None, after: Some(row) }));
         }
     }
 

@@ -1,7 +1,7 @@
-//! What must be in the storage engine's folder, as a record of a few hundred bytes.
+//! The record of what the storage engine's folder must contain, a few hundred bytes.
 //!
-//! What is claimed is on disk for good: it is noted after the write that it is about was synced. Until the folder was closed the claims
-//! are the least that there must be; from then on they are exactly what there is.
+//! A claim is recorded after the write that it describes was synced, so it is durable. While the folder is open the claims are a lower bound of
+//! its contents; once it is closed they are exact.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claims {
-    /// Of two records the one with the higher number is later.
+    /// A later record has a higher number.
     pub(super) number: u64,
     pub(super) life: Life,
     /// The file that this record was written to.
@@ -21,17 +21,17 @@ pub(super) struct Claims {
     pub(super) tick: u64,
     /// Key spaces by number, with their versions.
     pub(super) trees: Vec<(u64, u64)>,
-    /// Ascending.
+    /// In ascending order of their ids.
     pub(super) journals: Vec<JournalClaim>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
-    /// Nothing was ever committed; what there is may be half made.
+    /// Nothing was ever committed; the engine's folder may be incomplete.
     Making,
-    /// A process has it open, or had when it died.
+    /// A process has it open, or died while it had.
     Open,
-    /// Closed after a write failed. The claims are the least that there is.
+    /// Closed after a write failed. The claims are a lower bound.
     Abandoned,
     /// Closed. The claims are exact.
     Closed,
@@ -40,27 +40,27 @@ pub(super) enum Life {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JournalClaim {
     pub(super) id: u64,
-    /// Its batches up to here ...
+    /// The end of its last claimed batch, in bytes.
     pub(super) end: u64,
-    /// ... come to this.
+    /// The digest of its batches up to `end`.
     pub(super) digest: u64,
-    /// The last sequence number of each key space of which something was in nothing but this journal.
+    /// For each key space that has writes only in this journal, its number and the sequence number of its last write.
     pub(super) last: Vec<(u64, u64)>,
 }
 
-/// What tells a file from a copy of it.
+/// Identifies a file, so that a copy of it is recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     inode: u64,
-    /// In ns since 1970; 0 where the file system does not know.
+    /// The time of creation in ns since 1970; 0 if the file system does not record it.
     born: u64,
 }
 
 impl Identity {
-    /// Of no file yet.
+    /// No file yet.
     pub(super) const NONE: Identity = Identity { inode: 0, born: 0 };
 
-    pub(super) fn of(file: &File) -> io::Result<Identity> {
+    pub(super) fn read(file: &File) -> io::Result<Identity> {
         let known: Metadata = file.metadata()?;
         let born = known.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Ok(Identity { inode: known.ino(), born: born.map_or(0, |since| since.as_nanos() as u64) })
@@ -84,7 +84,7 @@ impl Claims {
         bytes
     }
 
-    /// `None`: these bytes are no record, or not the one that was written.
+    /// Returns `None` if the bytes are not a record or are damaged.
     pub(super) fn decode(bytes: &[u8]) -> Option<Claims> {
         let (count, rest) = bytes.split_first_chunk::<8>()?;
         let length = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(8)?;

@@ -1,4 +1,4 @@
-//! The one way in after the first load: whole ticks, in one atomic batch.
+//! Commits whole ticks in one atomic batch. After the first load this is the only way to change rows.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,28 @@ use crate::fault;
 use crate::value::{Diff, Position, Row, Tick};
 
 use super::change::{ChangedRow, LogRecord};
-use super::error::{At, StoreError, culprit, damaged};
+use super::error::{AtFolder, StoreError, culprit, damaged};
 use super::record::{self, Counters, Floor, TickRecord};
 use super::rejected::Rejections;
 use super::space::ViewSpace;
 use super::{CATALOG, CHECKPOINT, Checkpoint, MAX_KEY_BYTES, SourcePosition, Store, Writer, id_key, now_ms};
 
-/// Everything that happened after the last commit, up to and with tick `up_to`.
+/// All changes after the last commit, up to and including tick `up_to`.
 #[derive(Debug, Default)]
 pub struct Commit {
-    /// Later than the last commit's; or the same, and then only positions move on.
+    /// Later than the last commit's tick; or the same, if only positions advance.
     pub up_to: Tick,
-    /// Where the ticks came from: at most one mark per tick and source. A source that is not named stays where it was.
+    /// The source positions of the ticks: at most one mark per tick and source. A source without a mark keeps its position.
     pub ticks: Vec<TickMark>,
-    /// How far sources got after their ticks, at most one of each source: the next start goes on there. A tick's mark stays as it is.
+    /// Positions that sources reached after their ticks, at most one per source: the next start resumes there. The marks of ticks do not
+    /// change.
     pub reached: Vec<Reached>,
-    /// Changes of held inputs, in any order, by the input's index.
+    /// Changes of inputs, in any order, by the input's index.
     pub inputs: Vec<InputDeltas>,
     pub views: Vec<ViewBatch>,
-    /// What sources left out on the way to the positions of `ticks`, by the source's name.
+    /// The records that sources rejected before the positions of `ticks` and `reached`, by the source's name.
     pub rejected: BTreeMap<String, Rejections>,
-    /// Sources whose tables this commit has anew: what they left out before, and why they were to be captured again, is forgotten.
+    /// Sources whose tables were captured again with this commit: their earlier rejected records and resync requests are dropped.
     pub captured: Vec<String>,
 }
 
@@ -45,7 +46,7 @@ pub struct TickMark {
     pub committed_ms: Option<u64>,
 }
 
-/// Where a source got without another change.
+/// A position that a source reached without another change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reached {
     /// The source's name.
@@ -55,7 +56,7 @@ pub struct Reached {
     pub committed_ms: Option<u64>,
 }
 
-/// What one view came to.
+/// The changes of one view.
 #[derive(Debug, Default)]
 pub struct ViewBatch {
     pub view: usize,
@@ -64,7 +65,7 @@ pub struct ViewBatch {
     pub errors: Vec<ErrorChange>,
 }
 
-/// The row of `key` from `tick` on. One that is as it was is no change, and leaves no trace.
+/// The row of `key` from `tick` on; `None` deletes it. A row that is equal to the one before is not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewChange {
     pub tick: Tick,
@@ -72,7 +73,7 @@ pub struct ViewChange {
     pub after: Option<Row>,
 }
 
-/// A reason why rows of the view are missing, added or taken away `diff` times.
+/// An error of the view that explains missing rows; its count changes by `diff`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorChange {
     pub tick: Tick,
@@ -80,7 +81,7 @@ pub struct ErrorChange {
     pub diff: Diff,
 }
 
-/// What a commit came to.
+/// The result of a commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     pub up_to: Tick,
@@ -91,21 +92,21 @@ pub struct Committed {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ViewCommitted {
     pub view: usize,
-    /// Rows that are now other than before the commit, or were at some tick of it.
+    /// The number of rows that changed at one or more ticks of the commit.
     pub rows: u64,
-    /// Real changes: for each tick, the rows that it changed.
+    /// The number of changed rows, summed over the ticks.
     pub changes: u64,
 }
 
-/// What a bulk load put beside the journal, to be made to count by the commit that ends it.
-pub(super) struct Loaded {
+/// The counters of the rows of a bulk load, written by the commit that ends it.
+pub(super) struct LoadedCounters {
     /// By id.
     pub(super) counters: BTreeMap<u32, Counters>,
 }
 
 impl Store {
-    /// Makes a commit durable and visible, all of it or nothing. Once it failed, this and every later one is refused until the
-    /// folder is opened again: the state is then the last whole commit. Memory: a few times the commit's rows.
+    /// Makes a commit durable and visible, atomically. After a failure all later commits are refused until the folder is opened again, with the
+    /// state of the last whole commit. Memory: a few times the size of the commit's rows.
     pub fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         let mut writer = self.sound_writer()?;
         self.refuse_while_loading()?;
@@ -113,7 +114,7 @@ impl Store {
         self.commit_noted(&mut writer, commit, None)
     }
 
-    pub(super) fn commit_noted(&self, writer: &mut Writer, commit: Commit, load: Option<Loaded>) -> Result<Committed, StoreError> {
+    pub(super) fn commit_noted(&self, writer: &mut Writer, commit: Commit, load: Option<LoadedCounters>) -> Result<Committed, StoreError> {
         let mut done = self.write_commit(writer, commit, load);
         if let Err(StoreError::Failed { .. }) = &done {
             done = self.0.folder.probe().and(done);
@@ -127,7 +128,7 @@ impl Store {
         done
     }
 
-    fn write_commit(&self, writer: &mut Writer, commit: Commit, load: Option<Loaded>) -> Result<Committed, StoreError> {
+    fn write_commit(&self, writer: &mut Writer, commit: Commit, load: Option<LoadedCounters>) -> Result<Committed, StoreError> {
         let last = writer.checkpoint.clone().unwrap_or_default();
         check_ticks(&commit, last.tick)?;
         let mut batch = self.batch();
@@ -144,7 +145,7 @@ impl Store {
             if load.is_some() && !space.record.ready && !view.changes.is_empty() {
                 return Err(StoreError::Contract(format!("`{}` is loaded and changed in one commit", space.record.name)));
             }
-            // A new view in a store that already had ticks must not look as if it had been there: it starts at its floor.
+            // The changelog of a new view in a store that already has ticks starts at its floor, so its first rows are not logged.
             let logged = space.record.ready || last.tick == Tick(0);
             views.push(self.write_view(&mut batch, &mut counters, &space, view, logged)?);
         }
@@ -161,7 +162,12 @@ impl Store {
         }
         let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
         fault::fallible("store.commit.before_batch").at(self.dir())?;
+        // A snapshot sees what this batch makes whole together with it, or neither.
+        let spaces = writer.unready.then(|| self.0.spaces.write().expect("nothing panics while it holds this"));
         batch.commit().at(self.dir())?;
+        if let Some(mut spaces) = spaces {
+            spaces.make_ready(&writer.catalog.clone().all_ready());
+        }
         fault::point("store.commit.before_note");
         self.note(writer, commit.up_to)?;
         fault::point("store.commit.after_batch");
@@ -169,7 +175,7 @@ impl Store {
         Ok(Committed { up_to: commit.up_to, views })
     }
 
-    /// From this commit on everything that is defined counts as whole.
+    /// Adds the catalog to the batch, with everything that is defined marked as ready.
     fn make_ready(&self, writer: &Writer, batch: &mut OwnedWriteBatch, commit: &Commit, loaded: bool) {
         let had_ticks = writer.checkpoint.is_some();
         for view in writer.catalog.views.iter().filter(|v| !v.ready) {
@@ -209,13 +215,12 @@ impl Store {
         checkpoint
     }
 
-    /// The batch is on disk: lets everybody know. Rows that were replaced go.
+    /// Publishes a batch that is on disk. Drops inputs that were replaced.
     fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint) -> Result<(), StoreError> {
         let made_whole = std::mem::take(&mut writer.unready);
         if made_whole {
             writer.catalog = std::mem::take(&mut writer.catalog).all_ready();
             writer.whole = writer.catalog.clone();
-            self.0.spaces.write().expect("nothing panics while it holds this").make_ready(&writer.catalog);
         }
         let tick = checkpoint.tick;
         writer.checkpoint = Some(checkpoint);
@@ -251,7 +256,7 @@ impl Store {
         count.changes += log.len() as i64;
         if logged {
             count.logged += log.iter().map(|(_, entry)| entry.bytes() as i64).sum::<i64>();
-            // Stable: within a tick the entries stay in key order.
+            // The sort is stable: within a tick the entries stay in key order.
             log.sort_by_key(|(tick, _)| *tick);
             for of_tick in log.chunk_by_mut(|a, b| a.0 == b.0) {
                 for (ordinal, (tick, entry)) in of_tick.iter_mut().enumerate() {
@@ -264,7 +269,7 @@ impl Store {
         Ok(done)
     }
 
-    /// The counters of an input or view as this commit has made them so far.
+    /// The counters of an input or view, including the changes of this commit so far.
     pub(super) fn counted(&self, counters: &BTreeMap<u32, Counters>, id: u32) -> Result<Counters, StoreError> {
         match counters.get(&id) {
             Some(counted) => Ok(*counted),
@@ -298,7 +303,7 @@ impl Store {
 }
 
 impl super::Spaces {
-    fn make_ready(&mut self, catalog: &super::Catalog) {
+    fn make_ready(&mut self, catalog: &super::StoreCatalog) {
         for (space, record) in self.inputs.iter_mut().zip(&catalog.inputs) {
             let (layout, rows) = (space.layout.clone(), space.rows.clone());
             *space = std::sync::Arc::new(super::InputSpace { record: record.clone(), layout, rows });

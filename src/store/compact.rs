@@ -1,8 +1,8 @@
-//! Forgets changelog entries that no reader and no retention needs, or that are too many; the rows stay as they are.
+//! Drops changelog entries that neither a reader nor the retention needs, or that exceed the size limit. Rows are not changed.
 //!
-//! What is forgotten is known by the floor alone: entries at or below it are not removed one by one. Since entries come in the order of
-//! their keys, whole tables of the storage engine are soon below the floor, and those are dropped, which costs nothing and gives their
-//! disk back. What parts of long rows only forgotten entries had is removed one by one, in the batch that raises the floor.
+//! Dropping entries only raises the floor: entries at or below it are not removed one by one. Since entries are written in key order, whole
+//! tables of the storage engine are soon below the floor. These are dropped, which costs nothing and frees their disk space. Parts of long rows
+//! that only dropped entries have are removed one by one, in the batch that raises the floor.
 
 use std::borrow::Cow;
 use std::iter::Peekable;
@@ -12,21 +12,21 @@ use fjall::{AbstractTree, PersistMode, Readable, Snapshot};
 use crate::fault;
 use crate::value::Tick;
 
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::manifest::Manifest;
 use super::record::{self, Floor, RowForm};
 use super::space::ViewSpace;
 use super::{Store, id_key, now_ms};
 
-/// How much history is kept for readers that come later. What is within `ticks` or `age_ms` stays; with neither nothing does, beyond
-/// what registered readers need. `bytes` bounds it all.
+/// How much history is kept for new readers. Entries within `ticks` or `age_ms` are kept; with neither, only those that registered readers
+/// need. `bytes` limits all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
     pub ticks: Option<u64>,
-    /// Counted from when the tick was committed here.
+    /// The age in ms since the tick was committed here.
     pub age_ms: Option<u64>,
-    /// Of all changelogs together ([`ViewInfo::changelog_bytes`](super::ViewInfo::changelog_bytes)): beyond it the oldest ticks go,
-    /// whoever still needs them.
+    /// The size of all changelogs together ([`ViewInfo::changelog_bytes`](super::ViewInfo::changelog_bytes)): beyond it the oldest ticks are
+    /// dropped, even if a reader still needs them.
     pub bytes: Option<u64>,
 }
 
@@ -34,16 +34,16 @@ pub struct Retention {
 pub struct Compacted {
     /// The changelog has every tick after this.
     pub floor: Tick,
-    /// How many entries went.
+    /// The number of dropped entries.
     pub entries: u64,
 }
 
-/// Removals that go in one batch, as far as whole ticks allow.
+/// About how many removals one batch has; a batch always has whole ticks.
 const BATCH: usize = 4096;
 
 impl Store {
-    /// Forgets the changelog of a view up to and with `up_to`, or the tick of its slowest registered reader where that is earlier.
-    /// May run beside commits and readers; what a reader has open it keeps. `None` where there is no such view.
+    /// Drops the changelog of a view up to and including `up_to`, or the tick of its slowest registered reader if that is earlier. May run
+    /// concurrently with commits and readers; open iterators keep their entries. Returns `None` if there is no such view.
     pub fn compact(&self, view: &str, up_to: Tick) -> Result<Option<Compacted>, StoreError> {
         let _one = self.0.compacting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(space) = self.ready_views().find(|space| space.record.name == view) else { return Ok(None) };
@@ -52,7 +52,7 @@ impl Store {
         Ok(Some(compacted))
     }
 
-    /// Compacts every view by the retention. A registered reader that is behind what the bound on bytes leaves gets
+    /// Compacts every view by the retention. A registered reader that needs entries dropped by the limit on bytes gets
     /// [`StoreError::Compacted`] next.
     pub fn compact_all(&self, retention: &Retention) -> Result<(), StoreError> {
         let up_to = self.retained_after(retention)?;
@@ -68,7 +68,7 @@ impl Store {
         self.trim_ticks()
     }
 
-    /// `up_to`, or the tick that the slowest reader of the view is at.
+    /// The earlier of `up_to` and the tick of the view's slowest reader.
     fn needed_after(&self, view: &str, up_to: Tick) -> Result<Tick, StoreError> {
         let readers = self.readers_at(&self.0.db.snapshot())?;
         let at = readers.iter().filter(|reader| reader.view == view).map(|reader| reader.tick);
@@ -88,7 +88,7 @@ impl Store {
                 let (tick, _) = record::read_log_key(&key).ok_or_else(|| self.cut_short())?;
                 if tick != floor.tick && batch.len() >= BATCH {
                     batch.insert(&self.0.meta, id_key(b'f', space.record.id), record::floor_value(floor));
-                    // Not between a commit and the note of what it wrote.
+                    // The lock keeps this write from falling between a commit and its record in the witness.
                     let _writer = self.writer();
                     std::mem::replace(&mut batch, self.0.db.batch()).commit().at(dir)?;
                 }
@@ -110,7 +110,7 @@ impl Store {
         Ok(Compacted { floor: floor.tick, entries })
     }
 
-    /// The parts that the row before the entry had and the one after it has not.
+    /// The parts that the row before has and the row after does not have.
     fn parts_of_entry_alone(&self, entry: &record::LogEntry) -> Result<Vec<u64>, StoreError> {
         if entry.bytes_gone == 0 {
             return Ok(Vec::new());
@@ -124,8 +124,8 @@ impl Store {
         Ok(before.map_or(Vec::new(), |before| before.gone(after.as_ref())))
     }
 
-    /// Drops the tables that have nothing above the floor. The one with the highest keys stays in any case: from it the storage engine
-    /// knows up to where its journals are in tables. What a reader has open it keeps.
+    /// Drops the tables that have nothing above the floor, except the one with the highest keys: from it the storage engine knows which journal
+    /// entries are in tables already. Open iterators keep their entries.
     fn drop_forgotten_tables(&self, space: &ViewSpace, floor: Tick) -> Result<(), StoreError> {
         let version = space.log.tree.current_version();
         let last_keys = || version.iter_tables().map(|table| &**table.metadata.key_range.max());
@@ -133,14 +133,14 @@ impl Store {
         let above_floor = record::log_key(floor.next(), 0);
         let end = newest.min(&above_floor[..]);
         if last_keys().any(|last| last < end) {
-            // Tables must not be gone while the floor can still be lost.
+            // Make the floor durable before its tables are dropped.
             self.0.db.persist(PersistMode::SyncData).at(self.dir())?;
             space.log.tree.drop_range(..end).map_err(fjall::Error::from).at(self.dir())?;
         }
         Ok(())
     }
 
-    /// The last tick that must go for the changelogs to be within their bound, if they are not.
+    /// The last tick that must be dropped to bring the changelogs within the limit on bytes; `None` if they are within it.
     fn too_much_up_to(&self, retention: &Retention) -> Result<Option<Tick>, StoreError> {
         let Some(most) = retention.bytes else { return Ok(None) };
         let held: u64 = self.views()?.iter().map(|view| view.changelog_bytes).sum();
@@ -184,7 +184,7 @@ impl Store {
         }))
     }
 
-    /// Forgets marks of ticks before the earliest floor. The floor's own stay: a changelog's base is told by its position.
+    /// Drops the marks of ticks before the earliest floor. The marks of the floor are kept: they are the positions of a changelog's base.
     fn trim_ticks(&self) -> Result<(), StoreError> {
         fault::fallible("store.compact.before_ticks").at(self.dir())?;
         let snapshot = self.0.db.snapshot();
@@ -202,12 +202,12 @@ impl Store {
         }
         let writer = self.writer();
         batch.commit().at(self.dir())?;
-        // Also what happened since the last commit without one: key spaces that were written out, journals that went.
+        // Also records flushed key spaces and dropped journals since the last commit.
         self.0.db.persist(PersistMode::SyncData).at(self.dir())?;
         self.note(&writer, self.tick_of_snapshot(&self.0.db.snapshot())?)
     }
 
-    /// The last tick that the retention lets go.
+    /// The last tick that the retention does not keep.
     fn retained_after(&self, retention: &Retention) -> Result<Tick, StoreError> {
         let snapshot = self.0.db.snapshot();
         let last = self.tick_of_snapshot(&snapshot)?;
@@ -228,7 +228,7 @@ impl Store {
     }
 }
 
-/// The tick that comes first in any of the logs.
+/// The earliest tick in any of the logs.
 fn earliest<I>(logs: &mut [Peekable<I>]) -> Result<Option<Tick>, StoreError>
 where
     I: Iterator<Item = Result<(Tick, u64), StoreError>>,
@@ -266,7 +266,7 @@ mod tests {
         Commit { up_to: Tick(tick), views: vec![ViewBatch { view: 0, changes, errors: vec![] }], ..Commit::default() }
     }
 
-    /// How many parts there are.
+    /// The number of stored parts.
     fn parts(store: &Store) -> usize {
         store.view_space(0).unwrap().parts.len().unwrap()
     }

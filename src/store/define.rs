@@ -1,4 +1,4 @@
-//! Makes the store hold exactly the inputs and views of a spec.
+//! Defines the inputs and views of the store, as a spec has them.
 
 use std::path::Path;
 
@@ -6,63 +6,63 @@ use fjall::{Database, Keyspace, OwnedWriteBatch};
 
 use crate::fault;
 
-use super::catalog::{Catalog, InputDef, InputRecord, ViewDef, ViewRecord};
-use super::error::{At, StoreError};
+use super::catalog::{InputDef, InputRecord, StoreCatalog, ViewDef, ViewRecord};
+use super::error::{AtFolder, StoreError};
 use super::space_names::BESIDE;
 use super::{CATALOG, Spaces, Store, id_key, sequence};
 
-/// What the store has of each input and view that it was told of, in their order.
+/// The state of each defined input and view, in the order of the definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     pub inputs: Vec<InputState>,
     pub views: Vec<ViewState>,
-    /// Names of the inputs and views that were held and no longer are.
+    /// Names of the inputs and views that are no longer defined.
     pub dropped: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputState {
-    /// Empty: to be loaded.
+    /// It has no rows and must be loaded.
     New,
-    /// As of the checkpoint.
+    /// It has its rows as of the checkpoint.
     Same,
-    /// Its schema or key is another, or it is captured again: to be loaded. The rows held before stay until a commit has made the new ones
-    /// whole.
+    /// Its schema or key has changed, or it is captured again: it must be loaded. The old rows are kept until a commit has completed the new
+    /// ones.
     Changed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ViewState {
-    /// Empty: to be loaded.
+    /// It has no rows and must be loaded.
     New,
-    /// As of the checkpoint.
+    /// It has its rows as of the checkpoint.
     Same,
-    /// Another fingerprint with the schema and key as they were: the rows of the old definition are here, and the difference
-    /// ([`ViewReader::difference`](super::ViewReader::difference)) is to be committed.
+    /// Its fingerprint has changed, its schema and key have not: it has the rows of the old definition, and the differences
+    /// ([`BulkLoad::difference`](super::BulkLoad::difference)) must be committed.
     Redefined,
-    /// Its schema or key is another, so rows and changelog went; to be loaded.
+    /// Its schema or key has changed, so its rows and changelog were dropped: it must be loaded.
     Changed,
 }
 
 impl Store {
-    /// The inputs whose rows a commit has made whole.
+    /// The inputs whose rows a commit has completed.
     pub fn inputs(&self) -> Vec<InputDef> {
         let inputs = &self.writer().whole.inputs;
         inputs.iter().map(|i| InputDef { name: i.name.clone(), schema: i.schema.clone(), key: i.key.clone() }).collect()
     }
 
-    /// As [`define_again`](Store::define_again), where nothing is captured again that fits as it is held.
+    /// As [`define_again`](Store::define_again), with no input to capture again.
     pub fn define(&self, inputs: &[InputDef], views: &[ViewDef]) -> Result<Definition, StoreError> {
         self.define_again(inputs, views, &|_| false)
     }
 
-    /// From here on the store holds these inputs and views and nothing else; commits count in these lists. What it held of others,
-    /// and views that no longer fit, are dropped at once. What is new or changed counts as held from the next commit on, which must make
-    /// it whole: until then a crash drops it again. An input that no longer fits, or that is to be captured `again`, is held as it was until
-    /// that commit: after a crash it is there as before.
+    /// Defines the inputs and views of the store; commits refer to them by their index in these lists. Other inputs and views, and views whose
+    /// schema or key has changed, are dropped at once. New and changed ones become ready with the next commit, which must complete their rows;
+    /// a crash before drops them again. An input whose schema or key has changed, or for which `again` returns true, keeps its old rows until
+    /// that commit, also after a crash.
     ///
     /// # Errors
-    /// [`StoreError::Contract`] where two have one name or while a bulk load runs.
+    /// [`StoreError::Contract`] if two have the same name or if a bulk load is running.
     pub fn define_again(
         &self,
         inputs: &[InputDef],
@@ -74,10 +74,12 @@ impl Store {
         check_names(inputs.iter().map(|i| &i.name))?;
         check_names(views.iter().map(|v| &v.name))?;
         let whole = writer.whole.clone();
-        let mut next = Catalog { next_id: whole.next_id.max(writer.catalog.next_id), ..Catalog::default() };
+        let mut next = StoreCatalog { next_id: whole.next_id.max(writer.catalog.next_id), ..StoreCatalog::default() };
         let inputs: Vec<_> = inputs.iter().map(|def| next.place_input(&whole, def, again(def))).collect();
         let views: Vec<_> = views.iter().map(|def| next.place_view(&whole, def)).collect();
         let on_disk = next.until_whole(&whole);
+        // A snapshot sees the views as they were, or as they are defined now.
+        let mut spaces = self.0.spaces.write().expect("nothing panics while it holds this");
         let written = self.write_catalog(&whole, &on_disk);
         writer.failed = written.is_err();
         let dropped = written?;
@@ -87,7 +89,8 @@ impl Store {
         writer.load_given_up = false;
         let dir = self.dir();
         let opened = open_spaces(&self.0.db, &self.0.meta, &next, dir)?;
-        *self.0.spaces.write().expect("nothing panics while it holds this") = opened;
+        *spaces = opened;
+        drop(spaces);
         let kept = self.keep_only(&on_disk);
         writer.failed = kept.is_err();
         kept?;
@@ -95,8 +98,8 @@ impl Store {
         Ok(Definition { inputs, views, dropped })
     }
 
-    /// Writes the catalog without what no longer is; the names of that.
-    fn write_catalog(&self, old: &Catalog, next: &Catalog) -> Result<Vec<String>, StoreError> {
+    /// Writes the catalog, and removes the records of inputs and views that are no longer defined. Returns their names.
+    fn write_catalog(&self, old: &StoreCatalog, next: &StoreCatalog) -> Result<Vec<String>, StoreError> {
         let dir = self.dir();
         let mut dropped = Vec::new();
         let mut batch = self.batch();
@@ -134,7 +137,7 @@ impl Store {
         if spaces.is_empty() {
             return Ok(());
         }
-        // Not between a commit and the note of what it wrote.
+        // The lock keeps this write from falling between a commit and its record in the witness.
         let _writer = self.writer();
         drop_spaces(&self.0.db, &self.0.meta, spaces, self.dir())
     }
@@ -147,10 +150,10 @@ impl Store {
     }
 }
 
-impl Catalog {
-    /// What is on disk until a commit has made this whole: inputs that are replaced are still there, and a redefined view has its old
-    /// fingerprint.
-    fn until_whole(&self, whole: &Catalog) -> Catalog {
+impl StoreCatalog {
+    /// The catalog that is on disk until a commit makes this one ready: it still has replaced inputs, and the old fingerprints of redefined
+    /// views.
+    fn until_whole(&self, whole: &StoreCatalog) -> StoreCatalog {
         let mut on_disk = self.clone();
         for view in &mut on_disk.views {
             if let Some(held) = whole.views.iter().find(|held| held.id == view.id) {
@@ -162,7 +165,7 @@ impl Catalog {
         on_disk
     }
 
-    fn place_input(&mut self, old: &Catalog, def: &InputDef, again: bool) -> InputState {
+    fn place_input(&mut self, old: &StoreCatalog, def: &InputDef, again: bool) -> InputState {
         let held = old.inputs.iter().find(|held| held.name == def.name);
         if let Some(held) = held.filter(|held| !again && held.ready && held.schema == def.schema && held.key == def.key) {
             self.inputs.push(held.clone());
@@ -177,7 +180,7 @@ impl Catalog {
         }
     }
 
-    fn place_view(&mut self, old: &Catalog, def: &ViewDef) -> ViewState {
+    fn place_view(&mut self, old: &StoreCatalog, def: &ViewDef) -> ViewState {
         let held = old.views.iter().find(|held| held.name == def.name);
         if let Some(held) = held.filter(|held| held.ready && held.schema == def.schema && held.key == def.key) {
             self.views.push(ViewRecord { fingerprint: def.fingerprint.clone(), ..held.clone() });
@@ -196,8 +199,8 @@ impl Catalog {
     }
 }
 
-/// Makes the key spaces of a catalog that are not there yet, and opens all.
-fn open_spaces(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<Spaces, StoreError> {
+/// Opens the key spaces of a catalog, and creates the missing ones.
+fn open_spaces(db: &Database, meta: &Keyspace, catalog: &StoreCatalog, dir: &Path) -> Result<Spaces, StoreError> {
     let missing = catalog.space_names().filter(|name| !db.keyspace_exists(name)).count();
     if missing > 0 {
         sequence::reserve(db, meta, missing, dir)?;
@@ -206,7 +209,7 @@ fn open_spaces(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) ->
 }
 
 /// Drops every key space that the catalog does not name.
-pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &Catalog, dir: &Path) -> Result<(), StoreError> {
+pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &StoreCatalog, dir: &Path) -> Result<(), StoreError> {
     let named: Vec<String> = catalog.space_names().collect();
     let ours = |name: &str| ["rows-", "parts-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
     let mut orphans = db.list_keyspace_names();

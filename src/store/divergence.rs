@@ -1,7 +1,7 @@
-//! Whether changes of an input fit the rows that are held: the log's own account of a row must be ours.
+//! Checks whether changes of an input fit its stored rows.
 //!
-//! For every tick and key: what the changes take away is the row that is held as of the tick before, and what they add finds its key
-//! free. So the rows held after the changes are those of the table, if they were before.
+//! For every tick and key: the deleted row is the stored row as of the tick before, and an inserted row has a key that is not stored. So if the
+//! stored rows were those of the table before the changes, they are those of the table afterwards.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::value::{Diff, Row, Tick, key};
 
 use super::Store;
 use super::commit::check_key;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::record;
 use super::space::InputSpace;
 
@@ -22,39 +22,39 @@ pub struct Divergence {
     /// An index as in [`Store::define`].
     pub input: usize,
     pub tick: Tick,
-    /// The key of the row ([`crate::value::key`]); `None` where the input has none.
+    /// The key of the row ([`crate::value::key`]); `None` if the input has no key.
     pub key: Option<Row>,
     pub mismatch: Mismatch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
-    /// A row goes that is not held.
+    /// A delete of a row that is not stored.
     NotHeld,
-    /// A row goes that is held with other values.
+    /// A delete of a row that is stored with other values.
     Differs,
-    /// A row comes whose key is held.
+    /// An insert of a row whose key is stored already.
     AlreadyHeld,
-    /// More than one row comes or goes under one key at one tick.
+    /// More than one row of one key is inserted or deleted at one tick.
     Several,
 }
 
-/// Where among the keys the key of a change is, and the change.
+/// A change and the range of its key in the buffer of keys.
 type Keyed<'a> = (Range<usize>, &'a (Tick, Row, Diff));
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Mismatch::NotHeld => "is changed or deleted there, but is not held",
-            Mismatch::Differs => "had other values there before the change than are held",
-            Mismatch::AlreadyHeld => "is inserted there, but is held already",
-            Mismatch::Several => "comes to more than one row there",
+            Mismatch::NotHeld => "is changed or deleted in the log, but is not in the store",
+            Mismatch::Differs => "had other values in the log before the change than in the store",
+            Mismatch::AlreadyHeld => "is inserted in the log, but is in the store already",
+            Mismatch::Several => "has more than one row in one transaction of the log",
         })
     }
 }
 
 impl Store {
-    /// The earliest of an input's changes after the last commit that does not fit what is held, `None` if all do.
+    /// The earliest of an input's changes after the last commit that does not fit the stored rows; `None` if all fit.
     pub fn divergence(&self, input: usize, deltas: &[(Tick, Row, Diff)]) -> Result<Option<Divergence>, StoreError> {
         let space = self.input_space(input)?;
         let found = match space.is_multiset() {
@@ -65,7 +65,7 @@ impl Store {
     }
 
     fn divergence_of_keyed(&self, space: &InputSpace, deltas: &[(Tick, Row, Diff)]) -> Result<Option<(Tick, Row, Mismatch)>, StoreError> {
-        // The keys one behind the other, and of each change where its key is.
+        // All keys in one buffer, and for each change the range of its key.
         let mut keys = Vec::new();
         let mut by_key: Vec<Keyed> = Vec::with_capacity(deltas.len());
         for delta in deltas {
@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-/// What a key's row is after the changes of one tick, which are in the order of their rows.
+/// The row of a key after the changes of one tick, which are sorted by row.
 fn after<'a>(now: Option<&'a [u8]>, changes: &[Keyed<'a>]) -> Result<Option<&'a [u8]>, Mismatch> {
     let (mut comes, mut goes): (Option<&[u8]>, Option<&[u8]>) = (None, None);
     for of_row in changes.chunk_by(|a, b| a.1.1 == b.1.1) {

@@ -1,4 +1,4 @@
-//! What can go wrong with a state folder, and the way out.
+//! The errors of a state folder, each with help for the user.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,10 @@ use crate::value::Tick;
 
 use super::tree;
 
-/// Why the store refused. The message says what and where, [`StoreError::help`] the way out.
+/// An error of the store. The message says what is wrong and where, [`StoreError::help`] how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process (or another `Store` of this one) has the folder open. `pid` is missing only in the moment before the
-    /// other has written it.
+    /// Another process (or another `Store` of this process) has the folder open. `pid` is `None` only until the other has written it.
     #[error("the state folder `{}` is in use by {}", .dir.display(), .pid.map_or("another process".to_string(), |pid| format!("process {pid}")))]
     InUse { dir: PathBuf, pid: Option<u32> },
     #[error("there is no state in `{}`", .dir.display())]
@@ -22,19 +21,19 @@ pub enum StoreError {
     NoSpace { dir: PathBuf, source: io::Error },
     #[error("cannot read or write the state folder `{}`: {source}", .dir.display())]
     Io { dir: PathBuf, source: io::Error },
-    /// Bytes are not what was written, or not all of them are there.
+    /// Files are missing, incomplete or changed.
     #[error("the state in `{}` is damaged: {message}", .dir.display())]
     Damaged { dir: PathBuf, message: String },
-    /// A copy of a folder that a process had open: its files are not all of one moment.
-    #[error("the state in `{}` was copied while a process had it open, or after one died that had", .dir.display())]
+    /// A copy of a folder that a process had open: its files are from different points in time.
+    #[error("the state in `{}` was copied while a process had it open, or after such a process died", .dir.display())]
     Copied { dir: PathBuf },
     /// An earlier write failed, so nothing more is written until the folder is opened again.
-    #[error("the state folder `{}` takes no more writes since one failed", .dir.display())]
+    #[error("the state folder `{}` accepts no more writes because one failed", .dir.display())]
     Failed { dir: PathBuf },
-    /// The changelog no longer goes back that far: take the whole view, then go on from its tick.
-    #[error("the changelog of `{view}` starts after tick {floor}, tick {asked} was asked for")]
+    /// The changelog no longer has this tick: read the whole view, then continue from its tick.
+    #[error("the changelog of `{view}` starts after tick {floor}, but tick {asked} was requested")]
     Compacted { view: String, asked: Tick, floor: Tick },
-    #[error("a key of `{of}` has {bytes} bytes, the longest that can be kept has {}", super::MAX_KEY_BYTES)]
+    #[error("a key of `{of}` has {bytes} bytes, but a key can have at most {}", super::MAX_KEY_BYTES)]
     KeyTooLong { of: String, bytes: usize },
     /// The caller broke a rule of this module's contract: a bug.
     #[error("bug: {0}")]
@@ -42,27 +41,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What the user can do about it, where there is something.
+    /// What the user can do about it, if anything.
     pub fn help(&self) -> Option<String> {
         Some(match self {
             StoreError::InUse { pid: Some(pid), .. } => format!("stop process {pid} first, or give another folder with --state"),
             StoreError::InUse { pid: None, .. } => "stop the other process first, or give another folder with --state".into(),
-            StoreError::NoState { .. } => "`tidemill run` makes it; is --state the folder that it was given?".into(),
-            StoreError::Format { .. } => "use the version that wrote it, or give an empty folder and let the state be built anew".into(),
+            StoreError::NoState { .. } => "`tidemill run` creates it; check that --state is the folder of that run".into(),
+            StoreError::Format { .. } => "use the version that wrote it, or give an empty folder to rebuild the state".into(),
             StoreError::NoSpace { .. } => {
                 "free some space or move the folder to a larger disk, and start again: what was committed is intact".into()
             }
             StoreError::Io { .. } | StoreError::Failed { .. } => {
-                "mend the cause (see the first error) and start again: what was committed is intact".into()
+                "fix the cause (see the first error) and start again: what was committed is intact".into()
             }
             StoreError::Damaged { .. } => {
-                "check the disk; then put a copy in its place that was taken when nothing ran, or remove the folder and let the state be built \
-                 anew"
+                "check the disk; then restore a copy that was taken while nothing was running, or remove the folder to rebuild the \
+                 state"
                     .into()
             }
             StoreError::Copied { .. } => {
-                "stop the engine and copy it again (after a crash: start it once where it was, and stop it), or remove the folder and let the \
-                 state be built anew"
+                "stop the engine and copy it again (after a crash: start it once where it was, and stop it), or remove the folder to \
+                 rebuild the state"
                     .into()
             }
             StoreError::Compacted { .. } | StoreError::KeyTooLong { .. } | StoreError::Contract(_) => return None,
@@ -70,18 +69,18 @@ impl StoreError {
     }
 }
 
-/// Turns what the parts below report into a [`StoreError`] about a folder.
-pub(super) trait At<T> {
+/// Converts an error of the file system or the storage engine to a [`StoreError`] of a folder.
+pub(super) trait AtFolder<T> {
     fn at(self, dir: &Path) -> Result<T, StoreError>;
 }
 
-impl<T> At<T> for io::Result<T> {
+impl<T> AtFolder<T> for io::Result<T> {
     fn at(self, dir: &Path) -> Result<T, StoreError> {
         self.map_err(|e| of_io(dir, e))
     }
 }
 
-impl<T> At<T> for fjall::Result<T> {
+impl<T> AtFolder<T> for fjall::Result<T> {
     fn at(self, dir: &Path) -> Result<T, StoreError> {
         self.map_err(|e| match e {
             fjall::Error::Io(e) | fjall::Error::Storage(fjall::LsmError::Io(e)) => match e.kind() {
@@ -101,7 +100,7 @@ impl<T> At<T> for fjall::Result<T> {
     }
 }
 
-/// The file that is not what was written, as far as the checksums of whole files tell.
+/// The first file that is damaged according to the checksums of whole files.
 pub(super) fn culprit(dir: &Path) -> Option<String> {
     let broken = tree::first_broken(&dir.join(tree::DATA)).ok()??;
     Some(broken.in_words(dir))

@@ -1,8 +1,7 @@
-//! The state folder itself: who may open it, and whether this program can read it.
+//! The state folder itself: its lock and its format.
 //!
-//! In: a path. Out: a [`Folder`] that is ours alone until it is dropped, also against a process that dies: the lock is the
-//! kernel's, the pid in the file is only for the message. Or one that is shared with other readers, in which nothing is written: for
-//! as long as it takes to find out what is there.
+//! In: a path. Out: a [`Folder`] that is locked for this process until it is dropped or the process dies: the kernel keeps the lock, the pid in
+//! the file is only for the message. Or one that is shared with other readers and never written to, for the time that opening takes.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,35 +9,36 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{At, StoreError, damaged};
+use super::error::{AtFolder, StoreError, damaged};
 use super::slots;
 use super::tree::DATA;
 use super::whole_file::write_whole;
 
-/// The format of everything under the folder; a change of any record's bytes raises it.
+/// The version of the format of the whole folder; a change of any record's bytes raises it.
 pub(super) const FORMAT: u32 = 2;
 
 const LOCK: &str = "lock";
 const FORMAT_FILE: &str = "format.json";
 
-/// As much as the largest write buffer that may have to go out at once.
+/// The size of a probe, as large as the largest write buffer that may be flushed at once.
 const PROBE_BYTES: usize = 16 << 20;
 
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    /// Locked while open; holds our pid while it is ours alone. None where no lock can be had: in a folder that nobody can write to.
+    /// Locked while open; has the pid of this process if the lock is exclusive. `None` if there is no lock file.
     lock: Option<File>,
+    /// Whether the lock is exclusive.
     alone: bool,
 }
 
-/// Unlocks in so many words: closing would not do while a process that was forked in between still has a copy of the handle.
+/// Unlocks explicitly: closing the file is not enough while a forked process still has a copy of the handle.
 impl Drop for Folder {
     fn drop(&mut self) {
         let Some(lock) = &self.lock else { return };
         let unnamed = if self.alone { lock.set_len(0) } else { Ok(()) };
         if let Err(error) = unnamed.and(lock.unlock()) {
-            tracing::warn!(dir = %self.path.display(), %error, "the state folder's lock stays until the program ends");
+            tracing::warn!(dir = %self.path.display(), %error, "the state folder stays locked until the program ends");
         }
     }
 }
@@ -49,7 +49,7 @@ struct FormatFile {
 }
 
 impl Folder {
-    /// Takes the folder, making it where it is missing.
+    /// Locks the folder exclusively, and creates it if it is missing.
     pub(super) fn take(path: &Path) -> Result<Folder, StoreError> {
         fs::create_dir_all(path).at(path)?;
         let lock = lock(path)?;
@@ -63,7 +63,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Keeps engines out, for a moment. The folder must hold state; nothing of it is changed.
+    /// Locks the folder for reading, which keeps engines out meanwhile. The folder must have state; nothing of it is changed.
     pub(super) fn share(path: &Path) -> Result<Folder, StoreError> {
         let mut folder = Folder { path: path.into(), lock: None, alone: false };
         if !folder.format_file().exists() {
@@ -75,7 +75,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Lets go of it, and still knows where it is.
+    /// Releases the lock and keeps the path.
     pub(super) fn released(self) -> Folder {
         Folder { path: self.path.clone(), lock: None, alone: false }
     }
@@ -106,7 +106,7 @@ impl Folder {
         }
     }
 
-    /// Why writing may have failed, where the storage engine's background threads kept it to themselves: tries to write.
+    /// Writes a test file, to find out why a write failed if the storage engine's background threads do not report it.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
         let path = self.path.join("probe.unfinished");
         let written = fs::write(&path, vec![0; PROBE_BYTES]).and_then(|()| File::open(&path)?.sync_all());
@@ -114,7 +114,7 @@ impl Folder {
         written.and(removed).at(&self.path)
     }
 
-    /// Where the storage engine keeps its files.
+    /// The folder of the storage engine's files.
     pub(super) fn data(&self) -> PathBuf {
         self.path.join(DATA)
     }
@@ -133,7 +133,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// `None` where there is nothing to lock: an engine would have made it.
+/// Returns `None` if there is no lock file: no engine has the folder open.
 fn share_lock(dir: &Path) -> Result<Option<File>, StoreError> {
     let mut file = match File::open(dir.join(LOCK)) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

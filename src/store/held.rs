@@ -5,22 +5,22 @@ use fjall::Readable;
 use crate::value::{Diff, Row};
 
 use super::Store;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::record::{self, HASH_BYTES};
 
 impl Store {
-    /// Whether a commit has made the input whole. Before that its rows are not to be read.
+    /// Whether a commit has completed the input. Before that its rows must not be read.
     pub fn is_input_ready(&self, input: usize) -> Result<bool, StoreError> {
         Ok(self.input_space(input)?.record.ready)
     }
 
-    /// The row of an input with a key, by its [`key`](crate::value::key).
+    /// The row with this [`key`](crate::value::key) of an input that has a key.
     pub fn input_row(&self, input: usize, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let space = self.input_space(input)?;
         Ok(space.rows.get(key).at(self.dir())?.map(|row| Row::from_bytes(&row)))
     }
 
-    /// How often an input without a key has this row.
+    /// The number of copies of this row in an input without a key.
     pub fn input_copies(&self, input: usize, row: &[u8]) -> Result<Diff, StoreError> {
         let space = self.input_space(input)?;
         let mut held = Vec::new();

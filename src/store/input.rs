@@ -1,4 +1,4 @@
-//! The current rows of captured tables: what lets a restart go on without asking the source again.
+//! The current rows of captured tables, from which a restart continues without a new snapshot.
 
 use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -9,7 +9,7 @@ use crate::value::{Diff, Row, Tick};
 
 use super::Store;
 use super::commit::check_key;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::record::{self, Counters, HASH_BYTES};
 use super::space::InputSpace;
 
@@ -19,8 +19,9 @@ pub struct InputIter {
     rows: fjall::Iter,
     multiset: bool,
     hash: [u8; HASH_BYTES],
-    /// Of `hash`, still growing.
+    /// The rows of `hash` from the parts read so far.
     growing: Vec<(Row, Diff)>,
+    /// Rows whose parts are all read.
     whole: VecDeque<(Row, Diff)>,
 }
 
@@ -31,8 +32,8 @@ impl std::fmt::Debug for InputIter {
 }
 
 impl Store {
-    /// The rows of a defined input as of the last commit, each once with how often it is there: in key order where the input has
-    /// a key, in no meaningful order otherwise.
+    /// The rows of a defined input as of the last commit, each with its number of copies. They are in key order if the input has a key, else in
+    /// no meaningful order.
     pub fn load_input(&self, input: usize) -> Result<InputIter, StoreError> {
         let space = self.input_space(input)?;
         let rows = self.0.db.snapshot().iter(&space.rows);
@@ -40,7 +41,7 @@ impl Store {
         Ok(InputIter { store: self.clone(), rows, multiset: space.is_multiset(), hash: [0; HASH_BYTES], growing, whole })
     }
 
-    /// How many rows a defined input has, copies counted.
+    /// The number of rows of a defined input, with all copies.
     pub fn input_len(&self, input: usize) -> Result<u64, StoreError> {
         let space = self.input_space(input)?;
         let counters = self.counters(&self.0.db.snapshot(), space.record.id)?;
@@ -95,7 +96,7 @@ impl Store {
     }
 }
 
-/// A delete and an insert of one key come to an update, whatever their order and their ticks.
+/// Combines a delete and an insert of one key to an update, in any order and at any ticks.
 fn write_keyed(batch: &mut OwnedWriteBatch, space: &InputSpace, deltas: Vec<(Tick, Row, Diff)>) -> Result<(), StoreError> {
     let mut net: Vec<(Row, Row, Diff)> = deltas.into_iter().map(|(_, row, diff)| (space.key_of(&row), row, diff)).collect();
     net.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
@@ -108,7 +109,7 @@ fn write_keyed(batch: &mut OwnedWriteBatch, space: &InputSpace, deltas: Vec<(Tic
                 0 => {}
                 1 if stays.is_none() => stays = Some(&of_row[0].1),
                 -1 if !gone => gone = true,
-                _ => return Err(StoreError::Contract(format!("`{}` comes to more than one row under one key", space.record.name))),
+                _ => return Err(StoreError::Contract(format!("`{}` has more than one row with the same key", space.record.name))),
             }
         }
         match stays {

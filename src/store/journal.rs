@@ -1,13 +1,13 @@
-//! The storage engine's journals as bytes: where their last whole batch ends, and one number for everything up to there.
+//! Reads the storage engine's journals as bytes: the end of their last whole batch, and a digest of everything before.
 //!
-//! In: the files `N.jnl` of the engine's folder, read only. Out: for each how far it goes, its digest, and which key space has which
-//! sequence number in it. The engine checks a batch's items, but not the batch's head, and takes whatever cannot be read for the end; with
-//! the digest it is known whether that is the end.
+//! In: the files `N.jnl` of the engine's folder, read only. Out: for each its end, its digest, and the last sequence number of each key space in
+//! it. The engine checks a batch's items, but not its head, and treats an unreadable batch as the end of the journal. The digest shows whether
+//! it really is the end.
 //!
 //! The format is that of fjall 3.1 (`journal/entry.rs`): a batch is `1 count:u32 seqno:u64`, its items, and
 //! `3 checksum:u64 "FJL" 3`, with the checksum xxh3 over the items. An item is
 //! `2 kind:u8 compression:u8 key space:u64 key length:u16 length:u32 length here:u32 key value`, or `4 key space:u64`; all little
-//! endian. Zeros follow the last batch of a file that was made ahead.
+//! endian. In a preallocated file zeros follow the last batch.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -26,21 +26,21 @@ const MAGIC: [u8; 4] = [b'F', b'J', b'L', 3];
 const BUFFER_BYTES: usize = 32 << 10;
 const PAGE_BYTES: u64 = 4 << 10;
 
-/// A journal as far as it was read.
+/// A journal and what was read of it so far.
 pub(super) struct Journal {
     pub(super) id: u64,
     file: Arc<File>,
     /// The end of the last whole batch.
     pub(super) end: u64,
-    /// Of the heads and checksums of all batches up to `end`.
+    /// The hash of the heads and checksums of all batches up to `end`.
     digest: Xxh3,
-    /// The last sequence number of each key space of which there is something in it, by the key space's number.
+    /// The number of each key space that has writes in it, with the sequence number of the last of them.
     pub(super) last: Vec<(u64, u64)>,
-    /// The bytes of the last batch.
+    /// The length of the last batch in bytes.
     batch_bytes: u64,
 }
 
-/// Whether the checksum over a batch's items is compared as well. What this process has just written needs no such look.
+/// Whether the checksum over a batch's items is compared too, which is not needed for batches that this process has just written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Items {
     Checked,
@@ -63,7 +63,7 @@ pub(super) fn ids(data: &Path) -> io::Result<Vec<u64>> {
 }
 
 impl Journal {
-    /// Nothing of it is read yet.
+    /// Opens a journal without reading it.
     pub(super) fn open(data: &Path, id: u64) -> io::Result<Journal> {
         let file = Arc::new(File::open(path_of(data, id))?);
         Ok(Journal { id, file, end: 0, digest: Xxh3::new(), last: Vec::new(), batch_bytes: 0 })
@@ -77,13 +77,13 @@ impl Journal {
         self.file.sync_all()
     }
 
-    /// Goes on behind all whole batches that follow, or only up to `until`. What is not written yet is not read where the next batch is about
-    /// as long as the last: the system would make pages of zeros for it, at each commit.
+    /// Reads all whole batches that follow, or only those up to `until`. The buffer is about as long as the last batch, because reading bytes
+    /// that are not written yet would make the system allocate pages of zeros at each commit.
     pub(super) fn advance(&mut self, items: Items, until: Option<u64>) -> io::Result<()> {
         let file = Arc::clone(&self.file);
         let next = (self.end + self.batch_bytes + 1).next_multiple_of(PAGE_BYTES) - self.end;
         let capacity = if self.batch_bytes == 0 { BUFFER_BYTES } else { BUFFER_BYTES.min(next as usize) };
-        let mut reader = BufReader::with_capacity(capacity, At { file: &file, at: self.end });
+        let mut reader = BufReader::with_capacity(capacity, ReadAt { file: &file, at: self.end });
         while until.is_none_or(|until| self.end < until) {
             match self.batch(&mut reader, items) {
                 Ok(true) => {}
@@ -95,8 +95,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads one batch and goes on behind it; `false` where none is.
-    fn batch(&mut self, reader: &mut BufReader<At<'_>>, check: Items) -> io::Result<bool> {
+    /// Reads one batch and advances past it. Returns false if there is none.
+    fn batch(&mut self, reader: &mut BufReader<ReadAt<'_>>, check: Items) -> io::Result<bool> {
         let head: [u8; 13] = read(reader)?;
         if head[0] != START {
             return Ok(false);
@@ -132,13 +132,13 @@ impl Journal {
 }
 
 struct ItemReader<'a, 'b> {
-    reader: &'a mut BufReader<At<'b>>,
+    reader: &'a mut BufReader<ReadAt<'b>>,
     bytes: u64,
     hash: Option<Xxh3>,
 }
 
 impl ItemReader<'_, '_> {
-    /// Reads over one item; the number of its key space, `None` where it is none.
+    /// Skips one item. Returns the number of its key space, or `None` if this is not an item.
     fn next(&mut self) -> io::Result<Option<u64>> {
         match self.take::<1>()?[0] {
             CLEAR => Ok(Some(u64::from_le_bytes(self.take()?))),
@@ -186,19 +186,19 @@ impl ItemReader<'_, '_> {
     }
 }
 
-fn read<const N: usize>(reader: &mut BufReader<At<'_>>) -> io::Result<[u8; N]> {
+fn read<const N: usize>(reader: &mut BufReader<ReadAt<'_>>) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     reader.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A file read from a place on, whoever else reads it.
-struct At<'a> {
+/// Reads a file from an offset, independently of other readers of it.
+struct ReadAt<'a> {
     file: &'a File,
     at: u64,
 }
 
-impl Read for At<'_> {
+impl Read for ReadAt<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let bytes = self.file.read_at(into, self.at)?;
         self.at += bytes as u64;

@@ -1,10 +1,10 @@
-//! Which opening of the store made which ticks.
+//! The lives of the store: which opening committed which ticks.
 //!
-//! A folder that is restored from a copy has the store's id and goes on to the tick numbers that were given after the copy was made, with other
-//! content. So each opening for writing begins a life of the store with a random name, and a tick belongs to the life in which it was committed:
-//! a tick and its life together mean one content, in every copy of the folder. An opening that committed nothing leaves no trace.
+//! A folder that is restored from a copy has the same store id, and gives the tick numbers after the copy again, with other content. So each
+//! opening for writing begins a life with a random name, and a tick belongs to the life in which it was committed: in every copy of the folder,
+//! a tick and its life together identify one content. An opening without a commit leaves no trace.
 //!
-//! The record needs no sync of its own: it is in the journal before the first commit of its life.
+//! The record needs no sync of its own, because it is in the journal before the first commit of its life.
 
 use std::path::Path;
 
@@ -13,20 +13,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::Tick;
 
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::{Store, random_text, read_json};
 
 const LIVES: &str = "lives";
-/// Ticks of more openings ago are of no known life: whoever is so far behind is brought up by comparing.
+/// The number of lives that are recorded. A target whose tick is of an older life is compared with the whole view.
 const KEPT: usize = 1000;
 
-/// In the order of the ticks.
+/// The recorded lives, in the order of their ticks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lives(Vec<Life>);
+pub(super) struct Lives(Vec<LifeRecord>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Life {
-    /// Its ticks come after this one.
+struct LifeRecord {
+    /// The tick before its first one.
     after: Tick,
     name: String,
 }
@@ -34,22 +34,23 @@ struct Life {
 impl Lives {
     fn begin(&mut self, after: Tick, name: String) {
         self.0.retain(|life| life.after < after);
-        self.0.push(Life { after, name });
+        self.0.push(LifeRecord { after, name });
         let surplus = self.0.len().saturating_sub(KEPT);
         self.0.drain(..surplus);
     }
 
-    fn of(&self, tick: Tick) -> Option<&str> {
+    fn name_at(&self, tick: Tick) -> Option<&str> {
         self.0.iter().rev().find(|life| life.after < tick).map(|life| life.name.as_str())
     }
 }
 
 impl Store {
+    /// Reads the recorded lives.
     pub(super) fn read_lives(meta: &Keyspace, dir: &Path) -> Result<Lives, StoreError> {
         Ok(read_json(meta, LIVES, dir)?.unwrap_or_default())
     }
 
-    /// Begins a life with the ticks after the last commit.
+    /// Begins a life, which has the ticks after the last commit.
     pub(super) fn begin_life(&self) -> Result<(), StoreError> {
         let mut lives = self.0.lives.write().expect("nothing panics while it holds this");
         lives.begin(*self.committed().borrow(), random_text());
@@ -57,12 +58,12 @@ impl Store {
         self.0.meta.insert(LIVES, value).at(self.dir())
     }
 
-    /// The life in which a tick was committed; empty for one of before lives were recorded.
+    /// The life in which a tick was committed; empty if it is not recorded.
     pub fn life_of(&self, tick: Tick) -> String {
-        self.0.lives.read().expect("nothing panics while it holds this").of(tick).unwrap_or_default().to_string()
+        self.0.lives.read().expect("nothing panics while it holds this").name_at(tick).unwrap_or_default().to_string()
     }
 
-    /// Whether this store committed that tick in that life, so that its changelog leads on from what the tick was there.
+    /// Whether this store committed `tick` in `life`, so that its changelog continues from the content of that tick.
     pub fn has_lived(&self, life: &str, tick: Tick) -> bool {
         tick <= *self.committed().borrow() && self.life_of(tick) == life
     }
@@ -137,6 +138,6 @@ mod tests {
         for tick in 0..2000 {
             lives.begin(Tick(tick), tick.to_string());
         }
-        assert_eq!((lives.0.len(), lives.of(Tick(2000)), lives.of(Tick(1))), (KEPT, Some("1999"), None));
+        assert_eq!((lives.0.len(), lives.name_at(Tick(2000)), lives.name_at(Tick(1))), (KEPT, Some("1999"), None));
     }
 }

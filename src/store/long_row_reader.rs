@@ -1,4 +1,4 @@
-//! Reads long rows of a view out of their parts.
+//! Reads long rows of a view from their parts.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use fjall::{Keyspace, Readable, Snapshot, UserValue};
 use crate::value::{Layout, Row};
 
 use super::Store;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::manifest::Manifest;
 use super::parts::LongRow;
 use super::space::ViewSpace;
 
-/// Reads long rows of one view as of a snapshot. Rows read after each other that have parts in common read those once.
+/// Reads long rows of one view as of a snapshot. Parts that a row shares with the row read before are not read again.
 pub(super) struct LongRowReader {
     store: Store,
     snapshot: Snapshot,
@@ -22,7 +22,7 @@ pub(super) struct LongRowReader {
     last: HashMap<u64, UserValue>,
 }
 
-/// Parts that follow each other are looked up together from this many on.
+/// A run of successive parts with at least this many missing ones is read by one range scan.
 const RUN: usize = 4;
 
 impl LongRowReader {
@@ -61,7 +61,7 @@ impl LongRowReader {
         }
         let parts: Option<Vec<&UserValue>> = manifest.parts.iter().map(|part| read.get(part)).collect();
         let parts = parts.ok_or_else(|| self.store.cut_short())?;
-        let row = LongRow::of(manifest, parts.into_iter()).ok_or_else(|| self.store.cut_short())?;
+        let row = LongRow::assemble(manifest, parts.into_iter()).ok_or_else(|| self.store.cut_short())?;
         self.last = read;
         Ok(row)
     }

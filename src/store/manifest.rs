@@ -1,24 +1,24 @@
-//! What stands in place of a long row: which [parts](super::parts) it is made of.
+//! The manifest that is stored in place of a long row: the list of its [parts](super::parts).
 
 use std::collections::HashSet;
 
-/// A part's bytes, at least; the last part of a row may be shorter.
+/// The least length of a part in bytes; the last part of a row may be shorter.
 pub(super) const MIN_PART: usize = 1 << 10;
 
-/// Which parts make a long row.
+/// The parts of a long row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Manifest {
-    /// Whether the parts are those of the unrolled row; those of the row itself where it has no such form.
+    /// Whether the parts are of the unrolled row; otherwise of the row itself, which then has no unrolled form.
     pub(super) unrolled: bool,
-    /// Of the row.
+    /// The sum of the lengths of the parts in bytes.
     pub(super) length: usize,
     /// Their numbers, in the order of the row.
     pub(super) parts: Vec<u64>,
 }
 
 impl Manifest {
-    /// `unrolled: u8, length: u32`, then runs of numbers that follow each other: the distance of the first from where the last run
-    /// ended (zigzag), and how many; both as variable length integers.
+    /// `unrolled: u8, length: u32`, then for each run of successive numbers the distance of its first number from the end of the run before
+    /// (zigzag), and its length; both as variable length integers.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut out = vec![self.unrolled as u8];
         out.extend_from_slice(&(self.length as u32).to_le_bytes());
@@ -51,7 +51,7 @@ impl Manifest {
         Some(Manifest { unrolled: *unrolled != 0, length, parts })
     }
 
-    /// The parts that `self` has and `later` has not.
+    /// The parts that `self` has and `later` does not have.
     pub(super) fn gone(&self, later: Option<&Manifest>) -> Vec<u64> {
         let kept: HashSet<u64> = later.iter().flat_map(|later| &later.parts).copied().collect();
         self.parts.iter().copied().filter(|part| !kept.contains(part)).collect()

@@ -1,63 +1,62 @@
-//! The embedded state: what was captured, what every view came to, and every change on the way, on one local disk.
+//! The embedded state on a local disk: the rows of the captured tables, the rows of the views, and the changelogs of the views.
 //!
 //! In: commits of whole ticks ([`Commit`]), one committer at a time. Out: rows and changelogs, to any number of readers, each on a
-//! consistent snapshot. What always holds:
+//! consistent snapshot. Guarantees:
 //! - a commit is one atomic batch: inputs, views, changelogs, counters, tick <-> position and checkpoint advance together, and
-//!   after a crash the state is that of some whole commit, at least the last one that was answered (with [`Sync::EachCommit`]);
+//!   after a crash the state is that of a whole commit, at least the last one that returned (with [`Sync::EachCommit`]);
 //! - a view row that does not change is not written, and has no changelog entry;
-//! - a view at tick `t`, changed by the changelog's entries after `t`, is the view now;
-//! - a store's id and its ticks never mean anything else: what is dropped and made anew has a changelog that starts later.
+//! - a view at tick `t`, changed by the changelog's entries after `t`, is the current view;
+//! - a tick of a store id never gets another meaning: a view that is dropped and built again has a changelog that starts later.
 //!
-//! Elsewhere: what ticks and views are (`run`, `dataflow`), how rows become JSON (`value`).
+//! Elsewhere: the meaning of ticks and views (`run`, `dataflow`), rows as JSON (`value`).
 //!
 //! # On disk, format 2
 //! ```text
-//! DIR/lock          locked while open; the pid of who has it
+//! DIR/lock          locked while open; the pid of the process that has it open
 //! DIR/format.json   {"format":2}
-//! DIR/witness       what must be in data/ (four places, `claims.rs` has the record)
+//! DIR/witness       the claims of what must be in data/ (four slots, `claims.rs` has the record)
 //! DIR/data/         a fjall 3 database; ticks, counts and ordinals big endian, lengths little endian:
 //!
 //! key space   key                          value
 //! meta        "id"                         random text, made once
 //!             "catalog"                    JSON: inputs and views, their ids, schemas, keys
 //!             "checkpoint"                 JSON: tick, and for each source its position
-//!             "sequence"                   what the storage engine's sequence numbers must not be below: u64
+//!             "sequence"                   the least sequence number that the storage engine may use: u64
 //!             'n' id:u32                   counters of an input or view, i64 each: rows, bytes, changes, errors, the next part's
-//!                                          number, all bytes that ever went into the changelog
-//!             'f' id:u32                   floor: the last tick whose changelog entries are gone, and all their bytes: u64 each
+//!                                          number, all bytes ever written to the changelog
+//!             'f' id:u32                   floor: the last tick whose changelog entries are dropped, and all their bytes: u64 each
 //!             'e' id:u32 hash:u128         an error of a view: count:i64, first tick:u64, message
 //!             'k' source                   JSON: for each of its tables, how many records were rejected
 //!             'q' source 0 table 0 number:u64
 //!                                          JSON: a rejected record: table, place, reason
-//!             'a' source                   why its tables are to be captured again
-//!             'r' name                     JSON: a named reader's view and tick, and whether it is kept or must begin anew
+//!             'a' source                   why its tables must be captured again
+//!             'r' name                     JSON: a named reader's view and tick, and whether it is released or must resync
 //!             's' sink 0 key               JSON: a document that the sink's target refuses: since when, reason
 //!             "lives"                      JSON: for each opening, a random name and the tick after which its ticks begin
 //! ticks       tick:u64 source              committed_ms:u64 (all ones: unknown) stored_ms:u64 position
 //! rows-ID     (an input with a key)        key -> row
 //!             (a multiset) hash:u128 part:u32
-//!                                          (count:i64 length:u32 row)*; the parts' counts add up
+//!                                          (count:i64 length:u32 row)*; a row's count is the sum over the parts
 //!             (a view)                     key -> tick of the last change:u64 (0: as loaded; the first bit: long) row
 //! parts-ID    number:u64                   bytes of long rows
 //! log-ID      tick:u64 ordinal:u32         flags:u8 (1 before, 2 after, 4 before is long, 8 after is long, 16 before is a difference)
 //!                                          key length:u32 before length:u32, if before is long: bytes gone:u32,
 //!                                          key before after
 //! ```
-//! Rows and keys are those of [`crate::value`]. In place of a long row stands the list of its parts (`parts`). In the changelog, where it
-//! is shorter, the row before stands as its difference to the row after: its length:u32 and an LZ4 block whose dictionary is the row
-//! after. "Bytes gone" are those of parts that only the row before has. The changelog holds the ticks after the view's floor; entries at
-//! or below it that are still there mean nothing. A tick's entries are in key order.
+//! Rows and keys are those of [`crate::value`]. A long row is replaced by the list of its parts (`parts`). In the changelog the row before is
+//! stored as its difference from the row after if that is shorter: its length:u32 and an LZ4 block whose dictionary is the row after. "Bytes
+//! gone" are those of parts that only the row before has. The changelog has the ticks after the view's floor; entries at or below the floor
+//! that still exist are ignored. A tick's entries are in key order.
 //!
 //! # Damage
-//! What is not what was written is refused and never served. When the folder is opened, the witness says of every key space which
-//! version of it there must be, and of every journal up to where it must be whole; so a file that is missing, cut off, changed or an older
-//! one is found before anything is read. A folder that was copied while a process had it open is told by its witness being another file.
-//! Tables are opened, not read: those that were changed since the witness are, and of the others each block has a checksum that
-//! is compared whenever it is read.
+//! Damaged data is refused and never served. The witness records the version of every key space and the length up to which every journal must
+//! be whole. Opening the folder compares them with the files, so a missing, truncated, changed or older file is found before anything is read.
+//! A folder that was copied while a process had it open is recognized because its witness is another file. Opening reads only the tables that
+//! were changed after the witness; each block of the others has a checksum that is compared whenever the block is read.
 //!
 //! # Bulk load
-//! The first rows of inputs and views ([`Store::bulk_load`]) go into table files directly, past the journal. Until the commit that
-//! ends the load they belong to inputs and views that the catalog calls not ready, and those are dropped when the store is opened.
+//! The first rows of inputs and views ([`Store::bulk_load`]) are written to table files directly, past the journal. Until the commit that
+//! ends the load, their inputs and views are not ready in the catalog, and are dropped when the store is opened.
 
 mod bulk;
 mod catalog;
@@ -84,9 +83,10 @@ mod record;
 mod refused;
 mod rejected;
 mod resync;
-mod run;
 mod sequence;
 mod slots;
+mod snapshot;
+mod sorted_run;
 mod space;
 mod space_names;
 mod tree;
@@ -108,7 +108,7 @@ use crate::value::{Position, Tick};
 
 pub use bulk::BulkLoad;
 pub use catalog::{InputDef, ViewDef};
-pub use changelog::{ChangeEntry, ChangeIter, Changes};
+pub use changelog::{ChangeIter, Changes, LoggedChange};
 pub use commit::{Commit, Committed, ErrorChange, InputDeltas, Reached, TickMark, ViewBatch, ViewChange, ViewCommitted};
 pub use compact::{Compacted, Retention};
 pub use define::{Definition, InputState, ViewState};
@@ -117,31 +117,32 @@ pub use error::StoreError;
 pub use input::InputIter;
 pub use reader::{Mark, ReaderInfo};
 pub use refused::RefusedDocument;
-pub use rejected::{KEPT_REJECTED, Rejected, Rejections};
+pub use rejected::{KEPT_REJECTED, RejectedRecord, Rejections};
+pub use snapshot::{StoreSnapshot, ViewSnapshot};
 pub use view::{Scan, ViewError, ViewInfo, ViewReader};
 
-use catalog::Catalog;
-use error::{At, damaged};
+use catalog::StoreCatalog;
+use error::{AtFolder, damaged};
 use folder::Folder;
 use open::random_text;
 use record::{Counters, Floor};
 use space::{InputSpace, ViewSpace};
 use witness::Witness;
 
-/// The longest key that can be kept.
+/// The length of the longest key that the store accepts, in bytes.
 pub const MAX_KEY_BYTES: usize = u16::MAX as usize;
 
-/// When a commit is safe from a power cut. Against a crash of the process it is safe in both cases.
+/// When a commit survives a power cut. It survives a crash of the process in both cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sync {
-    /// When it is answered: one `fdatasync` each.
+    /// When it returns: one `fdatasync` per commit.
     #[default]
     EachCommit,
-    /// When the operating system gets to it; a power cut may take the last commits, whole ones and in order.
+    /// When the operating system writes it; a power cut may lose the last commits, but whole ones and in order.
     Os,
 }
 
-/// Where every source is, and the tick that this makes. Everything in the store is as of it.
+/// The last committed tick and the position of every source at it. Everything in the store is as of this tick.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Checkpoint {
     pub tick: Tick,
@@ -158,12 +159,12 @@ pub struct SourcePosition {
     pub committed_ms: Option<u64>,
 }
 
-/// A state folder, open. Cheap to clone; the folder is released with the last clone and the last iterator. Calls block on the
-/// disk: from async code, call from a blocking thread.
+/// An open state folder. Cheap to clone; the folder is released with the last clone and the last iterator. Calls block on the
+/// disk: from async code, call them in a blocking thread.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store(Arc<StoreInner>);
 
-struct Inner {
+struct StoreInner {
     id: String,
     sync: Sync,
     db: Database,
@@ -171,22 +172,22 @@ struct Inner {
     ticks: Keyspace,
     /// Every input and view of the catalog, ready or not.
     spaces: RwLock<Spaces>,
-    /// Held by whoever writes; a failed write stays noted.
+    /// Locked by every write. Remembers whether a write failed.
     writer: Mutex<Writer>,
-    /// Held by a compaction: two at once would only do the same.
+    /// Locked by a compaction, so that two never do the same work.
     compacting: Mutex<()>,
     loading: AtomicBool,
     committed: watch::Sender<Tick>,
     lives: RwLock<lives::Lives>,
-    /// Counts what was asked of readers that are running.
+    /// Counts the requests to running readers ([`Store::ask_resync`]).
     asked: watch::Sender<u64>,
-    /// The key spaces that must be there, whatever happens.
+    /// The key spaces that must exist; the witness records their versions.
     kept: RwLock<Vec<Keyspace>>,
-    /// Behind the database: it notes what is there once that is closed. None in a folder that was opened to be read.
+    /// Declared after the database: it records the files once the database is closed. `None` if the folder was opened for reading only.
     witness: Option<Witness>,
-    /// The files that only this reader has; where they are needed as long as it reads.
+    /// The private files of a reader, if they are needed while it reads.
     _private: Option<tempfile::TempDir>,
-    /// Last, so that the lock goes after everything is closed.
+    /// Declared last, so that the lock is released after everything is closed.
     folder: Folder,
 }
 
@@ -197,19 +198,20 @@ struct Spaces {
 }
 
 struct Writer {
-    /// As on disk, once the next commit is; `define` may be ahead of what is ready.
-    catalog: Catalog,
-    /// What commits have made whole: what opening the folder again would find.
-    whole: Catalog,
+    /// The catalog as defined. The next commit writes it and makes all of it ready.
+    catalog: StoreCatalog,
+    /// The part that commits have made ready: what opening the folder again would find.
+    whole: StoreCatalog,
     /// Whether the next commit must write the catalog because not all of it is ready.
     unready: bool,
     checkpoint: Option<Checkpoint>,
+    /// A write failed: all later writes are refused.
     failed: bool,
-    /// A bulk load was dropped half-way: what is not ready is not whole, and must be defined again.
+    /// A bulk load was dropped unfinished: commits are refused until the store is defined again.
     load_given_up: bool,
 }
 
-impl Drop for Inner {
+impl Drop for StoreInner {
     fn drop(&mut self) {
         let writer = self.writer.get_mut();
         if writer.map_or(true, |writer| writer.failed)
@@ -236,7 +238,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Random, made once with the folder. Ticks of stores with different ids cannot be compared.
+    /// A random text, created with the folder. Ticks of stores with different ids cannot be compared.
     pub fn id(&self) -> &str {
         &self.0.id
     }
@@ -245,19 +247,24 @@ impl Store {
         &self.0.folder.path
     }
 
-    /// The last commit, `None` before the first.
+    /// The checkpoint of the last commit; `None` before the first.
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         self.writer().checkpoint.clone()
     }
 
-    /// Follows the tick of the last commit; 0 before the first. A value seen here can be read.
+    /// Follows the tick of the last commit; 0 before the first. A tick is sent once it can be read.
     pub fn committed(&self) -> watch::Receiver<Tick> {
         self.0.committed.subscribe()
     }
 
-    /// Bytes on disk, all together.
+    /// The bytes on disk of the whole store.
     pub fn disk_bytes(&self) -> Result<u64, StoreError> {
         self.0.db.disk_space().at(self.dir())
+    }
+
+    /// Bytes of what was written and is not in a file of its own yet, and of what is cached.
+    pub fn memory_bytes(&self) -> (u64, u64) {
+        (self.0.db.write_buffer_size(), self.0.db.cache_size())
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -268,7 +275,7 @@ impl Store {
         })
     }
 
-    /// The writer, if it may still write.
+    /// Locks the writer. Fails if the store is read-only or a write has failed.
     fn sound_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         if self.0.witness.is_none() {
             return Err(StoreError::Contract("a store that was opened to be read is written to".into()));
@@ -288,9 +295,9 @@ impl Store {
         self.0.db.batch().durability(Some(mode))
     }
 
-    /// Notes that everything written up to here is on disk for good; `_writer` keeps everybody else from writing meanwhile.
+    /// Records in the witness that everything written so far is durable. `_writer` keeps others from writing meanwhile.
     fn note(&self, _writer: &Writer, tick: Tick) -> Result<(), StoreError> {
-        // The next write is seen from this number on.
+        // `visible_seqno` is the number of the next write.
         let newest = self.0.db.visible_seqno().saturating_sub(1);
         match &self.0.witness {
             Some(witness) => witness.note(tick, newest, &self.0.kept.read().expect("nothing panics while it holds this")),
@@ -315,7 +322,7 @@ impl Store {
         }
     }
 
-    /// Where the changelog of a view starts.
+    /// The floor of a view's changelog.
     fn floor(&self, snapshot: &Snapshot, id: u32) -> Result<Floor, StoreError> {
         match snapshot.get(&self.0.meta, id_key(b'f', id)).at(self.dir())? {
             Some(value) => record::read_floor(&value).ok_or_else(|| self.cut_short()),

@@ -1,6 +1,6 @@
-//! Opening a state folder: to have it alone and write to it, or to read what is there.
+//! Opens a state folder, exclusively for writing or for reading.
 //!
-//! In both cases what must be there is compared with what is, before the storage engine sees any of it ([`witness`]).
+//! In both cases the files are compared with the claims of the [`witness`] before the storage engine opens them.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -12,38 +12,38 @@ use tokio::sync::watch;
 use crate::fault;
 use crate::value::Tick;
 
-use super::catalog::Catalog;
-use super::error::{At, StoreError, damaged};
+use super::catalog::StoreCatalog;
+use super::error::{AtFolder, StoreError, damaged};
 use super::folder::Folder;
 use super::space::{self, InputSpace, ViewSpace};
 use super::space_names::{META, TICKS};
-use super::witness::{self, Found, Witness};
-use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Inner, Spaces, Store, Sync, Writer, define, read_json, reading, sequence};
+use super::witness::{self, FolderState, Witness};
+use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Spaces, Store, StoreInner, Sync, Writer, define, read_json, reading, sequence};
 
 impl Store {
-    /// Opens the state folder, making it where it is missing. It is ours alone while open: [`StoreError::InUse`] names who else
-    /// has it. Inputs and views that no commit made whole are gone after this.
+    /// Opens the state folder exclusively, and creates it if it is missing. [`StoreError::InUse`] names the process that has it open. Drops
+    /// inputs and views that no commit has completed.
     pub fn open(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
         fault::point("store.open.before");
         let folder = Folder::take(dir)?;
         let found = witness::examine(&folder)?;
         let claimed = match &found {
-            Found::Nothing => None,
-            Found::Sound(sound) => Some(Tick(sound.claims.tick)),
+            FolderState::Nothing => None,
+            FolderState::Sound(sound) => Some(Tick(sound.claims.tick)),
         };
         let witness = match found {
-            Found::Nothing => Witness::of_nothing(&folder, sync)?,
-            Found::Sound(sound) => {
+            FolderState::Nothing => Witness::of_nothing(&folder, sync)?,
+            FolderState::Sound(sound) => {
                 let evicted = witness::evicted(&sound);
                 if !evicted.is_empty() {
-                    let db = space::open_to_read(&folder.data(), dir, space::Files::AsNeeded)?;
+                    let db = space::open_to_read(&folder.data(), dir, space::WhenOpened::AsNeeded)?;
                     witness::check_evicted(dir, &evicted, &sound.claims.trees, &space::all(&db, dir)?)?;
                 }
                 Witness::of_sound(&folder, *sound, sync)?
             }
         };
         let db = space::open_database(&folder.data(), dir)?;
-        let store = Store::of(db, folder, sync, claimed, Some(witness), None)?;
+        let store = Store::from_parts(db, folder, sync, claimed, Some(witness), None)?;
         sequence::catch_up(&store.0.db, &store.0.meta, dir)?;
         fault::point("store.open.before_orphans");
         let catalog = store.writer().catalog.clone();
@@ -52,24 +52,24 @@ impl Store {
         Ok(store)
     }
 
-    /// As [`open`](Store::open), where there is state already: [`StoreError::NoState`] where there is none.
+    /// As [`open`](Store::open), but fails with [`StoreError::NoState`] if there is no state yet.
     pub fn open_held(dir: &Path, sync: Sync) -> Result<Store, StoreError> {
         drop(Folder::share(dir)?);
         Store::open(dir, sync)
     }
 
-    /// Opens the state folder to read what is there now, whoever may write to it later: nothing of it is changed, and an engine need not
-    /// wait. [`StoreError::NoState`] where there is none, [`StoreError::InUse`] while somebody has it open.
+    /// Opens the state folder for reading its current contents. It is not changed, and an engine may open it and write meanwhile.
+    /// [`StoreError::NoState`] if there is no state, [`StoreError::InUse`] if an engine has the folder open.
     pub fn open_existing(dir: &Path) -> Result<Store, StoreError> {
         let folder = Folder::share(dir)?;
-        let Found::Sound(sound) = witness::examine(&folder)? else { return Err(StoreError::NoState { dir: dir.into() }) };
+        let FolderState::Sound(sound) = witness::examine(&folder)? else { return Err(StoreError::NoState { dir: dir.into() }) };
         let (db, private) = reading::open(&folder, &sound)?;
         witness::check_evicted(dir, &witness::evicted(&sound), &sound.claims.trees, &space::all(&db, dir)?)?;
-        Store::of(db, folder.released(), Sync::Os, Some(Tick(sound.claims.tick)), None, private)
+        Store::from_parts(db, folder.released(), Sync::Os, Some(Tick(sound.claims.tick)), None, private)
     }
 
-    /// `claimed`: what was committed at least; `None` where nothing ever was.
-    fn of(
+    /// `claimed`: a tick that was committed, so that the last commit must not be earlier; `None` if nothing ever was.
+    fn from_parts(
         db: Database,
         folder: Folder,
         sync: Sync,
@@ -84,18 +84,18 @@ impl Store {
         let meta = space::meta(&db, META, dir)?;
         let ticks = space::meta(&db, TICKS, dir)?;
         let id = store_id(&db, &meta, claimed.is_some(), dir)?;
-        let catalog = read_json::<Catalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
+        let catalog = read_json::<StoreCatalog>(&meta, CATALOG, dir)?.unwrap_or_default().ready_only();
         let checkpoint = read_json::<Checkpoint>(&meta, CHECKPOINT, dir)?;
         let tick = checkpoint.as_ref().map_or(Tick(0), |c| c.tick);
         if claimed.is_some_and(|claimed| tick < claimed) {
-            return Err(damaged(dir, format!("it is as of tick {tick}, tick {} was committed", claimed.unwrap_or_default())));
+            return Err(damaged(dir, format!("its last commit is tick {tick}, but tick {} was committed", claimed.unwrap_or_default())));
         }
         check_is_there(&db, catalog.space_names(), dir)?;
         let spaces = Spaces::open(&db, &catalog, dir)?;
         let lives = RwLock::new(Store::read_lives(&meta, dir)?);
         let whole = catalog.clone();
         let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, failed: false, load_given_up: false });
-        Ok(Store(Arc::new(Inner {
+        Ok(Store(Arc::new(StoreInner {
             id,
             sync,
             db,
@@ -115,8 +115,8 @@ impl Store {
         })))
     }
 
-    /// Notes for good which key spaces there must be from here on, then drops all others.
-    pub(super) fn keep_only(&self, catalog: &Catalog) -> Result<(), StoreError> {
+    /// Durably records which key spaces must exist from now on, then drops all others.
+    pub(super) fn keep_only(&self, catalog: &StoreCatalog) -> Result<(), StoreError> {
         let dir = self.dir();
         let ours = [META, TICKS].map(str::to_string);
         let names = ours.into_iter().chain(catalog.space_names());
@@ -131,7 +131,7 @@ impl Store {
 }
 
 impl Spaces {
-    pub(super) fn open(db: &Database, catalog: &Catalog, dir: &Path) -> Result<Spaces, StoreError> {
+    pub(super) fn open(db: &Database, catalog: &StoreCatalog, dir: &Path) -> Result<Spaces, StoreError> {
         let mut spaces = Spaces::default();
         for record in &catalog.inputs {
             spaces.inputs.push(Arc::new(InputSpace::open(db, record.clone(), dir)?));
@@ -163,7 +163,7 @@ fn store_id(db: &Database, meta: &Keyspace, made_before: bool, dir: &Path) -> Re
     Ok(id)
 }
 
-/// 128 bits that the operating system seeded, as hex.
+/// 128 random bits, seeded by the operating system, as hex.
 pub(super) fn random_text() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:016x}{:016x}", RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one(std::time::SystemTime::now()))

@@ -1,14 +1,14 @@
-//! Long rows of views, held in parts, so that a change of a few bytes writes a few kilobytes.
+//! Stores long rows of views in parts, so that a change of a few bytes writes a few kilobytes.
 //!
 //! A row of [`LONG`] bytes or more is unrolled ([`crate::value::unroll`]) and cut into parts of about 3 kB. Each part is written once, under
-//! a number that nothing else ever has; the row itself is a [`Manifest`], the numbers in order. What a row has in common with the one
-//! before keeps its parts. What always holds:
-//! - a part is there as long as the row or an entry of the changelog above the floor names it, and is never changed;
-//! - of one key, two rows after each other have equal manifests exactly when they are equal: bytes are compared, not hashes;
-//! - a part that a row no longer names is never named by a later row, so it goes with the changelog entry that has it only before.
+//! a number that is never used again; the row itself is a [`Manifest`], the list of the numbers. A row shares unchanged parts with the row
+//! before. Guarantees:
+//! - a part exists as long as the row or a changelog entry above the floor refers to it, and never changes;
+//! - two successive rows of one key have equal manifests exactly when the rows are equal: bytes are compared, not hashes;
+//! - a part that a row no longer has is never part of a later row, so it is removed with the changelog entry that has it only in its row before.
 //!
-//! Why parts, and not differences to a whole row: every version of a row can be read without the versions between, whatever was compacted,
-//! and no write is ever proportional to the row. A difference needs a whole row to start from, written again from time to time.
+//! Why parts, and not differences from a whole row: every version of a row can be read without other versions, no matter what was compacted,
+//! and no write is proportional to the row. A difference needs a whole row to start from, which must be written again from time to time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,12 +16,12 @@ use crate::value::{Layout, Row, roll, unroll};
 
 use super::manifest::{MIN_PART, Manifest};
 
-/// From this length on a row is held in parts. One read more per part is what a lookup of a row costs, so shorter ones are whole.
+/// Rows of at least this many bytes are stored in parts. Shorter rows are stored whole, because each part costs one more read per lookup.
 pub(super) const LONG: usize = 8 << 10;
 
-/// A part's bytes, at most.
+/// The greatest length of a part in bytes.
 const MAX_PART: usize = 8 << 10;
-/// One place in 2,048 is a cut.
+/// On average one position in 2,048 is a cut.
 const CUT_BITS: u64 = (1 << 11) - 1;
 
 /// A long row with the bytes of its parts.
@@ -29,13 +29,13 @@ const CUT_BITS: u64 = (1 << 11) - 1;
 pub(super) struct LongRow {
     pub(super) manifest: Manifest,
     bytes: Vec<u8>,
-    /// Where each part ends in `bytes`.
+    /// The end of each part in `bytes`.
     ends: Vec<usize>,
 }
 
 impl LongRow {
-    /// Puts the parts of a manifest together. `None` where they are not as long as the row.
-    pub(super) fn of<B: AsRef<[u8]>>(manifest: Manifest, parts: impl Iterator<Item = B>) -> Option<LongRow> {
+    /// Joins the parts of a manifest. Returns `None` if their number or length does not match the manifest.
+    pub(super) fn assemble<B: AsRef<[u8]>>(manifest: Manifest, parts: impl Iterator<Item = B>) -> Option<LongRow> {
         let mut bytes = Vec::with_capacity(manifest.length);
         let mut ends = Vec::with_capacity(manifest.parts.len());
         for part in parts {
@@ -45,7 +45,7 @@ impl LongRow {
         (bytes.len() == manifest.length && ends.len() == manifest.parts.len()).then_some(LongRow { manifest, bytes, ends })
     }
 
-    /// Cuts `row`, which comes after `held`. Parts that `held` has too keep their numbers, the others get them from `next_part` on.
+    /// Cuts `row`, whose previous version is `held`. Parts that `held` has too keep their numbers, new ones are numbered from `next_part` on.
     pub(super) fn cut(layout: &Layout, row: &[u8], held: Option<&LongRow>, next_part: &mut u64) -> LongRow {
         let (unrolled, bytes) = match unroll(layout, row) {
             Some(bytes) => (true, bytes),
@@ -54,7 +54,7 @@ impl LongRow {
         let held = held.filter(|held| held.manifest.unrolled == unrolled);
         let held_parts = held.map_or(0, |held| held.ends.len());
         let held_part = |i: usize| held.map_or(&[][..], |held| held.part(i));
-        // What both begin and end with, whole parts of it.
+        // The whole parts that both rows begin with and end with.
         let (mut front, mut from) = (0, 0);
         while front < held_parts && bytes[from..].starts_with(held_part(front)) {
             from += held_part(front).len();
@@ -65,13 +65,13 @@ impl LongRow {
             back -= 1;
             to -= held_part(back).len();
         }
-        // The last part of the row before may be short, and now have more behind it.
+        // The last part of the previous row may be short; it must not stay short if bytes now follow it.
         if from < to && front > 0 && held_part(front - 1).len() < MIN_PART {
             front -= 1;
             from -= held_part(front).len();
         }
         let mut middle = cuts(&bytes[from..to]);
-        // No short part is left where one more of the held ones can be joined to it, so that parts do not get ever shorter.
+        // Join a short last part with the next old part, so that parts do not get shorter with every change.
         while back < held_parts && middle.last().is_some_and(|end| end - middle.iter().rev().nth(1).unwrap_or(&0) < MIN_PART) {
             to += held_part(back).len();
             back += 1;
@@ -101,12 +101,12 @@ impl LongRow {
         &self.bytes[start..self.ends[i]]
     }
 
-    /// The parts from this number on, with their bytes.
+    /// The parts whose number is at least `number`, with their bytes.
     pub(super) fn parts_from(&self, number: u64) -> impl Iterator<Item = (u64, &[u8])> {
         self.manifest.parts.iter().enumerate().filter(move |(_, part)| **part >= number).map(|(i, part)| (*part, self.part(i)))
     }
 
-    /// How many bytes of it are in parts that `later` has not.
+    /// The number of its bytes in parts that `later` does not have.
     pub(super) fn bytes_gone(&self, later: Option<&LongRow>) -> usize {
         let gone: HashSet<u64> = self.manifest.gone(later.map(|later| &later.manifest)).into_iter().collect();
         self.parts_from(0).filter(|(part, _)| gone.contains(part)).map(|(_, bytes)| bytes.len()).sum()
@@ -124,7 +124,7 @@ impl LongRow {
     }
 }
 
-/// Where to cut: after bytes whose hash says so, so that the same bytes are cut in the same places whatever is around them.
+/// The ends of the parts. A cut depends only on a hash of the bytes before it, so equal bytes are cut at the same positions in any surroundings.
 fn cuts(bytes: &[u8]) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut start = 0;
@@ -144,7 +144,7 @@ fn cuts(bytes: &[u8]) -> Vec<usize> {
     ends
 }
 
-/// A random number for each byte. The hash of the last 64 bytes is the sum of their numbers, each shifted by its distance.
+/// A random number for each byte. The hash of the last 64 bytes is the sum of their numbers, each shifted left by its distance from the end.
 const GEAR: [u64; 256] = {
     let (mut gear, mut i, mut state) = ([0; 256], 0, 0x9e37_79b9_7f4a_7c15u64);
     while i < 256 {
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::value::{Column, Schema, Type};
 
-    /// Rows of it are raw, since random bytes are no packed list: what is cut is what is given.
+    /// Random bytes are not a packed list, so rows of this layout are cut as they are, not unrolled.
     fn layout() -> Layout {
         Layout::new(&Schema::new(vec![Column::new("items", Type::List(Box::new(Type::Text)), false)]))
     }

@@ -1,4 +1,4 @@
-//! Who follows which view how far, and which tick was which position.
+//! The named readers of views with their ticks, and the positions of ticks.
 
 use fjall::{Readable, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -7,24 +7,24 @@ use tokio::sync::watch;
 use crate::fault;
 use crate::value::{Position, Tick};
 
-use super::error::{At, StoreError, damaged};
+use super::error::{AtFolder, StoreError, damaged};
 use super::{Store, read_json, record};
 
-/// A named reader of a view's changelog: whatever comes after `tick` is kept for it.
+/// A named reader of a view's changelog: all changes after `tick` are kept for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReaderInfo {
     pub name: String,
     pub view: String,
     pub tick: Tick,
-    /// Nothing is kept for it: the spec that was run last has no such sink.
+    /// Nothing is kept for it, because the last spec that ran has no such sink.
     #[serde(default)]
     pub released: bool,
-    /// It was asked to compare its target with the whole view.
+    /// It must compare its target with the whole view.
     #[serde(default)]
     pub resync: bool,
 }
 
-/// A tick that a source's transaction became.
+/// A tick and its source transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     pub tick: Tick,
@@ -37,8 +37,8 @@ pub struct Mark {
 }
 
 impl Store {
-    /// Notes that reader `name` has everything of `view` up to and with `tick`. After a power cut it may be an earlier tick. Whether it was
-    /// asked to begin anew stays as it was.
+    /// Records that reader `name` has everything of `view` up to and including `tick`. After a power cut an earlier tick may be recorded. Does
+    /// not change [`ReaderInfo::resync`].
     pub fn set_reader(&self, name: &str, view: &str, tick: Tick) -> Result<(), StoreError> {
         let _writer = self.sound_writer()?;
         let resync = self.reader(name)?.is_some_and(|reader| reader.resync);
@@ -48,18 +48,18 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps nothing for this reader any more, and knows nothing of it. False where nothing was known.
+    /// Removes a reader and its refused documents. Returns false if there was no such reader.
     pub fn remove_reader(&self, name: &str) -> Result<bool, StoreError> {
         let known = self.reader(name)?.is_some();
-        self.forget_refused(name)?;
         let _writer = self.sound_writer()?;
         let mut batch = self.batch();
+        self.remove_refused(&mut batch, name)?;
         batch.remove(&self.0.meta, reader_key(name));
         batch.commit().at(self.dir())?;
         Ok(known)
     }
 
-    /// Keeps nothing for readers other than these; what is known of them.
+    /// Releases all readers except those in `names`: nothing is kept for them any more. Returns the released readers.
     pub fn release_readers_but(&self, names: &[&str]) -> Result<Vec<ReaderInfo>, StoreError> {
         let _writer = self.sound_writer()?;
         let mut released = Vec::new();
@@ -71,7 +71,7 @@ impl Store {
         Ok(released)
     }
 
-    /// Asks a reader to compare its target with the whole view, or takes that back. False where there is no such reader.
+    /// Asks a reader to compare its target with the whole view, or withdraws the request. Returns false if there is no such reader.
     pub fn ask_resync(&self, name: &str, resync: bool) -> Result<bool, StoreError> {
         let _writer = self.sound_writer()?;
         let Some(reader) = self.reader(name)? else { return Ok(false) };
@@ -82,7 +82,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Follows what is asked of readers: a change means that some reader's record is another.
+    /// Changes whenever [`Store::ask_resync`] has changed a reader.
     pub fn asked(&self) -> watch::Receiver<u64> {
         self.0.asked.subscribe()
     }
@@ -92,19 +92,19 @@ impl Store {
     }
 
     pub fn readers(&self) -> Result<Vec<ReaderInfo>, StoreError> {
-        self.every_reader(&self.0.db.snapshot())
+        self.snapshot().readers()
     }
 
     fn put_reader(&self, info: &ReaderInfo) -> Result<(), StoreError> {
         self.0.meta.insert(reader_key(&info.name), value(info)).at(self.dir())
     }
 
-    /// Those for which the changelog is kept.
+    /// The readers for which the changelog is kept.
     pub(super) fn readers_at(&self, snapshot: &Snapshot) -> Result<Vec<ReaderInfo>, StoreError> {
         Ok(self.every_reader(snapshot)?.into_iter().filter(|reader| !reader.released).collect())
     }
 
-    fn every_reader(&self, snapshot: &Snapshot) -> Result<Vec<ReaderInfo>, StoreError> {
+    pub(super) fn every_reader(&self, snapshot: &Snapshot) -> Result<Vec<ReaderInfo>, StoreError> {
         let mut readers = Vec::new();
         for guard in snapshot.prefix(&self.0.meta, "r") {
             let value = guard.value().at(self.dir())?;
@@ -113,29 +113,24 @@ impl Store {
         Ok(readers)
     }
 
-    /// The first tick after this one that a source's transaction became; `None` where there is none.
+    /// The first tick of a source transaction after this one; `None` if there is none.
     pub fn next_mark(&self, after: Tick) -> Result<Option<Mark>, StoreError> {
         let next = self.0.db.snapshot().range(&self.0.ticks, after.next().0.to_be_bytes().to_vec()..).next();
         next.map(|guard| self.read_mark(guard)).transpose()
     }
 
-    /// How long ago the first tick after this one was committed here, in ms: how far whoever is at this tick is behind.
+    /// How long ago the first tick after this one was committed here, in ms: the lag of a reader at this tick.
     pub fn behind_ms(&self, tick: Tick) -> Result<u64, StoreError> {
-        if tick >= *self.committed().borrow() {
-            return Ok(0);
-        }
-        Ok(self.next_mark(tick)?.map_or(0, |mark| super::now_ms().saturating_sub(mark.stored_ms)))
+        self.snapshot().behind_ms(tick)
     }
 
-    /// What a tick was at its source; more than one at the first tick, which is every source's snapshot. Empty where it is forgotten.
+    /// The positions of a tick at its sources: one, or several at the first tick, which has the snapshots of all sources. Empty if forgotten.
     pub fn positions_of(&self, tick: Tick) -> Result<Vec<Mark>, StoreError> {
-        let from = tick.0.to_be_bytes();
-        let found = self.0.db.snapshot().prefix(&self.0.ticks, from);
-        found.map(|guard| self.read_mark(guard)).collect()
+        self.snapshot().positions_of(tick)
     }
 
-    /// The tick that a source's transaction became, searched from the newest back, or after which the source is at this position;
-    /// `None` where it is not known any more.
+    /// The newest tick whose source transaction has this position, or else the last tick of the source that is at this position now. `None` if
+    /// the position is unknown or forgotten.
     pub fn tick_of(&self, source: Option<&str>, position: &str) -> Result<Option<Tick>, StoreError> {
         let wanted = |name: &str, at: &Position| at.as_str() == position && source.is_none_or(|source| source == name);
         for guard in self.0.db.snapshot().iter(&self.0.ticks).rev() {
@@ -148,7 +143,7 @@ impl Store {
         Ok(now.sources.iter().find(|(name, at)| wanted(name, &at.position)).map(|(_, at)| at.tick))
     }
 
-    fn read_mark(&self, guard: fjall::Guard) -> Result<Mark, StoreError> {
+    pub(super) fn read_mark(&self, guard: fjall::Guard) -> Result<Mark, StoreError> {
         let (key, value) = guard.into_inner().at(self.dir())?;
         let (tick, source) = record::read_tick_key(&key).ok_or_else(|| self.cut_short())?;
         let record::TickRecord { position, committed_ms, stored_ms } = record::read_tick(&value).ok_or_else(|| self.cut_short())?;

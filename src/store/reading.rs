@@ -1,9 +1,9 @@
-//! A folder's files for one reader alone: what changes in place is copied, tables are linked to.
+//! Makes a private folder for a reader: files that change in place are copied, tables are linked to.
 //!
-//! The storage engine can only open a folder to write to it. So that a reader changes nothing, needs no right to write, and keeps no engine
-//! from starting, it gets a folder of its own among the temporary files: the journals up to where they are whole, each key
-//! space's list of tables, and links to the tables. A table never changes; it may be removed by an engine that starts later, so all of
-//! them are opened at once and stay so. What is linked and copied is not needed any more then, and goes.
+//! The storage engine can only open a folder for writing. A reader must change nothing, needs no write permission, and must not keep an engine
+//! from starting. So it gets a private temporary folder with the whole batches of the journals, each key space's list of tables, and links to
+//! the tables. A table never changes, but an engine that starts later may remove it, so all tables are opened at once and kept open. After that
+//! the private folder is removed.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,25 +12,25 @@ use std::path::Path;
 use fjall::Database;
 use tempfile::TempDir;
 
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::folder::Folder;
 use super::journal;
-use super::space::{self, Files};
+use super::space::{self, WhenOpened};
 use super::tree::{self, CURRENT, TABLES};
 use super::witness::Sound;
 
-/// More tables than this are opened when they are needed: a process may have 1,024 files open where nobody allows more. Then the links
-/// stay, and a reader that is overtaken by an engine that starts is told that a file is missing.
+/// With more tables than this, tables are opened when they are needed, because by default a process may have only 1,024 open files. The private
+/// folder is then kept, and if an engine starts meanwhile, the reader may fail because a file is missing.
 const OPEN_AT_ONCE: usize = 700;
 
-/// The database, and its folder if it is still needed.
+/// Opens the database. Also returns the private folder if it is still needed.
 pub(super) fn open(folder: &Folder, sound: &Sound) -> Result<(Database, Option<TempDir>), StoreError> {
     let private = tempfile::Builder::new().prefix("tidemill-read-").tempdir().at(&std::env::temp_dir())?;
     fill(private.path(), &folder.data(), sound).at(&folder.path)?;
     let tables: usize = sound.trees.iter().map(|(_, tree)| tree.tables.len()).sum();
     match tables <= OPEN_AT_ONCE {
-        true => Ok((space::open_to_read(private.path(), &folder.path, Files::AtOnce)?, None)),
-        false => Ok((space::open_to_read(private.path(), &folder.path, Files::AsNeeded)?, Some(private))),
+        true => Ok((space::open_to_read(private.path(), &folder.path, WhenOpened::AtOnce)?, None)),
+        false => Ok((space::open_to_read(private.path(), &folder.path, WhenOpened::AsNeeded)?, Some(private))),
     }
 }
 

@@ -1,15 +1,15 @@
-//! The bytes of each kind of record; the drawing is in the module above.
+//! Encodes and decodes each kind of record; the formats are described in the parent module.
 //!
-//! Reading checks lengths only, so it answers `None` for bytes that are too short: the storage engine below has checksums.
+//! Decoding only checks lengths, and returns `None` for bytes that are too short. The storage engine has checksums.
 
 use std::borrow::Cow;
 
 use crate::value::{Diff, Position, Row, Tick};
 
-/// A multiset row's key is the hash of the row, then the part (0 for commits, from 1 for runs of a bulk load).
+/// The bytes of the hash in a multiset row's key: the hash of the row, then the part (0 for commits, from 1 for runs of a bulk load).
 pub(super) const HASH_BYTES: usize = 16;
 
-/// A view's row as a record has it: whole, or, where it is long, the bytes of its [`Manifest`](super::manifest::Manifest).
+/// A view's row as stored in a record: the whole row, or for a long row the bytes of its [`Manifest`](super::manifest::Manifest).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RowForm<B> {
     Whole(B),
@@ -28,7 +28,7 @@ impl<B: AsRef<[u8]>> RowForm<B> {
     }
 }
 
-/// In front of a view's row: the tick, and in its first bit whether the row is in parts.
+/// The first bit of a view row's head, which is the tick: whether the row is in parts.
 const IN_PARTS: u64 = 1 << 63;
 
 pub(super) fn view_row_head(tick: Tick, long: bool) -> [u8; 8] {
@@ -42,7 +42,7 @@ pub(super) fn view_row<B: AsRef<[u8]>>(tick: Tick, row: &RowForm<B>) -> Vec<u8> 
     out
 }
 
-/// The tick that last changed the row (0: as it was loaded), and the row.
+/// The tick that last changed the row (0: unchanged since the load), and the row.
 pub(super) fn read_view_row(value: &[u8]) -> Option<(Tick, RowForm<&[u8]>)> {
     let (head, row) = value.split_first_chunk::<8>()?;
     let head = u64::from_be_bytes(*head);
@@ -67,13 +67,13 @@ const BEFORE: u8 = 1;
 const AFTER: u8 = 2;
 const LONG_BEFORE: u8 = 4;
 const LONG_AFTER: u8 = 8;
-/// What was before is kept as a difference to what is after.
+/// The row before is stored as a difference from the row after.
 const DIFFERENCE: u8 = 16;
 
-/// Below this a difference is not worth its head.
+/// Shorter rows are not stored as differences.
 const SHORTEST_DIFFERENCE: usize = 32;
 
-/// An entry of a changelog. `bytes_gone` is how many bytes are in parts that only what was before has.
+/// Encodes a changelog entry. `bytes_gone` is the number of bytes in parts that only the row before has.
 pub(super) fn log_value<B: AsRef<[u8]>>(key: &[u8], before: Option<&RowForm<B>>, after: Option<&RowForm<B>>, bytes_gone: usize) -> Vec<u8> {
     let flag = |flag: u8, is_set: bool| if is_set { flag } else { 0 };
     let mut flags = flag(BEFORE, before.is_some()) | flag(AFTER, after.is_some());
@@ -96,7 +96,7 @@ pub(super) fn log_value<B: AsRef<[u8]>>(key: &[u8], before: Option<&RowForm<B>>,
     out
 }
 
-/// `length: u32`, then `before` as an LZ4 block with `after` as its dictionary; `None` where that is no shorter.
+/// `length: u32`, then `before` as an LZ4 block with `after` as its dictionary. `None` if that is not shorter than `before`.
 fn difference(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     if before.len() < SHORTEST_DIFFERENCE || after.len() < SHORTEST_DIFFERENCE {
         return None;
@@ -108,13 +108,13 @@ fn difference(before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
     (out.len() < before.len()).then_some(out)
 }
 
-/// An entry of a changelog as it is kept.
+/// A changelog entry as stored.
 pub(super) struct LogEntry<'a> {
     pub(super) key: &'a [u8],
     flags: u8,
     before: &'a [u8],
     after: &'a [u8],
-    /// How many bytes are in parts that only what was before has.
+    /// The number of bytes in parts that only the row before has.
     pub(super) bytes_gone: u32,
 }
 
@@ -132,7 +132,7 @@ pub(super) fn read_log(value: &[u8]) -> Option<LogEntry<'_>> {
 }
 
 impl<'a> LogEntry<'a> {
-    /// The row before, `None` inside where there was none. `None` outside where the bytes are not what was written.
+    /// The row before. The inner `None`: there was no row. The outer `None`: the bytes are damaged.
     pub(super) fn before(&self) -> Option<Option<RowForm<Cow<'a, [u8]>>>> {
         let bytes = match self.flags & DIFFERENCE != 0 {
             true => {
@@ -196,7 +196,7 @@ pub(super) fn read_multiset(mut value: &[u8], into: &mut Vec<(Row, Diff)>) -> Op
     Some(())
 }
 
-/// What is kept of a tick besides its number and source.
+/// The record of a tick and source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TickRecord {
     pub(super) position: Position,
@@ -230,7 +230,7 @@ pub(super) fn read_tick(value: &[u8]) -> Option<TickRecord> {
     })
 }
 
-/// What is counted of a view or input as commits go by, so that nobody has to scan for it.
+/// The counts of a view or input, updated by each commit, so that no scan is needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     pub(super) rows: i64,
@@ -239,7 +239,7 @@ pub(super) struct Counters {
     pub(super) errors: i64,
     /// Of a view: the number of the next part of a long row.
     pub(super) next_part: i64,
-    /// Of a view: all bytes that ever went into its changelog.
+    /// Of a view: all bytes that were ever written to its changelog.
     pub(super) logged: i64,
 }
 
@@ -253,12 +253,12 @@ pub(super) fn read_counters(value: &[u8]) -> Option<Counters> {
     Some(Counters { rows: next()?, bytes: next()?, changes: next()?, errors: next()?, next_part: next()?, logged: next()? })
 }
 
-/// Where a changelog starts.
+/// The floor of a changelog: it has the entries after it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Floor {
-    /// The last tick whose entries are gone.
+    /// The last tick whose entries are dropped.
     pub(super) tick: Tick,
-    /// The bytes of all entries that are gone, as [`Counters::logged`] counts them.
+    /// The bytes of all dropped entries, as [`Counters::logged`] counts them.
     pub(super) forgotten: u64,
 }
 
@@ -274,7 +274,7 @@ pub(super) fn read_floor(value: &[u8]) -> Option<Floor> {
     Some(Floor { tick: Tick(u64::from_be_bytes(*tick)), forgotten: u64::from_be_bytes(forgotten.try_into().ok()?) })
 }
 
-/// What an entry adds to the bytes of its changelog: itself, and the parts that are kept for it alone.
+/// The bytes that an entry adds to its changelog: its own, and those of the parts that are kept only for it.
 pub(super) fn log_bytes(value: &[u8], bytes_gone: usize) -> u64 {
     (LOG_KEY_BYTES + value.len() + bytes_gone) as u64
 }

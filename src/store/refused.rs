@@ -1,14 +1,14 @@
-//! The documents that the targets of sinks refuse: of each sink the keys, with the reason, until the target takes the document or it is no more.
+//! The refused documents of each sink: their keys and reasons, until the target accepts the document or it is deleted.
 //!
-//! They are noted before the sink's position passes them, so none is ever forgotten.
+//! They are stored before the sink's position passes them, so none is lost.
 
-use fjall::Readable;
+use fjall::{OwnedWriteBatch, Readable, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use crate::value::{Row, Tick};
 
 use super::Store;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 
 /// A document of a view that is not in a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub struct RefusedDocument {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct RefusedRecord {
     since: Tick,
     reason: String,
 }
 
 impl Store {
-    /// Notes what a sink's target refuses as of a tick, and forgets what it refuses no longer.
+    /// Stores the documents that a sink's target refuses, and removes those that it has `taken`.
     pub fn note_refused<'a>(
         &self,
         sink: &str,
@@ -39,41 +39,59 @@ impl Store {
             batch.remove(&self.0.meta, record_key(sink, key));
         }
         for RefusedDocument { key, since, reason } in refused {
-            let value = serde_json::to_vec(&Record { since, reason }).expect("text is JSON");
+            let value = serde_json::to_vec(&RefusedRecord { since, reason }).expect("text is JSON");
             batch.insert(&self.0.meta, record_key(sink, &key), value);
         }
         batch.commit().at(self.dir())
     }
 
-    /// What a sink's target refuses, in key order.
-    pub fn refused(&self, sink: &str) -> Result<impl Iterator<Item = Result<RefusedDocument, StoreError>> + use<>, StoreError> {
-        let (store, prefix) = (self.clone(), prefix(sink));
-        let records = self.0.db.snapshot().prefix(&self.0.meta, &prefix);
-        Ok(records.map(move |guard| {
-            let (key, value) = guard.into_inner().at(store.dir())?;
-            let Record { since, reason } = serde_json::from_slice(&value).map_err(|_| store.cut_short())?;
-            Ok(RefusedDocument { key: Row::from_bytes(&key[prefix.len()..]), since, reason })
-        }))
+    /// The documents that a sink's target refuses, in key order.
+    pub fn refused(&self, sink: &str) -> impl Iterator<Item = Result<RefusedDocument, StoreError>> + use<> {
+        read(self, &self.0.db.snapshot(), sink)
     }
 
-    /// How many documents a sink's target refuses.
+    /// The number of documents that a sink's target refuses.
     pub fn refused_count(&self, sink: &str) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for guard in self.0.db.snapshot().prefix(&self.0.meta, prefix(sink)) {
-            guard.key().at(self.dir())?;
-            count += 1;
-        }
-        Ok(count)
+        count(self, &self.0.db.snapshot(), sink)
     }
 
-    /// Forgets all of a sink's.
+    /// Removes all refused documents of a sink.
     pub fn forget_refused(&self, sink: &str) -> Result<(), StoreError> {
-        let keys = self.refused(sink)?.map(|refused| refused.map(|r| r.key)).collect::<Result<Vec<Row>, _>>()?;
-        self.note_refused(sink, &keys, [])
+        let _writer = self.sound_writer()?;
+        let mut batch = self.batch();
+        self.remove_refused(&mut batch, sink)?;
+        batch.commit().at(self.dir())
+    }
+
+    /// Removes all refused documents of a sink with a batch.
+    pub(super) fn remove_refused(&self, batch: &mut OwnedWriteBatch, sink: &str) -> Result<(), StoreError> {
+        for guard in self.0.db.snapshot().prefix(&self.0.meta, prefix(sink)) {
+            batch.remove(&self.0.meta, guard.key().at(self.dir())?);
+        }
+        Ok(())
     }
 }
 
-/// A sink's name has no zero byte.
+pub(super) fn read(store: &Store, snapshot: &Snapshot, sink: &str) -> impl Iterator<Item = Result<RefusedDocument, StoreError>> + use<> {
+    let (store, prefix) = (store.clone(), prefix(sink));
+    let records = snapshot.prefix(&store.0.meta, &prefix);
+    records.map(move |guard| {
+        let (key, value) = guard.into_inner().at(store.dir())?;
+        let RefusedRecord { since, reason } = serde_json::from_slice(&value).map_err(|_| store.cut_short())?;
+        Ok(RefusedDocument { key: Row::from_bytes(&key[prefix.len()..]), since, reason })
+    })
+}
+
+pub(super) fn count(store: &Store, snapshot: &Snapshot, sink: &str) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for guard in snapshot.prefix(&store.0.meta, prefix(sink)) {
+        guard.key().at(store.dir())?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The prefix of a sink's keys. It is unambiguous because a sink's name has no zero byte.
 fn prefix(sink: &str) -> Vec<u8> {
     [b"s", sink.as_bytes(), &[0]].concat()
 }

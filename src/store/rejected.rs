@@ -1,35 +1,34 @@
-//! The records that sources left out because they could not be read: how many of each table, and the first of them in full.
+//! The rejected records of sources, which could not be read: their number for each table, and the first of them in full.
 //!
-//! They are part of what an input was read from, so they are committed with the position behind them, and go when their source is
-//! captured again or has no input any more.
+//! They are committed with the next position of their source, and removed when the source is captured again or has no input any more.
 
 use std::collections::BTreeMap;
 
-use fjall::{OwnedWriteBatch, Readable};
+use fjall::{OwnedWriteBatch, Readable, Snapshot};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Catalog;
-use super::error::{At, StoreError, damaged};
+use super::catalog::StoreCatalog;
+use super::error::{AtFolder, StoreError};
 use super::{Store, read_json};
 
-/// So many of each table are kept in full; all are counted.
+/// The number of rejected records of each table that are kept in full; all are counted.
 pub const KEPT_REJECTED: u64 = 1000;
 
-/// A record that was left out, and why. No values of it are in here.
+/// A rejected record and the reason. It has no values of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejected {
-    /// The table's name as its source has it; empty where it could not be known.
+pub struct RejectedRecord {
+    /// The table's name as its source has it; empty if it is unknown.
     pub table: String,
-    /// Where it stands at the source, for people.
+    /// Its place at the source, for people.
     pub place: String,
     pub reason: String,
 }
 
-/// What one source left out, in its order. However much it is, no more is held than could be kept.
+/// The rejected records of one source, in its order. Memory is bounded: only the first [`KEPT_REJECTED`] of each table are held in full.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejections {
     counts: BTreeMap<String, u64>,
-    first: Vec<Rejected>,
+    first: Vec<RejectedRecord>,
 }
 
 impl Rejections {
@@ -37,7 +36,7 @@ impl Rejections {
         self.counts.is_empty()
     }
 
-    pub fn add(&mut self, rejected: Rejected) {
+    pub fn add(&mut self, rejected: RejectedRecord) {
         let count = self.counts.entry(rejected.table.clone()).or_default();
         *count += 1;
         if *count <= KEPT_REJECTED {
@@ -45,7 +44,7 @@ impl Rejections {
         }
     }
 
-    /// Adds what came after these.
+    /// Adds later records.
     pub fn append(&mut self, later: Rejections) {
         let mut number = self.counts.clone();
         for rejected in later.first {
@@ -62,28 +61,17 @@ impl Rejections {
 }
 
 impl Store {
-    /// How many records each source left out, by source and table, as of the last commit. Sources without any are not named.
+    /// The number of rejected records by source and table, as of the last commit. Sources without any are not included.
     pub fn rejected_counts(&self) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
-        let mut counts = BTreeMap::new();
-        for guard in self.0.db.snapshot().prefix(&self.0.meta, COUNTS) {
-            let (key, value) = guard.into_inner().at(self.dir())?;
-            let source = std::str::from_utf8(&key[COUNTS.len()..]).map_err(|_| self.cut_short())?;
-            counts.insert(source.to_string(), serde_json::from_slice(&value).map_err(|_| self.cut_short())?);
-        }
-        Ok(counts)
+        counts(self, &self.0.db.snapshot())
     }
 
-    /// The first records of each table that a source left out, [`KEPT_REJECTED`] at most, by table and in the source's order.
-    pub fn rejected(&self, source: &str) -> Result<impl Iterator<Item = Result<Rejected, StoreError>> + use<>, StoreError> {
-        let dir = self.dir().to_path_buf();
-        let records = self.0.db.snapshot().prefix(&self.0.meta, of_source(source));
-        Ok(records.map(move |guard| {
-            let value = guard.value().at(&dir)?;
-            serde_json::from_slice(&value).map_err(|_| damaged(&dir, "a record is cut short"))
-        }))
+    /// The first rejected records of a source, at most [`KEPT_REJECTED`] for each table, by table and in the source's order.
+    pub fn rejected(&self, source: &str) -> impl Iterator<Item = Result<RejectedRecord, StoreError>> + use<> {
+        self.snapshot().rejected(source)
     }
 
-    /// `anew`: the batch forgets what the source left out before.
+    /// `anew`: the batch removes the earlier rejected records of the source.
     pub(super) fn write_rejected(
         &self,
         batch: &mut OwnedWriteBatch,
@@ -113,7 +101,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what a source left out, as of a batch.
+    /// Removes the rejected records of a source, in a batch.
     pub(super) fn remove_rejected(&self, batch: &mut OwnedWriteBatch, source: &str) -> Result<(), StoreError> {
         batch.remove(&self.0.meta, format!("{COUNTS}{source}"));
         for guard in self.0.db.snapshot().prefix(&self.0.meta, of_source(source)) {
@@ -122,8 +110,8 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what sources without an input left out.
-    pub(super) fn remove_rejected_of_others(&self, batch: &mut OwnedWriteBatch, catalog: &Catalog) -> Result<(), StoreError> {
+    /// Removes the rejected records of sources that have no input.
+    pub(super) fn remove_rejected_of_others(&self, batch: &mut OwnedWriteBatch, catalog: &StoreCatalog) -> Result<(), StoreError> {
         for source in self.rejected_counts()?.into_keys() {
             let is_of_source = |name: &str| name.strip_prefix(&*source).is_some_and(|rest| rest.starts_with('.'));
             if !catalog.inputs.iter().any(|input| is_of_source(&input.name)) {
@@ -134,10 +122,20 @@ impl Store {
     }
 }
 
+pub(super) fn counts(store: &Store, snapshot: &Snapshot) -> Result<BTreeMap<String, BTreeMap<String, u64>>, StoreError> {
+    let mut counts = BTreeMap::new();
+    for guard in snapshot.prefix(&store.0.meta, COUNTS) {
+        let (key, value) = guard.into_inner().at(store.dir())?;
+        let source = std::str::from_utf8(&key[COUNTS.len()..]).map_err(|_| store.cut_short())?;
+        counts.insert(source.to_string(), serde_json::from_slice(&value).map_err(|_| store.cut_short())?);
+    }
+    Ok(counts)
+}
+
 const COUNTS: &str = "k";
 const RECORD: &str = "q";
 
-/// What the keys of a source's records begin with.
-fn of_source(source: &str) -> Vec<u8> {
+/// The prefix of the keys of a source's records.
+pub(super) fn of_source(source: &str) -> Vec<u8> {
     [RECORD.as_bytes(), source.as_bytes(), &[0]].concat()
 }

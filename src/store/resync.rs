@@ -1,24 +1,24 @@
-//! Which sources are to be captured again, and why: noted durably, so that a crash or a stop in between forgets nothing of it.
+//! The sources that must be captured again, with the reason: stored durably, so that a crash or a stop does not lose them.
 //!
-//! Noted when a source's log does not lead on from the rows that are held. Forgotten by the commit that has the source's tables anew
-//! ([`Commit::captured`](super::Commit::captured)). Until then the rows held, and what was made of them, are those of the last tick before.
+//! A source is noted when its log does not continue from the stored rows. The commit that captures its tables again removes the note
+//! ([`Commit::captured`](super::Commit::captured)). Until then its rows and the views stay as of the last tick before.
 
 use std::collections::BTreeMap;
 
 use fjall::{OwnedWriteBatch, PersistMode, Readable};
 
 use super::Store;
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 
 impl Store {
-    /// Notes that a source must be captured again. Durable when it is answered.
+    /// Notes that a source must be captured again. Durable when it returns.
     pub fn note_resync(&self, source: &str, reason: &str) -> Result<(), StoreError> {
         let _writer = self.sound_writer()?;
         self.0.meta.insert(key(source), reason).at(self.dir())?;
         self.0.db.persist(PersistMode::SyncData).at(self.dir())
     }
 
-    /// The sources that are to be captured again, each with the reason.
+    /// The sources that must be captured again, each with the reason.
     pub fn resyncs(&self) -> Result<BTreeMap<String, String>, StoreError> {
         let mut noted = BTreeMap::new();
         for guard in self.0.db.snapshot().prefix(&self.0.meta, RESYNC) {

@@ -1,8 +1,8 @@
-//! The file `witness` in which claims are kept: four places, so that whatever is being written never takes the place of the last that counts.
+//! The file `witness`, which stores claims in four slots, so that a write never overwrites the last valid record.
 //!
-//! Two places are for records that are synced, two for those of commits, which are not: a record of a commit is there after a crash of
-//! the process, and after a power cut it, an older one, or no whole one. Its places are written when the file is made, so that a
-//! record needs no further space on a disk that has become full.
+//! Two slots are for records that are synced, two for those of commits, which are not: after a crash of the process the record of the last
+//! commit is there; after a power cut that one, an older one, or no whole one. The slots are allocated when the file is created, so that a
+//! record needs no more space on a full disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ const WITNESS: &str = "witness";
 const PLACES: u64 = 4;
 const LEAST_PLACE_BYTES: u64 = 8 << 10;
 
-/// Whether a record is on disk for good when it is written.
+/// Whether a record is synced when it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durable {
     Now,
@@ -24,24 +24,24 @@ pub(super) enum Durable {
 }
 
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct WitnessSlots {
     path: PathBuf,
     file: File,
     place_bytes: u64,
-    /// Which of the two places of each kind is written next.
+    /// Which of the two synced slots is written next.
     synced_next: u64,
 }
 
-/// What is in the file.
+/// The content of the file.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) enum SlotContent {
     /// There is no file.
     None,
     Unreadable,
     Some {
         /// The latest record.
         claims: Claims,
-        /// Whether the file is the one that the record was written to, not a copy.
+        /// Whether the record was written to this file; false for a copy.
         own: bool,
     },
 }
@@ -50,16 +50,16 @@ pub(super) fn path_in(dir: &Path) -> PathBuf {
     dir.join(WITNESS)
 }
 
-pub(super) fn read(dir: &Path) -> io::Result<Kept> {
+pub(super) fn read(dir: &Path) -> io::Result<SlotContent> {
     let mut file = match File::open(path_in(dir)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Kept::None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(SlotContent::None),
         opened => opened?,
     };
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let Some(claims) = latest(&bytes) else { return Ok(Kept::Unreadable) };
-    let own = claims.identity == Identity::of(&file)?;
-    Ok(Kept::Some { claims, own })
+    let Some(claims) = latest(&bytes) else { return Ok(SlotContent::Unreadable) };
+    let own = claims.identity == Identity::read(&file)?;
+    Ok(SlotContent::Some { claims, own })
 }
 
 /// The latest whole record.
@@ -69,47 +69,48 @@ fn latest(bytes: &[u8]) -> Option<Claims> {
     places.filter_map(Claims::decode).max_by_key(|claims| claims.number)
 }
 
-impl Slots {
-    /// Keeps `claims` in the folder's file from here on; it is made anew where it is a copy, too small, or missing. Sets their identity.
-    pub(super) fn take(dir: &Path, claims: &mut Claims) -> io::Result<Slots> {
+impl WitnessSlots {
+    /// Opens the folder's file and writes `claims` to it, with the identity of the file. Creates a new file if the file is a copy, too small or
+    /// missing.
+    pub(super) fn take(dir: &Path, claims: &mut Claims) -> io::Result<WitnessSlots> {
         let path = path_in(dir);
         if let Ok(file) = OpenOptions::new().read(true).write(true).open(&path) {
             let bytes = fs::read(&path)?;
             let place_bytes = bytes.len() as u64 / PLACES;
-            let own = Identity::of(&file)?;
+            let own = Identity::read(&file)?;
             if let Some(held) = latest(&bytes)
                 && held.identity == own
                 && claims.encode().len() as u64 <= place_bytes
             {
                 claims.identity = own;
-                // Not over the later of the synced records: nothing else may be whole.
+                // Do not overwrite the later synced record, which may be the only whole one.
                 let synced = [0, 1].map(|place| Claims::decode(&bytes[(place * place_bytes) as usize..]).map(|claims| claims.number));
-                let mut slots = Slots { path, file, place_bytes, synced_next: u64::from(synced[0] > synced[1]) };
+                let mut slots = WitnessSlots { path, file, place_bytes, synced_next: u64::from(synced[0] > synced[1]) };
                 slots.write(claims, Durable::Now)?;
                 return Ok(slots);
             }
         }
-        Slots::make(path, claims)
+        WitnessSlots::make(path, claims)
     }
 
-    fn make(path: PathBuf, claims: &mut Claims) -> io::Result<Slots> {
+    fn make(path: PathBuf, claims: &mut Claims) -> io::Result<WitnessSlots> {
         let unfinished = path.with_extension("unfinished");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&unfinished)?;
         let place_bytes = (claims.encode().len() as u64 * 2).next_power_of_two().max(LEAST_PLACE_BYTES);
         (&file).write_all(&vec![0; (place_bytes * PLACES) as usize])?;
-        claims.identity = Identity::of(&file)?;
-        let mut slots = Slots { path, file, place_bytes, synced_next: 0 };
+        claims.identity = Identity::read(&file)?;
+        let mut slots = WitnessSlots { path, file, place_bytes, synced_next: 0 };
         slots.write(claims, Durable::Now)?;
         fs::rename(&unfinished, &slots.path)?;
         sync_folder(slots.path.parent().unwrap_or(Path::new(".")))?;
         Ok(slots)
     }
 
-    /// Writes a record, whose number is higher than that of any before.
+    /// Writes a record. Its number must be higher than that of any record before.
     pub(super) fn write(&mut self, claims: &mut Claims, durable: Durable) -> io::Result<()> {
         let bytes = claims.encode();
         if bytes.len() as u64 > self.place_bytes {
-            *self = Slots::make(self.path.clone(), claims)?;
+            *self = WitnessSlots::make(self.path.clone(), claims)?;
             return Ok(());
         }
         match durable {
@@ -130,22 +131,22 @@ mod tests {
     use super::*;
 
     fn claims(number: u64) -> Claims {
-        let identity = Identity::of(&File::open("/dev/null").unwrap()).unwrap();
+        let identity = Identity::read(&File::open("/dev/null").unwrap()).unwrap();
         Claims { number, life: Life::Open, identity, tick: number, trees: vec![], journals: vec![] }
     }
 
     fn number(dir: &Path) -> Option<(u64, bool)> {
         match read(dir).unwrap() {
-            Kept::Some { claims, own } => Some((claims.number, own)),
-            Kept::None | Kept::Unreadable => None,
+            SlotContent::Some { claims, own } => Some((claims.number, own)),
+            SlotContent::None | SlotContent::Unreadable => None,
         }
     }
 
     #[test]
     fn the_latest_whole_record_counts_and_a_copy_is_told_from_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut slots = Slots::take(dir.path(), &mut claims(1)).unwrap();
-        let identity = Identity::of(&slots.file).unwrap();
+        let mut slots = WitnessSlots::take(dir.path(), &mut claims(1)).unwrap();
+        let identity = Identity::read(&slots.file).unwrap();
         for n in 2..6 {
             let durable = if n == 3 { Durable::Now } else { Durable::Later };
             slots.write(&mut Claims { identity, ..claims(n) }, durable).unwrap();
@@ -156,11 +157,11 @@ mod tests {
             slots.file.write_all_at(&[9; 30], place * slots.place_bytes + 10).unwrap();
             assert_eq!(number(dir.path()).map(|(n, _)| n), left);
         }
-        let mut slots = Slots::take(dir.path(), &mut claims(7)).unwrap();
+        let mut slots = WitnessSlots::take(dir.path(), &mut claims(7)).unwrap();
         let copy = tempfile::tempdir().unwrap();
         fs::copy(path_in(dir.path()), path_in(copy.path())).unwrap();
         assert_eq!((number(dir.path()), number(copy.path())), (Some((7, true)), Some((7, false))));
-        let mut more = Claims { identity: Identity::of(&slots.file).unwrap(), trees: vec![(1, 2); 3000], ..claims(8) };
+        let mut more = Claims { identity: Identity::read(&slots.file).unwrap(), trees: vec![(1, 2); 3000], ..claims(8) };
         slots.write(&mut more, Durable::Later).unwrap();
         assert_eq!(number(dir.path()), Some((8, true)));
     }

@@ -1,7 +1,7 @@
-//! The key spaces of the storage engine and how each is tuned.
+//! The key spaces of the storage engine and their settings.
 //!
-//! Memory is bounded here: one block cache for all, and small write buffers. What is flushed from a write buffer is synced by
-//! the engine; what is in one is in the journal.
+//! Memory is bounded here: one block cache for all, and small write buffers. The engine syncs a write buffer when it flushes it; until then its
+//! contents are in the journal.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use crate::value::{Layout, Row, key};
 
 use super::catalog::{InputRecord, ViewRecord};
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::random_text;
 use super::space_names::{BESIDE, log_name, parts_name, rows_name};
 
@@ -24,14 +24,14 @@ const VIEW_BUFFER_BYTES: u64 = 8 << 20;
 const LOG_TABLE_BYTES: u64 = 8 << 20;
 const META_BUFFER_BYTES: u64 = 2 << 20;
 
-/// A held input and where its rows are.
+/// An input and the key space of its rows.
 pub(super) struct InputSpace {
     pub(super) record: InputRecord,
     pub(super) layout: Layout,
     pub(super) rows: Keyspace,
 }
 
-/// A held view and where its rows, the parts of its long rows and its changelog are.
+/// A view and the key spaces of its rows, of the parts of its long rows and of its changelog.
 pub(super) struct ViewSpace {
     pub(super) record: ViewRecord,
     pub(super) layout: Layout,
@@ -40,30 +40,30 @@ pub(super) struct ViewSpace {
     pub(super) log: Keyspace,
 }
 
-/// One background thread: of several, the first only passes compactions on (fjall 3.1.13, `worker_pool.rs`), in a loop that takes a core
-/// while the second is compacting.
+/// Opens the database with one background thread. With several, the first only passes compactions on (fjall 3.1.13, `worker_pool.rs`), in a loop
+/// that uses a core while the second compacts.
 pub(super) fn open_database(path: &Path, dir: &Path) -> Result<Database, StoreError> {
     Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(1).open().at(dir)
 }
 
 /// When the files of tables are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Files {
-    /// With the database, so that nobody can take them away.
+pub(super) enum WhenOpened {
+    /// With the database, so that they stay readable if they are removed.
     AtOnce,
     AsNeeded,
 }
 
-/// Nothing is written to tables, and nothing compacted: no background thread.
-pub(super) fn open_to_read(path: &Path, dir: &Path, files: Files) -> Result<Database, StoreError> {
+/// Opens the database without background threads: nothing is written to tables or compacted.
+pub(super) fn open_to_read(path: &Path, dir: &Path, files: WhenOpened) -> Result<Database, StoreError> {
     let builder = Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads_unchecked(0);
     match files {
-        Files::AtOnce => builder.max_cached_files(None).open().at(dir),
-        Files::AsNeeded => builder.open().at(dir),
+        WhenOpened::AtOnce => builder.max_cached_files(None).open().at(dir),
+        WhenOpened::AsNeeded => builder.open().at(dir),
     }
 }
 
-/// Every key space that there is.
+/// All existing key spaces.
 pub(super) fn all(db: &Database, dir: &Path) -> Result<Vec<Keyspace>, StoreError> {
     db.list_keyspace_names().iter().map(|name| db.keyspace(name, KeyspaceCreateOptions::default).at(dir)).collect()
 }
@@ -73,7 +73,7 @@ pub(super) fn meta(db: &Database, name: &str, dir: &Path) -> Result<Keyspace, St
 }
 
 impl InputSpace {
-    /// Opens the input's key space, making it where it is missing.
+    /// Opens the input's key space, and creates it if it is missing.
     pub(super) fn open(db: &Database, record: InputRecord, dir: &Path) -> Result<InputSpace, StoreError> {
         let keyed = !record.key.is_empty();
         let rows = db.keyspace(&rows_name(record.id), || if keyed { compared(INPUT_BUFFER_BYTES) } else { scanned(INPUT_BUFFER_BYTES) });
@@ -85,9 +85,9 @@ impl InputSpace {
         self.record.key.is_empty()
     }
 
-    /// The key that a row of an input with a primary key is held by.
+    /// The key of a row; only for inputs with a primary key.
     pub(super) fn key_of(&self, row: &[u8]) -> Row {
-        key::of(&self.layout, row, &self.record.key)
+        key::encode(&self.layout, row, &self.record.key)
     }
 }
 
@@ -105,7 +105,7 @@ impl ViewSpace {
         ViewSpace { record, layout: layout.clone(), rows: rows.clone(), parts: parts.clone(), log: log.clone() }
     }
 
-    /// A place for rows that are compared with this view's; it has none yet.
+    /// A new empty key space for rows that are compared with those of this view.
     pub(super) fn beside(&self, db: &Database, dir: &Path) -> Result<Arc<ViewSpace>, StoreError> {
         let name = format!("{BESIDE}{}-{}", self.record.id, random_text());
         let rows = db.keyspace(&name, || looked_up(VIEW_BUFFER_BYTES)).at(dir)?;
@@ -113,24 +113,24 @@ impl ViewSpace {
     }
 }
 
-/// Read from one end to the other, and key by key for each row that changes: filters, so that a row that comes is found missing at once.
+/// For full scans and for lookups of each changed row. Has filters, so that the key of an inserted row is found missing without a read.
 fn compared(buffer_bytes: u64) -> KeyspaceCreateOptions {
     looked_up(buffer_bytes).data_block_size_policy(BlockSizePolicy::all(16 << 10))
 }
 
-/// Read from one end to the other: larger blocks, no filters.
+/// For full scans: larger blocks, no filters.
 fn scanned(buffer_bytes: u64) -> KeyspaceCreateOptions {
     looked_up(buffer_bytes).data_block_size_policy(BlockSizePolicy::all(16 << 10)).filter_policy(FilterPolicy::disabled())
 }
 
-/// As [`scanned`], compressed at once. Its tables are small, since they are dropped whole once all of their entries are forgotten.
+/// As [`scanned`], but compressed on all levels and with small tables, since a table is dropped as a whole once all its entries are forgotten.
 fn logged(buffer_bytes: u64) -> KeyspaceCreateOptions {
     scanned(buffer_bytes)
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
         .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(LOG_TABLE_BYTES)))
 }
 
-/// Read key by key. Compressed from the third level down: what is rewritten often is not.
+/// For lookups by key. Compressed from the third level down, since the upper levels are rewritten often.
 fn looked_up(buffer_bytes: u64) -> KeyspaceCreateOptions {
     use CompressionType::{Lz4, None};
     KeyspaceCreateOptions::default()

@@ -1,9 +1,9 @@
-//! The names of the storage engine's key spaces: two for the whole store, the others by the id of an input or a view.
+//! The names of the storage engine's key spaces: two of the whole store, the others by the id of an input or a view.
 
 pub(super) const META: &str = "meta";
 pub(super) const TICKS: &str = "ticks";
 
-/// What the names of key spaces begin with that hold rows to compare with a view's; there only while a load runs.
+/// The prefix of the names of temporary key spaces, which have rows to compare with those of a view. They exist only during a bulk load.
 pub(super) const BESIDE: &str = "beside-";
 
 pub(super) fn rows_name(id: u32) -> String {

@@ -1,8 +1,8 @@
-//! What a key space of the storage engine is made of on disk, read without opening it.
+//! Reads which files a key space of the storage engine has on disk, without opening it.
 //!
-//! In: the key space's folder. Out: its version and the tables that make it up, each with the checksum of its whole file; or the file
-//! that is missing or not what was written. The engine itself compares no file with these checksums: it checks each block as it
-//! reads it, and takes a key space without a version for one that was never made.
+//! In: the key space's folder. Out: its version and its tables, each with the checksum of its whole file; or the file that is missing or
+//! damaged. The engine itself does not compare files with these checksums: it only checks each block that it reads, and treats a key space
+//! without a version as one that was never created.
 //!
 //! The format is that of lsm-tree 3.1: `current` is `version:u64 checksum:u128 0`, little endian, with the xxh3 of the file `vN`, an
 //! archive whose section `tables` lists, level by level and run by run, `number:u64 0 checksum:u128 seqno:u64`.
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// A file that is not as it should be, and how.
+/// A file that is missing or damaged, and what is wrong with it.
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) file: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// With the file as it is called in the folder `dir`.
+    /// The message, with the path of the file relative to the folder `dir`.
     pub(super) fn in_words(&self, dir: &Path) -> String {
         let shown = self.file.strip_prefix(dir).unwrap_or(&self.file);
         format!("the file `{}` {}", shown.display(), self.how)
@@ -49,7 +49,7 @@ pub(super) const TABLES: &str = "tables";
 /// Seconds and nanoseconds.
 pub(super) type Time = (i64, i64);
 
-/// When a file, or what is known of it, was last changed. Nobody can set this.
+/// When a file or its metadata was last changed (ctime), which no program can set.
 pub(super) fn changed_at(file: &Path) -> io::Result<Time> {
     let known = fs::metadata(file)?;
     Ok((known.ctime(), known.ctime_nsec()))
@@ -64,7 +64,7 @@ pub(super) fn version_file(version: u64) -> String {
     format!("v{version}")
 }
 
-/// Only the version, as it is noted.
+/// The current version of a key space.
 pub(super) fn version_of(folder: &Path) -> Result<u64, Broken> {
     Ok(read_current(folder)?.0)
 }
@@ -81,7 +81,7 @@ impl Tree {
         Ok(Tree { version, tables })
     }
 
-    /// Every table is there; those that were changed since `since` are read whole.
+    /// Checks that every table exists. Tables that were changed since `since` are read and compared with their checksum.
     pub(super) fn check_tables(&self, folder: &Path, since: Option<Time>) -> Result<(), Broken> {
         for table in &self.tables {
             let path = table.path(folder);
@@ -99,7 +99,7 @@ impl TableFile {
         folder.join(TABLES).join(self.id.to_string())
     }
 
-    /// Reads the whole file.
+    /// Compares the whole file with its checksum.
     pub(super) fn check(&self, folder: &Path) -> Result<(), Broken> {
         let path = self.path(folder);
         let hash = hash_of(&path).map_err(|e| unread(&path, e))?;
@@ -110,7 +110,7 @@ impl TableFile {
     }
 }
 
-/// The first table of any key space that is not what was written, or whatever else keeps it from being read.
+/// The first missing or damaged file of any key space.
 pub(super) fn first_broken(data: &Path) -> io::Result<Option<Broken>> {
     let mut folders: Vec<PathBuf> = fs::read_dir(data.join("keyspaces"))?.map(|e| e.map(|e| e.path())).collect::<io::Result<_>>()?;
     folders.retain(|folder| folder.join(CURRENT).exists());

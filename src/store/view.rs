@@ -1,4 +1,4 @@
-//! Reading a view: its rows now, its counts, its errors, and how it differs from rows worked out anew.
+//! Reads a view: its current rows, its counts, its errors, and how it differs from newly computed rows.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -8,7 +8,7 @@ use fjall::{Readable, Snapshot};
 
 use crate::value::{Diff, Row, Schema, Tick};
 
-use super::error::{At, StoreError};
+use super::error::{AtFolder, StoreError};
 use super::long_row_reader::LongRowReader;
 use super::record::{self, RowForm};
 use super::space::ViewSpace;
@@ -19,30 +19,30 @@ use super::{Store, id_key};
 pub struct ViewInfo {
     pub name: String,
     pub rows: u64,
-    /// Of keys and rows as they are packed.
+    /// The bytes of all packed keys and rows.
     pub bytes: u64,
-    /// Real changes since the view was made, those of its first load not counted.
+    /// The number of changes since the view was created, without its first load.
     pub changes: u64,
-    /// Reasons for missing rows, copies counted.
+    /// The number of errors, with all copies.
     pub errors: u64,
-    /// The last tick whose changelog entries are gone.
+    /// The last tick whose changelog entries are dropped.
     pub floor: Tick,
-    /// Of the changelog's entries after the floor, before the storage engine compresses them, and of what is kept for them alone.
+    /// The bytes of the changelog's entries after the floor, before compression, and of the parts that are kept only for them.
     pub changelog_bytes: u64,
     pub disk_bytes: u64,
 }
 
-/// Why rows of a view are missing.
+/// An error of a view: why rows are missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewError {
     pub message: String,
-    /// How many rows.
+    /// The number of rows that fail with this message.
     pub count: Diff,
-    /// The tick that brought the first of them.
+    /// The tick of the first of them.
     pub since: Tick,
 }
 
-/// Reads one view. Each call sees the last commit as a whole; what must be of one commit is one call.
+/// Reads one view. Each call reads from one commit, the last one; two calls may read from different commits.
 #[derive(Clone)]
 pub struct ViewReader {
     pub(super) store: Store,
@@ -51,7 +51,7 @@ pub struct ViewReader {
 
 /// The rows of a view in key order, all as of `tick`.
 pub struct Scan {
-    /// The commit that the rows are of.
+    /// The tick of the commit that the rows are of.
     pub tick: Tick,
     store: Store,
     rows: fjall::Iter,
@@ -71,14 +71,12 @@ impl std::fmt::Debug for Scan {
 }
 
 impl Store {
-    /// Every view that a commit has made whole, in the order of the definition.
+    /// Every view that a commit has completed, in the order of the definition.
     pub fn views(&self) -> Result<Vec<ViewInfo>, StoreError> {
-        let snapshot = self.0.db.snapshot();
-        let readers: Vec<ViewReader> = self.ready_views().map(|space| ViewReader { store: self.clone(), space }).collect();
-        readers.iter().map(|view| view.info_at(&snapshot)).collect()
+        self.snapshot().views().map(|view| view.info()).collect()
     }
 
-    /// The view of this name, if a commit has made it whole.
+    /// The view of this name, if a commit has completed it.
     pub fn view(&self, name: &str) -> Option<ViewReader> {
         let space = self.ready_views().find(|space| space.record.name == name)?;
         Some(ViewReader { store: self.clone(), space })
@@ -87,6 +85,31 @@ impl Store {
     pub(super) fn ready_views(&self) -> impl Iterator<Item = Arc<ViewSpace>> + use<> {
         let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
         spaces.views.clone().into_iter().filter(|space| space.record.ready)
+    }
+
+    pub(super) fn view_info(&self, space: &ViewSpace, snapshot: &Snapshot) -> Result<ViewInfo, StoreError> {
+        let record = &space.record;
+        let counters = self.counters(snapshot, record.id)?;
+        let floor = self.floor(snapshot, record.id)?;
+        Ok(ViewInfo {
+            name: record.name.clone(),
+            rows: counters.rows.max(0) as u64,
+            bytes: counters.bytes.max(0) as u64,
+            changes: counters.changes.max(0) as u64,
+            errors: counters.errors.max(0) as u64,
+            floor: floor.tick,
+            changelog_bytes: (counters.logged.max(0) as u64).saturating_sub(floor.forgotten),
+            disk_bytes: space.rows.disk_space() + space.parts.disk_space() + space.log.disk_space(),
+        })
+    }
+
+    pub(super) fn view_errors(&self, space: &ViewSpace, snapshot: &Snapshot) -> Result<Vec<ViewError>, StoreError> {
+        let mut errors = Vec::new();
+        for guard in snapshot.prefix(&self.0.meta, id_key(b'e', space.record.id)) {
+            let value = guard.value().at(self.dir())?;
+            errors.push(read_error(&value).ok_or_else(|| self.cut_short())?);
+        }
+        Ok(errors)
     }
 }
 
@@ -125,12 +148,10 @@ impl ViewReader {
 
     /// The rows whose key starts with `prefix`, such as the key of the first few columns.
     pub fn scan_prefix(&self, prefix: &[u8]) -> Result<Scan, StoreError> {
-        let snapshot = self.store.0.db.snapshot();
-        let tick = self.store.tick_of_snapshot(&snapshot)?;
-        Ok(Scan::over(tick, self, &snapshot, snapshot.prefix(&self.space.rows, prefix)))
+        Scan::prefix(&self.store, &self.space, &self.store.0.db.snapshot(), prefix)
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> Result<u64, StoreError> {
         Ok(self.info()?.rows)
     }
@@ -139,44 +160,22 @@ impl ViewReader {
         Ok(self.len()? == 0)
     }
 
-    /// Bytes of keys and rows as they are packed.
+    /// The bytes of all packed keys and rows.
     pub fn bytes(&self) -> Result<u64, StoreError> {
         Ok(self.info()?.bytes)
     }
 
     pub fn info(&self) -> Result<ViewInfo, StoreError> {
-        self.info_at(&self.store.0.db.snapshot())
+        self.store.view_info(&self.space, &self.store.0.db.snapshot())
     }
 
-    fn info_at(&self, snapshot: &Snapshot) -> Result<ViewInfo, StoreError> {
-        let record = &self.space.record;
-        let counters = self.store.counters(snapshot, record.id)?;
-        let floor = self.store.floor(snapshot, record.id)?;
-        Ok(ViewInfo {
-            name: record.name.clone(),
-            rows: counters.rows.max(0) as u64,
-            bytes: counters.bytes.max(0) as u64,
-            changes: counters.changes.max(0) as u64,
-            errors: counters.errors.max(0) as u64,
-            floor: floor.tick,
-            changelog_bytes: (counters.logged.max(0) as u64).saturating_sub(floor.forgotten),
-            disk_bytes: self.space.rows.disk_space() + self.space.parts.disk_space() + self.space.log.disk_space(),
-        })
-    }
-
-    /// Why rows are missing, in no meaningful order.
+    /// The errors of the view, in no meaningful order.
     pub fn errors(&self) -> Result<Vec<ViewError>, StoreError> {
-        let store = &self.store;
-        let mut errors = Vec::new();
-        for guard in store.0.db.snapshot().prefix(&store.0.meta, id_key(b'e', self.space.record.id)) {
-            let value = guard.value().at(store.dir())?;
-            errors.push(read_error(&value).ok_or_else(|| store.cut_short())?);
-        }
-        Ok(errors)
+        self.store.view_errors(&self.space, &self.store.0.db.snapshot())
     }
 
-    /// What must change for the view to have exactly the `wanted` rows, which come in key order without doubles: each key that is new,
-    /// other or gone, with its row. Nothing wide is held.
+    /// The changes that turn the view into the `wanted` rows, which are in key order without duplicates: each key to insert or update with its
+    /// row, each key to delete with `None`. Holds only one row of each side in memory.
     pub(super) fn difference(
         &self,
         wanted: Scan,
@@ -196,10 +195,16 @@ impl Iterator for Scan {
 }
 
 impl Scan {
+    /// The rows of this snapshot whose key starts with `prefix`.
+    pub(super) fn prefix(store: &Store, space: &Arc<ViewSpace>, snapshot: &Snapshot, prefix: &[u8]) -> Result<Scan, StoreError> {
+        let tick = store.tick_of_snapshot(snapshot)?;
+        Ok(Scan::over(tick, store, space, snapshot, snapshot.prefix(&space.rows, prefix)))
+    }
+
     /// The rows of an iterator over the view's rows of this snapshot.
-    pub(super) fn over(tick: Tick, view: &ViewReader, snapshot: &Snapshot, rows: fjall::Iter) -> Scan {
-        let parts = LongRowReader::new(&view.store, snapshot, &view.space);
-        Scan { tick, store: view.store.clone(), rows, parts }
+    pub(super) fn over(tick: Tick, store: &Store, space: &Arc<ViewSpace>, snapshot: &Snapshot, rows: fjall::Iter) -> Scan {
+        let parts = LongRowReader::new(store, snapshot, space);
+        Scan { tick, store: store.clone(), rows, parts }
     }
 
     /// As [`next`](Iterator::next), with the tick that last changed the row.

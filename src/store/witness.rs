@@ -1,12 +1,12 @@
-//! Knows what must be in the storage engine's folder, and refuses a folder in which it is not.
+//! Records what the storage engine's folder must contain, and refuses a folder that does not contain it.
 //!
-//! The engine sees a damaged block when it reads it. It does not see that a file is missing or older than the others, and where its journal
-//! cannot be read it takes what is before for all there was. So beside the engine's folder there is a `witness`: after each synced
-//! write it notes the version of every key space, and for every journal up to where it is whole and what it comes to ([`Claims`]).
-//! When the folder is opened, all of that must be there: at least that after a crash, exactly that after a stop.
+//! The engine finds a damaged block when it reads it. It does not notice that a file is missing or older than the others, and treats an
+//! unreadable batch of a journal as the journal's end. So beside the engine's folder there is a `witness`: after each synced write it records
+//! the version of every key space, and the length and digest of every journal ([`Claims`]). Opening the folder checks the claims: after a crash
+//! the folder must contain at least that, after a stop exactly that.
 //!
-//! What always holds: nothing is claimed that is not on disk for good, so no crash and no power cut make a folder that is refused.
-//! Nothing of the engine's folder is changed before the claims have been found true.
+//! Guarantees: only durable data is claimed, so a folder is never refused because of a crash or a power cut. The engine's folder is not changed
+//! before its claims are verified.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -18,14 +18,14 @@ use crate::value::Tick;
 
 use super::Sync;
 use super::claims::{Claims, Identity, JournalClaim, Life};
-use super::error::{At, StoreError, damaged};
+use super::error::{AtFolder, StoreError, damaged};
 use super::folder::Folder;
 use super::journal::{self, Items, Journal};
-use super::slots::{self, Durable, Kept, Slots};
+use super::slots::{self, Durable, SlotContent, WitnessSlots};
 use super::tree::{self, Broken, Tree};
 use super::whole_file::sync_folder;
 
-/// The claims of an open folder, kept up with what is written. Dropped after the engine is closed, it notes exactly what there is.
+/// The claims of an open folder, updated after writes. Must be dropped after the engine is closed; it then records exact claims.
 pub(super) struct Witness {
     dir: PathBuf,
     data: PathBuf,
@@ -34,39 +34,39 @@ pub(super) struct Witness {
 }
 
 struct State {
-    slots: Slots,
+    slots: WitnessSlots,
     claims: Claims,
-    /// Those that exist, ascending; the last one is written to.
+    /// The existing journals, ascending; the engine writes to the last one.
     journals: Vec<Journal>,
-    /// The folder is not open yet, or a write failed: what is on disk beyond the claims is not known.
+    /// The folder is not open yet, or a write failed: the files beyond the claims are unknown.
     abandoned: bool,
 }
 
-/// A folder whose claims were found true.
+/// A folder whose claims are verified.
 pub(super) struct Sound {
     pub(super) claims: Claims,
-    /// As far as they are whole.
+    /// The journals, read up to their last whole batch.
     pub(super) journals: Vec<Journal>,
     /// Key spaces by number.
     pub(super) trees: Vec<(u64, Tree)>,
 }
 
-/// What there is to open.
-pub(super) enum Found {
+/// The state of a folder before it is opened.
+pub(super) enum FolderState {
     /// Nothing was ever committed.
     Nothing,
     Sound(Box<Sound>),
 }
 
-/// Compares what is there with what must be, and changes nothing.
-pub(super) fn examine(folder: &Folder) -> Result<Found, StoreError> {
+/// Compares the files of a folder with its claims. Changes nothing.
+pub(super) fn examine(folder: &Folder) -> Result<FolderState, StoreError> {
     let (dir, data) = (&folder.path, folder.data());
     let (claims, own) = match slots::read(dir).at(dir)? {
-        Kept::Some { claims, .. } if claims.life == Life::Making => return Ok(Found::Nothing),
-        Kept::Some { claims, own } => (claims, own),
-        Kept::None if !data.exists() => return Ok(Found::Nothing),
-        Kept::None => return Err(damaged(dir, "the file `witness` is missing")),
-        Kept::Unreadable => return Err(damaged(dir, "the file `witness` is not what was written")),
+        SlotContent::Some { claims, .. } if claims.life == Life::Making => return Ok(FolderState::Nothing),
+        SlotContent::Some { claims, own } => (claims, own),
+        SlotContent::None if !data.exists() => return Ok(FolderState::Nothing),
+        SlotContent::None => return Err(damaged(dir, "the file `witness` is missing")),
+        SlotContent::Unreadable => return Err(damaged(dir, "the file `witness` is not what was written")),
     };
     if claims.life == Life::Open && !own {
         return Err(StoreError::Copied { dir: dir.into() });
@@ -78,7 +78,7 @@ pub(super) fn examine(folder: &Folder) -> Result<Found, StoreError> {
     }
     let broken = |broken: Broken| name(dir, broken);
     let exact = claims.life == Life::Closed;
-    // In a copy every file is new, so that says nothing: there the engine's own checksums must do, block by block.
+    // In a copy every file is new, so its ctime is no help: there the engine's own checksums find damage, block by block.
     let since = own.then(|| tree::changed_at(&slots::path_in(dir))).transpose().at(dir)?;
     let mut trees = Vec::with_capacity(claims.trees.len());
     for (space, version) in &claims.trees {
@@ -91,14 +91,14 @@ pub(super) fn examine(folder: &Folder) -> Result<Found, StoreError> {
         trees.push((*space, tree));
     }
     let journals = examine_journals(dir, &data, &claims)?;
-    Ok(Found::Sound(Box::new(Sound { claims, journals, trees })))
+    Ok(FolderState::Sound(Box::new(Sound { claims, journals, trees })))
 }
 
 fn examine_journals(dir: &Path, data: &Path, claims: &Claims) -> Result<Vec<Journal>, StoreError> {
     let first = claims.journals.first().map_or(0, |claim| claim.id);
     let last = claims.journals.last().map_or(0, |claim| claim.id);
     let mut journals: Vec<Journal> = Vec::new();
-    // What is before the first was no longer needed when the claims were written; a power cut may have brought it back.
+    // Journals before the first claimed one are not needed; a power cut may have restored them.
     for id in journal::ids(data).at(dir)?.into_iter().filter(|id| *id >= first) {
         let path = journal::path_of(data, id);
         let mut journal = Journal::open(data, id).at(dir)?;
@@ -132,7 +132,7 @@ fn examine_journals(dir: &Path, data: &Path, claims: &Claims) -> Result<Vec<Jour
 }
 
 impl Witness {
-    /// Takes a folder in which nothing was ever committed; what is half made of the engine's folder goes.
+    /// Starts a witness for a folder in which nothing was ever committed. Removes an incomplete engine's folder.
     pub(super) fn of_nothing(folder: &Folder, sync: Sync) -> Result<Witness, StoreError> {
         let dir = &folder.path;
         let identity = Identity::NONE;
@@ -144,7 +144,7 @@ impl Witness {
         }
     }
 
-    /// Takes a folder whose claims are true.
+    /// Starts a witness for a folder whose claims are verified.
     pub(super) fn of_sound(folder: &Folder, sound: Sound, sync: Sync) -> Result<Witness, StoreError> {
         let (dir, data) = (&folder.path, folder.data());
         let Sound { mut claims, journals, trees: _ } = sound;
@@ -159,13 +159,13 @@ impl Witness {
 
     fn take(folder: &Folder, mut claims: Claims, journals: Vec<Journal>, sync: Sync) -> Result<Witness, StoreError> {
         let dir = folder.path.clone();
-        let slots = Slots::take(&dir, &mut claims).at(&dir)?;
+        let slots = WitnessSlots::take(&dir, &mut claims).at(&dir)?;
         let state = Mutex::new(State { slots, claims, journals, abandoned: true });
         Ok(Witness { data: folder.data(), dir, sync, state })
     }
 
-    /// Notes what is written, and that it stays so: call when a write of the journal was synced, before anybody else writes.
-    /// `newest` is the sequence number of the last write. With [`Sync::Os`] writes are not synced, and nothing is noted.
+    /// Records everything written so far as durable. Must be called after a synced write, before any other write. `newest` is the sequence
+    /// number of the last write. With [`Sync::Os`] writes are not synced, and nothing is recorded.
     pub(super) fn note(&self, tick: Tick, newest: u64, spaces: &[Keyspace]) -> Result<(), StoreError> {
         if self.sync == Sync::Os {
             return Ok(());
@@ -176,15 +176,15 @@ impl Witness {
         self.write(&mut state, Durable::Later)
     }
 
-    /// As [`note`](Witness::note), with the engine's own key space, and for good when it returns: call before key spaces go, after they
-    /// have come, and when a folder has been opened. Syncs the journals itself.
+    /// As [`note`](Witness::note), but includes the engine's own key space, syncs the journals itself, and is durable when it returns. Must be
+    /// called before key spaces are dropped, after they were created, and after a folder was opened.
     pub(super) fn settle(&self, tick: Tick, spaces: &[Keyspace]) -> Result<(), StoreError> {
         let mut state = self.state();
         let engine = tree::version_of(&tree::folder_of(&self.data, ENGINE)).map_err(|broken| name(&self.dir, broken))?;
         state.claims.life = Life::Open;
         self.update(&mut state, tick, engine, spaces, None)?;
         state.journals.iter().try_for_each(Journal::sync).at(&self.dir)?;
-        // The engine syncs what is in the folders of key spaces, and not these.
+        // The engine syncs the folders of key spaces, but not these.
         [tree::folder_of(&self.data, ENGINE).parent(), Some(&*self.data), Some(&*self.dir)]
             .into_iter()
             .flatten()
@@ -198,7 +198,7 @@ impl Witness {
     fn update(&self, state: &mut State, tick: Tick, engine: u64, spaces: &[Keyspace], newest: Option<u64>) -> Result<(), StoreError> {
         let versions = spaces.iter().map(|space| (space.id(), space.tree.current_version().id()));
         let trees: Vec<(u64, u64)> = std::iter::once((ENGINE, engine)).chain(versions).collect();
-        // Each call of the system counts in a commit: where its write is in the only journal there is no later one to look for.
+        // Save system calls at each commit: if its write is in the only journal, there is no later journal to look for.
         let all = match (&mut state.journals[..], newest) {
             ([only], Some(newest)) => {
                 only.advance(Items::Taken, None).at(&self.dir)?;
@@ -210,7 +210,7 @@ impl Witness {
             self.follow(state)?;
         }
         for journal in &mut state.journals {
-            // Of the others nobody needs anything any more.
+            // Forget key spaces that are dropped.
             journal.last.retain(|(id, _)| trees.iter().any(|(space, _)| space == id));
         }
         if state.journals.len() > 1 {
@@ -226,7 +226,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Whatever is on disk beyond the claims need not be whole.
+    /// Called after a failed write: files beyond the claims may be incomplete.
     pub(super) fn abandon(&self) {
         self.state().abandoned = true;
     }
@@ -235,7 +235,7 @@ impl Witness {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Reads on in the journals, and goes on to those that came since.
+    /// Reads new batches of the journals, and opens new journals.
     fn follow(&self, state: &mut State) -> Result<(), StoreError> {
         let (dir, data) = (&self.dir, &self.data);
         loop {
@@ -245,20 +245,20 @@ impl Witness {
                 Some(last) => journal::ids(data).at(dir)?.into_iter().find(|id| *id > last.id),
                 None => journal::ids(data).at(dir)?.first().copied(),
             };
-            // Where there is a next one, nothing more is written to this one.
+            // If there is a next journal, this one is not written to any more.
             if let Some(last) = state.journals.last_mut() {
                 last.advance(Items::Taken, None).at(dir)?;
             }
             match next {
                 Some(id) => match Journal::open(data, id) {
-                    // The engine may drop it meanwhile; then there are later ones.
+                    // The engine may have dropped it meanwhile; then there are later ones.
                     Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                     opened => state.journals.push(opened.at(dir)?),
                 },
                 None => break,
             }
         }
-        // Also those from which it was gone on: several may have gone since.
+        // Forget journals that the engine has dropped.
         if state.journals.len() > 1 {
             state.journals.retain(|journal| journal::path_of(data, journal.id).exists());
         }
@@ -272,7 +272,7 @@ impl Witness {
         slots.write(claims, durable).at(&self.dir)
     }
 
-    /// The engine is closed: from here on the claims are exact.
+    /// Called after the engine is closed: records exact claims.
     fn close(&self, state: &mut State) -> Result<(), StoreError> {
         if state.claims.life == Life::Making {
             return Ok(());
@@ -297,20 +297,20 @@ impl Drop for Witness {
     fn drop(&mut self) {
         let mut state = self.state();
         if let Err(error) = self.close(&mut state) {
-            tracing::warn!(dir = %self.dir.display(), %error, "the state folder is left as after a crash");
+            tracing::warn!(dir = %self.dir.display(), %error, "the state folder was not closed cleanly; this is safe");
         }
     }
 }
 
-/// The number of the engine's own key space, which has the names of the others.
+/// The number of the engine's own key space, which stores the names of the others.
 const ENGINE: u64 = 0;
 
 fn claim(journal: &Journal) -> JournalClaim {
     JournalClaim { id: journal.id, end: journal.end, digest: journal.digest(), last: journal.last.clone() }
 }
 
-/// Journals that were claimed and are not there. The engine drops one when everything in it is in the key spaces' own files, so then each
-/// of its key spaces has a later version or, by the numbers of its tables, all of it ([`check_evicted`]).
+/// Claimed journals that do not exist. The engine drops a journal once all its writes are in tables. So each of its key spaces must have a later
+/// version, or tables with its sequence numbers ([`check_evicted`]).
 pub(super) fn evicted(sound: &Sound) -> Vec<JournalClaim> {
     let there = |id| sound.journals.iter().any(|journal| journal.id == id);
     sound.claims.journals.iter().filter(|claim| claim.end > 0 && !there(claim.id)).cloned().collect()
@@ -319,7 +319,7 @@ pub(super) fn evicted(sound: &Sound) -> Vec<JournalClaim> {
 pub(super) fn check_evicted(dir: &Path, evicted: &[JournalClaim], claimed: &[(u64, u64)], spaces: &[Keyspace]) -> Result<(), StoreError> {
     for claim in evicted {
         for (id, last) in &claim.last {
-            // One that is gone was dropped.
+            // A missing key space was dropped.
             let Some(space) = spaces.iter().find(|space| space.id() == *id) else { continue };
             let later = claimed.iter().any(|(claimed, version)| claimed == id && space.tree.current_version().id() > *version);
             if !later && space.tree.get_highest_persisted_seqno().is_none_or(|persisted| persisted < *last) {

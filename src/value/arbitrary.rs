@@ -1,6 +1,6 @@
-//! Any schema and any row of it, for property tests.
+//! Random schemas and rows, for property tests.
 //!
-//! A schema shrinks; a row is made from a seed, so that it fits whatever schema is left.
+//! Schemas shrink. A row is generated from a seed, so that it fits the shrunk schema.
 
 use datafusion::arrow::datatypes::i256;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::{Column, Datum, Layout, Row, RowBuilder, Schema, Type, pack_list};
 
-/// Every type that is not made of others.
+/// Every type that contains no other types.
 pub(crate) fn scalar_type() -> impl Strategy<Value = Type> {
     prop_oneof![
         15 => prop::sample::select(vec![
@@ -56,10 +56,10 @@ fn schema_of(ty: impl Strategy<Value = Type>, columns: std::ops::Range<usize>) -
     })
 }
 
-/// Makes rows from a seed; equal seeds make equal rows.
+/// Generates rows from a seed; equal seeds give equal rows.
 pub(crate) struct RowSource {
     rng: TestRng,
-    /// One text or binary in ten is this long at most, instead of 12.
+    /// Maximum length of one text or binary in ten; the maximum of the others is 12.
     pub(crate) longest: usize,
 }
 
@@ -82,7 +82,7 @@ impl RowSource {
         self.rng.next_u64() % bound
     }
 
-    /// Small numbers, extremes and everything between, all often.
+    /// Small numbers, extremes and values in between, all of them frequent.
     fn bits(&mut self) -> u64 {
         let raw = self.rng.next_u64();
         match self.below(4) {
@@ -104,7 +104,7 @@ impl RowSource {
         if self.below(2) == 0 { value.wrapping_neg() } else { value }
     }
 
-    /// Microseconds with `fsp` digits, up to `limit` seconds either way.
+    /// Microseconds with `fsp` digits, up to `limit` seconds in either direction.
     fn micros(&mut self, fsp: u8, limit: i64) -> i64 {
         let unit = 10i64.pow(6 - fsp as u32);
         let micros = self.bits() as i64 % (limit * 1_000_000);
@@ -114,7 +114,7 @@ impl RowSource {
     fn bytes(&mut self) -> Vec<u8> {
         let longest = if self.below(10) == 0 { self.longest } else { 12 };
         let length = self.below(longest as u64 + 1);
-        // Zeroes and 0xff often: they are what keys have to escape.
+        // Many zeroes and 0xff bytes, because keys escape these.
         (0..length).map(|_| [0, 0xff, b'a', self.rng.next_u64() as u8][self.below(4) as usize]).collect()
     }
 

@@ -1,9 +1,8 @@
-//! Packed rows to Arrow batches and computed Arrow values back into packed rows: the only bridge to DataFusion.
+//! Packed rows to Arrow batches, and computed Arrow values back to packed rows: the only bridge to DataFusion.
 //!
-//! In one direction every column has exactly the Arrow form of its type ([`Type::arrow`]). In the other an array may have any of
-//! the forms that [`Column::from_arrow`](super::Column::from_arrow) reads as the wanted type (other string and binary forms,
-//! dictionaries, other time units); [`canonical`] brings it to the one form, once per array, and [`push_array_value`] takes
-//! single values out of that.
+//! Rows to Arrow: every column has exactly the Arrow form of its type ([`Type::arrow`]). Arrow to rows: an array may have any form that
+//! [`Column::from_arrow`](super::Column::from_arrow) maps to the expected type (other string and binary forms, dictionaries, other time
+//! units). [`canonical`] converts an array to the one form, and [`push_array_value`] then reads single values from it.
 
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ pub fn to_batch<'a>(layout: &Layout, rows: impl Iterator<Item = &'a [u8]>) -> Re
     to_batch_of(layout, &columns, rows)
 }
 
-/// As [`to_batch`], of these columns only, in this order.
+/// Same as [`to_batch`], with these columns only, in this order.
 pub fn to_batch_of<'a>(layout: &Layout, columns: &[usize], rows: impl Iterator<Item = &'a [u8]>) -> RecordBatch {
     let rows: Vec<Option<&[u8]>> = rows.map(Some).collect();
     let arrays = columns.iter().map(|&column| column_array(layout, column, &rows)).collect();
@@ -36,7 +35,7 @@ pub fn to_batch_of<'a>(layout: &Layout, columns: &[usize], rows: impl Iterator<I
     RecordBatch::try_new_with_options(schema, arrays, &options).expect("a column that is not nullable has no NULL")
 }
 
-/// One column of rows, of which those inside a NULL struct are `None`.
+/// One column of the rows. A row is `None` if it is inside a NULL struct.
 fn column_array(layout: &Layout, column: usize, rows: &[Option<&[u8]>]) -> ArrayRef {
     let ty = &layout.schema().columns()[column].ty;
     let datums = rows.iter().map(|row| row.map_or(Datum::Null, |row| layout.get(row, column)));
@@ -138,8 +137,8 @@ fn list_array<'a>(ty: &Type, items: &Layout, datums: impl Iterator<Item = Datum<
     Arc::new(ListArray::try_new(field, offsets, values, Some(present.into())).expect("offsets and items belong together"))
 }
 
-/// The array in the Arrow form of `ty`, which must be what [`Column::from_arrow`](super::Column::from_arrow) made of its type.
-/// Fails where a value does not fit (a time out of range, or with nanoseconds).
+/// Converts the array to the Arrow form of `ty`, which must be the result of [`Column::from_arrow`](super::Column::from_arrow) for the
+/// array's type. Fails if a value does not fit (a time that is out of range or has nanoseconds).
 pub fn canonical(array: &ArrayRef, ty: &Type) -> Result<ArrayRef, ParseError> {
     let wanted = ty.arrow();
     if *array.data_type() == wanted {
@@ -157,7 +156,7 @@ pub fn canonical(array: &ArrayRef, ty: &Type) -> Result<ArrayRef, ParseError> {
         return Err(ParseError::new(ty, "it has more digits of a second than a row holds"));
     }
     match array.data_type() {
-        // Arrow has no cast from a time of day to a length of time.
+        // Arrow has no cast from a time of day to a duration.
         DataType::Time32(_) | DataType::Time64(_) => {
             let micros = cast(array, &DataType::Time64(TimeUnit::Microsecond))?;
             let micros = cast(&micros, &DataType::Int64)?;
@@ -167,11 +166,11 @@ pub fn canonical(array: &ArrayRef, ty: &Type) -> Result<ArrayRef, ParseError> {
     }
 }
 
-/// Pushes one value of an array, [`canonical`] for the builder's next type, as the next column. Fails where a decimal has more
-/// digits than its type; then nothing was pushed.
+/// Pushes one value of an array as the next column. The array must be [`canonical`] for the builder's next type. Fails if a decimal has
+/// more digits than its type; then nothing was pushed.
 ///
 /// # Panics
-/// Where the array is not of the type's Arrow form.
+/// If the array does not have the Arrow form of the type.
 pub fn push_array_value(builder: &mut RowBuilder, array: &dyn Array, row: usize) -> Result<(), ParseError> {
     if array.is_null(row) {
         builder.push(Datum::Null);
@@ -235,7 +234,7 @@ fn push_fields(builder: &mut RowBuilder, array: &StructArray, row: usize) -> Res
     Ok(())
 }
 
-/// A NULL struct in a list becomes one whose fields are all NULL: packed lists have no other form for it.
+/// A NULL struct in a list becomes a struct of NULLs: packed lists have no NULL items of structs.
 fn push_list(builder: &mut RowBuilder, values: ArrayRef) -> Result<(), ParseError> {
     let structs = values.as_struct_opt();
     let mut nested = RowBuilder::new(builder.next_nested());

@@ -5,33 +5,32 @@
 //! | integers up to 32 bits | Int32 (uint32: Int64) |
 //! | int64, uint64 | Int64; a uint64 above its range: Decimal128 |
 //! | float32, float64 | Double |
-//! | decimal | Decimal128 with the scale's zeroes kept (`10.50`); one of more than 34 digits loses zeroes at its end if that makes it fit, else it is its text, a String |
-//! | date, datetime, timestamp | DateTime. It has milliseconds and no more: microseconds are cut off |
+//! | decimal | Decimal128 that keeps the zeroes of the scale (`10.50`). If it has more than 34 digits, trailing zeroes are dropped if it fits then; otherwise it is a String of its text |
+//! | date, datetime, timestamp | DateTime in milliseconds: microseconds are cut off |
 //! | time | String, as in JSON |
 //! | binary | Binary, generic |
-//! | JSON | document, array or scalar. A number is Int32, Int64 or Double where that says the same digits, else Decimal128, else String. A value with a zero byte in a field's name, which BSON cannot have, is its text |
+//! | JSON | document, array or scalar. A number is the first of Int32, Int64, Double, Decimal128, String that keeps its digits. If a field name has a zero byte, which BSON does not allow, the whole value is its text |
 //! | struct, list | document, array |
-//! | NULL | Null, or no field where the column is `absent_when_null` |
+//! | NULL | Null, or no field if the column is `absent_when_null` |
 //!
-//! The bytes are written directly ([BSON 1.1](https://bsonspec.org/spec.html)). Elsewhere: the values of keys, of which nothing may be lost
-//! ([`exact`]).
+//! The bytes are written directly ([BSON 1.1](https://bsonspec.org/spec.html)). Elsewhere: keys, which must not lose anything ([`exact`]).
 
 pub mod exact;
 
-use mongodb::bson::spec::ElementType;
-use mongodb::bson::{Decimal128, RawBson, RawDocumentBuf};
+use bson::spec::ElementType;
+use bson::{Decimal128, RawBson, RawDocumentBuf};
 use serde_json::Value;
 
 use super::{Datum, Layout, Type, decimal, list_items, temporal};
 
-/// A row as one document. Names of columns must have no zero byte.
+/// A row as one document. Column names must have no zero byte.
 pub fn write_row(layout: &Layout, row: &[u8]) -> RawDocumentBuf {
     let mut out = Vec::with_capacity(row.len() * 2 + layout.schema().len() * 16);
     write_document(layout, row, &mut out);
     RawDocumentBuf::from_bytes(out).expect("the document has the length it says")
 }
 
-/// One value; `datum` must be of the type.
+/// One value. `datum` must be a value of `ty`.
 pub fn to_bson(ty: &Type, datum: Datum) -> RawBson {
     let nested = match ty {
         Type::Struct(schema) => Some(Layout::new(schema)),
@@ -50,7 +49,7 @@ pub fn write_document(layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
     write_columns(layout, row, 0, out);
 }
 
-/// As [`write_document`], with the columns from `first` on.
+/// Same as [`write_document`], with the columns from `first` on.
 pub fn write_columns(layout: &Layout, row: &[u8], first: usize, out: &mut Vec<u8>) {
     document(out, |out| {
         for (i, column) in layout.schema().columns().iter().enumerate().skip(first) {
@@ -62,7 +61,7 @@ pub fn write_columns(layout: &Layout, row: &[u8], first: usize, out: &mut Vec<u8
     });
 }
 
-/// The length, the fields, a zero byte.
+/// Writes a document: its length, the fields, a zero byte.
 fn document(out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -72,13 +71,13 @@ fn document(out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
 
-/// The type, the name, the value. `nested` is the layout of a struct's row or of a list's items.
+/// Writes one element: type, name, value. `nested` is the layout of a struct's row or of a list's items.
 fn element(name: &str, ty: &Type, nested: Option<&Layout>, datum: Datum, out: &mut Vec<u8>) {
     let type_at = field(name, out);
     out[type_at] = value(ty, nested, datum, out) as u8;
 }
 
-/// Begins a field; its type goes where the answer says.
+/// Writes a field's type byte (0 for now) and name. Returns the offset of the type byte, which the caller sets.
 fn field(name: &str, out: &mut Vec<u8>) -> usize {
     assert!(!name.as_bytes().contains(&0), "the name of a field has no zero byte");
     let type_at = out.len();
@@ -171,7 +170,7 @@ fn scale_of(ty: &Type) -> u8 {
     *scale
 }
 
-/// The largest coefficient of a Decimal128 is one less.
+/// 10^34: the coefficient of a Decimal128 is smaller.
 const COEFFICIENTS: u128 = 10u128.pow(34);
 
 fn decimal_value(unscaled: i128, ty: &Type, out: &mut Vec<u8>) -> ElementType {
@@ -189,15 +188,15 @@ fn decimal_value(unscaled: i128, ty: &Type, out: &mut Vec<u8>) -> ElementType {
     string(&text, out)
 }
 
-/// IEEE 754-2008 decimal128 with a binary integer significand: sign, 14 bits of exponent biased by 6176, 113 bits of coefficient. The
-/// form for larger coefficients is never needed: ten to the 34 is less than two to the 113.
+/// IEEE 754-2008 decimal128 with a binary integer significand: sign, 14 bits of exponent biased by 6176, 113 bits of coefficient. The form
+/// for larger coefficients is never needed: 10^34 is less than 2^113.
 fn decimal128(negative: bool, coefficient: u128, exponent: i32, out: &mut Vec<u8>) -> ElementType {
     let bits = (negative as u128) << 127 | ((exponent + 6176) as u128) << 113 | coefficient;
     out.extend_from_slice(&bits.to_le_bytes());
     ElementType::Decimal128
 }
 
-/// A Decimal128 of the digits of a decimal text, or that text.
+/// A Decimal128 with the digits of a decimal text, or the text itself if it does not fit.
 fn number_text(text: &str, out: &mut Vec<u8>) -> ElementType {
     match text.parse::<Decimal128>() {
         Ok(number) => {
@@ -225,7 +224,7 @@ fn list_value(ty: &Type, items: &Layout, list: &[u8], out: &mut Vec<u8>) -> Elem
     ElementType::Array
 }
 
-/// As [`field`], named by an index.
+/// Same as [`field`], with an index as the name.
 fn index_field(index: usize, out: &mut Vec<u8>) -> usize {
     let type_at = out.len();
     out.push(0);
@@ -294,8 +293,8 @@ fn json_number(text: &str, out: &mut Vec<u8>) -> ElementType {
     }
 }
 
-/// Sign, digits without leading zeroes, and the power of ten of the last of them: equal exactly where two texts have the same
-/// digits. A zero at the end counts as a digit (1.50 is not 1.5), except for the lone one of `1.0`.
+/// Sign, digits without leading zeroes, and the power of ten of the last digit. Equal if and only if two texts have the same digits. A
+/// trailing zero is a digit (1.50 differs from 1.5), except for the single one of `1.0`.
 fn significant(text: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse().unwrap_or(i64::MAX / 2)),

@@ -1,9 +1,9 @@
-//! One value, borrowed from wherever it is.
+//! One borrowed value.
 
 use datafusion::arrow::datatypes::i256;
 
-/// One value. What it means is said by the column's [`Type`](super::Type): integers of every width are `Int` or `UInt`, a decimal
-/// is its unscaled integer, times are microseconds, a struct or a list is its packed bytes.
+/// One value. The column's [`Type`](super::Type) defines its meaning: integers of every width are `Int` or `UInt`, a decimal is its
+/// unscaled integer, times are microseconds, a struct or a list is its packed bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Datum<'a> {
     Null,
@@ -34,7 +34,7 @@ pub enum Datum<'a> {
 }
 
 impl Datum<'_> {
-    /// An integer, or a decimal's unscaled one, of up to 38 digits.
+    /// The value of an integer, or the unscaled integer of a decimal of up to 38 digits. `None` for anything else.
     #[inline]
     pub fn unscaled(self) -> Option<i128> {
         match self {

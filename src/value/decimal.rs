@@ -1,22 +1,22 @@
 //! Decimal text to unscaled integers and back, exact to 76 digits.
 //!
-//! In: text such as `-12.50` or `1.25e1` and the column's precision and scale. Out: the unscaled integer (`-1250` at scale 2) as
-//! the [`Datum`] that a column of that precision holds. Printing gives exactly `scale` digits behind the point. Nothing goes
-//! through a double and nothing is rounded: digits that the column cannot hold are an error.
+//! In: text such as `-12.50` or `1.25e1` and the column's precision and scale. Out: the unscaled integer (`-1250` at scale 2) as the
+//! [`Datum`] of a column of that precision. Printing writes exactly `scale` digits after the point. Nothing goes through a double and
+//! nothing is rounded: a value with digits that the column cannot store is an error.
 
 use datafusion::arrow::datatypes::i256;
 
 use super::Datum;
 
-/// What a decimal text cannot be; the value itself is never part of it.
-pub(super) type Reason = &'static str;
+/// Why a text is not a decimal of the type; never contains the value.
+pub(super) type InvalidDecimal = &'static str;
 
-const NOT_A_NUMBER: Reason = "it is not a decimal number";
-const TOO_MANY_FRACTION_DIGITS: Reason = "it has more digits behind the point than the type";
-const TOO_LARGE: Reason = "it has more digits before the point than the type";
+const NOT_A_NUMBER: InvalidDecimal = "it is not a decimal number";
+const TOO_MANY_FRACTION_DIGITS: InvalidDecimal = "it has more digits after the point than the type";
+const TOO_LARGE: InvalidDecimal = "it has more digits before the point than the type";
 
-/// The unscaled integer of a decimal text. A sign, leading zeros, trailing zeros of the fraction and an exponent are all fine.
-pub fn parse(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, Reason> {
+/// The unscaled integer of a decimal text. A sign, leading zeros, trailing zeros of the fraction and an exponent are allowed.
+pub fn parse(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, InvalidDecimal> {
     if let Some(value) = parse_short(text, precision, scale) {
         return Ok(wrap(precision, value as i128));
     }
@@ -27,7 +27,7 @@ fn wrap(precision: u8, value: i128) -> Datum<'static> {
     if precision <= 38 { Datum::Decimal(value) } else { Datum::Decimal256(i256::from_i128(value)) }
 }
 
-/// The common case: up to 18 digits in all, no exponent, not more fraction digits than `scale`.
+/// Fast path: up to 18 digits in total, no exponent, at most `scale` fraction digits. `None` for any other text, also an invalid one.
 fn parse_short(text: &[u8], precision: u8, scale: u8) -> Option<i64> {
     let (negative, digits) = split_sign(text);
     if digits.is_empty() || digits.len() > 18 {
@@ -57,7 +57,7 @@ fn parse_short(text: &[u8], precision: u8, scale: u8) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// Ten to the 0 to 18.
+/// 10^0 to 10^18.
 const POWERS: [i64; 19] = {
     let mut powers = [1i64; 19];
     let mut i = 1;
@@ -76,15 +76,16 @@ fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// Any valid text: collects the significant digits, moves the point by the exponent, then fits them to the scale.
-fn parse_long(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, Reason> {
+/// Parses any text: collects the significant digits, shifts the point by the exponent, then fits them to the scale.
+fn parse_long(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, InvalidDecimal> {
     let (negative, rest) = split_sign(text);
     let (mantissa, exponent) = match rest.iter().position(|b| matches!(b, b'e' | b'E')) {
         Some(at) => (&rest[..at], parse_exponent(&rest[at + 1..])?),
         None => (rest, 0),
     };
     let (mut digits, mut count) = ([0u8; 76], 0usize);
-    // How many digits stand behind the point, of those that are kept; zeroes not kept at the end are taken off again.
+    // `behind`: fraction digits read so far. `pending_zeroes`: zeroes read since the last nonzero digit; they are stored only if another
+    // nonzero digit follows.
     let (mut any, mut behind, mut pending_zeroes, mut point) = (false, 0i64, 0usize, false);
     for &byte in mantissa {
         match byte {
@@ -129,14 +130,14 @@ fn parse_long(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, R
     }
     let ten = i256::from_i128(10);
     let mut value = i256::ZERO;
-    // Behind the digits that were given the array has zeroes.
+    // The array is zero after the stored digits.
     for &digit in &digits[..count + shift] {
         value = value.wrapping_mul(ten).wrapping_add(i256::from_i128(digit as i128));
     }
     Ok(Datum::Decimal256(if negative { value.wrapping_neg() } else { value }))
 }
 
-fn parse_exponent(text: &[u8]) -> Result<i64, Reason> {
+fn parse_exponent(text: &[u8]) -> Result<i64, InvalidDecimal> {
     let (negative, digits) = split_sign(text);
     if digits.is_empty() {
         return Err(NOT_A_NUMBER);
@@ -146,16 +147,16 @@ fn parse_exponent(text: &[u8]) -> Result<i64, Reason> {
         if !byte.is_ascii_digit() {
             return Err(NOT_A_NUMBER);
         }
-        // Beyond a thousand digits the sign of the answer is settled.
+        // Capped to avoid overflow: an exponent this large gives the same error as any larger one.
         value = (value * 10 + (byte - b'0') as i64).min(1_000_000);
     }
     Ok(if negative { -value } else { value })
 }
 
-/// The quotient, rounded half away from zero; `None` where the divisor is 0 or the quotient does not fit.
+/// The quotient, rounded half away from zero. `None` if the divisor is 0 or the quotient does not fit.
 pub fn quotient(dividend: i128, divisor: i128) -> Option<i128> {
     let quotient = match (i64::try_from(dividend), i64::try_from(divisor)) {
-        // Much quicker, and what most numbers are.
+        // Much faster, and enough for most numbers.
         (Ok(dividend), Ok(divisor)) if divisor != -1 => i128::from(dividend.checked_div(divisor)?),
         _ => dividend.checked_div(divisor)?,
     };
@@ -164,7 +165,7 @@ pub fn quotient(dividend: i128, divisor: i128) -> Option<i128> {
     Some(if rounds { quotient + dividend.signum() * divisor.signum() } else { quotient })
 }
 
-/// As [`quotient`], for more than 38 digits.
+/// Same as [`quotient`], for more than 38 digits.
 pub fn quotient_i256(dividend: i256, divisor: i256) -> Option<i256> {
     let (quotient, rest) = (dividend.checked_div(divisor)?, dividend.checked_rem(divisor)?);
     let rounds = rest.wrapping_abs() >= divisor.wrapping_abs().wrapping_sub(rest.wrapping_abs());
@@ -172,7 +173,7 @@ pub fn quotient_i256(dividend: i256, divisor: i256) -> Option<i256> {
     Some(if rounds { quotient.wrapping_add(away) } else { quotient })
 }
 
-/// Appends the decimal text with exactly `scale` digits behind the point.
+/// Appends the decimal text with exactly `scale` digits after the point.
 pub fn write(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
     let mut buffer = [0u8; 40];
     let mut at = buffer.len();
@@ -191,7 +192,7 @@ pub fn write(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
     write_digits(unscaled < 0, &buffer[at..], scale, out);
 }
 
-/// As [`write()`], for decimals of more than 38 digits.
+/// Same as [`write()`], for decimals of more than 38 digits.
 pub fn write_i256(unscaled: i256, scale: u8, out: &mut Vec<u8>) {
     match unscaled.to_i128() {
         Some(small) => write(small, scale, out),
@@ -224,7 +225,7 @@ fn write_digits(negative: bool, digits: &[u8], scale: u8, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn round(text: &str, precision: u8, scale: u8) -> Result<String, Reason> {
+    fn round(text: &str, precision: u8, scale: u8) -> Result<String, InvalidDecimal> {
         let mut out = Vec::new();
         match parse(text.as_bytes(), precision, scale)? {
             Datum::Decimal(v) => write(v, scale, &mut out),

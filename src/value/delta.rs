@@ -1,4 +1,4 @@
-//! A change, the engine's time, and a place in a source.
+//! Changes of rows, engine time, and places in a source.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use super::Row;
 
-/// How often a row is added (positive) or taken away (negative).
+/// How often a row is inserted (positive) or deleted (negative).
 pub type Diff = i64;
 
-/// One change of one table: `diff` copies of `row`. An update is a retraction and an insertion under the same tick.
+/// One change of one table: `diff` copies of `row`. An update is a deletion and an insertion with the same tick.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delta {
-    /// The index of the table in the list that the source was asked for.
+    /// Index of the table in the list of tables requested from the source.
     pub table: usize,
     pub row: Row,
     pub diff: Diff,
 }
 
-/// Engine time: one source transaction is one tick. Ticks start at 1 and never come again for the same state.
+/// Engine time: one source transaction is one tick. Ticks start at 1 and are never reused for the same state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Tick(pub u64);
 
-/// A place in a source, in the source's own words (a GTID set, a file and offset). Only its source can compare two of them.
+/// A place in a source, in the source's own notation (a GTID set, a file and offset). Only the source can compare two positions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position(pub Arc<str>);
 

@@ -1,16 +1,16 @@
-//! How often values are there, as a JSON document: `{"engine":2,"motor":1}`.
+//! Counts of values as a JSON document: `{"engine":2,"motor":1}`.
 //!
-//! A field is named by its value's text, which is that of JSON without quotes; fields have the order of the values.
+//! A field's name is the value's JSON text without quotes. Fields are ordered by value.
 
 use super::{Diff, Layout, Type, json, row_of_key};
 
-/// Whether values of this type have a text that names them.
+/// Whether values of this type can be counted: their text can be a field name.
 pub fn is_counted(ty: &Type) -> bool {
     !matches!(ty, Type::Struct(_) | Type::List(_) | Type::Json | Type::Binary)
 }
 
-/// The document for values of a type that [is counted](is_counted), by their keys, in their order; `layout` has a column for the value.
-/// What is not there more often than 0 times is left out.
+/// The document for pairs of a value's key and its count, in key order. `layout` has one column, of a type that [is counted](is_counted).
+/// Values with a count of 0 or less are left out.
 pub fn histogram<'a>(layout: &Layout, counts: impl Iterator<Item = (&'a [u8], Diff)>) -> String {
     let ty = &layout.schema().columns()[0].ty;
     let mut out = vec![b'{'];

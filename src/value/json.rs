@@ -1,13 +1,13 @@
 //! Values as JSON, and back: the one mapping for everything that prints or reads JSON.
 //!
-//! Columns come in order. Integers and decimals are numbers with all their digits (a decimal with exactly its scale); a finite float
-//! is the shortest number that reads back as the same one, the others are the strings `NaN`, `Infinity` and `-Infinity`. DATE
-//! `2017-10-02`, DATETIME `2017-10-02T10:56:33`, TIMESTAMP the same with `Z`, TIME `-838:59:59`, with fractions only where the
-//! type has them. Binary is base64 with padding. A JSON column stands as it is; struct is an object, list an array, NULL `null`, and a
-//! column that is `absent_when_null` is left out instead.
+//! Columns are written in order. Integers and decimals are numbers with all their digits (a decimal with exactly its scale). A finite float
+//! is the shortest number that parses to the same float; the others are the strings `NaN`, `Infinity` and `-Infinity`. DATE is
+//! `2017-10-02`, DATETIME `2017-10-02T10:56:33`, TIMESTAMP the same with `Z`, TIME `-838:59:59`, with fractions only if the type has them.
+//! Binary is base64 with padding. A JSON column is written verbatim. A struct is an object, a list an array, NULL is `null`; a NULL column
+//! that is `absent_when_null` is left out.
 //!
-//! Reading takes all of this back. Besides, a number may come as a string; a JSON column's own `null` becomes NULL; fields of
-//! objects that the schema does not have are passed over, and missing ones are NULL.
+//! Parsing accepts all of this. In addition a number may be a string, and a `null` in a JSON column becomes NULL. Object fields that the
+//! schema does not have are ignored; missing fields are NULL.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +35,7 @@ pub fn write_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends one value. `datum` must be of the type.
+/// Appends one value. `datum` must be a value of `ty`.
 pub fn write_datum(ty: &Type, datum: Datum, out: &mut Vec<u8>) {
     match ty {
         Type::Struct(schema) => write_value(ty, Some(&Layout::new(schema)), datum, out),
@@ -131,8 +131,7 @@ fn fsp_of(ty: &Type) -> u8 {
     *fsp
 }
 
-/// Pushes the fields of an object, by name, as the columns of a whole row. After an error the builder must be
-/// [cleared](RowBuilder::clear).
+/// Pushes the fields of an object, by name, as all columns of a row. After an error the builder must be [cleared](RowBuilder::clear).
 pub fn push_object(builder: &mut RowBuilder, object: &Map<String, Value>) -> Result<(), ParseError> {
     let schema = builder.layout().schema().clone();
     for column in schema.columns() {
@@ -186,7 +185,7 @@ fn push_number(builder: &mut RowBuilder, digits: &str) -> Result<(), ParseError>
     Ok(())
 }
 
-/// A whole number written as `1.0` or `1e3`.
+/// Parses a whole number written as `1.0` or `1e3`.
 fn parse_whole(ty: &Type, digits: &str) -> Result<Datum<'static>, &'static str> {
     let Ok(Datum::Decimal(whole)) = decimal::parse(digits.as_bytes(), 20, 0) else { return Err(NOT_AN_INTEGER) };
     let mut text = Vec::with_capacity(21);

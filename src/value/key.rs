@@ -1,14 +1,15 @@
-//! Order-preserving keys: bytes whose order is the order of the values, column after column.
+//! Order-preserving keys: byte strings that sort like the values, column by column.
 //!
-//! Each value is one marker byte (0 NULL, 1 not NULL, so NULL comes first) and then
+//! Each value is one marker byte (0 NULL, 1 not NULL, so NULL sorts first), followed by
 //! - integers and decimals: big endian, sign bit flipped;
-//! - floats: the IEEE 754 total order (sign bit flipped for positives, all bits for negatives), `-0.0` made `0.0`, every NaN the same and last;
+//! - floats: the IEEE 754 total order (sign bit flipped for positives, all bits for negatives); `-0.0` becomes `0.0`, all NaNs become one,
+//!   which sorts last;
 //! - bool, date, date-time, timestamp, time: as integers of their width;
-//! - text, JSON, binary: the bytes with `00` written `00 FF`, ended by `00 00`, so that a prefix comes first and what follows
-//!   cannot be mistaken (the "memcomparable" form of MyRocks and CockroachDB);
+//! - text, JSON, binary: the bytes with `00` written as `00 FF`, ended by `00 00`. A prefix sorts first, and the following column cannot be
+//!   confused with the text (the "memcomparable" form of MyRocks and CockroachDB);
 //! - struct: its columns; list: each item after a `02`, ended by a `00`.
 //!
-//! Text orders by its UTF-8 bytes. No two different column lists of one type give the same key ("a_b","c" is not "a","b_c").
+//! Text sorts by its UTF-8 bytes. Different column lists of one type never have the same key ("a_b","c" differs from "a","b_c").
 
 use super::{Datum, Layout, Row, Type, list_items};
 
@@ -93,25 +94,25 @@ fn push_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The key of the given columns of a row.
-pub fn of(layout: &Layout, row: &[u8], columns: &[usize]) -> Row {
+pub fn encode(layout: &Layout, row: &[u8], columns: &[usize]) -> Row {
     let mut out = Vec::with_capacity(48);
     of_into(layout, row, columns, &mut out);
     out.into()
 }
 
-/// As [`of`], appended to `out`.
+/// Same as [`encode`], appended to `out`.
 pub fn of_into(layout: &Layout, row: &[u8], columns: &[usize], out: &mut Vec<u8>) {
     for &column in columns {
         push_value(&layout.schema().columns()[column].ty, layout.nested(column), layout.get(row, column), out);
     }
 }
 
-/// As [`of`], or `None` where one of the columns is NULL: such a row matches nothing.
+/// Same as [`encode`], or `None` if one of the columns is NULL: such a row matches nothing.
 pub fn of_relation(layout: &Layout, row: &[u8], columns: &[usize]) -> Option<Row> {
     if columns.iter().any(|&column| layout.is_null(row, column)) {
         return None;
     }
-    Some(of(layout, row, columns))
+    Some(encode(layout, row, columns))
 }
 
 fn signed(v: i64, out: &mut Vec<u8>) {
@@ -119,7 +120,7 @@ fn signed(v: i64, out: &mut Vec<u8>) {
 }
 
 fn escaped(mut bytes: &[u8], out: &mut Vec<u8>) {
-    // Most have no zero, and `contains` looks at many bytes at once.
+    // Most values have no zero byte, and `contains` examines many bytes at once.
     if !bytes.contains(&0) {
         out.extend_from_slice(bytes);
         out.extend_from_slice(&[0, 0]);
@@ -197,7 +198,7 @@ mod tests {
                 let common = round % schema.len();
                 columns.iter().for_each(|&i| builder.push(layout.get(if i < common { &a } else { &other }, i)));
                 let b = builder.finish();
-                let (key_a, key_b) = (of(&layout, &a, &columns), of(&layout, &b, &columns));
+                let (key_a, key_b) = (encode(&layout, &a, &columns), encode(&layout, &b, &columns));
                 prop_assert_eq!(key_a.cmp(&key_b), compare_rows(&layout, &a, &b));
                 let starts = key_a.starts_with(&key_b) || key_b.starts_with(&key_a);
                 prop_assert_eq!(starts, key_a == key_b, "no key begins with another");
@@ -210,7 +211,7 @@ mod tests {
         let layout = Layout::new(&Schema::new(columns));
         let mut builder = RowBuilder::new(&layout);
         texts.iter().for_each(|text| builder.push(text.map_or(Datum::Null, Datum::Text)));
-        of(&layout, &builder.finish(), &(0..texts.len()).collect::<Vec<_>>())
+        encode(&layout, &builder.finish(), &(0..texts.len()).collect::<Vec<_>>())
     }
 
     #[test]

@@ -1,19 +1,18 @@
-//! Packed rows: one byte string per row, every column reachable without walking the others.
+//! Packed rows: one byte string per row, with direct access to every column.
 //!
 //! ```text
 //! flags: u8              bit 0: end offsets are u32 instead of u16
-//! nulls: ceil(n / 8)     bit i of byte i/8 is set where column i is NULL
-//! fixed                  the values of fixed width, little endian, in column order, zeroes where NULL
+//! nulls: ceil(n / 8)     bit i of byte i/8 is set if column i is NULL
+//! fixed                  the values of fixed width, little endian, in column order, zeroes if NULL
 //! ends                   for each column of variable length, the end of its bytes in `bytes`
 //! bytes                  the values of variable length, in column order
 //! ```
-//! Two rows of one schema are the same bytes exactly when all their values are the same. The order of these bytes means nothing:
-//! what is compared goes through [`super::key`]. A struct is the packed row of its own schema. A list is
-//! `count: u32, end offsets: u32 * count, items`, where an item is a packed row: of the struct's schema for a list of structs,
-//! else of a schema with the one column `item`.
+//! Two rows of one schema have equal bytes if and only if all their values are equal. The order of the bytes has no meaning: comparisons
+//! use [`super::key`]. A struct is the packed row of its own schema. A list is `count: u32, end offsets: u32 * count, items`. An item is a
+//! packed row: of the struct's schema in a list of structs, otherwise of a schema with the one column `item`.
 //!
-//! A row can be lengthened by columns of variable length without touching the values that it has ([`Layout::extend`]); a
-//! document is built that way from the root's row and its children.
+//! Columns of variable length can be appended to a row without touching its existing values ([`Layout::extend`]). A document is built that
+//! way from the root's row and its children.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use datafusion::arrow::datatypes::i256;
 
 use super::{Column, Datum, Schema, Type};
 
-/// Where each column of a schema is in its packed rows.
+/// The position of each column in the packed rows of a schema.
 #[derive(Debug, Clone)]
 pub struct Layout(Arc<LayoutInner>);
 
@@ -29,12 +28,13 @@ pub struct Layout(Arc<LayoutInner>);
 struct LayoutInner {
     schema: Schema,
     slots: Vec<Slot>,
-    /// The layout of a struct's rows or of a list's items, for the columns that are such.
+    /// Per column: the layout of a struct's rows or of a list's items; `None` for other types.
     nested: Vec<Option<Layout>>,
-    /// Where the fixed area starts.
+    /// Offset of the fixed area.
     fixed_at: usize,
-    /// Where the end offsets start.
+    /// Offset of the end offsets.
     ends_at: usize,
+    /// Number of columns of variable length.
     variable: usize,
 }
 
@@ -54,13 +54,13 @@ pub(super) struct EndOffsets<'a> {
 }
 
 impl EndOffsets<'_> {
-    /// Where the values of variable length start in the row.
+    /// Offset in the row at which the values of variable length start.
     pub(super) fn bytes_at(&self) -> usize {
         self.bytes_at
     }
 
-    /// The end of a value, counted from there, by its ordinal among the columns of variable length.
-    pub(super) fn of(&self, ordinal: usize) -> usize {
+    /// The end of a value, relative to [`bytes_at`](Self::bytes_at), by its ordinal among the columns of variable length.
+    pub(super) fn end(&self, ordinal: usize) -> usize {
         let end = &self.ends[ordinal * self.width..][..self.width];
         match self.width {
             2 => u16::from_le_bytes([end[0], end[1]]) as usize,
@@ -69,7 +69,7 @@ impl EndOffsets<'_> {
     }
 }
 
-/// In the flags of a row: its end offsets are u32.
+/// Flag bit of a row: its end offsets are u32.
 pub(super) const WIDE: u8 = 1;
 
 impl Layout {
@@ -119,7 +119,7 @@ impl Layout {
         self.0.slots[column]
     }
 
-    /// The number of bytes of flags, nulls and the fixed area.
+    /// Length in bytes of flags, nulls and the fixed area.
     pub(super) fn head_length(&self) -> usize {
         self.0.ends_at
     }
@@ -139,8 +139,8 @@ impl Layout {
         }
     }
 
-    /// The packed bytes of a column that is not NULL: little endian for fixed widths, the bytes themselves otherwise. Equal
-    /// values have equal bytes.
+    /// The packed bytes of a column that is not NULL: little endian for fixed widths, the bytes themselves otherwise. Equal values have
+    /// equal bytes.
     pub fn raw<'a>(&self, row: &'a [u8], column: usize) -> &'a [u8] {
         match self.0.slots[column] {
             Slot::Fixed(at) => {
@@ -165,15 +165,15 @@ impl Layout {
         &row[bytes_at + start..bytes_at + end_of(ordinal)]
     }
 
-    /// Where each column of variable length ends. `None` where the bytes are too short for a row of this layout.
+    /// The end offsets of a row. `None` if the bytes are too short for a row of this layout.
     pub(super) fn ends<'a>(&self, row: &'a [u8]) -> Option<EndOffsets<'a>> {
         let width = if row.first()? & WIDE != 0 { 4 } else { 2 };
         let bytes_at = self.0.ends_at + self.0.variable * width;
         Some(EndOffsets { ends: row.get(self.0.ends_at..bytes_at)?, width, bytes_at })
     }
 
-    /// Lengthens a row of this layout by columns of variable length, appending the result to `out`. The result is a row of the
-    /// schema that has this one's columns and then, for each of `more`, a column of variable length (`None` is NULL).
+    /// Appends columns of variable length to a row of this layout and writes the result to `out`. The result is a row of this schema
+    /// followed by one column of variable length for each of `more` (`None` is NULL).
     pub fn extend<'a>(&self, row: &[u8], more: impl ExactSizeIterator<Item = Option<&'a [u8]>> + Clone, out: &mut Vec<u8>) {
         let columns = self.0.schema.len();
         let total = columns + more.len();
@@ -242,7 +242,7 @@ fn fixed<'a>(ty: &Type, at: &[u8]) -> Datum<'a> {
 }
 
 fn variable<'a>(ty: &Type, bytes: &'a [u8]) -> Datum<'a> {
-    // Rows are only made from `&str`, so the bytes are UTF-8; checked all the same, because they also come back from disk.
+    // Rows are built from `&str` only, so the bytes are UTF-8. They are checked anyway, because rows are also read from disk.
     let text = || std::str::from_utf8(bytes).expect("text in a packed row is UTF-8");
     match ty {
         Type::Text => Datum::Text(text()),

@@ -1,13 +1,15 @@
-//! What a value is, and the few shapes it travels in.
+//! Values, and the few forms in which they move through the engine.
 //!
-//! A [`Schema`] names and types the columns (one to one with Arrow). A [`Row`] is one packed byte string laid out by a
-//! [`Layout`]; it is what operators, arrangements and the store hold, and [`Rows`] is many of them in one piece. A [`Datum`] is one borrowed value, for the edges. A
-//! [`key`] is bytes whose order is the order of the values. `json` and `bson` are the only mappings outwards, `arrow`
-//! the only bridge to DataFusion. [`Delta`], [`Tick`] and [`Position`] say what changed, when for us, and where at the source.
+//! A [`Schema`] names and types the columns (one to one with Arrow). A [`Row`] is one packed byte string with the [`Layout`] of its schema;
+//! operators, arrangements and the store keep rows in this form. [`Rows`] is many of them in one allocation. A [`Datum`] is one borrowed
+//! value, for the edges. A [`key`] is a byte string that sorts like the values. `json` and `bson` are the only mappings to other formats,
+//! `arrow` is the only bridge to DataFusion. A [`Delta`] is one change, a [`Tick`] is its time in the engine, a [`Position`] its place in
+//! the source.
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
 pub mod arrow;
+#[cfg(feature = "mongodb")]
 pub mod bson;
 mod datum;
 pub mod decimal;

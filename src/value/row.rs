@@ -1,4 +1,4 @@
-//! A packed row as a value of its own; [`Layout`](super::Layout) says what is in it.
+//! A packed row that owns its bytes; a [`Layout`](super::Layout) describes the bytes.
 
 use std::ops::Deref;
 
@@ -39,7 +39,7 @@ impl std::borrow::Borrow<[u8]> for Row {
     }
 }
 
-/// The length only: row values are never printed.
+/// Prints only the length: row values are never printed.
 impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Row({} bytes)", self.0.len())

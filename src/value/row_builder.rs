@@ -1,4 +1,4 @@
-//! Makes packed rows from values.
+//! Builds packed rows from values.
 
 use datafusion::arrow::datatypes::i256;
 
@@ -9,7 +9,7 @@ use super::{Column, Datum, Layout, Row, Type};
 #[derive(Debug)]
 pub struct RowBuilder {
     layout: Layout,
-    /// flags, nulls, fixed.
+    /// Flags, nulls and the fixed area.
     head: Vec<u8>,
     ends: Vec<u32>,
     bytes: Vec<u8>,
@@ -26,25 +26,25 @@ impl RowBuilder {
         &self.layout
     }
 
-    /// The column that comes next.
+    /// The column that the next push fills.
     pub fn next_column(&self) -> &Column {
         &self.layout.schema().columns()[self.column]
     }
 
-    /// The type of the column that comes next.
+    /// The type of the column that the next push fills.
     pub fn next_type(&self) -> &Type {
         &self.next_column().ty
     }
 
-    /// The layout of the rows of the struct, or of the items of the list, that comes next.
+    /// The layout of a struct's row or of a list's items, for the column that the next push fills.
     ///
     /// # Panics
-    /// Where the next column is neither.
+    /// If the next column is neither a struct nor a list.
     pub fn next_nested(&self) -> &Layout {
         self.layout.nested(self.column).expect("the next column is a struct or a list")
     }
 
-    /// Forgets the columns pushed since the last row, to begin it again.
+    /// Discards the columns pushed since the last row, so that the row can be started again.
     pub fn clear(&mut self) {
         self.head.fill(0);
         self.ends.clear();
@@ -52,18 +52,17 @@ impl RowBuilder {
         self.column = 0;
     }
 
-    /// The value of the next column.
+    /// Appends the value of the next column.
     ///
     /// # Panics
-    /// Where the datum is not of the column's type, or an integer or decimal does not fit its width: the caller checks what comes
-    /// from outside.
+    /// If the datum is not of the column's type, or an integer or decimal does not fit its width. The caller checks external input.
     pub fn push(&mut self, datum: Datum) {
         match datum {
             Datum::Null => self.push_null(),
             Datum::Bool(v) => self.push_fixed(&[v as u8]),
             Datum::Int(v) => self.push_int(v),
             Datum::UInt(v) => self.push_uint(v),
-            // One NaN, so that equal values have equal bytes.
+            // All NaNs get the same bits, so that equal values have equal bytes.
             Datum::Float32(v) => self.push_fixed(&if v.is_nan() { f32::NAN } else { v }.to_le_bytes()),
             Datum::Float64(v) => self.push_fixed(&if v.is_nan() { f64::NAN } else { v }.to_le_bytes()),
             Datum::Decimal(v) => self.push_decimal(v),
@@ -123,9 +122,9 @@ impl RowBuilder {
         }
     }
 
-    /// The row of the columns pushed since the last call; all must have been.
+    /// The row of the columns pushed since the last call. Panics if a column is missing.
     pub fn finish(&mut self) -> Row {
-        // Exactly as long as the row, so that the box needs no second allocation.
+        // Exactly the length of the row, so that the box needs no second allocation.
         let end_width = if self.is_wide() { 4 } else { 2 };
         let mut out = Vec::with_capacity(self.head.len() + self.ends.len() * end_width + self.bytes.len());
         self.finish_into(&mut out);
@@ -136,7 +135,7 @@ impl RowBuilder {
         self.bytes.len() > u16::MAX as usize
     }
 
-    /// As [`finish`](RowBuilder::finish), appended to `out`.
+    /// Same as [`finish`](RowBuilder::finish), appended to `out`.
     pub fn finish_into(&mut self, out: &mut Vec<u8>) {
         assert_eq!(self.column, self.layout.schema().len(), "every column of the row is given");
         let wide = self.is_wide();

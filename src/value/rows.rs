@@ -1,12 +1,12 @@
-//! Many packed rows in one piece of memory; [`Layout`](super::Layout) says what is in each.
+//! Many packed rows in one allocation; a [`Layout`](super::Layout) describes each row.
 
 use super::RowBuilder;
 
-/// As much as is worth the way from one thread to another, and little enough to have some of on every way.
+/// Size of a full batch: large enough to be worth sending to another thread, small enough to have several in flight on every channel.
 const FULL_BYTES: usize = 128 << 10;
 const FULL_ROWS: usize = 4096;
 
-/// Packed rows one behind the other, of less than 4 GiB in all.
+/// Concatenated packed rows, less than 4 GiB in total.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Rows {
     bytes: Vec<u8>,
@@ -19,10 +19,10 @@ impl Rows {
         self.end_row();
     }
 
-    /// Adds the row that was made.
+    /// Finishes the builder's row and appends it.
     ///
     /// # Panics
-    /// As [`RowBuilder::finish`] does.
+    /// If [`RowBuilder::finish`] would panic.
     pub fn push_built(&mut self, builder: &mut RowBuilder) {
         builder.finish_into(&mut self.bytes);
         self.end_row();
@@ -36,7 +36,7 @@ impl Rows {
         self.ends.len()
     }
 
-    /// Whether these are enough to be handed on.
+    /// Whether the batch is large enough to be sent.
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= FULL_BYTES || self.ends.len() >= FULL_ROWS
     }
@@ -45,12 +45,12 @@ impl Rows {
         self.ends.is_empty()
     }
 
-    /// Of all rows.
+    /// Total bytes of all rows.
     pub fn bytes_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// In the order in which they were added.
+    /// The rows in the order in which they were added.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |&end| &self.bytes[std::mem::replace(&mut start, end as usize)..end as usize])
@@ -65,7 +65,7 @@ impl<R: AsRef<[u8]>> FromIterator<R> for Rows {
     }
 }
 
-/// Numbers only: row values are never printed.
+/// Prints only counts: row values are never printed.
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Rows({} rows, {} bytes)", self.len(), self.bytes_len())

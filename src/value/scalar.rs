@@ -1,19 +1,19 @@
-//! The text of one value that is neither JSON nor made of other values, and why it is no value of its type.
+//! Parses the text of one scalar value: any type but JSON, struct and list.
 //!
-//! Plain text and JSON share this: both read the same digits, dates and times. Nothing is rounded or cut.
+//! Plain text and JSON share this code: both use the same digits, dates and times. Nothing is rounded or truncated.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Datum, RowBuilder, Type, decimal, temporal};
 
-/// Why a text or a JSON value is not a value of a column. Says the type and what is wrong, never the value.
+/// Why a text or a JSON value is not a value of a column. Names the type and the reason, never the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, but {reason}{}{}", if path.is_empty() { "" } else { ", at " }, path.join("."))]
 pub struct ParseError {
     pub expected: Type,
     pub reason: &'static str,
-    /// Names of fields, where the value is inside a struct or a list.
+    /// Field names from the outside in, if the value is inside a struct or a list.
     pub path: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ const NOT_A_NUMBER: &str = "it is not a number";
 const NOT_A_BOOL: &str = "it is neither true nor false";
 const NOT_BASE64: &str = "it is not base64";
 
-/// Pushes `text` as the next column of `builder`, which is no JSON, struct or list. After an error nothing was pushed.
+/// Pushes `text` as the next column of `builder`, whose type must not be JSON, struct or list. After an error nothing was pushed.
 pub(super) fn push_scalar(builder: &mut RowBuilder, text: &str) -> Result<(), ParseError> {
     let datum = match builder.next_type() {
         Type::Text => Ok(Datum::Text(text)),
@@ -52,7 +52,7 @@ pub(super) fn push_scalar(builder: &mut RowBuilder, text: &str) -> Result<(), Pa
     Ok(())
 }
 
-/// A value of fixed width.
+/// Parses a value of fixed width.
 pub(super) fn parse_scalar(ty: &Type, text: &[u8]) -> Result<Datum<'static>, &'static str> {
     Ok(match ty {
         Type::Bool => Datum::Bool(parse_bool(text)?),

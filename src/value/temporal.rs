@@ -1,28 +1,28 @@
-//! Dates and times as text, by fixed positions: fast enough for bulk loading.
+//! Dates and times as text, parsed by fixed positions, which is fast enough for bulk loading.
 //!
-//! In and out: days since 1970-01-01 for DATE, microseconds for the others ([`Type`](super::Type)). The calendar is the proleptic
-//! Gregorian one. Printing gives exactly `fsp` fraction digits; parsing refuses fraction digits (other than zeroes) that the column
-//! does not have, and days that do not exist. Elsewhere: what a source does with its zero dates.
+//! Values are days since 1970-01-01 for DATE and microseconds for the other types ([`Type`](super::Type)). The calendar is the proleptic
+//! Gregorian one. Printing writes exactly `fsp` fraction digits. Parsing refuses nonzero fraction digits beyond `fsp`, and days that do not
+//! exist. Elsewhere: how a source treats its zero dates.
 
-/// What a text cannot be; the value itself is never part of it.
-pub(super) type Reason = &'static str;
+/// Why a text is not a value of the type; never contains the value.
+pub(super) type InvalidTime = &'static str;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-const DATE_FORM: Reason = "it is not of the form YYYY-MM-DD";
-const DATETIME_FORM: Reason = "it is not of the form YYYY-MM-DDTHH:MM:SS";
-const TIME_FORM: Reason = "it is not of the form HH:MM:SS";
-const NO_SUCH_DAY: Reason = "the calendar has no such day";
-const NO_SUCH_TIME: Reason = "the clock has no such time";
-const NO_SUCH_ZONE: Reason = "it ends in something that is neither Z nor an offset such as +02:00";
-const ZONE_ON_DATETIME: Reason = "it has a zone, which a datetime does not have (a timestamp does)";
-const FRACTION_FORM: Reason = "its fraction is not made of digits";
-const FRACTION_LONG: Reason = "it has more fractional second digits than the type";
-const RANGE: Reason = "it is out of range";
+const DATE_FORM: InvalidTime = "it is not of the form YYYY-MM-DD";
+const DATETIME_FORM: InvalidTime = "it is not of the form YYYY-MM-DDTHH:MM:SS";
+const TIME_FORM: InvalidTime = "it is not of the form HH:MM:SS";
+const NO_SUCH_DAY: InvalidTime = "the calendar has no such day";
+const NO_SUCH_TIME: InvalidTime = "the clock has no such time";
+const NO_SUCH_ZONE: InvalidTime = "it ends in something that is neither Z nor an offset such as +02:00";
+const ZONE_ON_DATETIME: InvalidTime = "it has a zone, which a datetime does not have (a timestamp does)";
+const FRACTION_FORM: InvalidTime = "its fraction is not made of digits";
+const FRACTION_LONG: InvalidTime = "it has more fractional second digits than the type";
+const RANGE: InvalidTime = "it is out of range";
 
-/// Days since 1970-01-01 of `YYYY-MM-DD`, or of `+YYYYY-MM-DD` and `-YYYY-MM-DD` for years that do not have four digits.
-pub fn parse_date(text: &[u8]) -> Result<i32, Reason> {
+/// Days since 1970-01-01 of `YYYY-MM-DD`, or of `+YYYYY-MM-DD` and `-YYYY-MM-DD` for years outside 0 to 9999.
+pub fn parse_date(text: &[u8]) -> Result<i32, InvalidTime> {
     let (days, used) = date_prefix(text).ok_or(DATE_FORM)??;
     if used != text.len() {
         return Err(DATE_FORM);
@@ -30,8 +30,8 @@ pub fn parse_date(text: &[u8]) -> Result<i32, Reason> {
     Ok(days)
 }
 
-/// Microseconds since 1970-01-01T00:00:00 of `YYYY-MM-DDTHH:MM:SS[.ffffff]`, with `T` or a space; a date alone is its midnight.
-pub fn parse_datetime(text: &[u8], fsp: u8) -> Result<i64, Reason> {
+/// Microseconds since 1970-01-01T00:00:00 of `YYYY-MM-DDTHH:MM:SS[.ffffff]`, with `T` or a space. A date without a time is its midnight.
+pub fn parse_datetime(text: &[u8], fsp: u8) -> Result<i64, InvalidTime> {
     let (micros, rest) = datetime_prefix(text, fsp)?;
     match rest {
         [] => Ok(micros),
@@ -40,9 +40,9 @@ pub fn parse_datetime(text: &[u8], fsp: u8) -> Result<i64, Reason> {
     }
 }
 
-/// Microseconds since 1970-01-01T00:00:00Z: a [datetime](parse_datetime) followed by `Z` or an offset (`+02:00`, `+0200`, `+02`).
-/// One without either is taken as UTC.
-pub fn parse_timestamp(text: &[u8], fsp: u8) -> Result<i64, Reason> {
+/// Microseconds since 1970-01-01T00:00:00Z: a [datetime](parse_datetime) followed by `Z` or an offset (`+02:00`, `+0200`, `+02`). Without
+/// either it is UTC.
+pub fn parse_timestamp(text: &[u8], fsp: u8) -> Result<i64, InvalidTime> {
     let (micros, rest) = datetime_prefix(text, fsp)?;
     if let [] | [b'Z' | b'z'] = rest {
         return Ok(micros);
@@ -65,7 +65,7 @@ pub fn parse_timestamp(text: &[u8], fsp: u8) -> Result<i64, Reason> {
 }
 
 /// Microseconds of `[-]HH:MM:SS[.ffffff]`; hours may have more than two digits.
-pub fn parse_time(text: &[u8], fsp: u8) -> Result<i64, Reason> {
+pub fn parse_time(text: &[u8], fsp: u8) -> Result<i64, InvalidTime> {
     let (negative, rest) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -118,7 +118,7 @@ pub fn write_datetime(micros: i64, fsp: u8, out: &mut Vec<u8>) {
     push_fraction((of_day % SECOND) as u32, fsp, out);
 }
 
-/// As [`write_datetime`], ended by `Z`.
+/// Same as [`write_datetime`], followed by `Z`.
 pub fn write_timestamp(micros: i64, fsp: u8, out: &mut Vec<u8>) {
     write_datetime(micros, fsp, out);
     out.push(b'Z');
@@ -138,7 +138,7 @@ pub fn write_time(micros: i64, fsp: u8, out: &mut Vec<u8>) {
     push_fraction((total % SECOND as u64) as u32, fsp, out);
 }
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, or `None` where it has no such day.
+/// Days since 1970-01-01 of a date in the proleptic Gregorian calendar, or `None` if there is no such day.
 pub fn days_from_civil(year: i64, month: u32, day: u32) -> Option<i64> {
     if !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
         return None;
@@ -153,7 +153,7 @@ pub fn days_from_civil(year: i64, month: u32, day: u32) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// Year, month and day of a number of days since 1970-01-01.
+/// Year, month and day for a number of days since 1970-01-01.
 pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     // The same paper, civil_from_days.
     let days = days + 719_468;
@@ -176,7 +176,7 @@ fn days_in_month(year: i64, month: u32) -> u32 {
     }
 }
 
-/// More than any two digits make.
+/// Result of [`two`] for bytes that are not digits; larger than any two digits.
 const BAD: u32 = 1000;
 
 fn two(tens: u8, ones: u8) -> u32 {
@@ -184,8 +184,8 @@ fn two(tens: u8, ones: u8) -> u32 {
     if tens > 9 || ones > 9 { BAD } else { tens as u32 * 10 + ones as u32 }
 }
 
-/// The days of the date that a text begins with and its length; `None` where it does not begin with one.
-fn date_prefix(text: &[u8]) -> Option<Result<(i32, usize), Reason>> {
+/// The days of the date at the start of the text, and the date's length in bytes. `None` if the text does not start with a date.
+fn date_prefix(text: &[u8]) -> Option<Result<(i32, usize), InvalidTime>> {
     let (year, at) = match text.first()? {
         b'0'..=b'9' if text.len() >= 10 => {
             let (century, of_century) = (two(text[0], text[1]), two(text[2], text[3]));
@@ -215,8 +215,8 @@ fn signed_year(text: &[u8]) -> Option<(i64, usize)> {
     Some((if text[0] == b'-' { -year } else { year }, 1 + digits))
 }
 
-/// The microseconds of the date and time that a text begins with, and what comes after.
-fn datetime_prefix(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), Reason> {
+/// The microseconds of the date and time at the start of the text, and the rest of the text.
+fn datetime_prefix(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), InvalidTime> {
     let (days, used) = date_prefix(text).ok_or(DATETIME_FORM)??;
     let midnight = (days as i64).checked_mul(DAY).ok_or(RANGE)?;
     let rest = &text[used..];
@@ -236,8 +236,8 @@ fn datetime_prefix(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), Reason> {
     Ok((midnight.checked_add(of_day).ok_or(RANGE)?, tail))
 }
 
-/// The microseconds of `.ffffff`, if the text begins with a point, and what comes after.
-fn fraction(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), Reason> {
+/// The microseconds of `.ffffff` if the text starts with a point, and the rest of the text.
+fn fraction(text: &[u8], fsp: u8) -> Result<(i64, &[u8]), InvalidTime> {
     let [b'.', rest @ ..] = text else { return Ok((0, text)) };
     let (mut micros, mut unit, mut used) = (0i64, SECOND, 0usize);
     for &byte in rest {

@@ -1,15 +1,15 @@
 //! Plain text to values and back: CSV fields, keys typed on the command line.
 //!
-//! In: the text of one value, never NULL (what stands for NULL is the caller's affair). Out: the next column of a [`RowBuilder`].
-//! Binary is base64, a struct, a list and a JSON column are JSON; everything else reads as `super::json` writes it, without
-//! quotes. Nothing is rounded or cut: what the type cannot hold is a [`ParseError`].
+//! In: the text of one value, never NULL (the caller recognizes NULL). Out: the next column of a [`RowBuilder`]. Binary is base64; struct,
+//! list and JSON columns are JSON; any other type has the form that `super::json` writes, without quotes. Nothing is rounded or truncated:
+//! a value that does not fit its type is a [`ParseError`].
 
 use super::scalar::{ParseError, push_scalar};
 use super::{Datum, RowBuilder, Type, json};
 
 const NOT_JSON: &str = "it is not JSON";
 
-/// Pushes `text` as the next column of `builder`. After an error nothing was pushed: [`RowBuilder::clear`] or push another value.
+/// Pushes `text` as the next column of `builder`. After an error nothing was pushed: call [`RowBuilder::clear`] or push another value.
 pub fn push_text(builder: &mut RowBuilder, text: &str) -> Result<(), ParseError> {
     match builder.next_type() {
         Type::Json | Type::Struct(_) | Type::List(_) => push_json_text(builder, text),
@@ -17,7 +17,7 @@ pub fn push_text(builder: &mut RowBuilder, text: &str) -> Result<(), ParseError>
     }
 }
 
-/// Appends what [`push_text`] reads, for a value that is not NULL (NULL appends nothing).
+/// Appends the text that [`push_text`] reads. NULL appends nothing.
 pub fn write_text(ty: &Type, datum: Datum, out: &mut Vec<u8>) {
     match datum {
         Datum::Null => {}

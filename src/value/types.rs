@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, IntervalUnit, Schema as ArrowSchema, TimeUnit};
 
-/// The column of a stream's rows that rises as they arrive. ksqlDB calls it so.
+/// The column that gives the order in which the rows of a stream arrived. The name is ksqlDB's.
 pub const ROW_OFFSET: &str = "ROWOFFSET";
 
 /// The type of a column.
 ///
-/// Every variant has exactly one packed form ([`super::Row`]), one key form ([`super::key`]), one Arrow form
-/// ([`Type::arrow`]), one JSON and one BSON form. `fsp` is the number of fractional second digits that the source column
-/// declares (0 to 6); the packed value is always microseconds.
+/// Every variant has exactly one packed form ([`super::Row`]), one key form ([`super::key`]), one Arrow form ([`Type::arrow`]), one JSON
+/// and one BSON form. `fsp` is the number of fractional second digits that the source column declares (0 to 6); the packed value is always
+/// in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Type {
     Bool,
@@ -26,18 +26,18 @@ pub enum Type {
     UInt64,
     Float32,
     Float64,
-    /// Exact decimal: `precision` 1 to 76 digits, of which `scale` stand behind the point.
+    /// Exact decimal: `precision` digits (1 to 76), of which `scale` are after the point.
     Decimal {
         precision: u8,
         scale: u8,
     },
     Text,
     Binary,
-    /// A JSON document, held as its text (UTF-8), compact, numbers with all their digits.
+    /// A JSON document as compact UTF-8 text; numbers keep all their digits.
     Json,
     /// Days since 1970-01-01.
     Date,
-    /// A date and time without a zone: microseconds since 1970-01-01T00:00:00 of its own calendar.
+    /// A date and time without a zone: microseconds since 1970-01-01T00:00:00 of the same local calendar.
     DateTime {
         fsp: u8,
     },
@@ -45,7 +45,7 @@ pub enum Type {
     Timestamp {
         fsp: u8,
     },
-    /// A signed length of time, -838:59:59 to 838:59:59 at MySQL, in microseconds.
+    /// A signed duration in microseconds; MySQL's range is -838:59:59 to 838:59:59.
     Time {
         fsp: u8,
     },
@@ -59,7 +59,7 @@ pub struct Column {
     pub name: String,
     pub ty: Type,
     pub nullable: bool,
-    /// Where NULL means that the field is left out of JSON and BSON (an `object` lookup without a child) and not `null`.
+    /// If true, a NULL field is left out of JSON and BSON (an `object` lookup without a child) instead of written as `null`.
     pub absent_when_null: bool,
 }
 
@@ -104,7 +104,7 @@ impl Schema {
         ArrowSchema::new(self.fields())
     }
 
-    /// The schema of an Arrow schema, or the first field whose type we do not carry.
+    /// Converts an Arrow schema. The error describes the first field with an unsupported type.
     pub fn from_arrow(schema: &ArrowSchema) -> Result<Schema, String> {
         schema.fields().iter().map(|f| Column::from_arrow(f)).collect::<Result<Vec<_>, _>>().map(Schema::new)
     }
@@ -133,7 +133,7 @@ impl Column {
         Field::new(&self.name, self.ty.arrow(), self.nullable).with_metadata(metadata)
     }
 
-    /// The column of an Arrow field; the field's name and type in the error where the type is not carried.
+    /// Converts an Arrow field. If the type is not supported, the error has the field's name and type.
     pub fn from_arrow(field: &Field) -> Result<Column, String> {
         let fsp = field.metadata().get(FSP).and_then(|v| v.parse().ok());
         let json = field.metadata().get(EXTENSION).is_some_and(|v| v == "json");
@@ -179,7 +179,7 @@ impl Type {
         matches!(self, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64)
     }
 
-    /// Whether a value has floats in it, of which some are equal though their bytes are not.
+    /// Whether values contain floats, which can be equal although their bytes differ.
     pub fn has_floats(&self) -> bool {
         match self {
             Type::Float32 | Type::Float64 => true,
@@ -189,9 +189,9 @@ impl Type {
         }
     }
 
-    /// The type of an Arrow type, where it is carried. Times of other units are carried as microseconds with the digits of their unit (`fsp`
-    /// says otherwise), all text and binary forms as one. A zone other than UTC, the parts of an interval and the time of a day of milliseconds
-    /// are not carried: nothing would be left of them.
+    /// Converts an Arrow type; `None` if it is not supported. Times of other units become microseconds with the digits of their unit,
+    /// unless `fsp` gives the digits. All text forms become one type, and so do all binary forms. Time zones other than UTC, intervals and
+    /// dates in milliseconds are not supported: they would lose information.
     fn from_arrow(ty: &DataType, fsp: Option<u8>) -> Option<Type> {
         let digits = |unit: &TimeUnit| match unit {
             TimeUnit::Second => 0,
@@ -288,13 +288,17 @@ impl std::fmt::Display for Type {
 impl std::str::FromStr for Type {
     type Err = String;
 
-    /// Reads a scalar type by the name that [`Display`](std::fmt::Display) writes.
+    /// Parses a scalar type from the name that [`Display`](std::fmt::Display) writes, or from an alias such as `bigint`.
     fn from_str(text: &str) -> Result<Type, String> {
         let text = text.trim().to_ascii_lowercase();
         let (name, arguments) = match text.split_once('(') {
             Some((name, rest)) => (name.trim(), rest.strip_suffix(')').ok_or("a closing `)` is missing")?),
             None => (text.as_str(), ""),
         };
+        let takes_numbers = matches!(name, "decimal" | "datetime" | "timestamp" | "time");
+        if !takes_numbers && !arguments.trim().is_empty() {
+            return Err(format!("write `{name}` without `({arguments})`"));
+        }
         let numbers = arguments
             .split(',')
             .filter(|a| !a.trim().is_empty())

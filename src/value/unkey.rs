@@ -1,11 +1,11 @@
-//! From a [`key`](super::key) back to the values that it was made of.
+//! Decodes a [`key`](super::key) into the values that it was made from.
 
 use datafusion::arrow::datatypes::i256;
 
 use super::{Datum, Layout, Row, RowBuilder, Type, pack_list};
 
-/// The row of a key of all columns of `layout`: equal to the row that the key was made of, but for `-0.0` and NaN, which have one form in
-/// a key. `None` where the bytes are not such a key.
+/// The row of a key over all columns of `layout`. It equals the row that the key was made from, except for `-0.0` and NaN, which have one
+/// form in a key. `None` if the bytes are not such a key.
 pub fn row_of_key(layout: &Layout, mut key: &[u8]) -> Option<Row> {
     let mut builder = RowBuilder::new(layout);
     for _ in layout.schema().columns() {
@@ -14,7 +14,7 @@ pub fn row_of_key(layout: &Layout, mut key: &[u8]) -> Option<Row> {
     key.is_empty().then(|| builder.finish())
 }
 
-/// Takes the builder's next value from the front of the key.
+/// Decodes the builder's next value from the front of the key and removes it there.
 fn pop(key: &mut &[u8], builder: &mut RowBuilder) -> Option<()> {
     if take::<1>(key)? == [0] {
         builder.push(Datum::Null);
@@ -135,9 +135,9 @@ mod tests {
             let layout = Layout::new(&schema);
             let columns: Vec<usize> = (0..schema.len()).collect();
             let row = RowSource::new(seed).row(&layout);
-            let made = key::of(&layout, &row, &columns);
+            let made = key::encode(&layout, &row, &columns);
             let back = row_of_key(&layout, &made).expect("a key");
-            prop_assert_eq!(key::of(&layout, &back, &columns), made);
+            prop_assert_eq!(key::encode(&layout, &back, &columns), made);
             let has_float = schema.columns().iter().any(|c| c.ty.to_string().contains("float"));
             prop_assert!(has_float || back == row);
         }
@@ -146,7 +146,7 @@ mod tests {
         fn a_cut_or_lengthened_key_is_none(schema in arbitrary::schema(), seed: u64, cut: prop::sample::Index) {
             let layout = Layout::new(&schema);
             let columns: Vec<usize> = (0..schema.len()).collect();
-            let mut made = key::of(&layout, &RowSource::new(seed).row(&layout), &columns).to_vec();
+            let mut made = key::encode(&layout, &RowSource::new(seed).row(&layout), &columns).to_vec();
             prop_assert_eq!(row_of_key(&layout, &made[..cut.index(made.len())]), None);
             made.push(0);
             prop_assert_eq!(row_of_key(&layout, &made), None);

@@ -1,28 +1,28 @@
-//! A packed row in another order of bytes, in which a change of one item of a list changes no bytes far from that item.
+//! A second byte layout of packed rows, in which a change of one list item changes bytes only at the start of the row and near that item.
 //!
-//! In a packed list the items' end offsets come first ([`super::layout`]), so an item that gets longer changes the offset of every
-//! later one. Here each item follows its own length instead:
+//! In a packed list the end offsets of all items come first ([`super::layout`]), so a longer item changes the offset of every later item.
+//! In this layout each item is preceded by its own length instead:
 //! ```text
-//! row     flags, nulls, fixed, ends as packed; then each variable column: a struct as `row`, a list as `list`, others as they are
+//! row     flags, nulls, fixed, ends as packed; then each variable column: a struct as `row`, a list as `list`, others as packed
 //! list    count: u32, (length: u32, row)*
 //! ```
-//! A struct, list or item shorter than [`SHORT`] stays as it is packed. What always holds: `roll(unroll(row)) == row`, and both have the
-//! same length, at every depth, which is how the way back knows what was left as it is.
+//! Structs, lists and items shorter than [`SHORT`] stay packed. Guarantees: `roll(unroll(row)) == row`, and both forms have the same length
+//! at every depth, so that [`roll`] can tell which parts are still packed.
 
 use super::layout::Slot;
 use super::{Layout, Row, Type};
 
-/// Within so few bytes offsets may move.
+/// Length in bytes below which a change of offsets does not matter.
 const SHORT: usize = 256;
 
-/// The row with the length of each item beside it. `None` where the bytes are not those of a row of this layout.
+/// Converts a packed row into the layout of this module. `None` if the bytes are not a row of this layout.
 pub fn unroll(layout: &Layout, row: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(row.len());
     unroll_row(layout, row, &mut out)?;
     Some(out)
 }
 
-/// The row that [`unroll`] was given. `None` where the bytes cannot come from there.
+/// Inverse of [`unroll`]. `None` if the bytes cannot be a result of [`unroll`].
 pub fn roll(layout: &Layout, unrolled: &[u8]) -> Option<Row> {
     let mut out = Vec::with_capacity(unrolled.len());
     roll_row(layout, unrolled, &mut out)?;
@@ -39,7 +39,7 @@ fn roll_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>) -> Option<()> {
 
 type Convert = fn(&Layout, &[u8], &mut Vec<u8>) -> Option<()>;
 
-/// Copies a row, its lists and structs converted. Where each is, the ends say, which are the same in both forms.
+/// Copies a row and converts its lists and structs. Their places are given by the end offsets, which are the same in both forms.
 fn pieces_of_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>, list: Convert, structure: Convert) -> Option<()> {
     let columns = layout.schema().columns();
     if row.len() < SHORT || !columns.iter().any(|column| matches!(column.ty, Type::List(_) | Type::Struct(_))) {
@@ -52,7 +52,7 @@ fn pieces_of_row(layout: &Layout, row: &[u8], out: &mut Vec<u8>, list: Convert, 
     out.extend_from_slice(head);
     let mut start = 0;
     for (ordinal, column) in variable.enumerate() {
-        let end = ends.of(ordinal);
+        let end = ends.end(ordinal);
         let piece = bytes.get(start..end)?;
         start = end;
         match (&columns[column].ty, layout.nested(column)) {

@@ -94,7 +94,7 @@ fn lines(command: &[&str], answered: Finished) -> Option<Vec<Fields>> {
         // Nothing is committed yet.
         Some(3) => None,
         // The engine died while it answered, or starts.
-        Some(1) if ["the engine went away", "is in use by"].iter().any(|why| answered.stderr.contains(why)) => None,
+        Some(1) if ["the engine stopped before", "is in use by"].iter().any(|why| answered.stderr.contains(why)) => None,
         _ => panic!("{command:?}: {answered:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use mongodb::bson::{Binary, Bson, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
-use tidemill::sinks::{Change, SinkPosition, ViewShape, open};
+use tidemill::sinks::{SinkChange, SinkPosition, ViewShape, open};
 use tidemill::value::{Column, Layout, Row, Schema, Tick, Type, key};
 
 use crate::kit::{Orders, apply, at, order, order_document, row, sink_of};
@@ -40,8 +40,8 @@ async fn every_type_arrives_as_its_bson_type() {
     let mut sink = sink_of(&database, "types");
     sink.open(&shape).await.unwrap();
     let row = row(&shape, &value);
-    let key = key::of(&Layout::new(&shape.schema), &row, &shape.key);
-    apply(&mut sink, &[Change { key, before: None, after: Some(row) }], 1).await;
+    let key = key::encode(&Layout::new(&shape.schema), &row, &shape.key);
+    apply(&mut sink, &[SinkChange { key, before: None, after: Some(row) }], 1).await;
 
     let found = database.collection("types").find_one(doc! {}).await.unwrap().unwrap();
     let time = |text: &str| Bson::DateTime(mongodb::bson::DateTime::parse_rfc3339_str(text).unwrap());
@@ -60,7 +60,7 @@ async fn changes_come_with_their_position_and_only_what_changed_is_written() {
     let orders = Orders::new().await;
     let (mut sink, position) = orders.opened().await;
     assert_eq!(position, None);
-    let inserts: Vec<Change> = (1..=3).map(|id| orders.change(id, &Value::Null, &order(id, "a"))).collect();
+    let inserts: Vec<SinkChange> = (1..=3).map(|id| orders.change(id, &Value::Null, &order(id, "a"))).collect();
     apply(&mut sink, &inserts, 1).await;
     assert_eq!(orders.document(2).await, Some(order_document(2, "a")));
     assert_eq!(orders.opened().await.1, Some(at(1)));
@@ -176,10 +176,10 @@ async fn more_than_one_command_holds_is_sent_in_several() {
     sink.copy(&rows).await.unwrap();
     sink.finish_copy(&at(1)).await.unwrap();
     assert_eq!(orders.ids().await.len(), 20);
-    let changes: Vec<Change> = (1..=20).map(|id| orders.change(id, &order(id, &long), &order(id, "short"))).collect();
+    let changes: Vec<SinkChange> = (1..=20).map(|id| orders.change(id, &order(id, &long), &order(id, "short"))).collect();
     apply(&mut sink, &changes, 2).await;
     assert_eq!(orders.document(20).await, Some(order_document(20, "short")));
-    let gone: Vec<Change> = (1..=20).map(|id| orders.change(id, &order(id, "short"), &Value::Null)).collect();
+    let gone: Vec<SinkChange> = (1..=20).map(|id| orders.change(id, &order(id, "short"), &Value::Null)).collect();
     apply(&mut sink, &gone, 3).await;
     assert_eq!(orders.ids().await, [0i32; 0]);
 }
@@ -188,7 +188,7 @@ async fn more_than_one_command_holds_is_sent_in_several() {
 async fn relation_fields_have_an_index_that_is_used() {
     let orders = Orders::new().await;
     let (mut sink, _) = orders.opened().await;
-    let changes: Vec<Change> = (1..=200).map(|id| orders.change(id, &Value::Null, &order(id, "a"))).collect();
+    let changes: Vec<SinkChange> = (1..=200).map(|id| orders.change(id, &Value::Null, &order(id, "a"))).collect();
     apply(&mut sink, &changes, 1).await;
     // Opening again finds them there.
     orders.opened().await;

@@ -2,7 +2,7 @@
 
 use mongodb::bson::doc;
 use serde_json::{Value, json};
-use tidemill::sinks::{Change, ViewShape};
+use tidemill::sinks::{SinkChange, ViewShape};
 use tidemill::value::{Column, Layout, Row, Schema, Type, key};
 
 use crate::kit::{Orders, apply, at, order, order_document, row, sink_of};
@@ -35,15 +35,15 @@ async fn keys_that_differ_in_microseconds_are_documents_of_their_own() {
             let shape = ViewShape { name: "v".into(), schema: Schema::new(columns.clone()), key: key_columns, indexes: vec![] };
             let layout = Layout::new(&shape.schema);
             let row = |at: &Value| row(&shape, &json!({"at": at, "v": 1}));
-            let keyed = |row: &Row| key::of(&layout, row, &shape.key);
+            let keyed = |row: &Row| key::encode(&layout, row, &shape.key);
             let (first, second) = (row(&first), row(&second));
-            let insert = |row: &Row| Change { key: keyed(row), before: None, after: Some(row.clone()) };
+            let insert = |row: &Row| SinkChange { key: keyed(row), before: None, after: Some(row.clone()) };
             let mut sink = sink_of(&database, &collection);
             sink.open(&shape).await.unwrap();
             apply(&mut sink, &[insert(&first), insert(&second)], 1).await;
             let documents = database.collection(&collection);
             assert_eq!(documents.count_documents(doc! {}).await.unwrap(), 2, "{collection}");
-            apply(&mut sink, &[Change { key: keyed(&first), before: Some(first), after: None }], 2).await;
+            apply(&mut sink, &[SinkChange { key: keyed(&first), before: Some(first), after: None }], 2).await;
             assert_eq!(documents.count_documents(doc! {}).await.unwrap(), 1, "{collection}");
         }
     }
@@ -97,7 +97,7 @@ async fn a_collection_that_is_not_the_one_that_was_written_is_at_no_position() {
     orders.database.collection("docs").drop().await.unwrap();
     sink.write(&[orders.change(1, &order(1, "a"), &order(1, "b"))]).await.unwrap();
     let error = sink.reach(&at(2)).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("{} was dropped or made anew by somebody: it is copied again", name("docs")));
+    assert_eq!(error.to_string(), format!("{} was dropped or created again by somebody: it is copied again", name("docs")));
     assert_eq!(orders.opened().await.1, None);
 }
 

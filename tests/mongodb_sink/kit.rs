@@ -3,7 +3,7 @@
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
-use tidemill::sinks::{Change, Refused, Sink, SinkPosition, ViewShape, open};
+use tidemill::sinks::{Sink, SinkChange, SinkPosition, TargetRefusal, ViewShape, open};
 use tidemill::value::{Column, Layout, Row, RowBuilder, Schema, Tick, Type, json as value_json, key};
 
 use crate::support::MongoDatabase;
@@ -46,13 +46,13 @@ impl Orders {
     }
 
     /// The change of an order from one state to another, `null` for none.
-    pub(crate) fn change(&self, id: i32, before: &Value, after: &Value) -> Change {
+    pub(crate) fn change(&self, id: i32, before: &Value, after: &Value) -> SinkChange {
         let row = |value: &Value| (!value.is_null()).then(|| self.row(value));
-        Change { key: self.key(id), before: row(before), after: row(after) }
+        SinkChange { key: self.key(id), before: row(before), after: row(after) }
     }
 
     pub(crate) fn key(&self, id: i32) -> Row {
-        key::of(&Layout::new(&self.shape.schema), &self.row(&json!({"order_id": id})), &[0])
+        key::encode(&Layout::new(&self.shape.schema), &self.row(&json!({"order_id": id})), &[0])
     }
 
     pub(crate) async fn document(&self, id: i32) -> Option<Document> {
@@ -91,14 +91,14 @@ pub(crate) fn at(tick: u64) -> SinkPosition {
 }
 
 /// One step; what the target refuses.
-pub(crate) async fn step(sink: &mut Box<dyn Sink>, changes: &[Change], tick: u64) -> Vec<Refused> {
+pub(crate) async fn step(sink: &mut Box<dyn Sink>, changes: &[SinkChange], tick: u64) -> Vec<TargetRefusal> {
     let refused = sink.write(changes).await.unwrap();
     sink.reach(&at(tick)).await.unwrap();
     refused
 }
 
 /// One step of which the target takes everything.
-pub(crate) async fn apply(sink: &mut Box<dyn Sink>, changes: &[Change], tick: u64) {
+pub(crate) async fn apply(sink: &mut Box<dyn Sink>, changes: &[SinkChange], tick: u64) {
     assert_eq!(step(sink, changes, tick).await, []);
 }
 

@@ -2,7 +2,7 @@
 
 use mongodb::bson::doc;
 use serde_json::{Value, json};
-use tidemill::sinks::{Change, Refused, ViewShape};
+use tidemill::sinks::{SinkChange, TargetRefusal, ViewShape};
 use tidemill::value::{Column, Layout, Row, Schema, Type, key};
 
 use crate::kit::{Orders, apply, at, order, order_document, row, sink_of, step};
@@ -18,9 +18,9 @@ async fn a_document_that_is_too_large_is_refused_alone_and_its_old_version_goes(
     let changes = [orders.change(1, &order(1, "a"), &large), orders.change(2, &order(2, "a"), &order(2, "b"))];
     let bytes = mongodb::bson::serialize_to_vec(&order_document(1, &secret)).unwrap().len();
     let reason = format!(
-        "the document has {bytes} bytes; MongoDB takes 16777216 at most: embed fewer children (`limit`, `where`) or fewer of their columns"
+        "the document has {bytes} bytes; MongoDB accepts at most 16777216: embed fewer children (`limit`, `where`) or fewer of their columns"
     );
-    assert_eq!(step(&mut sink, &changes, 2).await, [Refused { key: orders.key(1), reason }]);
+    assert_eq!(step(&mut sink, &changes, 2).await, [TargetRefusal { key: orders.key(1), reason }]);
     assert_eq!(orders.ids().await, [2]);
     assert_eq!(orders.document(2).await, Some(order_document(2, "b")));
     apply(&mut sink, &[orders.change(1, &large, &order(1, "c"))], 3).await;
@@ -43,11 +43,11 @@ async fn a_document_that_the_server_refuses_is_refused_alone() {
         .collect();
     let change = |k: &str, v: i32| {
         let row = row(&shape, &json!({"k": k, "v": v}));
-        Change { key: key::of(&layout, &row, &[0]), before: None, after: Some(row) }
+        SinkChange { key: key::encode(&layout, &row, &[0]), before: None, after: Some(row) }
     };
     let mut sink = sink_of(&database, "texts");
     sink.open(&shape).await.unwrap();
-    let texts: Vec<Change> = (0..300).map(|i| change(&if i == 123 { long.clone() } else { format!("k{i}") }, i)).collect();
+    let texts: Vec<SinkChange> = (0..300).map(|i| change(&if i == 123 { long.clone() } else { format!("k{i}") }, i)).collect();
     let refused = step(&mut sink, &texts, 1).await;
     let keys: Vec<&Row> = refused.iter().map(|refused| &refused.key).collect();
     assert_eq!(keys, [&texts[123].key]);
@@ -71,7 +71,7 @@ async fn a_name_that_replacements_may_not_have_is_refused_with_its_document() {
     let shape = ViewShape { name: "names".into(), schema: Schema::new(columns), key: vec![0], indexes: vec![] };
     let layout = Layout::new(&shape.schema);
     let row = row(&shape, &json!({"k": 1, "$set": 2}));
-    let change = Change { key: key::of(&layout, &row, &[0]), before: None, after: Some(row) };
+    let change = SinkChange { key: key::encode(&layout, &row, &[0]), before: None, after: Some(row) };
     let mut sink = sink_of(&database, "names");
     sink.open(&shape).await.unwrap();
     let refused = step(&mut sink, &[change], 1).await;
@@ -90,9 +90,9 @@ async fn values_of_a_unique_index_may_change_places_in_one_step() {
     assert_eq!(orders.document(1).await, Some(order_document(1, "b")));
     assert_eq!(orders.document(2).await, Some(order_document(2, "a")));
     // One that keeps its value from another is refused, until the other goes.
-    let reason = "a unique index of the collection has its value for another document: error 11000".to_string();
+    let reason = "a unique index of the collection has its value in another document: error 11000".to_string();
     let third = orders.change(3, &Value::Null, &order(3, "a"));
-    assert_eq!(step(&mut sink, std::slice::from_ref(&third), 3).await, [Refused { key: orders.key(3), reason }]);
+    assert_eq!(step(&mut sink, std::slice::from_ref(&third), 3).await, [TargetRefusal { key: orders.key(3), reason }]);
     apply(&mut sink, &[orders.change(2, &order(2, "a"), &Value::Null), third], 4).await;
     assert_eq!(orders.ids().await, [1, 3]);
 }

@@ -197,7 +197,7 @@ async fn a_document_that_is_refused_stops_nothing_and_comes_when_it_is_corrected
     assert_eq!((shop.sink("mongo")["refused"].as_u64(), shop.sink("other")["refused"].as_u64()), (Some(1), Some(1)));
     let listed = shop.tell(&["errors", "mongo"]);
     let lines: Vec<Value> = listed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let reason = "the document has 17825852 bytes; MongoDB takes 16777216 at most: embed fewer children (`limit`, `where`) or fewer of their \
+    let reason = "the document has 17825852 bytes; MongoDB accepts at most 16777216: embed fewer children (`limit`, `where`) or fewer of their \
                   columns";
     let [line] = &lines[..] else { panic!("{}", listed.stdout) };
     assert_eq!((&line["sink"], &line["view"], &line["key"]), (&json!("mongo"), &json!("items"), &json!({"id": 2})));
@@ -288,7 +288,7 @@ async fn a_sink_that_left_the_spec_lets_go_of_the_changelog_and_can_be_forgotten
     let refused = shop.tell(&["sink", "forget", "other"]);
     let expected = "\
 error: the running engine writes to the sink `other`
-   = help: remove it from the spec and run that first; `tidemill sink resync` compares its target with the view
+   = help: remove it from the spec and run the spec first; `tidemill sink resync` compares its target with the view
 ";
     assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), expected));
     // A document that somebody edited is as the view has it after a comparison.
@@ -327,7 +327,7 @@ async fn verify_tells_what_somebody_edited_and_repairs_it() {
     let shop = Shop::new().await;
     shop.run_well();
     let verify = |more: &[&str]| shop.program.run(&[&["verify", "shop.yaml", "--sink", "mongo", "--state", "state"], more].concat());
-    let same = "sink mongo: view at tick 1: 5 rows, 0 different or missing, 0 beyond the view\n";
+    let same = "sink mongo: view at tick 1: 5 rows, 0 different or missing, 0 not in the view\n";
     let done = verify(&[]);
     assert_eq!((done.stdout.as_str(), done.code), (same, Some(0)), "{}", done.stderr);
     let items = shop.target.collection("items");
@@ -336,7 +336,7 @@ async fn verify_tells_what_somebody_edited_and_repairs_it() {
     items.delete_one(doc! {"_id": 5i64}).await.unwrap();
     items.insert_one(doc! {"_id": 9i64, "name": "foreign"}).await.unwrap();
     let told = "\
-sink mongo: view at tick 1: 5 rows, 3 different or missing, 1 beyond the view
+sink mongo: view at tick 1: 5 rows, 3 different or missing, 1 not in the view
 different: {\"id\":2}
 different: {\"id\":4}
 different: {\"id\":5}

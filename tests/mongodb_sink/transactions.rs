@@ -2,7 +2,7 @@
 
 use mongodb::bson::doc;
 use serde_json::{Value, json};
-use tidemill::sinks::{Change, Sink, SinkError, SinkPosition, open};
+use tidemill::sinks::{Sink, SinkChange, SinkError, SinkPosition, open};
 
 use crate::fake::{Collections, Fake, Injected, error};
 use crate::kit::{Orders, at, order};
@@ -23,7 +23,7 @@ fn seen(collections: &Collections) -> (Vec<String>, Option<i64>) {
     (docs.map(city).collect(), tick.map(|position| position.get_i64("tick").unwrap()))
 }
 
-fn cities(orders: &Orders, before: Option<&str>, after: &str) -> Vec<Change> {
+fn cities(orders: &Orders, before: Option<&str>, after: &str) -> Vec<SinkChange> {
     (0..100).map(|id| orders.change(id, &before.map_or(Value::Null, |city| order(id, city)), &order(id, after))).collect()
 }
 
@@ -32,7 +32,7 @@ fn all(city: &str, tick: i64) -> (Vec<String>, Option<i64>) {
 }
 
 /// Writes a step until it is in, as `run` does: after a failure all begins with `open`.
-async fn step(sink: &mut Box<dyn Sink>, orders: &Orders, changes: &[Change], tick: u64) {
+async fn step(sink: &mut Box<dyn Sink>, orders: &Orders, changes: &[SinkChange], tick: u64) {
     for _ in 0..5 {
         let written = match sink.write(changes).await {
             Ok(refused) => {
@@ -112,7 +112,7 @@ async fn what_is_too_much_for_a_transaction_is_written_without_and_said() {
         fake.inject(command, error(code, &[]));
         step(&mut sink, &orders, &cities(&orders, None, "a"), 1).await;
         assert_eq!(fake.history().last().map(seen), Some(all("a", 1)));
-        let note = "a step of 100 documents was written without a transaction: it is more than the server takes in one";
+        let note = "a step of 100 documents was written without a transaction: it is more than the server accepts in one";
         assert_eq!(sink.note().as_deref(), Some(note));
         fake.commands();
         step(&mut sink, &orders, &cities(&orders, Some("a"), "b"), 2).await;
@@ -122,10 +122,10 @@ async fn what_is_too_much_for_a_transaction_is_written_without_and_said() {
     let fake = Fake::start().await;
     let (mut sink, _) = sink_at(&fake, &orders).await;
     let long = "x".repeat(7_000_000);
-    let changes: Vec<Change> = (0..10).map(|id| orders.change(id, &Value::Null, &order(id, &long))).collect();
+    let changes: Vec<SinkChange> = (0..10).map(|id| orders.change(id, &Value::Null, &order(id, &long))).collect();
     step(&mut sink, &orders, &changes, 1).await;
     assert!(!fake.commands().contains(&"commitTransaction".to_string()));
-    assert!(sink.note().unwrap().ends_with("it has more bytes than one transaction takes"));
+    assert!(sink.note().unwrap().ends_with("it has more bytes than one transaction can have"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn collections_of_a_kind_that_cannot_hold_a_view_are_refused() {
         (doc! {"type": "view"}, "is a view"),
         (doc! {"type": "timeseries"}, "is a timeseries"),
         (doc! {"capped": true}, "is capped: it drops documents by itself"),
-        (doc! {"collation": {"locale": "en", "strength": 1}}, "has a collation, by which different texts are one `_id`"),
+        (doc! {"collation": {"locale": "en", "strength": 1}}, "has a collation, which makes different texts equal as `_id`"),
     ] {
         let fake = Fake::start().await;
         drop(sink_at(&fake, &orders).await);

@@ -17,12 +17,12 @@ async fn a_server_without_a_log_is_refused() {
         program.write("shop.yaml", &spec(&shop, "heartbeat_ms: 200"));
         let [checked, ran] = check_and_run(&program);
         let message = format!("source `shop`: the server 127.0.0.1:{} writes no binary log", shop.port);
-        let mend = "start it with `log_bin = binlog` and a `server_id` in the [mysqld] section of its configuration";
-        assert_eq!(checked.stderr, format!("error: {message}\n   = mend it with:\n     {mend}\n\n"));
+        let fix = "start it with `log_bin = binlog` and a `server_id` in the [mysqld] section of its configuration";
+        assert_eq!(checked.stderr, format!("error: {message}\n   = fix:\n     {fix}\n\n"));
         assert_eq!(checked.code, Some(1));
         assert_eq!(
             ran.stderr,
-            format!("ended at tick 0 after SECONDS\nerror: {message}\n   = help: {mend}\n").replace("SECONDS", &seconds(&ran))
+            format!("ended at tick 0 after SECONDS\nerror: {message}\n   = help: {fix}\n").replace("SECONDS", &seconds(&ran))
         );
         assert_eq!(ran.code, Some(1));
     }

@@ -26,24 +26,32 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "UPDATE t SET v = 21 WHERE id = 2",
         "UPDATE t SET v = 22 WHERE id = 2",
-        r#"the row {"id":2} had other values there before the change than are held"#,
+        r#"the row {"id":2} had other values in the log before the change than in the store"#,
     ),
     (
         "UPDATE t SET v = 21 WHERE id = 2",
         "DELETE FROM t WHERE id = 2",
-        r#"the row {"id":2} had other values there before the change than are held"#,
+        r#"the row {"id":2} had other values in the log before the change than in the store"#,
     ),
     (
         "INSERT INTO t VALUES (6, 60)",
         "UPDATE t SET v = 61 WHERE id = 6",
-        r#"the row {"id":6} is changed or deleted there, but is not held"#,
+        r#"the row {"id":6} is changed or deleted in the log, but is not in the store"#,
     ),
-    ("INSERT INTO t VALUES (6, 60)", "DELETE FROM t WHERE id = 6", r#"the row {"id":6} is changed or deleted there, but is not held"#),
-    ("DELETE FROM t WHERE id = 3", "INSERT INTO t VALUES (3, 33)", r#"the row {"id":3} is inserted there, but is held already"#),
+    (
+        "INSERT INTO t VALUES (6, 60)",
+        "DELETE FROM t WHERE id = 6",
+        r#"the row {"id":6} is changed or deleted in the log, but is not in the store"#,
+    ),
+    (
+        "DELETE FROM t WHERE id = 3",
+        "INSERT INTO t VALUES (3, 33)",
+        r#"the row {"id":3} is inserted in the log, but is in the store already"#,
+    ),
     (
         "UPDATE t SET id = 9 WHERE id = 4",
         "UPDATE t SET id = 10 WHERE id = 9",
-        r#"the row {"id":9} is changed or deleted there, but is not held"#,
+        r#"the row {"id":9} is changed or deleted in the log, but is not in the store"#,
     ),
 ];
 
@@ -56,7 +64,7 @@ async fn a_row_changed_behind_the_log_is_found(kind: &str) {
         let ended = program.run(&["run", "shop.yaml", "--until-caught-up"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(ended.stderr.contains("source must be captured again"), "{}", ended.stderr);
-        let expected = format!("the log and what is held of `t` differ: {told} (transaction ");
+        let expected = format!("the log and the stored rows of `t` differ: {told} (transaction ");
         assert!(ended.stderr.replace("\\\"", "\"").contains(&expected), "{hidden}; {logged}: {}", ended.stderr);
         assert_eq!(stored(&program), at_the_server(&shop, "SELECT id, v FROM t").await, "{hidden}; {logged}");
         // It is over: the next run has nothing to capture.
@@ -93,7 +101,8 @@ async fn a_row_without_a_key_that_is_not_held_is_found() {
         shop.execute(&["DELETE FROM t WHERE id = 2", "INSERT INTO t VALUES (4, 40)"]).await;
         let ended = program.run(&["run", "shop.yaml", "--until-caught-up"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let expected = "the log and what is held of `t` differ: a row is changed or deleted there, but is not held (transaction ";
+        let expected =
+            "the log and the stored rows of `t` differ: a row is changed or deleted in the log, but is not in the store (transaction ";
         assert!(ended.stderr.contains(expected), "{}", ended.stderr);
         assert_eq!(stored(&program), at_the_server(&shop, "SELECT id, COUNT(*) FROM t GROUP BY id").await);
     }
@@ -112,7 +121,7 @@ async fn the_old_answer_is_served_until_the_difference_comes(kind: &str) {
     locker.query_drop("UPDATE t SET v = 22 WHERE id = 2").await.unwrap();
     locker.query_drop("INSERT INTO t VALUES (6, 60)").await.unwrap();
     let waiting = running.wait_for_stdout("what is waited for", |line| line.contains("captured again"));
-    assert!(waiting.contains("the old answers stay until then"), "{waiting}");
+    assert!(waiting.contains("the views keep their old rows until then"), "{waiting}");
     assert_eq!(stored(&program), old);
     running.kill();
     assert_eq!(stored(&program), old, "also at rest");

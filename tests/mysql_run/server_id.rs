@@ -25,7 +25,7 @@ async fn a_server_id_that_somebody_has_is_told() {
         let checked = program.run(&["check", "shop.yaml"]);
         let told = format!(
             "warning: source `shop`: a reader of the log with the `server_id` {id} is connected, and the server throws one of two out\n   \
-             = mend it with:\n     unless it is a run of this spec: leave `server_id` out of the spec, or give one that nobody else has\n\n"
+             = fix:\n     unless it is a run of this spec: leave `server_id` out of the spec, or give one that nobody else has\n\n"
         );
         assert_eq!((checked.stderr, checked.code), (told, Some(0)));
         running.signal("TERM");
@@ -35,7 +35,7 @@ async fn a_server_id_that_somebody_has_is_told() {
         program.write("shop.yaml", &spec(&shop, &format!("server_id: {own}")));
         let told = format!(
             "warning: source `shop`: `server_id` {own} is the server's own\n   \
-             = mend it with:\n     leave `server_id` out of the spec, or give one that nobody else has\n\n"
+             = fix:\n     leave `server_id` out of the spec, or give one that nobody else has\n\n"
         );
         assert_eq!(program.run(&["check", "shop.yaml"]).stderr, told);
     }

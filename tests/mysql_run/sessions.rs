@@ -124,10 +124,8 @@ async fn an_init_connect_that_fails_is_named() {
         program.write("shop.yaml", &spec(&shop, "heartbeat_ms: 200"));
         for command in [vec!["check", "shop.yaml"], vec!["run", "shop.yaml", "--until-caught-up"]] {
             let done = program.run(&command);
-            let told = format!(
-                "error: {}:{} ends every connection of `{}`, because what its init_connect says fails\n",
-                shop.host, shop.port, shop.user
-            );
+            let told =
+                format!("error: {}:{} closes every connection of `{}`, because its init_connect fails\n", shop.host, shop.port, shop.user);
             assert!(done.stderr.starts_with(&told) && done.stderr.contains("GRANT CONNECTION_ADMIN"), "{}", done.stderr);
             assert_eq!(done.code, Some(2));
         }
@@ -150,9 +148,13 @@ async fn a_proxy_that_drops_what_a_session_sets_is_found() {
             let done = program.run(&command);
             assert_eq!(done.code, Some(2), "{}", done.stderr);
             let at = format!("127.0.0.1:{}", proxy.port);
-            let told = format!(" in a session at {at} that set it, so what is read there cannot be trusted\n");
+            let told = format!(" at {at}, although the session set it, so what is read there cannot be trusted\n");
             assert!(done.stderr.starts_with("error: the session variable `") && done.stderr.contains(&told), "{}", done.stderr);
-            assert!(done.stderr.contains("let what is between (a proxy, a pool of connections) pass SET SESSION on"), "{}", done.stderr);
+            assert!(
+                done.stderr.contains("make what is in between (a proxy, a pool of connections) pass on SET SESSION"),
+                "{}",
+                done.stderr
+            );
         }
     }
 }

@@ -82,7 +82,8 @@ async fn every_authentication_works_with_and_without_tls() {
             let source = with_login(&db, &user, "p%2Fw%401", tls);
             if how.contains("sha256_password") {
                 let error = source.table_names().await.unwrap_err();
-                let expected = format!("{} wants the authentication `sha256_password`, which is not supported", host_and_port(&db));
+                let expected =
+                    format!("{} requires the authentication plugin `sha256_password`, which is not supported", host_and_port(&db));
                 assert_eq!(error.to_string(), expected);
             } else {
                 assert_eq!(source.table_names().await.unwrap(), ["t"], "{how}");
@@ -112,7 +113,7 @@ async fn tls_is_verified_when_asked_for() {
 
         let unknown = db.source_with(serde_json::json!({"tls": {}})).table_names().await.unwrap_err();
         assert_eq!(unknown.to_string(), format!("TLS with {} fails: invalid peer certificate: UnknownIssuer", host_and_port(&db)));
-        assert!(matches!(unknown, SourceError::Invalid { help: Some(help), .. } if help.starts_with("name the authority")));
+        assert!(matches!(unknown, SourceError::Invalid { help: Some(help), .. } if help.starts_with("set `tls.ca` to the authority")));
         db.drop().await;
     }
 }
@@ -135,13 +136,13 @@ async fn missing_grants_are_named() {
         let source = with_login(&db, "tm_grants", "p", serde_json::json!({}));
         let tables = discover(&*source, &["t"]).await;
         let findings = source.preflight(&tables).await.unwrap();
-        let unseen = "the user may not see whether the server keeps databases out of its log (binlog_do_db, binlog_ignore_db), whose changes \
-                      would never come";
+        let unseen = "the user may not see whether the server keeps databases out of its log (binlog_do_db, binlog_ignore_db); their changes \
+                      would be missed";
         let expected = [
             (unseen, "GRANT REPLICATION CLIENT ON *.* TO 'tm_grants'@'%';"),
             ("the user may not read the server's log", "GRANT REPLICATION SLAVE ON *.* TO 'tm_grants'@'%';"),
         ];
-        let told: Vec<_> = findings.iter().map(|f| (f.message.as_str(), f.mend.as_deref().unwrap())).collect();
+        let told: Vec<_> = findings.iter().map(|f| (f.message.as_str(), f.fix.as_deref().unwrap())).collect();
         assert_eq!(told, expected, "{family:?}");
         // What cannot be seen stops a run as well.
         db.run(&[expected[1].1]).await;
@@ -191,7 +192,7 @@ async fn what_else_stands_against_a_login_is_said() {
         db.run(&["DROP USER 'tm_refusals'@'%'", "CREATE USER 'tm_refusals'@'%' IDENTIFIED BY 'a%41b'", grant]).await;
         let error = with_login(&db, user, "a%41b", serde_json::json!({})).table_names().await.unwrap_err();
         assert!(
-            matches!(&error, SourceError::Invalid { help: Some(told), .. } if told.contains("a `%` itself is written %25")),
+            matches!(&error, SourceError::Invalid { help: Some(told), .. } if told.contains("write a literal `%` as %25")),
             "{error:?}"
         );
         assert!(with_login(&db, user, "a%2541b", serde_json::json!({})).table_names().await.is_ok());
@@ -216,7 +217,7 @@ async fn a_grant_of_some_columns_is_not_taken_for_the_table() {
         .await;
         let source = with_login(&db, "tm_columns", "p", serde_json::json!({}));
         let error = source.discover(&["t".to_string()]).await.unwrap_err();
-        assert_eq!(error.to_string(), "the user may read only some columns of `tm_columns`.`t`, and the log has them all", "{family:?}");
+        assert_eq!(error.to_string(), "the user may read only some columns of `tm_columns`.`t`, but the log has all of them", "{family:?}");
         db.run(&["GRANT SELECT (secret) ON tm_columns.t TO 'tm_columns'@'%'"]).await;
         assert_eq!(discover(&*source, &["t"]).await[0].schema.columns().len(), 3, "every column, one by one, is enough");
         db.run(&["DROP USER 'tm_columns'@'%'"]).await;

@@ -289,7 +289,7 @@ async fn another_database_of_the_server_is_not_gone_on_with() {
         server.run(&["CREATE DATABASE store", "CREATE TABLE store.t LIKE shop.t"]).await;
         let (tables, position) = server.read(1).await;
         let elsewhere = run(&*server.source_of("store", 200), &tables, Some(position.clone())).await;
-        is_refused(elsewhere, "is of the database `shop`, and the tables are in `store` now", &format!("{family:?}"));
+        is_refused(elsewhere, "is of the database `shop`, but the tables are now in `store`", &format!("{family:?}"));
         // Where the database is said with the table, that of the URL is of no consequence.
         let source = server.source();
         let tables = discover(&*source, &["shop.t"]).await;

@@ -140,17 +140,17 @@ async fn without_any_way_the_grants_are_named() {
     let findings = source.preflight(&tables).await.unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].severity, Severity::Error);
-    assert_eq!(findings[0].message, "the user may not find out where in the log a snapshot is");
-    let mend = findings[0].mend.clone().unwrap();
+    assert_eq!(findings[0].message, "the user may not read the log position that a snapshot needs");
+    let fix = findings[0].fix.clone().unwrap();
     let expected = "GRANT BACKUP_ADMIN ON *.* TO 'tm_no_way'@'%'; \
                     GRANT SELECT ON performance_schema.log_status TO 'tm_no_way'@'%';";
-    assert_eq!(mend, expected);
+    assert_eq!(fix, expected);
     let error = run(&*source, &tables, None).await.unwrap_err();
     let SourceError::Invalid { message, help, .. } = error else { panic!("{error}") };
     assert_eq!(message, "locking the tables for a moment: Access denied for user 'tm_no_way'@'%' to database 'tm_no_way'");
     let expected = "GRANT BACKUP_ADMIN ON *.* and SELECT ON performance_schema.log_status, or LOCK TABLES, or RELOAD to the user";
     assert_eq!(help.as_deref(), Some(expected));
-    let statements: Vec<&str> = mend.split(';').map(str::trim).filter(|s| !s.is_empty()).collect();
+    let statements: Vec<&str> = fix.split(';').map(str::trim).filter(|s| !s.is_empty()).collect();
     db.run(&statements).await;
     assert_eq!(source.preflight(&tables).await.unwrap(), []);
     assert!(run(&*source, &tables, None).await.is_ok(), "that is enough");

@@ -68,7 +68,7 @@ async fn where_case_matters_the_right_name_is_told() {
         let source = db.source();
         let error = source.discover(&["orders".to_string()]).await.unwrap_err();
         assert_eq!(error.to_string(), "there is no table `orders` in the database `tm_case`", "{family:?}");
-        let expected = "this server tells upper from lower case in names, and has `tm_case`.`Orders`";
+        let expected = "names are case-sensitive at this server, which has `tm_case`.`Orders`";
         assert!(matches!(&error, SourceError::Invalid { help: Some(help), .. } if help == expected), "{error:?}");
         // An accent makes another name, whatever the collation says.
         for name in ["table", "TM_CASE.Orders", "tÂble"] {

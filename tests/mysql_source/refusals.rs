@@ -24,7 +24,7 @@ fn told(error: SourceError) -> (String, String) {
 
 /// Stands in the place of the help that an answer needs none of: the source is captured again.
 const RESYNC: &str = "(captured again)";
-const START_AGAIN: &str = "start again: the table is captured as it is now";
+const START_AGAIN: &str = "restart: the table is then captured again";
 
 /// What a run says to these statements after a snapshot of the table `t (id, v)`.
 async fn stop_of(family: Family, name: &str, statements: &[&str]) -> (String, String) {
@@ -63,7 +63,7 @@ async fn alter_table_stops_the_source() {
     for family in [Family::Mariadb, Family::Mysql] {
         // Live, the changed columns are seen before the statement is.
         let told = stop_of(family, "stop_alter", &["ALTER TABLE t ADD COLUMN more INT"]).await;
-        assert_eq!(told, ("the table `t` is not what it was: its columns or its key changed".into(), START_AGAIN.into()));
+        assert_eq!(told, ("the columns or the key of the table `t` have changed".into(), START_AGAIN.into()));
         // Back to the same columns, the statement itself is what stops.
         let told = stop_of(family, "stop_alter", &["ALTER TABLE t ADD COLUMN more INT", "ALTER TABLE t DROP COLUMN more"]).await;
         assert_eq!(told, ("ALTER TABLE ... ADD COLUMN changed the table `t`".into(), RESYNC.into()));
@@ -126,7 +126,7 @@ async fn half_images_ask_for_a_new_capture() {
     let partial = ["SET binlog_row_value_options = 'PARTIAL_JSON'", "UPDATE t SET j = JSON_SET(j, '$.a', 1)"];
     let told = stop_of(Family::Mysql, "stop_partial", &partial).await;
     let message =
-        "an update of `t` holds only parts of its JSON; SET GLOBAL binlog_row_value_options = ''; and keep sessions from changing it";
+        "an update of `t` contains only parts of its JSON; SET GLOBAL binlog_row_value_options = ''; and keep sessions from changing it";
     assert_eq!(told, (message.into(), RESYNC.into()));
 }
 
@@ -140,7 +140,7 @@ async fn half_images_of_the_whole_server_are_refused() {
         let error = run(&*source, &discover(&*source, &["t"]).await, None).await;
         db.run(&["SET GLOBAL binlog_row_image = 'FULL'"]).await;
         let told = told(error.unwrap_err());
-        let expected = "binlog_row_image is MINIMAL, so the log does not hold whole rows";
+        let expected = "binlog_row_image is MINIMAL, so the log does not contain whole rows";
         assert_eq!(told, (expected.into(), "SET GLOBAL binlog_row_image = 'FULL';".into()));
         db.drop().await;
     }
@@ -188,12 +188,12 @@ async fn foreign_keys_whose_actions_are_not_logged_are_refused() {
     let source = db.source();
     let tables = discover(&*source, &["parent", "child", "fine"]).await;
     let expected = "the foreign key `f` of `child` has ON DELETE CASCADE, and this server does not log what that does";
-    let mend = "ALTER TABLE `tm_cascade`.`child` DROP FOREIGN KEY `f`; and add it again with ON DELETE RESTRICT";
+    let fix = "ALTER TABLE `tm_cascade`.`child` DROP FOREIGN KEY `f`; and add it again with ON DELETE RESTRICT";
     let findings = source.preflight(&tables).await.unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
-    assert_eq!((findings[0].severity, findings[0].message.as_str(), findings[0].mend.as_deref()), (Severity::Error, expected, Some(mend)));
+    assert_eq!((findings[0].severity, findings[0].message.as_str(), findings[0].fix.as_deref()), (Severity::Error, expected, Some(fix)));
     let told = told(run(&*source, &tables, None).await.unwrap_err());
-    assert_eq!(told, (expected.into(), mend.into()));
+    assert_eq!(told, (expected.into(), fix.into()));
     assert!(run(&*source, &discover(&*source, &["parent", "fine"]).await, None).await.is_ok());
     db.drop().await;
 }

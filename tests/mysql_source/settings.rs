@@ -45,8 +45,8 @@ async fn messages(source: &dyn Source, table: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_that_are_kept_out_of_the_log_are_told_or_that_nobody_can_say() {
     let kept_out = "the server keeps the database `shop` out of its log (binlog_do_db, binlog_ignore_db)";
-    let unseen = "the user may not see whether the server keeps databases out of its log (binlog_do_db, binlog_ignore_db), whose changes \
-                  would never come";
+    let unseen = "the user may not see whether the server keeps databases out of its log (binlog_do_db, binlog_ignore_db); their changes \
+                  would be missed";
     for family in [Family::Mariadb, Family::Mysql] {
         for (options, expected) in [
             ("--binlog-ignore-db=shop", vec![kept_out]),
@@ -75,8 +75,8 @@ async fn databases_that_are_kept_out_of_the_log_are_told_or_that_nobody_can_say(
             let some = source(&format!("mysql://some:p@127.0.0.1:{at}/shop"));
             let found = errors(&*some, "t").await;
             assert_eq!(found[0].message, unseen, "{family:?} {options}");
-            assert_eq!(found[0].mend.as_deref(), Some("GRANT REPLICATION CLIENT ON *.* TO 'some'@'%';"));
-            execute(&mut conn, &[found[0].mend.as_deref().unwrap()]).await;
+            assert_eq!(found[0].fix.as_deref(), Some("GRANT REPLICATION CLIENT ON *.* TO 'some'@'%';"));
+            execute(&mut conn, &[found[0].fix.as_deref().unwrap()]).await;
             assert_eq!(messages(&*some, "t").await, expected, "{family:?} {options}");
         }
     }
@@ -136,6 +136,6 @@ async fn commits_in_another_order_than_the_logs_are_refused() {
     let server = start(Family::Mysql, "--binlog-order-commits=OFF");
     let mut conn = root(&server).await;
     execute(&mut conn, &["CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY)"]).await;
-    let expected = "binlog_order_commits is OFF, so a snapshot may lack transactions that stand in the log before it";
+    let expected = "binlog_order_commits is OFF, so a snapshot may lack transactions that are before it in the log";
     assert_eq!(messages(&*source(&format!("{}shop", server.url)), "t").await, [expected]);
 }

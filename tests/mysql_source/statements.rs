@@ -252,8 +252,8 @@ async fn check(db: &mut Db, table: &str, expected: Outcome, before: &[&[u8]], st
             (Resync, run(&*source, &tables, None).await.unwrap().state(State::new()))
         }
         Err(SourceError::Stopped { message, help }) => {
-            assert_eq!(message, format!("the table `{table}` is not what it was: its columns or its key changed"));
-            assert_eq!(help.as_deref(), Some("start again: the table is captured as it is now"));
+            assert_eq!(message, format!("the columns or the key of the table `{table}` have changed"));
+            assert_eq!(help.as_deref(), Some("restart: the table is then captured again"));
             (Stopped, State::new())
         }
         Err(error) => panic!("{told}: {error}"),

@@ -68,7 +68,7 @@ async fn with_few_connections_a_snapshot_takes_fewer() {
             let tables = discover(&*source, &["t"]).await;
             let told: Vec<String> = source.preflight(&tables).await.unwrap().into_iter().map(|f| f.message).collect();
             let expected =
-                read_by.map(|by| format!("the user may have {most} connections at once, so a snapshot is read by {by} and not by 4"));
+                read_by.map(|by| format!("the user may have {most} connections at once, so a snapshot is read by {by} instead of 4"));
             assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{family:?}");
             // The server may not have taken back the connections of before yet; a run tries again then.
             let once = async || match run(&*source, &tables, None).await {

@@ -36,17 +36,17 @@ const CONCERNING: &[(&[&str], &str)] = &[
     (&["UPDATE t SET v = 7"], "changed the table `t` by a statement"),
     (&["DELETE FROM t WHERE id = 1"], "changed the table `t` by a statement"),
     (&["LOAD DATA LOCAL INFILE 'rows' INTO TABLE t"], "changed the table `t` by a statement"),
-    (&["UPDATE other JOIN t ON t.v < 100 SET t.v = 7"], "it cannot be told in which tables"),
-    (&["DELETE t FROM t LEFT JOIN other ON other.id = t.id WHERE other.id IS NULL"], "it cannot be told in which tables"),
+    (&["UPDATE other JOIN t ON t.v < 100 SET t.v = 7"], "it cannot be determined in which tables"),
+    (&["DELETE t FROM t LEFT JOIN other ON other.id = t.id WHERE other.id IS NULL"], "it cannot be determined in which tables"),
     (&["INSERT INTO noisy VALUES (1, 1)"], "and it has a trigger"),
     (&["UPDATE shown SET v = 7 WHERE id = 1"], "and it is a view"),
-    (&["INSERT INTO other (v) VALUES (f(7))"], "it cannot be told in which tables"),
+    (&["INSERT INTO other (v) VALUES (f(7))"], "it cannot be determined in which tables"),
     // Over the bounds of a database.
     (&["INSERT INTO tm_heartbeat.noisy VALUES (1)"], "and it has a trigger"),
     (&["UPDATE tm_heartbeat.shown SET v = 7 WHERE id = 1"], "and it is a view"),
-    (&["INSERT INTO tm_heartbeat.beat VALUES (9, tm_without_rows.f(7))"], "it cannot be told in which tables"),
-    (&["UPDATE tm_heartbeat.beat, t SET t.v = 8"], "it cannot be told in which tables"),
-    (&["DO f(8)"], "it cannot be told in which tables"),
+    (&["INSERT INTO tm_heartbeat.beat VALUES (9, tm_without_rows.f(7))"], "it cannot be determined in which tables"),
+    (&["UPDATE tm_heartbeat.beat, t SET t.v = 8"], "it cannot be determined in which tables"),
+    (&["DO f(8)"], "it cannot be determined in which tables"),
 ];
 
 async fn prepared(family: Family) -> Db {
@@ -154,7 +154,7 @@ async fn what_foreign_keys_carried_on_asks_for_a_new_capture() {
     let before = run(&*source, &tables, None).await.unwrap();
     write(&mut db, &["DELETE FROM tm_heartbeat.parent WHERE id = 1"]).await;
     let error = run(&*source, &tables, Some(before.position())).await.unwrap_err();
-    assert!(matches!(&error, SourceError::Resync { message } if message.contains("foreign keys may have carried that on")), "{error}");
+    assert!(matches!(&error, SourceError::Resync { message } if message.contains("foreign keys may have changed other tables")), "{error}");
     db.run(&["DROP TABLE child", "DROP DATABASE tm_heartbeat"]).await;
     db.drop().await;
 }

@@ -125,16 +125,16 @@ async fn a_merged_column_is_named_in_subqueries_too() {
     let message =
         refused("SELECT tid FROM s.t FULL JOIN s.d USING (x) WHERE EXISTS (SELECT 1 FROM (SELECT eid AS tid FROM s.e) t WHERE t.tid = x)")
             .await;
-    assert!(message.contains("`x` is a column of relations whose names mean others in this subquery"), "{message}");
+    assert!(message.contains("`x` is a column of relations whose names mean other relations in this subquery"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_merged_is_refused() {
     for (query, why) in [
         ("SELECT tid FROM s.t JOIN s.e ON tid = eid JOIN s.d USING (x)", "`x` is more than one column of the left side of this join"),
-        ("SELECT tid FROM s.t JOIN s.d USING (a)", "`a` is no column of the right side of this join"),
-        ("SELECT tid FROM s.t JOIN s.d USING (x, x)", "`x` stands twice in USING"),
-        ("SELECT tid FROM s.t JOIN s.d USING (t.x)", "`t.x` is more than the name of a column"),
+        ("SELECT tid FROM s.t JOIN s.d USING (a)", "`a` is not a column of the right side of this join"),
+        ("SELECT tid FROM s.t JOIN s.d USING (x, x)", "`x` is given twice in USING"),
+        ("SELECT tid FROM s.t JOIN s.d USING (t.x)", "`t.x` is not a plain column name"),
         ("SELECT tid FROM s.t CROSS JOIN s.e NATURAL JOIN s.d", "`x` is more than one column of the left side of this join"),
     ] {
         let message = refused(query).await;

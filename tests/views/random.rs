@@ -83,7 +83,7 @@ const REFUSED: [&str; 6] = [
     // `SELECT a, cast(a AS int)` in GROUP BY.
     "have the same name. Consider aliasing",
     "Schema contains duplicate unqualified field name",
-    "are not told apart here: give them other names",
+    "cannot be told apart here: give them other names",
 ];
 
 /// The case without the views that are refused, and those that read them, and how many these are. Fails with a refusal that is not known.

@@ -1,4 +1,4 @@
-//! One step up: from keys of changed children to the keys under which their parents are reached.
+//! One step up: from keys of changed children to the keys by which their parents are reached.
 //!
 //! For every moment t: the keys given at t = { v : (k, v) in the index as of t, k in the keys of t }.
 
@@ -12,7 +12,7 @@ use crate::dataflow::moments::{Operator, Reads, collect_items};
 use crate::dataflow::time::Moment;
 use crate::value::Row;
 
-/// For each key, every value that `index` has for it as of the key's moment, each once per batch of keys.
+/// For each key, outputs every value that `index` has for it as of the key's moment. A key is looked up once per batch of keys.
 pub(crate) fn climb<'s>(
     memory: &Memory,
     name: &str,

@@ -1,7 +1,7 @@
-//! Builds documents of their pieces.
+//! Builds documents from their pieces.
 //!
-//! In: the roots of a portion and, in any order, the rows that the lookups found for them. Out: each root's document as one packed row
-//! of the view's schema. A pure function of the rows: neither their order nor the workers that they came from matter.
+//! In: the roots of a portion and, in any order, the rows that the lookups found for them. Out: each root's document as one packed row of
+//! the view's schema. The result is a pure function of the rows: neither their order nor the workers they came from matter.
 
 use std::ops::Range;
 
@@ -13,54 +13,54 @@ use crate::dataflow::changes::Outcome;
 use crate::plan::{AggregateFunction, Document, Embed, Lookup, Missing, OnMany, OrderBy};
 use crate::value::{Datum, Layout, Row, RowBuilder, Schema, arrow, key};
 
-/// The documents of one view.
-pub(crate) struct Assembler {
-    /// The root, then every lookup, parents before children: [`Piece::node`] counts in this.
-    nodes: Vec<Node>,
+/// Builds the documents of one view.
+pub(crate) struct DocumentAssembler {
+    /// The root, then every lookup, parents before children. [`Piece::node`] is an index into this.
+    nodes: Vec<DocumentNode>,
     buffers: Vec<Vec<u8>>,
 }
 
-struct Node {
+struct DocumentNode {
     path: String,
-    /// Of the node's input rows.
+    /// Layout of the node's input rows.
     rows: Layout,
     visible: usize,
-    /// The visible columns, then what the children add.
+    /// The visible columns, then the fields that the children add.
     element: Layout,
     children: Vec<usize>,
-    /// How this node stands in its parent; `None` for the root.
+    /// How this node is embedded in its parent; `None` for the root.
     embed: Option<Embed>,
     order_by: Vec<OrderBy>,
-    /// All columns of the row are visible, and children only add columns of variable length: the row can be lengthened as it is.
+    /// Whether a row can be extended in place: all its columns are visible, and children only add columns of variable length.
     extends: bool,
 }
 
 /// The pieces of a portion by node, sorted by document and parent.
 struct Pieces {
     of_node: Vec<Vec<Piece>>,
-    /// For nodes with aggregates: the first piece of each parent's, and one result array for each aggregate. The last group is the
-    /// empty one.
-    groups: Vec<Option<Groups>>,
+    /// For nodes with aggregates: where each parent's pieces start, and one result array for each aggregate. The last group is the one
+    /// without pieces.
+    groups: Vec<Option<ChildGroups>>,
 }
 
-struct Groups {
+struct ChildGroups {
     starts: Vec<usize>,
-    results: Vec<Results>,
+    results: Vec<AggregateResults>,
 }
 
-/// An aggregate's value for each group.
-enum Results {
+/// The values of an aggregate, by group.
+enum AggregateResults {
     All(ArrayRef),
-    /// One group failed: each by itself.
+    /// At least one group failed, so each was evaluated separately.
     Each(Vec<Result<ArrayRef, String>>),
 }
 
-/// The first child, or the failure to find the right one.
+/// A result, or the reason why the document cannot be built.
 type Built<T> = Result<T, String>;
 
-impl Assembler {
-    pub(crate) fn new(document: &Document, schema: &Schema) -> Assembler {
-        let mut nodes = vec![Node {
+impl DocumentAssembler {
+    pub(crate) fn new(document: &Document, schema: &Schema) -> DocumentAssembler {
+        let mut nodes = vec![DocumentNode {
             path: String::new(),
             rows: Layout::new(document.root.schema()),
             visible: document.root.visible,
@@ -79,10 +79,10 @@ impl Assembler {
                     Some(Embed::Flatten { .. }) | None => false,
                 });
         }
-        Assembler { nodes, buffers: Vec::new() }
+        DocumentAssembler { nodes, buffers: Vec::new() }
     }
 
-    /// Gives each root's outcome to `give`.
+    /// Passes each root's outcome to `give`.
     pub(crate) fn assemble(&mut self, roots: Vec<Root>, pieces: Vec<Piece>, mut give: impl FnMut(Row, Outcome)) {
         let pieces = self.sort(pieces);
         let mut document = Vec::new();
@@ -93,7 +93,7 @@ impl Assembler {
                 RootRow::One(row) => {
                     document.clear();
                     match self.element(&pieces, 0, root.slot, 0, &row, &mut document) {
-                        Ok(()) => Outcome::Document(Row::from_bytes(&document)),
+                        Ok(()) => Outcome::Row(Row::from_bytes(&document)),
                         Err(reason) => Outcome::Failed(reason),
                     }
                 }
@@ -137,7 +137,7 @@ impl Assembler {
         result
     }
 
-    /// Appends the bytes of the fields that the children make, where they make one; where each stands.
+    /// Appends the bytes of the fields that the children add. Returns the range of each field; `None` for a field that is absent.
     fn fields(&mut self, pieces: &Pieces, node: usize, slot: u32, id: u64, out: &mut Vec<u8>) -> Built<Vec<Option<Range<usize>>>> {
         let mut fields = Vec::with_capacity(self.nodes[node].children.len());
         for i in 0..self.nodes[node].children.len() {
@@ -148,7 +148,7 @@ impl Assembler {
         Ok(fields)
     }
 
-    /// Appends the bytes of an object or array field; whether there is one.
+    /// Appends the bytes of an object or array field. Returns whether the field is present.
     fn field(&mut self, pieces: &Pieces, child: usize, slot: u32, parent: u64, out: &mut Vec<u8>) -> Built<bool> {
         let range = pieces.range(child, slot, parent);
         let found = &pieces.of_node[child][range];
@@ -183,7 +183,7 @@ impl Assembler {
         }
     }
 
-    /// Appends the row anew: its visible columns, then what the children make, whose fields are given.
+    /// Builds the row anew: its visible columns, then the children's fields, whose bytes are given.
     fn rebuild<'f>(
         &self,
         pieces: &Pieces,
@@ -210,7 +210,7 @@ impl Assembler {
                         builder.push(bytes.map_or(Datum::Null, Datum::List));
                     }
                     if let Some(groups) = &pieces.groups[child] {
-                        let group = groups.of(pieces.range(child, slot, id));
+                        let group = groups.index_of(pieces.range(child, slot, id));
                         for result in &groups.results {
                             result.push(group, &mut builder)?;
                         }
@@ -224,11 +224,11 @@ impl Assembler {
     }
 }
 
-fn add_children(nodes: &mut Vec<Node>, parent: usize, lookups: &[Lookup]) {
+fn add_children(nodes: &mut Vec<DocumentNode>, parent: usize, lookups: &[Lookup]) {
     for lookup in lookups {
         let index = nodes.len();
         nodes[parent].children.push(index);
-        nodes.push(Node {
+        nodes.push(DocumentNode {
             path: lookup.path.clone(),
             rows: Layout::new(lookup.input.schema()),
             visible: lookup.input.visible,
@@ -242,14 +242,14 @@ fn add_children(nodes: &mut Vec<Node>, parent: usize, lookups: &[Lookup]) {
     }
 }
 
-impl Node {
-    /// The positions of pieces in the declared order; empty where they stand right already (one or none).
+impl DocumentNode {
+    /// The order of the pieces as indexes; empty if there are fewer than two.
     fn order(&self, pieces: &[Piece]) -> Vec<usize> {
         if pieces.len() < 2 {
             return Vec::new();
         }
         let mut keyed: Vec<(Vec<u8>, usize)> = pieces.iter().enumerate().map(|(i, piece)| (self.order_key(&piece.row), i)).collect();
-        // Rows that the order does not tell apart stand in the order of their bytes.
+        // Rows that are equal in this order are ordered by their bytes.
         keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| pieces[a.1].row.cmp(&pieces[b.1].row)));
         keyed.into_iter().map(|(_, i)| i).collect()
     }
@@ -276,7 +276,7 @@ impl Node {
         }
     }
 
-    fn aggregate(&self, pieces: &[Piece]) -> Option<Groups> {
+    fn aggregate(&self, pieces: &[Piece]) -> Option<ChildGroups> {
         let Some(Embed::Array { aggregates, .. }) = &self.embed else { return None };
         if aggregates.is_empty() {
             return None;
@@ -292,10 +292,10 @@ impl Node {
         let batch = arrow::to_batch(&self.rows, pieces.iter().map(|p| &*p.row));
         let groups = starts.len() + 1;
         let results = aggregates.iter().map(|a| match a.function.evaluate(&batch, &group_of, groups) {
-            Ok(all) => Results::All(all),
-            Err(_) => Results::Each((0..groups).map(|g| one_group(&a.function, &batch, &group_of, g)).collect()),
+            Ok(all) => AggregateResults::All(all),
+            Err(_) => AggregateResults::Each((0..groups).map(|g| one_group(&a.function, &batch, &group_of, g)).collect()),
         });
-        Some(Groups { results: results.collect(), starts })
+        Some(ChildGroups { results: results.collect(), starts })
     }
 }
 
@@ -306,11 +306,11 @@ fn one_group(function: &AggregateFunction, batch: &RecordBatch, group_of: &[usiz
     result.map_err(|error| format!("`{}`: {error}", function.text()))
 }
 
-impl Results {
+impl AggregateResults {
     fn push(&self, group: usize, builder: &mut RowBuilder) -> Built<()> {
         let pushed = match self {
-            Results::All(values) => arrow::push_array_value(builder, values, group),
-            Results::Each(values) => arrow::push_array_value(builder, values[group].as_ref().map_err(Clone::clone)?, 0),
+            AggregateResults::All(values) => arrow::push_array_value(builder, values, group),
+            AggregateResults::Each(values) => arrow::push_array_value(builder, values[group].as_ref().map_err(Clone::clone)?, 0),
         };
         pushed.map_err(|error| error.to_string())
     }
@@ -325,9 +325,9 @@ impl Pieces {
     }
 }
 
-impl Groups {
-    /// The group of these pieces; the last one, of no rows, for none.
-    fn of(&self, pieces: Range<usize>) -> usize {
+impl ChildGroups {
+    /// The group of these pieces. If there are none, it is the last group, which has no rows.
+    fn index_of(&self, pieces: Range<usize>) -> usize {
         match pieces.is_empty() {
             true => self.starts.len(),
             false => self.starts.partition_point(|&s| s <= pieces.start) - 1,

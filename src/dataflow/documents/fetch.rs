@@ -1,6 +1,7 @@
-//! One lookup of a document view: the children of parents, as of a moment.
+//! One lookup of a document view: finds the children of parents, as of a moment.
 //!
-//! For every moment t: the pieces given at t = { (request, row) : requests of t, rows with its key as of t }, each as often as it is there.
+//! For every moment t: the pieces output at t = { (request, row) : request of t, row with the request's key as of t }, with the row's
+//! multiplicity.
 
 use differential_dataflow::operators::arrange::Arranged;
 use serde::{Deserialize, Serialize};
@@ -10,16 +11,16 @@ use timely::dataflow::channels::pact::Exchange;
 use crate::dataflow::exchange::hash;
 use crate::dataflow::held::arranged::RowTrace;
 use crate::dataflow::held::batcher::prefix_of;
-use crate::dataflow::held::memory::{Fixed, Holds, Memory};
+use crate::dataflow::held::memory::{Fixed, HeapSize, Memory};
 use crate::dataflow::moments::{Operator, Reads, collect_items};
 use crate::dataflow::time::Moment;
 use crate::value::{Layout, Row, key};
 
-/// Asks for the children of one parent.
+/// Requests the children of one parent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub(crate) key: Row,
-    /// The worker that assembles the document, and the document's place in its portion.
+    /// The worker that assembles the document; `slot` is the document's number in its portion.
     pub(crate) owner: u32,
     pub(crate) slot: u32,
     /// The parent's [`Piece::id`]; 0 for the root.
@@ -31,29 +32,29 @@ pub(crate) struct Request {
 pub(crate) struct Piece {
     pub(crate) owner: u32,
     pub(crate) slot: u32,
-    /// Which lookup of the view, counted parents first.
+    /// The number of the lookup in the view, parents before children.
     pub(crate) node: u32,
     pub(crate) parent: u64,
-    /// Unique in its portion for pieces that have lookups of their own, else 0.
+    /// Unique in its portion if the piece's row has lookups of its own, else 0.
     pub(crate) id: u64,
     pub(crate) row: Row,
 }
 
 pub(crate) type Requests<'s> = Stream<'s, Moment, Vec<Request>>;
 
-impl Holds for Vec<Request> {
+impl HeapSize for Vec<Request> {
     fn held_bytes(&self) -> usize {
         self.capacity() * size_of::<Request>() + self.iter().map(|request| request.key.len()).sum::<usize>()
     }
 }
 
-impl Holds for Vec<Piece> {
+impl HeapSize for Vec<Piece> {
     fn held_bytes(&self) -> usize {
         self.capacity() * size_of::<Piece>() + self.iter().map(|piece| piece.row.len()).sum::<usize>()
     }
 }
 
-/// The columns by which the children of a node's rows are asked for.
+/// The columns by which the children of a node's rows are looked up.
 pub(crate) struct Relations {
     pub(crate) layout: Layout,
     /// For each child lookup, the parent's columns.
@@ -61,22 +62,21 @@ pub(crate) struct Relations {
 }
 
 impl Relations {
-    /// The request of the `child`-th lookup for this parent row, where its relation is not NULL.
+    /// The request of the `child`-th lookup for this parent row; `None` if the relation is NULL.
     pub(crate) fn request(&self, child: usize, row: &[u8], owner: u32, slot: u32, parent: u64) -> Option<Request> {
         let key = key::of_relation(&self.layout, row, &self.columns[child])?;
         Some(Request { key, owner, slot, parent })
     }
 }
 
-/// The requests of each key, in the order of keys: by their first bytes, which lie together, and only where these are equal by the keys
-/// themselves.
+/// The requests sorted by key. Most comparisons need only the first bytes of the keys, which are kept next to each other.
 fn in_key_order(requests: &[Request]) -> Vec<&Request> {
     let mut order: Vec<(u64, &Request)> = requests.iter().map(|request| (prefix_of(&request.key), request)).collect();
     order.sort_unstable_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.key.cmp(&other.key)));
     order.into_iter().map(|(_, request)| request).collect()
 }
 
-/// Answers each request with a piece per matching row, and asks on for that piece's own children.
+/// Answers each request with one piece per matching row, and requests that piece's own children.
 pub(crate) fn fetch<'s>(
     memory: &Memory,
     name: &str,

@@ -1,4 +1,4 @@
-//! Documents: which root keys a tick touches, the children of these, and what is built of them.
+//! Documents: which root keys a tick touches, which children they have, and the documents built from both.
 
 pub(crate) mod assemble;
 pub(crate) mod climb;

@@ -1,6 +1,6 @@
-//! The root keys that a tick touches, each once, in portions, with their root rows as of the tick.
+//! Finds the root keys that a tick touches, each once, and outputs them in portions with their root rows as of the tick.
 //!
-//! For every tick t: the roots given at the moments of t = { (k, the root rows of k as of t) : k in the touched keys of t }.
+//! For every tick t: the roots output at the moments of t = { (k, the root rows of k as of t) : k in the touched keys of t }.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,36 +12,39 @@ use timely::dataflow::operators::probe::Handle as Probe;
 use super::fetch::{Relations, Request, Requests};
 use crate::dataflow::exchange::to_owner;
 use crate::dataflow::held::arranged::{AsOf, RowTrace};
-use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::memory::{HeapSize, Memory};
 use crate::dataflow::moments::{Operator, Reads};
 use crate::dataflow::time::{Moment, portion_of};
 use crate::value::Row;
 
-/// A touched key and its root row: the seed of a document.
+/// A touched key and its root row, from which a document is built.
 #[derive(Debug, Clone)]
 pub(crate) struct Root {
+    /// The document's number in its portion.
     pub(crate) slot: u32,
     pub(crate) key: Row,
     pub(crate) row: RootRow,
 }
 
+/// The root row of a touched key.
 #[derive(Debug, Clone)]
 pub(crate) enum RootRow {
     Missing,
     One(Row),
-    /// Several rows have the view's key.
+    /// Several rows have this key.
     Several,
 }
 
 /// How many roots go through the lookups at a time.
 const PORTION: usize = 4096;
-/// How many portions may be under way. Two keep every operator busy.
+/// How many portions may be in flight. Two keep every operator busy.
 const UNDER_WAY: u64 = 2;
 
-/// What keeps a large tick from running ahead.
+/// Keeps a large tick from running ahead of the consumer.
 pub(crate) struct Brake {
+    /// The frontier of assembled documents.
     pub(crate) assembled: Probe<Moment>,
-    /// Set while whoever takes the documents is behind.
+    /// Set while the consumer of the documents is behind.
     pub(crate) hold_back: Rc<Cell<bool>>,
 }
 
@@ -53,40 +56,40 @@ impl Brake {
     }
 }
 
-/// The keys of a tick, or those that are left of it after some portions.
-enum Keys {
-    /// In any order, some of them twice.
+/// The touched keys of a tick that are not output yet.
+enum TickKeys {
+    /// Unsorted, with duplicates, while they arrive.
     Coming(Vec<Row>),
-    /// Sorted, each once; the next is at the index.
+    /// Sorted and without duplicates, with the index of the next one.
     Listed(Vec<Row>, usize),
-    /// Every root of this worker, beyond this key.
+    /// Every root of this worker whose key is greater than this one.
     All(Option<Row>),
 }
 
-impl Default for Keys {
-    fn default() -> Keys {
-        Keys::Coming(Vec::new())
+impl Default for TickKeys {
+    fn default() -> TickKeys {
+        TickKeys::Coming(Vec::new())
     }
 }
 
-impl Holds for Keys {
+impl HeapSize for TickKeys {
     fn held_bytes(&self) -> usize {
         match self {
-            Keys::Coming(keys) | Keys::Listed(keys, _) => keys.held_bytes(),
-            Keys::All(_) => 0,
+            TickKeys::Coming(keys) | TickKeys::Listed(keys, _) => keys.held_bytes(),
+            TickKeys::All(_) => 0,
         }
     }
 }
 
-impl Holds for Vec<Root> {
+impl HeapSize for Vec<Root> {
     fn held_bytes(&self) -> usize {
         let bytes = |root: &Root| root.key.len() + if let RootRow::One(row) = &root.row { row.len() } else { 0 };
         self.capacity() * size_of::<Root>() + self.iter().map(bytes).sum::<usize>()
     }
 }
 
-/// Portions of a tick are at the moments behind its own: no row changes there, so that each is looked up as of the tick. `hydrate_at`: the
-/// moment at which every root is touched, whatever changed.
+/// Outputs the portions of a tick at consecutive moments that start at the tick's own. No row changes at the later ones, so every lookup is
+/// as of the tick. `hydrate_at`: the moment at which all roots are touched.
 pub(crate) fn touch<'s>(
     memory: &Memory,
     name: &str,
@@ -100,16 +103,16 @@ pub(crate) fn touch<'s>(
     let owner = scope.index() as u32;
     let mut operator = Operator::new(name, scope);
     operator.input(touched, to_owner(), |(), _, waiting, keys: &mut Vec<Row>| match waiting {
-        Keys::Coming(waiting) => waiting.append(keys),
-        // These are among all.
-        Keys::All(_) => keys.clear(),
-        Keys::Listed(..) => unreachable!("no key comes at the moments of portions"),
+        TickKeys::Coming(waiting) => waiting.append(keys),
+        // All roots are touched already.
+        TickKeys::All(_) => keys.clear(),
+        TickKeys::Listed(..) => unreachable!("no key comes at the moments of portions"),
     });
     operator.arrangement(roots, Reads::At);
     let (mut roots_out, found) = operator.output::<Vec<Root>>();
     let (mut asks_out, asks): (Vec<_>, Vec<_>) = relations.columns.iter().map(|_| operator.output::<Vec<Request>>()).unzip();
     if let Some(moment) = hydrate_at {
-        operator.begin_with(moment, Keys::All(None));
+        operator.begin_with(moment, TickKeys::All(None));
     }
     operator.only_when(move |moment| !brake.holds(*moment));
     operator.build(memory, (), move |(), now, keys| {
@@ -141,23 +144,23 @@ pub(crate) fn touch<'s>(
     (found, asks)
 }
 
-impl Keys {
-    fn sorted(self) -> Keys {
+impl TickKeys {
+    fn sorted(self) -> TickKeys {
         match self {
-            Keys::Coming(mut keys) => {
+            TickKeys::Coming(mut keys) => {
                 keys.sort_unstable();
                 keys.dedup();
-                Keys::Listed(keys, 0)
+                TickKeys::Listed(keys, 0)
             }
             sorted => sorted,
         }
     }
 
-    /// Gives the next portion; whether more may follow.
+    /// Outputs the next portion. Returns whether more may follow.
     fn portion(&mut self, rows: &mut AsOf, mut give: impl FnMut(Row, RootRow)) -> bool {
         match self {
-            Keys::Coming(_) => unreachable!("keys are sorted first"),
-            Keys::Listed(keys, next) => {
+            TickKeys::Coming(_) => unreachable!("keys are sorted first"),
+            TickKeys::Listed(keys, next) => {
                 let end = keys.len().min(*next + PORTION);
                 for key in &mut keys[*next..end] {
                     let mut found = RootRow::Missing;
@@ -167,7 +170,7 @@ impl Keys {
                 *next = end;
                 end < keys.len()
             }
-            Keys::All(beyond) => {
+            TickKeys::All(beyond) => {
                 if let Some(last) = beyond {
                     rows.seek_behind(last);
                 }
@@ -188,7 +191,7 @@ impl Keys {
 }
 
 impl RootRow {
-    /// Whether more rows say more.
+    /// Counts a root row. Returns whether further rows can change the result.
     fn add(&mut self, row: &[u8], count: i64) -> bool {
         if count > 0 {
             *self = match self {

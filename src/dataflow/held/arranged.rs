@@ -1,26 +1,27 @@
-//! Arrangements: rows in the order of their keys, shared by everybody who reads them, and what they hold as of a moment.
+//! Arrangements: rows sorted by key, shared by all readers, and reads of them as of a moment.
 
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::cursor::CursorList;
 use differential_dataflow::trace::{Cursor, Navigable, TraceReader};
-use timely::dataflow::Stream;
 
 use super::batcher::{PassOn, RowBatchBuilder, RowBatcher};
 use super::bytes::{RowBatch, RowSpine};
-use super::updates::{Update, Updates};
+use super::updates::Update;
 use crate::dataflow::exchange::by_key;
+use crate::dataflow::streams::RowStream;
 use crate::dataflow::time::Moment;
 use crate::value::{Diff, Row};
 
+/// A handle to read an arrangement.
 pub(crate) type RowTrace = TraceAgent<RowSpine>;
 
-/// Arranges updates by their keys, each key at the worker that owns it.
-pub(crate) fn arrange<'s>(name: &str, updates: Stream<'s, Moment, Updates>) -> Arranged<'s, RowTrace> {
+/// Arranges updates by key, each key at the worker that owns it.
+pub(crate) fn arrange<'s>(name: &str, updates: RowStream<'s>) -> Arranged<'s, RowTrace> {
     arrange_core::<_, _, PassOn, RowBatcher, RowBatchBuilder, RowSpine>(updates, by_key(), name)
 }
 
-/// Gives every update of a batch, in the order of keys and then of rows.
+/// Passes on every update of a batch, ordered by key, then by row.
 pub(crate) fn each_update<'b>(batch: &'b RowBatch, mut give: impl FnMut(Update<'b>)) {
     let mut cursor = batch.cursor();
     while let Some(key) = cursor.get_key(batch) {
@@ -32,7 +33,7 @@ pub(crate) fn each_update<'b>(batch: &'b RowBatch, mut give: impl FnMut(Update<'
     }
 }
 
-/// Gives the updates of each key of a batch.
+/// Passes on the updates of each key of a batch.
 pub(crate) fn each_key<'b>(batch: &'b RowBatch, mut give: impl FnMut(&[Update<'b>])) {
     let mut cursor = batch.cursor();
     while let Some(key) = cursor.get_key(batch) {
@@ -46,14 +47,14 @@ pub(crate) fn each_key<'b>(batch: &'b RowBatch, mut give: impl FnMut(&[Update<'b
     }
 }
 
-/// A row of a key with how often it was there before the moment, and is as of it.
-pub(crate) struct Entry {
+/// A row of a key and its multiplicity before the moment and as of it.
+pub(crate) struct RowCounts {
     pub(crate) row: Row,
     pub(crate) before: Diff,
     pub(crate) after: Diff,
 }
 
-/// An arrangement as of a moment and as of before it. Keys are looked up in ascending order.
+/// An arrangement before a moment and as of it. Keys must be looked up in ascending order.
 pub(crate) struct AsOf {
     moment: Moment,
     cursor: CursorList<<RowBatch as Navigable>::Cursor>,
@@ -66,7 +67,7 @@ impl AsOf {
         AsOf { moment, cursor, storage }
     }
 
-    /// Gives each row of a key with how often it was there before the moment and is as of it, until the answer is false.
+    /// Passes on each row of a key with its multiplicity before the moment and as of it, until `give` returns false.
     pub(crate) fn each_row(&mut self, key: &[u8], give: impl FnMut(&[u8], Diff, Diff) -> bool) {
         self.cursor.seek_key(&self.storage, key);
         if self.cursor.get_key(&self.storage) == Some(key) {
@@ -74,19 +75,19 @@ impl AsOf {
         }
     }
 
-    /// The rows of a key that were there before the moment or are as of it.
-    pub(crate) fn entries(&mut self, key: &[u8]) -> Vec<Entry> {
+    /// The rows of a key whose multiplicity before the moment or as of it is not zero.
+    pub(crate) fn entries(&mut self, key: &[u8]) -> Vec<RowCounts> {
         let mut entries = Vec::new();
         self.each_row(key, |row, before, after| {
             if before != 0 || after != 0 {
-                entries.push(Entry { row: Row::from_bytes(row), before, after });
+                entries.push(RowCounts { row: Row::from_bytes(row), before, after });
             }
             true
         });
         entries
     }
 
-    /// Whether the key has a row as of before, and as of the moment.
+    /// Whether the key has a row before the moment, and whether it has one as of it.
     pub(crate) fn presence(&mut self, key: &[u8]) -> [bool; 2] {
         let mut present = [false; 2];
         self.each_row(key, |_, before, after| {
@@ -96,7 +97,7 @@ impl AsOf {
         present
     }
 
-    /// Goes to the first key behind this one.
+    /// Moves to the first key after this one.
     pub(crate) fn seek_behind(&mut self, key: &[u8]) {
         self.cursor.seek_key(&self.storage, key);
         if self.cursor.get_key(&self.storage) == Some(key) {
@@ -104,7 +105,7 @@ impl AsOf {
         }
     }
 
-    /// The key that was gone to.
+    /// The current key.
     pub(crate) fn key(&self) -> Option<&[u8]> {
         self.cursor.get_key(&self.storage)
     }
@@ -113,7 +114,7 @@ impl AsOf {
         self.cursor.step_key(&self.storage);
     }
 
-    /// As [`each_row`](AsOf::each_row), of the key that was gone to.
+    /// Like [`each_row`](AsOf::each_row), for the current key.
     pub(crate) fn rows_here(&mut self, mut give: impl FnMut(&[u8], Diff, Diff) -> bool) {
         let moment = self.moment;
         while let Some(row) = self.cursor.get_val(&self.storage) {

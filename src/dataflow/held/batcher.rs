@@ -1,7 +1,7 @@
-//! Sorts what an arrangement receives into batches.
+//! Sorts the updates that an arrangement receives into batches.
 //!
-//! In: blocks of updates as they arrive. Out: one sorted, consolidated batch for each advance of the frontier. An update costs its
-//! bytes and a 16-byte index entry until then: a hydration of the whole input at one moment stays near the size of the input, and is
+//! In: blocks of updates as they arrive. Out: one sorted, consolidated batch for each advance of the frontier. Until then an update costs
+//! its bytes and a 16-byte index entry. So a hydration of the whole input at one moment needs little more memory than the input, and it is
 //! sorted once, mostly by the first eight bytes of the keys.
 
 use std::cmp::Ordering;
@@ -21,63 +21,65 @@ use super::updates::{Update, Updates};
 use crate::dataflow::time::Moment;
 use crate::value::Diff;
 
-/// What goes into the batcher (`updates`) and what comes out of it (`sorted`).
+/// The batcher's input (`updates`) and output (`sorted`).
 #[derive(Default)]
-pub(crate) struct Chunk {
+pub(crate) struct UpdateChunk {
     updates: Updates,
     sorted: Option<(OrdValStorage<RowLayout>, usize)>,
 }
 
-impl Accountable for Chunk {
+impl Accountable for UpdateChunk {
     fn record_count(&self) -> i64 {
         self.updates.len() as i64
     }
 }
 
-/// Passes each block on as it is.
+/// Passes each block on unchanged.
 #[derive(Default)]
 pub(crate) struct PassOn {
-    pending: Vec<Chunk>,
-    current: Option<Chunk>,
+    pending: Vec<UpdateChunk>,
+    current: Option<UpdateChunk>,
 }
 
 impl PushInto<&mut Updates> for PassOn {
     fn push_into(&mut self, updates: &mut Updates) {
-        self.pending.push(Chunk { updates: std::mem::take(updates), sorted: None });
+        self.pending.push(UpdateChunk { updates: std::mem::take(updates), sorted: None });
     }
 }
 
 impl ContainerBuilder for PassOn {
-    type Container = Chunk;
+    type Container = UpdateChunk;
 
-    fn extract(&mut self) -> Option<&mut Chunk> {
+    fn extract(&mut self) -> Option<&mut UpdateChunk> {
         self.current = self.pending.pop();
         self.current.as_mut()
     }
 
-    fn finish(&mut self) -> Option<&mut Chunk> {
+    fn finish(&mut self) -> Option<&mut UpdateChunk> {
         self.extract()
     }
 }
 
+/// The most bytes of a block, unless a single incoming block is larger.
 const LARGEST_BLOCK: usize = 1 << 20;
 
+/// Collects updates until the frontier passes their moment.
 pub(crate) struct RowBatcher {
     blocks: Vec<Updates>,
-    entries: Vec<Entry>,
+    entries: Vec<UpdateRef>,
     lower: Antichain<Moment>,
     frontier: Antichain<Moment>,
 }
 
-/// An update's place and the first bytes of its key.
+/// The position of an update in the blocks, and the first bytes of its key.
 #[derive(Clone, Copy)]
-struct Entry {
+struct UpdateRef {
     prefix: u64,
     block: u32,
     offset: u32,
 }
 
-/// The first bytes of a key as a number of the same order.
+/// The first bytes of a key as a number that sorts like them.
 pub(crate) fn prefix_of(key: &[u8]) -> u64 {
     let mut first = [0u8; 8];
     let n = key.len().min(8);
@@ -86,10 +88,10 @@ pub(crate) fn prefix_of(key: &[u8]) -> u64 {
 }
 
 impl RowBatcher {
-    /// Keeps the updates, packed into few large blocks: what comes are many half filled ones.
+    /// Stores the updates, packed into few large blocks: most incoming blocks are only partly filled.
     fn keep(&mut self, updates: Updates) {
         if self.entries.capacity() - self.entries.len() < updates.len() {
-            // By half and not twofold: all arrangements of a hydration have their entries at once.
+            // Grow by half, not to double: during hydration all arrangements have their entries in memory at once.
             self.entries.reserve_exact(updates.len().max(self.entries.len() / 2));
         }
         let room = |last: &&mut Updates| last.moment() == updates.moment() && last.room() >= updates.bytes_len();
@@ -106,13 +108,13 @@ impl RowBatcher {
         loop {
             let offset = u32::try_from(iter.next_offset()).expect("a block is shorter than 4 GiB");
             let Some(update) = iter.next() else { break };
-            self.entries.push(Entry { prefix: prefix_of(update.key), block, offset });
+            self.entries.push(UpdateRef { prefix: prefix_of(update.key), block, offset });
         }
     }
 }
 
-impl PushInto<Chunk> for RowBatcher {
-    fn push_into(&mut self, chunk: Chunk) {
+impl PushInto<UpdateChunk> for RowBatcher {
+    fn push_into(&mut self, chunk: UpdateChunk) {
         if !chunk.updates.is_empty() {
             self.keep(chunk.updates);
         }
@@ -120,19 +122,19 @@ impl PushInto<Chunk> for RowBatcher {
 }
 
 #[inline]
-fn update_at(blocks: &[Updates], entry: Entry) -> Update<'_> {
+fn update_at(blocks: &[Updates], entry: UpdateRef) -> Update<'_> {
     blocks[entry.block as usize].at(entry.offset as usize)
 }
 
 impl Batcher for RowBatcher {
-    type Output = Chunk;
+    type Output = UpdateChunk;
     type Time = Moment;
 
     fn new(_logger: Option<Logger>, _operator_id: usize) -> RowBatcher {
         RowBatcher { blocks: Vec::new(), entries: Vec::new(), lower: Antichain::from_elem(0), frontier: Antichain::new() }
     }
 
-    fn seal(&mut self, upper: Antichain<Moment>) -> (Vec<Chunk>, Description<Moment>) {
+    fn seal(&mut self, upper: Antichain<Moment>) -> (Vec<UpdateChunk>, Description<Moment>) {
         let description = Description::new(self.lower.clone(), upper.clone(), Antichain::from_elem(0));
         let entries = std::mem::take(&mut self.entries);
         let blocks = std::mem::take(&mut self.blocks);
@@ -145,7 +147,7 @@ impl Batcher for RowBatcher {
         let entries = match kept.is_empty() {
             true => entries,
             false => {
-                // Blocks move together, so their entries are made anew.
+                // Blocks are merged, so their entries are built again.
                 let mut all = RowBatcher::new(None, 0);
                 ready.into_iter().for_each(|block| all.keep(block));
                 for block in kept {
@@ -165,22 +167,22 @@ impl Batcher for RowBatcher {
     }
 }
 
-fn chain(entries: Vec<Entry>, blocks: Vec<Updates>) -> Vec<Chunk> {
+fn chain(entries: Vec<UpdateRef>, blocks: Vec<Updates>) -> Vec<UpdateChunk> {
     match entries.is_empty() {
         true => Vec::new(),
-        false => vec![Chunk { updates: Updates::default(), sorted: Some(sort(entries, blocks)) }],
+        false => vec![UpdateChunk { updates: Updates::default(), sorted: Some(sort(entries, blocks)) }],
     }
 }
 
-/// Sorts by key, row and moment, adds up what is equal, drops what cancels.
-fn sort(mut entries: Vec<Entry>, blocks: Vec<Updates>) -> (OrdValStorage<RowLayout>, usize) {
+/// Sorts by key, row and moment, adds up equal updates, and drops those that cancel out.
+fn sort(mut entries: Vec<UpdateRef>, blocks: Vec<Updates>) -> (OrdValStorage<RowLayout>, usize) {
     entries.sort_unstable_by(|a, b| {
         a.prefix.cmp(&b.prefix).then_with(|| {
             let (a, b) = (update_at(&blocks, *a), update_at(&blocks, *b));
             a.key.cmp(b.key).then_with(|| a.row.cmp(b.row)).then_with(|| a.moment.cmp(&b.moment))
         })
     });
-    // Block by block, as they lie: in the order of the entries every one would be fetched from elsewhere.
+    // Read block by block, in memory order: in the order of the entries almost every read would miss the cache.
     let lengths = blocks.iter().flat_map(Updates::iter).map(|update| (update.key.len(), update.row.len()));
     let (key_bytes, row_bytes) = lengths.fold((0, 0), |(keys, rows), (key, row)| (keys + key, rows + row));
     let mut storage = OrdValStorage::<RowLayout> {
@@ -222,11 +224,11 @@ fn sort(mut entries: Vec<Entry>, blocks: Vec<Updates>) -> (OrdValStorage<RowLayo
     (storage, updates.total())
 }
 
-/// Wraps what the batcher sorted as a batch.
+/// Turns the batcher's sorted output into a batch.
 pub(crate) struct RowBatchBuilder;
 
 impl Builder for RowBatchBuilder {
-    type Input = Chunk;
+    type Input = UpdateChunk;
     type Time = Moment;
     type Output = RowBatch;
 
@@ -234,15 +236,15 @@ impl Builder for RowBatchBuilder {
         RowBatchBuilder
     }
 
-    fn push(&mut self, _chunk: &mut Chunk) {
-        unreachable!("a batch is made of a whole chain, by `seal`")
+    fn push(&mut self, _chunk: &mut UpdateChunk) {
+        unreachable!("a batch is built from a whole chain, by `seal`")
     }
 
     fn done(self, _description: Description<Moment>) -> RowBatch {
-        unreachable!("a batch is made of a whole chain, by `seal`")
+        unreachable!("a batch is built from a whole chain, by `seal`")
     }
 
-    fn seal(chain: &mut Vec<Chunk>, description: Description<Moment>) -> RowBatch {
+    fn seal(chain: &mut Vec<UpdateChunk>, description: Description<Moment>) -> RowBatch {
         let sorted = chain.pop().and_then(|chunk| chunk.sorted);
         let (storage, updates) = sorted.unwrap_or_else(|| sort(Vec::new(), Vec::new()));
         OrdValBatch { storage, description, updates }.into()

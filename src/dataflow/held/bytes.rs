@@ -1,4 +1,4 @@
-//! Batches of an arrangement as byte strings end to end: no allocation per row, no pointer per row.
+//! Batches of an arrangement as byte strings laid end to end: no allocation and no pointer per row.
 
 use std::rc::Rc;
 
@@ -9,27 +9,28 @@ use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
 use crate::dataflow::time::Moment;
 use crate::value::{Diff, Row};
 
-/// How keys, rows, times and differences of an arrangement lie in memory.
+/// How keys, rows, times and diffs of an arrangement are laid out in memory.
 pub(crate) type RowLayout = (ByteList, ByteList, Vec<Moment>, Vec<Diff>, OffsetList);
+/// A batch of an arrangement: sorted updates of some moments.
 pub(crate) type RowBatch = Rc<OrdValBatch<RowLayout>>;
 /// The trace of every arrangement: keys and rows as bytes.
 pub(crate) type RowSpine = Spine<RowBatch>;
 
-/// Byte strings end to end.
+/// Byte strings laid end to end.
 pub(crate) struct ByteList {
-    ends: Ends,
+    ends: StringEnds,
     bytes: Vec<u8>,
 }
 
-/// Where each string ends. Looked up for every step of every search.
+/// Where each string ends. Read at every step of every search.
 #[derive(Default)]
-struct Ends {
-    /// As far as four bytes take them.
+struct StringEnds {
+    /// Ends that fit into four bytes, then `wide` for the rest.
     narrow: Vec<u32>,
     wide: Vec<u64>,
 }
 
-impl Ends {
+impl StringEnds {
     #[inline]
     fn push(&mut self, end: usize) {
         match u32::try_from(end) {
@@ -38,15 +39,15 @@ impl Ends {
         }
     }
 
-    /// Where the string of this index begins and ends.
+    /// Where the string with this index begins and ends.
     #[inline]
     fn range(&self, index: usize) -> std::ops::Range<usize> {
-        let start = if index == 0 { 0 } else { self.of(index - 1) };
-        start..self.of(index)
+        let start = if index == 0 { 0 } else { self.end(index - 1) };
+        start..self.end(index)
     }
 
     #[inline]
-    fn of(&self, index: usize) -> usize {
+    fn end(&self, index: usize) -> usize {
         match self.narrow.get(index) {
             Some(end) => *end as usize,
             None => self.wide[index - self.narrow.len()] as usize,
@@ -61,7 +62,7 @@ impl Ends {
 
 impl ByteList {
     pub(crate) fn with_bytes(strings: usize, bytes: usize) -> ByteList {
-        ByteList { ends: Ends { narrow: Vec::with_capacity(strings), wide: Vec::new() }, bytes: Vec::with_capacity(bytes) }
+        ByteList { ends: StringEnds { narrow: Vec::with_capacity(strings), wide: Vec::new() }, bytes: Vec::with_capacity(bytes) }
     }
 
     #[inline]
@@ -70,7 +71,7 @@ impl ByteList {
         self.ends.push(self.bytes.len());
     }
 
-    /// Gives back what was reserved and not used, where it is worth a copy.
+    /// Releases reserved space that is not used, if that is worth a copy.
     pub(crate) fn shrink(&mut self) {
         if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 + 64 {
             self.bytes.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! How many bytes the arrangements and operators of a worker hold, as far as they can say it themselves.
+//! How many bytes the arrangements and operators of a worker hold, by their own measure.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,57 +13,57 @@ use super::bytes::offsets_bytes;
 use super::updates::Updates;
 use crate::value::Row;
 
-/// What one arrangement or operator holds at one worker.
+/// The memory of one arrangement or operator at one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBytes {
-    /// For people; the same at every worker. Of an arrangement: its number where `explain` has one, rows, and their key. Of an operator:
-    /// its view and its line in `explain`, or what it does.
+    /// For display; the same at every worker. For an arrangement: its number if `explain` shows one, its rows and their key. For an
+    /// operator: its view and its line in `explain`, or its task.
     pub name: Arc<str>,
-    /// Of an arrangement: rows, and changes of them that a reader still has to tell apart.
+    /// The number of updates in an arrangement: its rows, and changes that a reader still has to distinguish. `None` for an operator.
     pub updates: Option<usize>,
     pub bytes: usize,
 }
 
-/// State whose size on the heap is known.
-pub(crate) trait Holds {
-    /// Bytes on the heap. Asked for up to a thousand times a second: costs next to nothing where there is much.
+/// State that knows its size on the heap.
+pub(crate) trait HeapSize {
+    /// Bytes on the heap. Called up to a thousand times a second, so it must be cheap even for large state.
     fn held_bytes(&self) -> usize;
 }
 
-impl Holds for () {
+impl HeapSize for () {
     fn held_bytes(&self) -> usize {
         0
     }
 }
 
-/// What the allocator takes for a block of so many bytes: glibc's header, and its multiples of sixteen.
+/// What glibc's allocator uses for a block of this many bytes: its header, and rounding to multiples of sixteen.
 pub(crate) fn block(bytes: usize) -> usize {
     if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
 }
 
-/// A hash table of entries of this type: seven of eight buckets are used at most, and each has a byte of its own.
+/// A hash table with entries of this type. At most seven of eight buckets are used, and each has one extra byte.
 pub(crate) fn table<T>(capacity: usize) -> usize {
     if capacity == 0 { 0 } else { block((capacity * 8 / 7).next_power_of_two() * (size_of::<T>() + 1)) }
 }
 
-/// A B-tree of so many entries of this type: eleven fit into a node, of which about eight are used.
+/// A B-tree with this many entries of this type. A node has room for eleven, of which about eight are used.
 pub(crate) fn tree<T>(entries: usize) -> usize {
     entries.div_ceil(8) * block(11 * size_of::<T>() + 16)
 }
 
-/// State that does not grow with the rows that come.
+/// State that does not grow with the input.
 pub(crate) struct Fixed<S>(pub(crate) S);
 
-impl<S> Holds for Fixed<S> {
+impl<S> HeapSize for Fixed<S> {
     fn held_bytes(&self) -> usize {
         0
     }
 }
 
-/// Numbers hold nothing on the heap.
+/// Values without heap memory.
 macro_rules! nothing {
     ($($ty:ty),*) => {
-        $(impl Holds for $ty {
+        $(impl HeapSize for $ty {
             #[inline]
             fn held_bytes(&self) -> usize {
                 0
@@ -74,25 +74,25 @@ macro_rules! nothing {
 
 nothing!(i64, (i64, i128), (i64, i256));
 
-impl Holds for Vec<u8> {
+impl HeapSize for Vec<u8> {
     fn held_bytes(&self) -> usize {
         block(self.capacity())
     }
 }
 
-impl Holds for Updates {
+impl HeapSize for Updates {
     fn held_bytes(&self) -> usize {
         self.bytes_len() + self.room()
     }
 }
 
-impl Holds for Vec<Updates> {
+impl HeapSize for Vec<Updates> {
     fn held_bytes(&self) -> usize {
-        block(self.capacity() * size_of::<Updates>()) + self.iter().map(Holds::held_bytes).sum::<usize>()
+        block(self.capacity() * size_of::<Updates>()) + self.iter().map(HeapSize::held_bytes).sum::<usize>()
     }
 }
 
-impl Holds for Vec<Row> {
+impl HeapSize for Vec<Row> {
     fn held_bytes(&self) -> usize {
         block(self.capacity() * size_of::<Row>()) + self.iter().map(|row| block(row.len())).sum::<usize>()
     }
@@ -100,16 +100,16 @@ impl Holds for Vec<Row> {
 
 struct Measured {
     name: Arc<str>,
-    /// Updates, and bytes.
+    /// Returns the number of updates (`None` for an operator) and the bytes.
     measure: Box<dyn Fn() -> (Option<usize>, usize)>,
 }
 
-/// Everything that is measured at one worker, in the same order at every worker.
+/// Everything measured at one worker, in the same order at every worker.
 #[derive(Clone, Default)]
 pub(crate) struct Memory(Rc<RefCell<Vec<Measured>>>);
 
 impl Memory {
-    /// The reader that this keeps holds nothing back: it always stands at the end of time.
+    /// Keeps a reader of the trace that never prevents compaction: its frontier is the end of time.
     pub(crate) fn add_arrangement(&self, name: &str, mut trace: RowTrace) {
         trace.set_logical_compaction(Antichain::new().borrow());
         trace.set_physical_compaction(Antichain::new().borrow());
@@ -119,8 +119,8 @@ impl Memory {
         });
     }
 
-    /// The state is kept as long as this: what an operator held in the end can be told when it is done.
-    pub(crate) fn add_operator<S: Holds + 'static>(&self, name: &str, state: Rc<RefCell<S>>) {
+    /// Keeps the state alive as long as this, so its size can be measured even after the operator is done.
+    pub(crate) fn add_operator<S: HeapSize + 'static>(&self, name: &str, state: Rc<RefCell<S>>) {
         self.add(name, move || (None, state.borrow().held_bytes()));
     }
 
@@ -137,7 +137,7 @@ impl Memory {
     }
 }
 
-/// Updates, and bytes.
+/// The number of updates and the bytes of a trace.
 fn size_of_trace(trace: &RowTrace) -> (usize, usize) {
     let mut total = (0, 0);
     trace.map_batches(|batch| {

@@ -1,4 +1,4 @@
-//! What operators hold of rows: blocks on their way, batches of arrangements, values by key.
+//! The forms in which operators hold rows: blocks in flight, batches of arrangements, values by key.
 
 pub(crate) mod arranged;
 pub(crate) mod batcher;

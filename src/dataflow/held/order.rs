@@ -1,9 +1,9 @@
-//! Places of rows in an order, as bytes.
+//! Sort keys: bytes that compare like rows in an order.
 
 use crate::plan::Order;
 use crate::value::{Layout, Schema, key};
 
-/// Appends bytes that have the order of the rows, as far as this column goes.
+/// Appends bytes that compare like the rows do by this column.
 pub(crate) fn place_into(order: &Order, layout: &Layout, row: &[u8], out: &mut Vec<u8>) {
     let null = layout.is_null(row, order.column);
     out.push(u8::from(null != order.nulls_first));
@@ -16,18 +16,18 @@ pub(crate) fn place_into(order: &Order, layout: &Layout, row: &[u8], out: &mut V
     }
 }
 
-/// Makes the places of rows of one schema in one order. No place begins with another one.
-pub(crate) struct Places {
+/// Builds sort keys for rows of one schema in one order. No sort key is a prefix of another one.
+pub(crate) struct SortKeys {
     layout: Layout,
     order: Vec<Order>,
 }
 
-impl Places {
-    pub(crate) fn new(schema: &Schema, order: &[Order]) -> Places {
-        Places { layout: Layout::new(schema), order: order.to_vec() }
+impl SortKeys {
+    pub(crate) fn new(schema: &Schema, order: &[Order]) -> SortKeys {
+        SortKeys { layout: Layout::new(schema), order: order.to_vec() }
     }
 
-    /// Appends the place of a row.
+    /// Appends the sort key of a row.
     pub(crate) fn of_into(&self, row: &[u8], place: &mut Vec<u8>) {
         self.order.iter().for_each(|order| place_into(order, &self.layout, row, place));
     }

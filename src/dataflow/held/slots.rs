@@ -1,37 +1,37 @@
-//! Values by the bytes of their keys, each at a place of its own that stays while the key does.
+//! A map from key bytes to values. Each key has a slot whose number (its place) does not change until the key is removed.
 
 use hashbrown::HashTable;
 
-use super::memory::{Holds, block};
+use super::memory::{HeapSize, block};
 use crate::dataflow::exchange::hash;
 
 pub(crate) struct Slots<T> {
     places: HashTable<usize>,
-    entries: Vec<Entry<T>>,
-    /// Places that no key has any more.
+    entries: Vec<SlotEntry<T>>,
+    /// Slots without a key.
     free: Vec<usize>,
-    /// The keys, end to end, and those of places that are free.
+    /// The keys, end to end, including those of removed keys.
     keys: Vec<u8>,
-    /// How many of `keys` nobody needs.
+    /// How many bytes of `keys` belong to removed keys.
     garbage: usize,
 }
 
 #[derive(Default)]
-struct Entry<T> {
+struct SlotEntry<T> {
     hash: u64,
     start: usize,
     length: u32,
     value: T,
 }
 
-/// Less than this is not worth moving the keys together for.
+/// With less garbage than this the keys are not compacted.
 const MUCH_GARBAGE: usize = 1 << 16;
 
-impl<T> Holds for Slots<T> {
-    /// Without what the values hold on the heap.
+impl<T> HeapSize for Slots<T> {
+    /// Excludes heap memory of the values.
     fn held_bytes(&self) -> usize {
         block(self.places.allocation_size())
-            + block(self.entries.capacity() * size_of::<Entry<T>>())
+            + block(self.entries.capacity() * size_of::<SlotEntry<T>>())
             + block(self.free.capacity() * size_of::<usize>())
             + block(self.keys.capacity())
     }
@@ -42,20 +42,20 @@ impl<T: Default> Slots<T> {
         Slots { places: HashTable::new(), entries: Vec::new(), free: Vec::new(), keys: Vec::new(), garbage: 0 }
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// The place of the key, which is made where it is new: then the value is the default one.
+    /// The slot of the key. A new key gets a slot with the default value.
     pub(crate) fn place(&mut self, key: &[u8]) -> usize {
         let hashed = hash(key);
-        let same = |entry: &Entry<T>| entry.hash == hashed && self.keys[entry.start..][..entry.length as usize] == *key;
+        let same = |entry: &SlotEntry<T>| entry.hash == hashed && self.keys[entry.start..][..entry.length as usize] == *key;
         if let Some(place) = self.places.find(hashed, |&place| same(&self.entries[place])) {
             return *place;
         }
         let length = u32::try_from(key.len()).expect("a key is shorter than 4 GiB");
-        let entry = Entry { hash: hashed, start: self.keys.len(), length, value: T::default() };
+        let entry = SlotEntry { hash: hashed, start: self.keys.len(), length, value: T::default() };
         self.keys.extend_from_slice(key);
         let place = match self.free.pop() {
             Some(place) => {
@@ -75,18 +75,18 @@ impl<T: Default> Slots<T> {
         &mut self.entries[place].value
     }
 
-    /// The key and the value of a place.
+    /// The key and the value of a slot.
     pub(crate) fn at(&mut self, place: usize) -> (&[u8], &mut T) {
-        let Entry { start, length, value, .. } = &mut self.entries[place];
+        let SlotEntry { start, length, value, .. } = &mut self.entries[place];
         (&self.keys[*start..][..*length as usize], value)
     }
 
-    /// Lets go of the key; its place may be another's soon.
+    /// Removes the key. Its slot may be reused for another key.
     pub(crate) fn remove(&mut self, place: usize) {
         let Ok(found) = self.places.find_entry(self.entries[place].hash, |&other| other == place) else { return };
         found.remove();
         self.garbage += self.entries[place].length as usize;
-        self.entries[place] = Entry::default();
+        self.entries[place] = SlotEntry::default();
         self.free.push(place);
         if self.garbage > MUCH_GARBAGE && self.garbage > self.keys.len() / 2 {
             self.move_together();
@@ -104,7 +104,7 @@ impl<T: Default> Slots<T> {
         (self.keys, self.garbage) = (keys, 0);
     }
 
-    /// Forgets everything.
+    /// Removes all keys.
     pub(crate) fn clear(&mut self) {
         self.places.clear();
         self.entries.clear();
@@ -134,7 +134,7 @@ mod tests {
                 }
             }
             assert_eq!(slots.len(), 125);
-            assert!(slots.keys.len() < 3 * 125 * 304 + MUCH_GARBAGE, "garbage goes");
+            assert!(slots.keys.len() < 3 * 125 * 304 + MUCH_GARBAGE, "garbage is removed");
         }
         slots.clear();
         let place = slots.place(b"k");

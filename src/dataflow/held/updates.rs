@@ -1,10 +1,11 @@
-//! Updates on their way to an arrangement, packed end to end: a stream carries blocks of bytes, and a batcher keeps them as they came.
+//! Updates on their way to an arrangement, packed end to end. Streams carry them in blocks of bytes, and a batcher stores the blocks as
+//! they arrive.
 //!
 //! ```text
 //! update = key length: u32, top bits: diff | row length: u32 | [diff: i64] | key | row
 //! diff:    00: +1, 01: -1, 10: written out
 //! ```
-//! All updates of a block are of one moment. Table rows travel the same way, with an empty key.
+//! All updates of a block have the same moment. Table rows are packed in the same way, with an empty key.
 
 use timely::Accountable;
 use timely::bytes::arc::Bytes;
@@ -36,7 +37,7 @@ const MINUS_ONE: u32 = 1 << 30;
 const WRITTEN: u32 = 1 << 31;
 const LENGTH: u32 = MINUS_ONE - 1;
 const FIRST_BYTES: usize = 512;
-/// A block is sent when it has this much, of [`BLOCK_BYTES`].
+/// A block is sent when it has this many bytes; its capacity is [`BLOCK_BYTES`].
 const FULL_BYTES: usize = 60 << 10;
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -57,18 +58,18 @@ impl Updates {
         self.bytes.len()
     }
 
-    /// How many bytes can be added without moving what is there.
+    /// How many bytes can be added without a reallocation.
     pub(crate) fn room(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// The same updates where there is room for `capacity` bytes in all.
+    /// The same updates, with capacity for `capacity` bytes in all.
     pub(crate) fn with_room(mut self, capacity: usize) -> Updates {
         self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
         self
     }
 
-    /// Adds a block of the same moment; where it starts.
+    /// Appends a block of the same moment. Returns the offset where it starts.
     pub(crate) fn append(&mut self, more: &Updates) -> usize {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&more.bytes);
@@ -80,12 +81,12 @@ impl Updates {
         self.iter_from(0)
     }
 
-    /// From the update on that starts at this offset.
+    /// Iterates from the update that starts at this offset.
     pub(crate) fn iter_from(&self, offset: usize) -> Iter<'_> {
         Iter { updates: self, offset }
     }
 
-    /// The update that starts at this offset, which [`Iter::next_offset`] told.
+    /// The update that starts at this offset, as returned by [`Iter::next_offset`].
     #[inline]
     pub(crate) fn at(&self, offset: usize) -> Update<'_> {
         self.read(offset).0
@@ -127,7 +128,7 @@ impl Updates {
     }
 }
 
-/// Adds an update to the last of these blocks of one moment, or to a new one where that is full.
+/// Adds an update to the last of these blocks, which must have the same moment, or to a new block if the last one is full.
 pub(crate) fn push_to(blocks: &mut Vec<Updates>, update: Update) {
     if blocks.last().is_none_or(SizableContainer::at_capacity) {
         blocks.push(Updates::default());
@@ -141,7 +142,7 @@ pub(crate) struct Iter<'a> {
 }
 
 impl Iter<'_> {
-    /// Where the next update starts.
+    /// The offset where the next update starts.
     pub(crate) fn next_offset(&self) -> usize {
         self.offset
     }
@@ -187,7 +188,7 @@ impl SizableContainer for Updates {
             *self = Updates { moment: 0, count: 0, bytes: kept.bytes };
             self.bytes.reserve(FIRST_BYTES);
         } else if self.bytes.len() * 2 > self.bytes.capacity() && self.bytes.capacity() < BLOCK_BYTES {
-            // A block that fills is likely to be filled.
+            // A block that is more than half full will probably fill up.
             self.bytes.reserve_exact(BLOCK_BYTES - self.bytes.len());
         }
     }
@@ -199,7 +200,7 @@ impl PushInto<Update<'_>> for Updates {
     }
 }
 
-/// Between processes: `moment u64 | count u64 | bytes`, little endian, padded to a multiple of eight bytes (the count tells where it ends).
+/// Between processes: `moment u64 | count u64 | length u64 | bytes`, little endian, padded to a multiple of eight bytes.
 impl ContainerBytes for Updates {
     fn from_bytes(bytes: Bytes) -> Updates {
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
@@ -215,7 +216,7 @@ impl ContainerBytes for Updates {
         let padding = self.bytes.len().next_multiple_of(8) - self.bytes.len();
         let header = [self.moment, self.count as u64, self.bytes.len() as u64].map(u64::to_le_bytes).concat();
         let written = writer.write_all(&header).and_then(|()| writer.write_all(&self.bytes));
-        written.and_then(|()| writer.write_all(&[0; 8][..padding])).expect("a buffer of the told length takes it");
+        written.and_then(|()| writer.write_all(&[0; 8][..padding])).expect("a buffer of the announced length has room");
     }
 }
 

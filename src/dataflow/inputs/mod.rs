@@ -1,4 +1,4 @@
-//! Rows of tables and of queries on their way to arrangements.
+//! Routes rows of tables and of queries to arrangements.
 
 pub(crate) mod route;
 pub(crate) mod selector;

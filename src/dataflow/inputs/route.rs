@@ -1,33 +1,36 @@
-//! Sends each row of an input to every arrangement that holds it, and the keys of each change to the walk up to its roots, in one pass.
+//! Sends each row of an input to every arrangement that contains it, and the keys of each change to the operators that climb to the roots,
+//! in one pass.
 //!
-//! For every moment t: what an arrangement gets at t = the input's rows of t, with the arrangement's key.
+//! For every moment t: an arrangement receives at t the input's changes of t, under the arrangement's key.
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 
 use super::selector::Inlet;
-use crate::dataflow::errors::Errors;
 use crate::dataflow::held::memory::{Fixed, Memory};
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect};
+use crate::dataflow::streams::{ErrorStream, RowStream};
 use crate::dataflow::time::{Moment, START};
 use crate::plan::ArrangementKind;
 use crate::value::{Diff, Layout, Row, key};
 
+/// The outputs of [`route`].
 pub(crate) struct Routed<'s> {
-    /// For each arrangement, in the order asked for.
-    pub(crate) arrangements: Vec<Stream<'s, Moment, Updates>>,
-    /// For each list of columns, their keys in every row that came or went after [`START`].
+    /// One stream for each arrangement, in the order of `kinds`.
+    pub(crate) arrangements: Vec<RowStream<'s>>,
+    /// For each list of columns, the keys of every row that was inserted or deleted after [`START`].
     pub(crate) touched: Vec<Stream<'s, Moment, Vec<Row>>>,
-    pub(crate) errors: Errors<'s, Moment>,
+    /// Rows that could not be selected.
+    pub(crate) errors: ErrorStream<'s>,
 }
 
-/// What one row becomes in one arrangement: `key` and `value` are filled where it is there at all.
+/// Computes a row's entry in one arrangement. Returns whether there is one; if so, `key` and, for a reverse index, `value` are filled.
 fn keyed(kind: &ArrangementKind, layout: &Layout, row: &[u8], key: &mut Vec<u8>, value: &mut Vec<u8>) -> bool {
     key.clear();
     match kind {
         ArrangementKind::Rows { key: columns } => key::of_into(layout, row, columns, key),
-        // A row without a relation has no way up, and matches nothing from below.
+        // A row with NULL in its relation has no parent and matches no child.
         ArrangementKind::Reverse { from, .. } if from.iter().any(|&c| layout.is_null(row, c)) => return false,
         ArrangementKind::Reverse { from, to } => {
             key::of_into(layout, row, from, key);
@@ -38,12 +41,12 @@ fn keyed(kind: &ArrangementKind, layout: &Layout, row: &[u8], key: &mut Vec<u8>,
     true
 }
 
-/// `touched`: the columns whose keys are to be told for each change. Changes at [`START`] are a hydration, which touches everything
-/// anyway, and are not told.
+/// `touched`: the lists of columns whose keys are output for each change. Changes at [`START`] are a hydration, which touches everything
+/// anyway, so their keys are not output.
 pub(crate) fn route<'s>(
     memory: &Memory,
     name: &str,
-    rows: Stream<'s, Moment, Updates>,
+    rows: RowStream<'s>,
     selector: Inlet,
     kinds: Vec<ArrangementKind>,
     touched: Vec<Vec<usize>>,
@@ -66,7 +69,7 @@ pub(crate) fn route<'s>(
         let mut give = |row: &[u8], diff: Diff| {
             if moment > START {
                 for (columns, keys) in touched.iter().zip(&mut keys) {
-                    keys.give(key::of(&layout, row, columns));
+                    keys.give(key::encode(&layout, row, columns));
                 }
             }
             for (kind, arrangement) in kinds.iter().zip(&mut arrangements) {

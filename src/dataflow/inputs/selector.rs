@@ -1,4 +1,4 @@
-//! Rows as one place of a view sees them: filtered, computed, columns chosen.
+//! Selects rows as one part of a view reads them: filters, computes, and picks columns.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 
@@ -7,12 +7,12 @@ use crate::dataflow::held::updates::{Update, Updates};
 use crate::plan::{EvaluationError, Expression, InputColumn, TableRows};
 use crate::value::{Diff, Layout, Row, RowBuilder, Schema, arrow};
 
-/// Turns table rows into input rows, a batch at a time.
+/// Turns table rows into input rows, batch by batch.
 pub(crate) struct Inlet {
     filter: Option<Expression>,
-    /// What is computed is over rows of `read` only.
+    /// Computed columns are expressions over the columns in `read` only.
     columns: Vec<InputColumn>,
-    /// The columns that something is computed of.
+    /// The columns that computed columns read.
     read: Vec<usize>,
     table: Layout,
     builder: RowBuilder,
@@ -20,12 +20,12 @@ pub(crate) struct Inlet {
 }
 
 impl Inlet {
-    pub(crate) fn new(input: &TableRows, table: &Schema) -> Inlet {
-        Inlet::of(input.filter.as_ref(), &input.columns, &input.schema, table)
+    pub(crate) fn of_table(input: &TableRows, table: &Schema) -> Inlet {
+        Inlet::new(input.filter.as_ref(), &input.columns, &input.schema, table)
     }
 
-    /// Rows of `from` for which the filter is true, made into these columns.
-    pub(crate) fn of(filter: Option<&Expression>, columns: &[InputColumn], to: &Schema, from: &Schema) -> Inlet {
+    /// Selects the rows of `from` for which the filter is true, with these columns.
+    pub(crate) fn new(filter: Option<&Expression>, columns: &[InputColumn], to: &Schema, from: &Schema) -> Inlet {
         let as_is = |(i, c): (usize, &InputColumn)| matches!(c, InputColumn::Column(k) if *k == i);
         let alike = columns.len() == from.len() && columns.iter().enumerate().all(as_is);
         let mut read: Vec<usize> = columns.iter().flat_map(computed).flat_map(|expression| expression.columns().to_vec()).collect();
@@ -51,7 +51,7 @@ impl Inlet {
         self.builder.layout()
     }
 
-    /// Gives each row that is there to `out`, each that fails to `failed`.
+    /// Passes each selected row to `out` and each failing row to `failed`.
     pub(crate) fn pass(&mut self, rows: &Updates, mut out: impl FnMut(&[u8], Diff), mut failed: impl FnMut(Failure, Diff)) {
         if self.identity {
             rows.iter().for_each(|u| out(u.row, u.diff));
@@ -76,7 +76,7 @@ impl Inlet {
                     give(result, &built, &update);
                 }
             }
-            // One row fails the batch: row by row, to find it.
+            // At least one row failed the batch. Evaluate row by row to find it.
             Err(_) => {
                 for update in rows.iter() {
                     let result = match self.evaluate(std::iter::once(update.row)) {
@@ -94,9 +94,9 @@ impl Inlet {
         self.filter.is_some() || self.columns.iter().any(|column| computed(column).is_some())
     }
 
-    fn evaluate<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Results, EvaluationError> {
+    fn evaluate<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<SelectedColumns, EvaluationError> {
         let Some(filter) = &self.filter else {
-            return Ok(Results { keep: None, kept_at: Vec::new(), columns: self.compute(rows)? });
+            return Ok(SelectedColumns { keep: None, kept_at: Vec::new(), columns: self.compute(rows)? });
         };
         // Columns are computed only for the rows that the filter keeps: `where price <> 0` guards `1 / price`.
         let rows: Vec<&[u8]> = rows.collect();
@@ -110,7 +110,7 @@ impl Inlet {
                 kept.push(row);
             }
         }
-        Ok(Results { keep: Some(keep), kept_at, columns: self.compute(kept.into_iter())? })
+        Ok(SelectedColumns { keep: Some(keep), kept_at, columns: self.compute(kept.into_iter())? })
     }
 
     fn compute<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, EvaluationError> {
@@ -121,7 +121,7 @@ impl Inlet {
         self.columns.iter().filter_map(computed).map(|expression| expression.evaluate(&batch)).collect()
     }
 
-    /// Makes the input row of a table row in `out`.
+    /// Builds the input row of a table row in `out`.
     fn build(&mut self, row: &[u8], i: usize, computed: &[ArrayRef], out: &mut Vec<u8>) -> Result<(), String> {
         self.builder.clear();
         out.clear();
@@ -147,14 +147,14 @@ fn computed(column: &InputColumn) -> Option<&Expression> {
     }
 }
 
-struct Results {
+struct SelectedColumns {
     keep: Option<BooleanArray>,
-    /// Where each row of the batch is among the kept ones.
+    /// For each row of the batch, its index among the kept rows.
     kept_at: Vec<usize>,
     columns: Vec<ArrayRef>,
 }
 
-impl Results {
+impl SelectedColumns {
     fn keeps(&self, i: usize) -> bool {
         self.keep.as_ref().is_none_or(|k| k.is_valid(i) && k.value(i))
     }

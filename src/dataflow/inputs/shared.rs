@@ -1,7 +1,7 @@
-//! What documents and joins read by key: rows of tables and of queries, arranged, and the keys of their changes.
+//! Inputs that documents and joins read by key: rows of tables and of queries, arranged, and the keys of their changes.
 //!
-//! Each distinct rows are routed once, to all arrangements that hold them and to the walks up from them. Where they are a query's they
-//! come later than its tables' changes of the same moment; whatever reads an arrangement or a walk goes by its frontier.
+//! Equal rows are routed once, to all their arrangements and to the operators that climb from them. A query's rows arrive later than its
+//! tables' changes of the same moment, so a reader of an arrangement or of touched keys must wait for its frontier.
 
 use differential_dataflow::operators::arrange::Arranged;
 use timely::dataflow::Stream;
@@ -9,28 +9,31 @@ use timely::dataflow::Stream;
 use crate::dataflow::held::arranged::RowTrace;
 use crate::dataflow::output::ErrorOutput;
 use crate::dataflow::time::Moment;
-use crate::plan::{Arrangements, Body, Node, Plan, ViewArrangements};
+use crate::plan::{Arrangements, Node, Plan, ViewReads};
 use crate::value::Row;
 
-pub(crate) type Keys<'s> = Stream<'s, Moment, Vec<Row>>;
+/// Keys of changed rows.
+pub(crate) type KeyStream<'s> = Stream<'s, Moment, Vec<Row>>;
 
-/// What is rendered so far.
+/// The inputs rendered so far.
 pub(crate) struct SharedInputs<'s, 'p> {
-    /// As [`Arrangements::list`].
+    /// Indexed like [`Arrangements::list`].
     arranged: Vec<Option<Arranged<'s, RowTrace>>>,
-    touched: Vec<(&'p Node, Vec<usize>, Keys<'s>)>,
-    /// Rows of tables, and the views that errors of these rows were already reported to.
+    touched: Vec<(&'p Node, Vec<usize>, KeyStream<'s>)>,
+    /// Rows of tables, each with the views that its errors are already reported to.
     reported: Vec<(&'p Node, Vec<usize>)>,
-    /// For each view, where its failing rows are reported.
+    /// For each view, the output of its failing rows.
     errors: Vec<ErrorOutput>,
 }
 
-/// Distinct rows and what is demand of them: arrangements and keys of changed rows.
+/// Rows and what is needed of them: arrangements, and keys of changed rows.
 pub(crate) struct Demand<'p> {
     pub(crate) rows: &'p Node,
+    /// Indexes into [`Arrangements::list`].
     pub(crate) arrangements: Vec<usize>,
+    /// Lists of columns whose keys are needed for every change.
     pub(crate) touched: Vec<Vec<usize>>,
-    /// Views that errors of a table's rows are reported to.
+    /// Views that receive errors of a table's rows.
     pub(crate) views: Vec<usize>,
 }
 
@@ -48,7 +51,7 @@ impl<'s, 'p> SharedInputs<'s, 'p> {
         self.arranged[index].as_ref().expect("every arrangement of the plan is rendered")
     }
 
-    /// The arrangements' traces, each with its place in the plan.
+    /// The traces of the arrangements, each with its index in the plan.
     pub(crate) fn traces(&self) -> impl Iterator<Item = (usize, RowTrace)> {
         self.arranged.iter().enumerate().filter_map(|(i, arranged)| Some((i, arranged.as_ref()?.trace.clone())))
     }
@@ -57,7 +60,7 @@ impl<'s, 'p> SharedInputs<'s, 'p> {
         self.errors[view].clone()
     }
 
-    /// Whether the errors of a table's rows were already reported to a view.
+    /// Whether errors of these table rows are already reported to the view.
     pub(crate) fn are_reported(&self, rows: &Node, view: usize) -> bool {
         self.reported.iter().any(|(known, views)| *known == rows && views.contains(&view))
     }
@@ -74,29 +77,30 @@ impl<'s, 'p> SharedInputs<'s, 'p> {
         self.arranged[index] = Some(arranged);
     }
 
-    pub(crate) fn add_touched(&mut self, rows: &'p Node, columns: Vec<usize>, keys: Keys<'s>) {
+    pub(crate) fn add_touched(&mut self, rows: &'p Node, columns: Vec<usize>, keys: KeyStream<'s>) {
         self.touched.push((rows, columns, keys));
     }
 
-    pub(crate) fn touched(&self, rows: &Node, columns: &[usize]) -> Keys<'s> {
+    /// The keys of these columns in changed rows.
+    pub(crate) fn touched(&self, rows: &Node, columns: &[usize]) -> KeyStream<'s> {
         let found = self.touched.iter().find(|(r, c, _)| *r == rows && c == columns);
         found.expect("every touched key of the plan is rendered").2.clone()
     }
 }
 
-/// Everything that is demand, what is a part of something behind it first.
+/// All demands. Rows that are part of other rows come first.
 pub(crate) fn demands<'p>(plan: &'p Plan, arrangements: &'p Arrangements) -> Vec<Demand<'p>> {
     let mut all: Vec<Demand> = Vec::new();
     for (index, arrangement) in arrangements.list.iter().enumerate() {
         demand_of(&mut all, &arrangement.input.rows).arrangements.push(index);
     }
-    for (index, (view, used)) in plan.views.iter().zip(&arrangements.views).enumerate() {
-        let joined = match used {
-            ViewArrangements::Document(used) => &used.query,
-            ViewArrangements::Query(used) => used,
+    for (index, (view, reads)) in arrangements.by_view(plan).enumerate() {
+        let joined = match reads {
+            ViewReads::Document(_, used) => &used.query[..],
+            ViewReads::Query(_, joined) => joined,
         };
         joined.iter().for_each(|&a| demand_of(&mut all, &arrangements.list[a].input.rows).report_to(index));
-        if let Body::Document(document) = &view.body {
+        if let ViewReads::Document(document, _) = reads {
             demand_of(&mut all, &document.root.rows).touch(&view.key, index);
             for lookup in document.all_lookups() {
                 demand_of(&mut all, &lookup.input.rows).touch(&lookup.child_columns, index);

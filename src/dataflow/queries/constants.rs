@@ -1,6 +1,6 @@
-//! Rows that are there from the first moment on and stay as they are.
+//! Rows that exist from the first moment on and never change.
 //!
-//! In: nothing but how far time is. Out: the rows, once, at one worker.
+//! In: only the progress of time. Out: the rows, once, at one worker.
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
@@ -9,11 +9,12 @@ use crate::dataflow::exchange::hash;
 use crate::dataflow::held::memory::Memory;
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::Operator;
+use crate::dataflow::streams::RowStream;
 use crate::dataflow::time::{Moment, START};
 use crate::value::Row;
 
-/// The stream is open as long as `ticks` is, as one of a table would be.
-pub(crate) fn constants<'s>(memory: &Memory, name: &str, ticks: Stream<'s, Moment, Vec<()>>, rows: &[Row]) -> Stream<'s, Moment, Updates> {
+/// The stream stays open as long as `ticks`, like that of a table.
+pub(crate) fn constants<'s>(memory: &Memory, name: &str, ticks: Stream<'s, Moment, Vec<()>>, rows: &[Row]) -> RowStream<'s> {
     let scope = ticks.scope();
     let mut operator: Operator<'_, Moment, (), Vec<Row>> = Operator::new(name, scope);
     operator.requests(ticks, Pipeline, |(), _, _, _| {});

@@ -1,4 +1,4 @@
-//! Delta joins: a change of any input goes through the other inputs, one lookup after the other, and only the inputs are held.
+//! Delta joins: a change of any input is looked up in the other inputs, one after the other, and only the inputs are held.
 //!
 //! For every moment t: the sum of the output up to t = A1(t) x A2(t) x ... x An(t). The output at t is the sum over the inputs i of
 //!
@@ -6,15 +6,15 @@
 //! dAi(t) x (every other input, as of t or as of before t)
 //! ```
 //!
-//! The plan chooses as of which ([`DeltaStep::before`]), so that each pair of changes of one moment counts once. In: the inputs'
-//! arrangements, each by the keys that paths ask for. Rows on their way are exchanged by the key of their next lookup, and looked up once
-//! the arrangement is complete up to their moment.
+//! The plan chooses which of the two states each lookup reads ([`DeltaStep::before`]), so that each pair of changes of one moment counts
+//! once. In: the inputs' arrangements, by each key that paths look up. Rows in flight are exchanged by the key of their next lookup. A
+//! lookup runs once the arrangement is complete up to the rows' moment.
 
 use std::collections::BTreeMap;
 
 use differential_dataflow::operators::arrange::Arranged;
+use timely::dataflow::Scope;
 use timely::dataflow::operators::Concatenate;
-use timely::dataflow::{Scope, Stream};
 
 use super::join::columns::push_columns;
 use crate::dataflow::exchange::by_key;
@@ -22,19 +22,19 @@ use crate::dataflow::held::arranged::{RowTrace, each_key};
 use crate::dataflow::held::memory::{Fixed, Memory};
 use crate::dataflow::held::updates::{Update, Updates, push_to};
 use crate::dataflow::moments::{Operator, Reads, collect};
+use crate::dataflow::streams::RowStream;
 use crate::dataflow::time::{Moment, START};
-use crate::plan::{DeltaInput, DeltaJoin, DeltaStep, Held};
+use crate::plan::{DeltaInput, DeltaJoin, DeltaStep, HeldSide};
 use crate::value::{Diff, Layout, Row, RowBuilder, Schema, key};
 
-type Rows<'s> = Stream<'s, Moment, Updates>;
-
-/// An arrangement, and where the columns of the input are in its rows if it has more.
-type HeldInput<'s> = (Arranged<'s, RowTrace>, Option<Held>);
+/// An arrangement and, if its rows have more columns than the input, where the input's columns are in them.
+type HeldInput<'s> = (Arranged<'s, RowTrace>, Option<HeldSide>);
 
 /// `held` are the inputs' arrangements, as in the plan.
-pub(crate) fn delta_join<'s>(memory: &Memory, scope: Scope<'s, Moment>, plan: &DeltaJoin, held: &[Vec<HeldInput<'s>>]) -> Rows<'s> {
+pub(crate) fn delta_join<'s>(memory: &Memory, scope: Scope<'s, Moment>, plan: &DeltaJoin, held: &[Vec<HeldInput<'s>>]) -> RowStream<'s> {
     let inputs = plan.inputs.iter().zip(held).enumerate().map(|(i, (input, arranged))| {
-        // At the first moment everything comes of the last input: the others find nothing as of before.
+        // At the first moment only the last input's path yields rows: every other path reads some input as of before that moment, which is
+        // empty.
         let skips_start = i + 1 < plan.inputs.len();
         let set_out = changes(memory, &arranged[0], input, skips_start);
         input.path.iter().fold(set_out, |rows, step| {
@@ -45,11 +45,11 @@ pub(crate) fn delta_join<'s>(memory: &Memory, scope: Scope<'s, Moment>, plan: &D
     scope.concatenate(inputs.collect::<Vec<_>>())
 }
 
-fn place_in(wide: &Option<Held>, column: usize) -> usize {
+fn place_in(wide: &Option<HeldSide>, column: usize) -> usize {
     wide.as_ref().map_or(column, |wide| wide.places[column])
 }
 
-/// Rows made of others, with the key by which they go on.
+/// Builds rows from pairs of rows, with the key of the next lookup.
 struct Maker {
     layouts: [Layout; 2],
     shown: Vec<usize>,
@@ -65,7 +65,7 @@ impl Maker {
         Maker { layouts, shown, key, builder, row: Vec::new(), key_bytes: Vec::new() }
     }
 
-    /// The row of a pair and its key; `None` where a NULL is in the key, which equals nothing.
+    /// The row built from a pair, and its key. `None` if the key contains NULL, which equals nothing.
     fn make(&mut self, left: &[u8], right: Option<&[u8]>) -> Option<(&[u8], &[u8])> {
         push_columns(&mut self.builder, &self.layouts, &self.shown, Some(left), right);
         self.row.clear();
@@ -80,8 +80,8 @@ impl Maker {
     }
 }
 
-/// The changes of an input, set out on its path.
-fn changes<'s>(memory: &Memory, (held, wide): &HeldInput<'s>, plan: &DeltaInput, skips_start: bool) -> Rows<'s> {
+/// The changes of an input, with the key of the first lookup on its path.
+fn changes<'s>(memory: &Memory, (held, wide): &HeldInput<'s>, plan: &DeltaInput, skips_start: bool) -> RowStream<'s> {
     let input = Layout::new(wide.as_ref().map_or(plan.held[0].node.schema(), |wide| wide.node.schema()));
     let shown: Vec<usize> = plan.shown.iter().map(|&column| place_in(wide, column)).collect();
     let maker = Maker::new([input.clone(), input], &shown, Layout::new(&plan.path[0].from), &plan.key);
@@ -92,7 +92,7 @@ fn changes<'s>(memory: &Memory, (held, wide): &HeldInput<'s>, plan: &DeltaInput,
             for &Update { row, moment, diff, .. } in changes.iter().filter(|change| change.moment != START || !skips_start) {
                 match maker.make(row, None) {
                     Some((key, row)) if moment == START => push_to(slots.at(&moment), Update { key, row, moment, diff }),
-                    // A change of what is not read is none.
+                    // Changes that differ only in columns that are not read cancel out.
                     Some((key, row)) => *later.entry((moment, Row::from_bytes(key), Row::from_bytes(row))).or_default() += diff,
                     None => {}
                 }
@@ -111,8 +111,8 @@ fn changes<'s>(memory: &Memory, (held, wide): &HeldInput<'s>, plan: &DeltaInput,
     rows
 }
 
-/// Rows that come with the key of what they are to meet, paired with that.
-fn look_up<'s>(memory: &Memory, rows: Rows<'s>, (held, wide): &HeldInput<'s>, narrow: &Schema, step: &DeltaStep) -> Rows<'s> {
+/// Pairs each row with the rows of the arrangement that have its key.
+fn look_up<'s>(memory: &Memory, rows: RowStream<'s>, (held, wide): &HeldInput<'s>, narrow: &Schema, step: &DeltaStep) -> RowStream<'s> {
     let layout = Layout::new(wide.as_ref().map_or(narrow, |wide| wide.node.schema()));
     let shown = |&column: &usize| column.checked_sub(step.from.len()).map_or(column, |found| step.from.len() + place_in(wide, found));
     let shown: Vec<usize> = step.shown.iter().map(shown).collect();

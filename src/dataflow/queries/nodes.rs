@@ -1,8 +1,8 @@
-//! A query's nodes as operators.
+//! Renders a query's nodes as operators.
 //!
-//! A table that is joined is read from its shared arrangement; everything else flows as rows from node to node. Equal nodes are one,
-//! within a query and across queries, and so are the arrangements of what is joined. The streams of a query carry blocks whose moment is
-//! their message's.
+//! A joined table is read from its shared arrangement; all other rows flow from node to node. Equal nodes are rendered once, within a query
+//! and across queries, and so are the arrangements of join sides. A block in a query's stream has the moment of the message that carries
+//! it.
 
 use differential_dataflow::operators::arrange::Arranged;
 use timely::dataflow::operators::probe::{Handle as Probe, Probe as _};
@@ -14,46 +14,46 @@ use super::delta_join::delta_join;
 use super::group::group;
 use super::join::join;
 use super::present::{present, present_groups};
-use super::recursion::{Step, recursion};
+use super::recursion::{RecursionStep, recursion};
 use super::select::{key_by, select};
 use super::top::top;
 use super::unnest::unnest;
 use super::window::window;
 use crate::dataflow::changes::{Failure, FailureChange};
-use crate::dataflow::errors::{Errors, Key, ROW};
+use crate::dataflow::errors::{Key, ROW};
 use crate::dataflow::held::arranged::{RowTrace, arrange};
 use crate::dataflow::held::memory::Memory;
-use crate::dataflow::held::updates::Updates;
 use crate::dataflow::inputs::route::{Routed, route};
 use crate::dataflow::inputs::selector::Inlet;
 use crate::dataflow::inputs::shared::{Demand, SharedInputs};
 use crate::dataflow::output::{ErrorOutput, ViewOutput};
+use crate::dataflow::streams::{ErrorStream, RowStream};
 use crate::dataflow::time::{Clock, Moment};
 use crate::plan::{ArrangementKind, Arrangements, Body, Input, InputColumn, Node, Origin, Plan, Query, Side, TableRows, View};
 use crate::value::Layout;
 
-/// The queries of a plan, as far as they are rendered.
+/// The queries of a plan that are rendered so far.
 pub(crate) struct Queries<'s, 'p> {
     pub(crate) scope: Scope<'s, Moment>,
     pub(crate) plan: &'p Plan,
     pub(crate) arrangements: &'p Arrangements,
-    /// By table.
-    pub(crate) rows: &'p [Rows<'s>],
-    /// Open as long as inputs are; carries nothing.
+    /// Rows of each table, by its index in the plan.
+    pub(crate) rows: &'p [RowStream<'s>],
+    /// Open as long as the inputs are; carries no data.
     pub(crate) ticks: Stream<'s, Moment, Vec<()>>,
     pub(crate) shared: SharedInputs<'s, 'p>,
     pub(crate) clock: Clock,
     pub(crate) memory: Memory,
     /// Passes a moment once all views and their errors have.
     pub(crate) probe: Probe<Moment>,
-    pub(crate) rendered: Vec<(&'p Node, Rows<'s>)>,
+    /// Nodes with their streams.
+    pub(crate) rendered: Vec<(&'p Node, RowStream<'s>)>,
+    /// Join sides that are arranged only for queries.
     pub(crate) held: Vec<(&'p Side, Arranged<'s, RowTrace>)>,
 }
 
-type Rows<'s> = Stream<'s, Moment, Updates>;
-
 impl<'s, 'p> Queries<'s, 'p> {
-    /// Gives what becomes of the view's keys.
+    /// Renders a view of a query, with its changes as output.
     pub(crate) fn view(&mut self, view: &View, query: &'p Query, output: ViewOutput) {
         let rows = self.node(&query.node);
         let name = format!("{}: rows by key", view.name);
@@ -70,7 +70,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         done.probe_with(&self.probe);
     }
 
-    /// Renders what is asked of some rows.
+    /// Renders the arrangements and touched keys of some rows.
     pub(crate) fn input(&mut self, demand: Demand<'p>) {
         let kinds: Vec<ArrangementKind> = demand.arrangements.iter().map(|&a| self.arrangements.list[a].kind.clone()).collect();
         let (name, routed) = match demand.rows {
@@ -96,14 +96,15 @@ impl<'s, 'p> Queries<'s, 'p> {
 
     fn table_input(&self, rows: &TableRows, demand: &Demand, kinds: Vec<ArrangementKind>) -> Routed<'s> {
         let (table, index) = (&self.plan.tables[rows.table], rows.table);
-        let (name, selector) = (format!("Route {}", table.name), Inlet::new(rows, &table.schema));
+        let (name, selector) = (format!("Route {}", table.name), Inlet::of_table(rows, &table.schema));
         let routed = route(&self.memory, &name, self.rows[index].clone(), selector, kinds, demand.touched.clone());
         let outputs = demand.views.iter().map(|&view| self.shared.errors(view)).collect();
         self.report(routed.errors.clone(), outputs, move |failure| (Some(Origin::Table(index)), failure));
         routed
     }
 
-    pub(crate) fn node(&mut self, node: &'p Node) -> Rows<'s> {
+    /// The rows of a node, which is rendered once.
+    pub(crate) fn node(&mut self, node: &'p Node) -> RowStream<'s> {
         if let Some((_, rows)) = self.rendered.iter().find(|(known, _)| *known == node) {
             return rows.clone();
         }
@@ -112,17 +113,17 @@ impl<'s, 'p> Queries<'s, 'p> {
         rows
     }
 
-    fn render(&mut self, node: &'p Node) -> Rows<'s> {
+    fn render(&mut self, node: &'p Node) -> RowStream<'s> {
         let outputs = self.error_outputs(node);
         match node {
             Node::Table(input) => self.table(input, outputs),
             Node::Select(select) if select.changes_nothing() => self.node(&select.of),
             Node::Select(node) => {
                 let rows = self.node(&node.of);
-                let selector = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
+                let selector = Inlet::new(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
                 let (selected, errors) = select(&self.memory, "Select", rows, selector);
                 let of = self.plan.view_of(&node.of).map(Origin::View);
-                let key = Key::of(self.plan, &node.of);
+                let key = Key::of_node(self.plan, &node.of);
                 self.report(errors, outputs, move |failure: Failure| match of {
                     Some(of) => (Some(of), failure),
                     None => (None, Failure::of_query(key.tell(ROW, &failure.row, &failure.reason))),
@@ -151,7 +152,7 @@ impl<'s, 'p> Queries<'s, 'p> {
                 let (left, right) = (self.side(&plan.left), self.side(&plan.right));
                 let wide = [&plan.left, &plan.right].map(|side| self.arrangements.held_for(side));
                 let plan = plan.over(wide.each_ref().map(Option::as_ref));
-                let keys = [&plan.left, &plan.right].map(|side| Key::of(self.plan, &side.node));
+                let keys = [&plan.left, &plan.right].map(|side| Key::of_node(self.plan, &side.node));
                 let (rows, errors) = join(&self.memory, "Join", &left, &right, &plan, keys);
                 self.report_of_query(errors, outputs);
                 rows
@@ -166,7 +167,7 @@ impl<'s, 'p> Queries<'s, 'p> {
             Node::Itself(_) => unreachable!("it is a part of its recursion's step, which is not rendered as a node"),
             Node::Top(plan) => {
                 let rows = self.node(&plan.of);
-                // Rows of groups come with the groups' keys, which are no partitions.
+                // Rows of groups carry the groups' keys, which are not the partitions' keys.
                 let keyed = key_by(&self.memory, "Key partitions", rows, Layout::new(plan.of.schema()), plan.partition.clone());
                 top(&self.memory, &self.name(node), keyed, plan)
             }
@@ -194,8 +195,8 @@ impl<'s, 'p> Queries<'s, 'p> {
         }
     }
 
-    /// The rows of a table of which the node does nothing but choose columns: where each is.
-    fn as_they_are(&self, node: &Node) -> Option<(Rows<'s>, Layout, Vec<usize>)> {
+    /// If the node only picks columns of a table: the table's rows, and where the node's columns are in them.
+    fn as_they_are(&self, node: &Node) -> Option<(RowStream<'s>, Layout, Vec<usize>)> {
         let Node::Table(input) = node else { return None };
         let place = |column: &InputColumn| match column {
             InputColumn::Column(place) => Some(*place),
@@ -205,21 +206,21 @@ impl<'s, 'p> Queries<'s, 'p> {
         Some((self.rows[input.table].clone(), Layout::new(&self.plan.tables[input.table].schema), columns))
     }
 
-    /// The step of a recursion: what reads the recursion is rendered in its loop, everything else as any node.
-    fn step(&mut self, node: &'p Node) -> Step<'s> {
+    /// The step of a recursion. Nodes that read the recursion are rendered in its loop, all others as usual.
+    fn step(&mut self, node: &'p Node) -> RecursionStep<'s> {
         match node {
-            Node::Itself(_) => Step::Itself,
+            Node::Itself(_) => RecursionStep::Itself,
             Node::Select(node) => {
-                let inlet = Inlet::of(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
-                Step::Select(Box::new(self.step(&node.of)), inlet)
+                let inlet = Inlet::new(node.filter.as_ref(), &node.columns, &node.schema, node.of.schema());
+                RecursionStep::Select(Box::new(self.step(&node.of)), inlet)
             }
             Node::Join(join) => {
                 let (own, other) = if join.left.node.reads_itself() { (&join.left, &join.right) } else { (&join.right, &join.left) };
                 let (outside, held) = (self.side(other), self.arrangements.held_for(other));
                 let held = if std::ptr::eq(other, &join.left) { [held.as_ref(), None] } else { [None, held.as_ref()] };
-                Step::Join(Box::new(self.step(&own.node)), Box::new(join.over(held)), outside)
+                RecursionStep::Join(Box::new(self.step(&own.node)), Box::new(join.over(held)), outside)
             }
-            Node::Union(branches) => Step::Union(branches.iter().map(|branch| self.step(branch)).collect()),
+            Node::Union(branches) => RecursionStep::Union(branches.iter().map(|branch| self.step(branch)).collect()),
             Node::Table(_)
             | Node::Group(_)
             | Node::Top(_)
@@ -233,15 +234,16 @@ impl<'s, 'p> Queries<'s, 'p> {
         }
     }
 
-    fn table(&self, input: &TableRows, outputs: Vec<ErrorOutput>) -> Rows<'s> {
+    fn table(&self, input: &TableRows, outputs: Vec<ErrorOutput>) -> RowStream<'s> {
         let table = &self.plan.tables[input.table];
-        let (name, selector) = (format!("Select {}", table.name), Inlet::new(input, &table.schema));
+        let (name, selector) = (format!("Select {}", table.name), Inlet::of_table(input, &table.schema));
         let (selected, errors) = select(&self.memory, &name, self.rows[input.table].clone(), selector);
         let of = Origin::Table(input.table);
         self.report(errors, outputs, move |failure| (Some(of), failure));
         selected
     }
 
+    /// The arrangement of a join side: a shared one, or one that is rendered once.
     fn side(&mut self, side: &'p Side) -> Arranged<'s, RowTrace> {
         if let Some(shared) = self.arrangements.of_side(&side.node, &side.key) {
             return self.shared.arranged(shared).clone();
@@ -259,7 +261,7 @@ impl<'s, 'p> Queries<'s, 'p> {
         self.plan.name_of_operator(node, self.arrangements)
     }
 
-    /// Where errors of the node are reported: at the views of whose query it is a part, and documents whose place it makes of another view.
+    /// Where errors of the node are reported: at views whose query contains it, and at documents that read it as a view of its own.
     fn error_outputs(&self, node: &Node) -> Vec<ErrorOutput> {
         let of = |view: &View| match &view.body {
             Body::Query(query) => query.node.contains(node),
@@ -272,16 +274,11 @@ impl<'s, 'p> Queries<'s, 'p> {
         views.map(|(index, _)| self.shared.errors(index)).collect()
     }
 
-    fn report_of_query(&self, errors: Errors<'s, Moment>, outputs: Vec<ErrorOutput>) {
+    fn report_of_query(&self, errors: ErrorStream<'s>, outputs: Vec<ErrorOutput>) {
         self.report(errors, outputs, |failure| (None, failure));
     }
 
-    fn report(
-        &self,
-        errors: Errors<'s, Moment>,
-        outputs: Vec<ErrorOutput>,
-        failure: impl Fn(Failure) -> (Option<Origin>, Failure) + 'static,
-    ) {
+    fn report(&self, errors: ErrorStream<'s>, outputs: Vec<ErrorOutput>, failure: impl Fn(Failure) -> (Option<Origin>, Failure) + 'static) {
         let clock = self.clock;
         errors
             .inspect_container(move |event| {
@@ -296,13 +293,13 @@ impl<'s, 'p> Queries<'s, 'p> {
     }
 }
 
-/// Rows of a node as they are.
+/// Passes a node's rows on unchanged.
 fn whole(node: &Node) -> Inlet {
     let columns: Vec<InputColumn> = (0..node.schema().len()).map(InputColumn::Column).collect();
-    Inlet::of(None, &columns, node.schema(), node.schema())
+    Inlet::new(None, &columns, node.schema(), node.schema())
 }
 
-/// The node whose rows these are, under whatever names.
+/// The node without selections that only rename columns.
 fn as_it_is(node: &Node) -> &Node {
     match node {
         Node::Select(select) if select.changes_nothing() => as_it_is(&select.of),

@@ -1,7 +1,7 @@
-//! What a query's changes make of the view's keys, tick by tick.
+//! Turns a query's row changes into changes of the view's keys.
 //!
-//! For every tick t: the changes given up to t, applied in order, leave exactly the query's rows as of t, each under its key. A key is given
-//! at most once a tick, and only if one of its rows changed.
+//! For every tick t: the changes output up to t, applied in order, leave exactly the query's rows as of t, each under its key. A key is
+//! output at most once a tick, and only if one of its rows changed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,21 +10,22 @@ use timely::dataflow::channels::pact::Pipeline;
 
 use crate::dataflow::changes::Outcome;
 use crate::dataflow::exchange::by_key;
-use crate::dataflow::held::memory::{Fixed, Holds, Memory, block, table};
+use crate::dataflow::held::memory::{Fixed, HeapSize, Memory, block, table};
 use crate::dataflow::held::slots::Slots;
 use crate::dataflow::held::updates::Updates;
 use crate::dataflow::moments::{Operator, collect};
 use crate::dataflow::output::ViewOutput;
+use crate::dataflow::streams::RowStream;
 use crate::dataflow::time::Moment;
 use crate::plan::Uniqueness;
 use crate::value::{Diff, Layout, Row};
 
-/// Gives what becomes of each key, once its moment is complete. Blocks carry the view's key beside each row. The returned stream carries
-/// nothing but the frontier.
+/// Outputs the new state of each changed key once its moment is complete. Blocks carry the view's key with each row. The returned stream
+/// carries only the frontier.
 pub(crate) fn present<'s>(
     memory: &Memory,
     name: &str,
-    rows: Stream<'s, Moment, Updates>,
+    rows: RowStream<'s>,
     layout: &Layout,
     uniqueness: Uniqueness,
     output: ViewOutput,
@@ -32,37 +33,32 @@ pub(crate) fn present<'s>(
     let mut operator = Operator::new(name, rows.scope());
     operator.input(rows, by_key(), collect);
     let (_, done) = operator.output::<Vec<()>>();
-    operator.build(memory, Keys::new(layout, uniqueness), move |keys, now, blocks| {
+    operator.build(memory, PresentKeys::new(layout, uniqueness), move |keys, now, blocks| {
         let mut output = output.at(now.moment());
         let give = |key, outcome| output.give(key, outcome);
         match keys {
-            Keys::Sole(changes) => sole(changes, &blocks, give),
-            Keys::One(held) => one(held, &changes_of(&blocks), give),
-            Keys::Copies(held) => copies(held, &changes_of(&blocks), give),
-            Keys::Apart(held) => apart(held, &changes_of(&blocks), give),
+            PresentKeys::Sole(changes) => sole(changes, &blocks, give),
+            PresentKeys::One(held) => one(held, &changes_of(&blocks), give),
+            PresentKeys::Copies(held) => copies(held, &changes_of(&blocks), give),
+            PresentKeys::Apart(held) => apart(held, &changes_of(&blocks), give),
         }
     });
     done
 }
 
-/// As [`present`] for the rows of groups, with the groups' keys beside them: at a moment what becomes of a group comes together, and at
-/// the key's worker.
-pub(crate) fn present_groups<'s>(
-    memory: &Memory,
-    name: &str,
-    rows: Stream<'s, Moment, Updates>,
-    output: ViewOutput,
-) -> Stream<'s, Moment, Vec<()>> {
+/// Like [`present`], for rows of groups that carry the groups' keys. All changes of a group at a moment arrive together, at the key's
+/// worker.
+pub(crate) fn present_groups<'s>(memory: &Memory, name: &str, rows: RowStream<'s>, output: ViewOutput) -> Stream<'s, Moment, Vec<()>> {
     let mut operator = Operator::new(name, rows.scope());
     operator.requests(rows, Pipeline, collect);
     let (_, done) = operator.output::<Vec<()>>();
     operator.build(memory, Fixed(()), move |_, now, blocks| {
         let mut output = output.at(now.moment());
-        // A group's rows are sent together, but may go on in the next block.
+        // A group's changes are sent together, but may continue in the next block.
         let mut open: Option<(Row, Outcome)> = None;
         for update in blocks.iter().flat_map(Updates::iter) {
             let goes_on = open.as_ref().is_some_and(|(key, _)| **key == *update.key);
-            let outcome = (update.diff > 0).then(|| Outcome::Document(Row::from_bytes(update.row)));
+            let outcome = (update.diff > 0).then(|| Outcome::Row(Row::from_bytes(update.row)));
             match (&mut open, outcome) {
                 (Some((_, known)), Some(outcome)) if goes_on => *known = outcome,
                 (Some(_), None) if goes_on => {}
@@ -77,56 +73,58 @@ pub(crate) fn present_groups<'s>(
     done
 }
 
-/// What is there now.
-enum Keys {
-    /// Nothing is kept: a key has one row at most, so that the one that comes is the one that is there. The keys that a moment changes,
-    /// with the row that comes.
+/// The state needed to present a query's keys.
+enum PresentKeys {
+    /// No rows are kept: a key has at most one row, so an inserted row is the key's row. Only the keys that a moment changes are collected,
+    /// with their changes.
     Sole(Slots<Sole>),
-    /// Rows of each key: one, or the key is not one.
-    One(Held<Vec<(Row, Diff)>>),
-    /// How often each row is there. A key has one row.
-    Copies(Held<Diff>),
-    /// The same by key, in the order of their bytes: rows with 0.0 and with -0.0 have one key.
-    Apart(Held<Vec<(Row, Diff)>>),
+    /// The rows of each key. With more than one, the key fails.
+    One(KeyedRows<Vec<(Row, Diff)>>),
+    /// The multiplicity of each row. Each row has its own key.
+    Copies(KeyedRows<Diff>),
+    /// The rows of each key, sorted by their bytes. A key may have several rows: 0.0 and -0.0 are equal in keys.
+    Apart(KeyedRows<Vec<(Row, Diff)>>),
 }
 
-/// By key or row.
+/// Values by key or by row.
 #[derive(Default)]
-struct Held<T> {
+struct KeyedRows<T> {
     rows: HashMap<Row, T>,
-    /// Of keys and rows.
+    /// Heap memory of keys and rows.
     bytes: usize,
 }
 
-impl Keys {
-    fn new(layout: &Layout, uniqueness: Uniqueness) -> Keys {
+impl PresentKeys {
+    fn new(layout: &Layout, uniqueness: Uniqueness) -> PresentKeys {
         match uniqueness {
-            Uniqueness::Made => Keys::Sole(Slots::new()),
-            Uniqueness::Declared => Keys::One(Held::default()),
-            Uniqueness::None if layout.schema().columns().iter().any(|column| column.ty.has_floats()) => Keys::Apart(Held::default()),
-            Uniqueness::None => Keys::Copies(Held::default()),
+            Uniqueness::Made => PresentKeys::Sole(Slots::new()),
+            Uniqueness::Declared => PresentKeys::One(KeyedRows::default()),
+            Uniqueness::None if layout.schema().columns().iter().any(|column| column.ty.has_floats()) => {
+                PresentKeys::Apart(KeyedRows::default())
+            }
+            Uniqueness::None => PresentKeys::Copies(KeyedRows::default()),
         }
     }
 }
 
-impl Holds for Keys {
+impl HeapSize for PresentKeys {
     fn held_bytes(&self) -> usize {
         match self {
-            Keys::Sole(changes) => changes.held_bytes(),
-            Keys::One(held) | Keys::Apart(held) => table::<(Row, Vec<(Row, Diff)>)>(held.rows.capacity()) + held.bytes,
-            Keys::Copies(held) => table::<(Row, Diff)>(held.rows.capacity()) + held.bytes,
+            PresentKeys::Sole(changes) => changes.held_bytes(),
+            PresentKeys::One(held) | PresentKeys::Apart(held) => table::<(Row, Vec<(Row, Diff)>)>(held.rows.capacity()) + held.bytes,
+            PresentKeys::Copies(held) => table::<(Row, Diff)>(held.rows.capacity()) + held.bytes,
         }
     }
 }
 
-/// What a moment does to a key that has one row at most.
+/// The changes of a key with at most one row, at one moment.
 #[derive(Default)]
 struct Sole {
-    /// Rows that came more often than they went, or the other way round; none is there twice.
+    /// Rows with their diffs; each row occurs once.
     rows: Vec<(Row, Diff)>,
 }
 
-/// Room for so many changes stays; that of a hydration goes.
+/// Room for this many changes is kept. What a hydration needed beyond that is freed.
 const KEPT: usize = 1 << 12;
 
 fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row, Outcome)) {
@@ -146,7 +144,7 @@ fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row,
             continue;
         }
         let outcome = match rows.iter_mut().find(|(_, diff)| *diff > 0) {
-            Some((row, _)) => Outcome::Document(std::mem::take(row)),
+            Some((row, _)) => Outcome::Row(std::mem::take(row)),
             None => Outcome::Gone,
         };
         give(Row::from_bytes(key), outcome);
@@ -157,11 +155,11 @@ fn sole(changes: &mut Slots<Sole>, blocks: &[Updates], mut give: impl FnMut(Row,
     }
 }
 
-type Changes<'a> = BTreeMap<&'a [u8], BTreeMap<&'a [u8], Diff>>;
+type ChangesByKey<'a> = BTreeMap<&'a [u8], BTreeMap<&'a [u8], Diff>>;
 
-/// By key and row.
-fn changes_of(blocks: &[Updates]) -> Changes<'_> {
-    let mut changes = Changes::new();
+/// Consolidated changes, by key and row.
+fn changes_of(blocks: &[Updates]) -> ChangesByKey<'_> {
+    let mut changes = ChangesByKey::new();
     for update in blocks.iter().flat_map(Updates::iter) {
         *changes.entry(update.key).or_default().entry(update.row).or_default() += update.diff;
     }
@@ -172,7 +170,7 @@ fn changes_of(blocks: &[Updates]) -> Changes<'_> {
     changes
 }
 
-fn one(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+fn one(held: &mut KeyedRows<Vec<(Row, Diff)>>, changes: &ChangesByKey, mut give: impl FnMut(Row, Outcome)) {
     for (&key, changes) in changes {
         let rows = held.rows.entry(Row::from_bytes(key)).or_default();
         held.bytes -= bytes_of(key, rows);
@@ -180,7 +178,7 @@ fn one(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMu
             match rows.iter_mut().find(|(held, _)| **held == *row) {
                 Some((_, count)) => *count += diff,
                 None => {
-                    // Mostly it is the only one.
+                    // Usually it is the only one.
                     rows.reserve_exact(1);
                     rows.push((Row::from_bytes(row), *diff));
                 }
@@ -193,14 +191,14 @@ fn one(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMu
                 held.rows.remove(key);
                 Outcome::Gone
             }
-            [(row, 1)] => Outcome::Document(row.clone()),
+            [(row, 1)] => Outcome::Row(row.clone()),
             _ => Outcome::Failed("several rows have this key".into()),
         };
         give(Row::from_bytes(key), outcome);
     }
 }
 
-/// Of a key and its rows; nothing where it has none.
+/// Heap memory of a key and its rows; 0 if there are no rows.
 fn bytes_of(key: &[u8], rows: &Vec<(Row, Diff)>) -> usize {
     match rows.is_empty() {
         true => 0,
@@ -211,8 +209,8 @@ fn bytes_of(key: &[u8], rows: &Vec<(Row, Diff)>) -> usize {
     }
 }
 
-/// Each copy of a row is a row of its own, under the row's key and its number.
-fn copies(held: &mut Held<Diff>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+/// Each copy of a row is shown as a row of its own. Its key is the row's key followed by the number of the copy.
+fn copies(held: &mut KeyedRows<Diff>, changes: &ChangesByKey, mut give: impl FnMut(Row, Outcome)) {
     for (key, row, diff) in changes.iter().flat_map(|(key, rows)| rows.iter().map(move |(row, diff)| (*key, *row, *diff))) {
         let before = held.rows.get(row).copied().unwrap_or(0);
         let after = before + diff;
@@ -226,7 +224,7 @@ fn copies(held: &mut Held<Diff>, changes: &Changes, mut give: impl FnMut(Row, Ou
             _ => {}
         }
         for n in before.max(0)..after.max(0) {
-            give(numbered(key, n), Outcome::Document(Row::from_bytes(row)));
+            give(numbered(key, n), Outcome::Row(Row::from_bytes(row)));
         }
         for n in after.max(0)..before.max(0) {
             give(numbered(key, n), Outcome::Gone);
@@ -238,8 +236,8 @@ fn numbered(key: &[u8], n: Diff) -> Row {
     Row::from([key, &(n as u64).to_be_bytes()].concat())
 }
 
-/// The same where a key has several rows: one after the other.
-fn apart(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl FnMut(Row, Outcome)) {
+/// Like [`copies`], for keys with several rows: the copies of all rows are numbered consecutively.
+fn apart(held: &mut KeyedRows<Vec<(Row, Diff)>>, changes: &ChangesByKey, mut give: impl FnMut(Row, Outcome)) {
     for (&key, changes) in changes {
         let rows = held.rows.entry(Row::from_bytes(key)).or_default();
         held.bytes -= bytes_of(key, rows);
@@ -260,7 +258,7 @@ fn apart(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl Fn
         while let Some(end) = was.end_behind(n).into_iter().chain(is.end_behind(n)).min() {
             match (was.row, is.row) {
                 (Some(was), Some(is)) if was == is => {}
-                (_, Some(row)) => (n..end).for_each(|n| give(numbered(key, n), Outcome::Document(row.clone()))),
+                (_, Some(row)) => (n..end).for_each(|n| give(numbered(key, n), Outcome::Row(row.clone()))),
                 (_, None) => (n..end).for_each(|n| give(numbered(key, n), Outcome::Gone)),
             }
             n = end;
@@ -271,10 +269,10 @@ fn apart(held: &mut Held<Vec<(Row, Diff)>>, changes: &Changes, mut give: impl Fn
     }
 }
 
-/// Goes through copies of rows, of each row all at once.
+/// Iterates over the copies of rows, all copies of one row at a time.
 struct Runs<'a> {
     rows: std::slice::Iter<'a, (Row, Diff)>,
-    /// Whose copies these are; `None` behind the last one.
+    /// The row of the current copies; `None` after the last one.
     row: Option<&'a Row>,
     end: Diff,
 }
@@ -284,7 +282,7 @@ impl<'a> Runs<'a> {
         Runs { rows: rows.iter(), row: None, end: 0 }
     }
 
-    /// Where the copies end that have the number `n`.
+    /// Where the copies of the row that contains copy number `n` end.
     fn end_behind(&mut self, n: Diff) -> Option<Diff> {
         while self.end <= n {
             let Some((row, count)) = self.rows.next() else {
@@ -303,14 +301,14 @@ mod tests {
 
     #[test]
     fn rows_of_one_key_are_numbered_one_after_the_other() {
-        let (mut held, mut shown) = (Held::default(), BTreeMap::new());
+        let (mut held, mut shown) = (KeyedRows::default(), BTreeMap::new());
         let mut turn = |changes: &[(&'static [u8], Diff)]| {
             let rows: BTreeMap<&[u8], Diff> = changes.iter().copied().collect();
             let mut told = 0;
             apart(&mut held, &BTreeMap::from([(&b"k"[..], rows)]), |key, outcome| {
                 told += 1;
                 match outcome {
-                    Outcome::Document(row) => shown.insert(key, row),
+                    Outcome::Row(row) => shown.insert(key, row),
                     _ => shown.remove(&key),
                 };
             });

@@ -1,24 +1,23 @@
-//! Rows filtered and computed, and rows given the key by which they are exchanged next.
+//! Filters and computes rows, and adds the key by which they are exchanged next.
 //!
 //! For every moment t: the output at t = f(the input at t). A row on which an expression fails is an error instead.
 
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 
-use crate::dataflow::errors::Errors;
 use crate::dataflow::held::memory::{Fixed, Memory};
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::inputs::selector::Inlet;
 use crate::dataflow::moments::{Operator, Time, collect};
+use crate::dataflow::streams::{ErrorStream, RowStream};
 use crate::value::{Layout, key};
 
-/// The rows that a selector makes of rows, and those that it fails on.
+/// The rows that the selector returns, and the rows on which it fails.
 pub(crate) fn select<'s, T: Time>(
     memory: &Memory,
     name: &str,
-    rows: Stream<'s, T, Updates>,
+    rows: RowStream<'s, T>,
     selector: Inlet,
-) -> (Stream<'s, T, Updates>, Errors<'s, T>) {
+) -> (RowStream<'s, T>, ErrorStream<'s, T>) {
     let mut operator = Operator::new(name, rows.scope());
     operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, selected) = operator.output::<Updates>();
@@ -38,14 +37,14 @@ pub(crate) fn select<'s, T: Time>(
     (selected, errors)
 }
 
-/// The same rows, with the key of these columns beside each.
+/// The same rows, each with the key of these columns.
 pub(crate) fn key_by<'s, T: Time>(
     memory: &Memory,
     name: &str,
-    rows: Stream<'s, T, Updates>,
+    rows: RowStream<'s, T>,
     layout: Layout,
     columns: Vec<usize>,
-) -> Stream<'s, T, Updates> {
+) -> RowStream<'s, T> {
     let mut operator = Operator::new(name, rows.scope());
     operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, keyed) = operator.output::<Updates>();

@@ -1,23 +1,21 @@
 //! The first rows of each partition in an order.
 //!
 //! For every moment t: the sum of the output up to t = the rows of the sum of the input up to t whose number in their partition is in the
-//! plan's range. In: rows with their partition's key. The owner of a partition keeps all its rows in their order. A change costs finding
-//! its place and walking the rows that are shown.
+//! plan's range. In: rows with their partition's key. The owner of a partition keeps all its rows sorted. A change costs a search and a
+//! walk over the rows up to the last one that is shown.
 
 use std::collections::{BTreeMap, HashMap};
 
-use timely::dataflow::Stream;
-
 use crate::dataflow::exchange::by_key;
-use crate::dataflow::held::memory::{Holds, Memory, block, table, tree};
-use crate::dataflow::held::order::Places;
+use crate::dataflow::held::memory::{HeapSize, Memory, block, table, tree};
+use crate::dataflow::held::order::SortKeys;
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect_early};
-use crate::dataflow::time::Moment;
+use crate::dataflow::streams::RowStream;
 use crate::plan::{Counted, Top};
 use crate::value::{Datum, Diff, Layout, Row, RowBuilder};
 
-pub(crate) fn top<'s>(memory: &Memory, name: &str, rows: Stream<'s, Moment, Updates>, plan: &Top) -> Stream<'s, Moment, Updates> {
+pub(crate) fn top<'s>(memory: &Memory, name: &str, rows: RowStream<'s>, plan: &Top) -> RowStream<'s> {
     let mut operator = Operator::new(name, rows.scope());
     operator.input(rows, by_key(), collect_early(Rankings::add));
     let (mut rows_out, first) = operator.output::<Updates>();
@@ -32,17 +30,17 @@ pub(crate) fn top<'s>(memory: &Memory, name: &str, rows: Stream<'s, Moment, Upda
 }
 
 struct Rankings {
-    shape: Shape,
+    shape: TopShape,
     partitions: HashMap<Row, Ranking>,
-    /// Keys of the partitions that have changes to tell.
+    /// Keys of the partitions with changes that are not output yet.
     touched: Vec<Row>,
-    /// Of the keys and the rankings.
+    /// Heap memory of the keys and the rankings.
     bytes: usize,
 }
 
-struct Shape {
+struct TopShape {
     rows: Layout,
-    places: Places,
+    places: SortKeys,
     counted: Counted,
     skip: u64,
     /// The last number that is shown.
@@ -52,26 +50,27 @@ struct Shape {
     built: Vec<u8>,
 }
 
+/// The rows of one partition, and what was last output for it.
 #[derive(Default)]
 struct Ranking {
-    /// How often each row is there and where its bytes begin, by its place in the order and then by its bytes.
+    /// The multiplicity of each row. The map's key is the row's sort key followed by its bytes, which begin at the given offset.
     rows: BTreeMap<Row, (Diff, usize)>,
-    /// The rows that are shown, each with its number where that is shown.
+    /// The rows that are in the output, each with its number (0 if numbers are not shown) and its multiplicity.
     told: BTreeMap<(Row, u64), Diff>,
     touched: bool,
-    /// Of the rows with their places.
+    /// Heap memory of `rows`' keys.
     row_bytes: usize,
-    /// Of the rows that are shown.
+    /// Heap memory of the rows in `told`.
     told_bytes: usize,
 }
 
-impl Holds for Ranking {
+impl HeapSize for Ranking {
     fn held_bytes(&self) -> usize {
         tree::<(Row, (Diff, usize))>(self.rows.len()) + tree::<((Row, u64), Diff)>(self.told.len()) + self.row_bytes + self.told_bytes
     }
 }
 
-impl Holds for Rankings {
+impl HeapSize for Rankings {
     fn held_bytes(&self) -> usize {
         table::<(Row, Ranking)>(self.partitions.capacity()) + self.bytes
     }
@@ -79,9 +78,9 @@ impl Holds for Rankings {
 
 impl Rankings {
     fn new(plan: &Top) -> Rankings {
-        let shape = Shape {
+        let shape = TopShape {
             rows: Layout::new(plan.of.schema()),
-            places: Places::new(plan.of.schema(), &plan.order),
+            places: SortKeys::new(plan.of.schema(), &plan.order),
             counted: plan.counted,
             skip: plan.skip as u64,
             last: (plan.skip as u64).saturating_add(plan.count as u64),
@@ -108,7 +107,7 @@ impl Rankings {
         }
     }
 
-    /// What became of the rows that are shown.
+    /// Outputs the changes of the rows that are shown.
     fn tell(&mut self, mut give: impl FnMut(&[u8], Diff)) {
         for key in std::mem::take(&mut self.touched) {
             let Some(ranking) = self.partitions.get_mut(&*key) else { continue };
@@ -125,7 +124,7 @@ impl Rankings {
 }
 
 impl Ranking {
-    fn add(&mut self, shape: &mut Shape, row: &[u8], diff: Diff) {
+    fn add(&mut self, shape: &mut TopShape, row: &[u8], diff: Diff) {
         let mut place = std::mem::take(&mut shape.built);
         place.clear();
         shape.places.of_into(row, &mut place);
@@ -149,7 +148,7 @@ impl Ranking {
         shape.built = place;
     }
 
-    fn tell(&mut self, shape: &mut Shape, mut give: impl FnMut(&[u8], Diff)) {
+    fn tell(&mut self, shape: &mut TopShape, mut give: impl FnMut(&[u8], Diff)) {
         let now = self.shown(shape);
         for ((row, number), before) in &self.told {
             let diff = now.get(&(row.clone(), *number)).copied().unwrap_or(0) - before;
@@ -163,9 +162,9 @@ impl Ranking {
         self.told = now;
     }
 
-    fn shown(&self, shape: &Shape) -> BTreeMap<(Row, u64), Diff> {
+    fn shown(&self, shape: &TopShape) -> BTreeMap<(Row, u64), Diff> {
         let mut now = BTreeMap::new();
-        // How many rows and how many different places there were before.
+        // How many rows, and how many distinct sort keys, precede the current row.
         let (mut before, mut places) = (0, 0);
         let (mut rank, mut last_place): (u64, Option<&[u8]>) = (0, None);
         for (bytes, (count, at)) in &self.rows {
@@ -204,8 +203,8 @@ impl Ranking {
     }
 }
 
-impl Shape {
-    /// The row, with its number where that is shown.
+impl TopShape {
+    /// The row, with its number if numbers are shown.
     fn whole<'a>(&'a mut self, row: &'a [u8], number: u64) -> &'a [u8] {
         if !self.numbered {
             return row;

@@ -1,23 +1,22 @@
-//! Rows for the elements of lists.
+//! One row for each element of lists.
 //!
-//! For every moment t: the sum of the output up to t = { the elements of r : r in the sum of the input up to t }. A row becomes as many rows
-//! as its longest list has elements; shorter lists give NULL.
+//! For every moment t: the sum of the output up to t = { the elements of r : r in the sum of the input up to t }. A row yields as many rows
+//! as its longest list has elements. Shorter lists are padded with NULL.
 
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 
 use crate::dataflow::held::memory::{Fixed, Memory};
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect};
-use crate::dataflow::time::Moment;
+use crate::dataflow::streams::RowStream;
 use crate::plan::{Unnest as Plan, UnnestColumn, WithoutElements};
 use crate::value::{Datum, Layout, RowBuilder, list_items};
 
-pub(crate) fn unnest<'s>(memory: &Memory, name: &str, rows: Stream<'s, Moment, Updates>, plan: &Plan) -> Stream<'s, Moment, Updates> {
+pub(crate) fn unnest<'s>(memory: &Memory, name: &str, rows: RowStream<'s>, plan: &Plan) -> RowStream<'s> {
     let mut operator = Operator::new(name, rows.scope());
     operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, elements) = operator.output::<Updates>();
-    operator.build(memory, Fixed(Shape::new(plan)), move |Fixed(shape), now, blocks| {
+    operator.build(memory, Fixed(UnnestShape::new(plan)), move |Fixed(shape), now, blocks| {
         let moment = now.moment();
         let mut rows = rows_out.activate();
         let mut rows = now.send(&mut rows);
@@ -28,7 +27,7 @@ pub(crate) fn unnest<'s>(memory: &Memory, name: &str, rows: Stream<'s, Moment, U
     elements
 }
 
-struct Shape {
+struct UnnestShape {
     from: Layout,
     columns: Vec<UnnestColumn>,
     without: WithoutElements,
@@ -36,9 +35,9 @@ struct Shape {
     built: Vec<u8>,
 }
 
-impl Shape {
-    fn new(plan: &Plan) -> Shape {
-        Shape {
+impl UnnestShape {
+    fn new(plan: &Plan) -> UnnestShape {
+        UnnestShape {
             from: Layout::new(plan.of.schema()),
             columns: plan.columns.clone(),
             without: plan.without,
@@ -68,7 +67,7 @@ impl Shape {
         }
     }
 
-    /// How many rows the row becomes.
+    /// How many rows this row yields.
     fn count(&self, row: &[u8]) -> usize {
         let length = |column: usize| match (self.from.get(row, column), self.without) {
             (Datum::List(list), WithoutElements::Row) => list_items(list).len().max(1),

@@ -1,4 +1,4 @@
-//! What an input is made of: a table, or the rows of a query.
+//! What an input is based on: a table, or the rows of a query.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -6,12 +6,13 @@ use crate::plan::query::LoweredQuery;
 use crate::plan::{Node, Origin, PlanTable};
 use crate::value::Schema;
 
+/// The table or query that an input reads.
 #[derive(Clone, Copy)]
 pub(super) struct Basis<'a> {
-    /// `None`: the document's own query.
+    /// `None` for the document's own query.
     name: Option<&'a str>,
     pub schema: &'a Schema,
-    /// The columns that make a row unique, as far as that is known; else empty.
+    /// The columns that make a row unique; empty if unknown.
     pub key: &'a [usize],
     pub rows: BasisRows<'a>,
 }
@@ -28,12 +29,12 @@ impl<'a> Basis<'a> {
         Basis { name: Some(&table.name), schema: &table.schema, key: &table.key, rows: BasisRows::Table(index) }
     }
 
-    /// `index`: of the view into the plan's views.
+    /// `index`: of the view in the plan's views.
     pub(super) fn of_view(name: &'a str, index: usize, query: &'a LoweredQuery) -> Basis<'a> {
         Basis { name: Some(name), ..Basis::of_query(query, Origin::View(index)) }
     }
 
-    /// `index`: of the document into the plan's views.
+    /// `index`: of the document in the plan's views.
     pub(super) fn of_own_query(index: usize, query: &'a LoweredQuery) -> Basis<'a> {
         Basis::of_query(query, Origin::Own(index))
     }
@@ -44,7 +45,7 @@ impl<'a> Basis<'a> {
     }
 }
 
-/// As messages name it.
+/// The name in messages.
 impl Display for Basis<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.name {

@@ -1,6 +1,7 @@
-//! The tables that views may name, and how a name finds its table.
+//! The tables that views may read, and the lookup of their names.
 //!
-//! A name that is not in the catalog is reported, with the nearest name, unless nothing is known of its source or the source has refused it.
+//! A name that is not in the catalog is reported, with the nearest name, unless the tables of its source are unknown or the source refuses
+//! the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +10,15 @@ use crate::plan::PlanTable;
 use crate::plan::problem::{did_you_mean, listed};
 use crate::plan::written::{Place, TableName};
 
-/// The tables that views may name.
+/// The tables that views may read.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     pub tables: Vec<PlanTable>,
-    /// All names that a source has, where it was asked: for messages that name the nearest.
+    /// All table names of each source that was asked, so that messages can suggest the nearest name.
     pub names: BTreeMap<String, Vec<String>>,
-    /// Sources whose tables are not known: nothing is said about their names.
+    /// Sources whose tables are unknown. Names in them are not reported.
     pub unknown: BTreeSet<String>,
-    /// Tables that are there, but that their source refuses; that has been reported.
+    /// Tables that exist but that their source refuses, which has been reported.
     pub unknown_tables: BTreeSet<TableName>,
 }
 
@@ -27,7 +28,7 @@ impl From<Vec<PlanTable>> for Catalog {
     }
 }
 
-/// Where the table is in the catalog.
+/// The table's index in the catalog. Reports an unknown name.
 pub(super) fn table(name: &TableName, at: Place, catalog: &Catalog, found: &mut ViewProblems) -> Option<usize> {
     let TableName { source, table } = name;
     let place = catalog.tables.iter().position(|t| t.source == *source && t.name == *table);

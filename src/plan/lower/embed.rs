@@ -1,15 +1,15 @@
-//! What lookups make of their children: the order, the aggregates, the fields, and from them the schema of the document.
+//! How lookups embed their children: the order, the aggregates, the fields, and the resulting schema of the document.
 
 use super::input::InputDraft;
 use super::parents::Parent;
 use super::problems::ViewProblems;
 use super::relation::Drafts;
-use crate::plan::written::{Place, Written, WrittenEmbed, WrittenLookup, WrittenView};
-use crate::plan::{Aggregate, Embed, Lookup, Missing, OrderBy};
+use crate::plan::written::{Place, Written, WrittenDocument, WrittenEmbed, WrittenLookup};
+use crate::plan::{DocumentAggregate, Embed, Lookup, Missing, OrderBy};
 use crate::sql::AggregateFunction;
 use crate::value::{Column, Schema, Type};
 
-/// The declared order, then the child's key, or what else is needed to make it total.
+/// The declared order, followed by the columns of the child's key to make it total.
 pub(super) fn order(lookup: &WrittenLookup, draft: Option<&mut InputDraft>, found: &mut ViewProblems) -> Vec<OrderBy> {
     let Some(draft) = draft else { return Vec::new() };
     let mut order: Vec<OrderBy> = Vec::new();
@@ -39,13 +39,13 @@ fn direction(written: &Written<String>, found: &mut ViewProblems) -> Option<(Wri
     };
     if descending.is_none() || words.next().is_some() || name.value.is_empty() {
         let help = "compute a column to order by an expression".to_string();
-        found.say(written.at, "`order_by` takes columns, each with `asc` or `desc` behind it", None, Some(help));
+        found.say(written.at, "`order_by` takes columns, each optionally followed by `asc` or `desc`", None, Some(help));
         return None;
     }
     descending.map(|descending| (name, descending))
 }
 
-/// Makes the columns that the aggregates name part of the input. What is wrong with them is reported by [`Builder`].
+/// Adds the columns that the aggregates read to the input. Errors in the aggregates are reported by [`Builder`].
 pub(super) fn take_aggregated_columns(lookup: &WrittenLookup, draft: &mut InputDraft) {
     let nameable = draft.nameable();
     for (_, sql) in &lookup.aggregates {
@@ -57,20 +57,20 @@ pub(super) fn take_aggregated_columns(lookup: &WrittenLookup, draft: &mut InputD
     }
 }
 
-/// Puts the parts together, from the leaves up.
+/// Builds the lookups and their schemas, from the leaves up.
 pub(super) struct Builder<'a, 'd> {
-    pub view: &'a WrittenView,
+    pub document: &'a WrittenDocument,
     pub parents: &'a [Parent],
     pub drafts: &'a Drafts<'d>,
     pub relations: &'a [(Vec<usize>, Vec<usize>)],
     pub orders: &'a [Vec<OrderBy>],
 }
 
-/// A field of an element and where its name was written.
-struct Field {
+/// A field of an element, and where its name was written.
+struct ElementField {
     column: Column,
     at: Place,
-    /// The lookup that makes it; `None`: a column of the element's own table.
+    /// The lookup that adds it; `None` for a column of the element's own table.
     of: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl Builder<'_, '_> {
     fn element(&self, draft: Option<&InputDraft>, at: Parent, found: &mut ViewProblems) -> (Vec<Lookup>, Schema) {
         let mut fields = Vec::new();
         if let Some(draft) = draft {
-            fields.extend(draft.visible().map(|(column, at)| Field { column: column.clone(), at, of: None }));
+            fields.extend(draft.visible().map(|(column, at)| ElementField { column: column.clone(), at, of: None }));
         }
         let own = fields.len();
         let mut lookups = Vec::new();
@@ -96,12 +96,12 @@ impl Builder<'_, '_> {
         (lookups, Schema::new(fields.into_iter().map(|f| f.column).collect()))
     }
 
-    fn lookup(&self, i: usize, fields: &mut Vec<Field>, found: &mut ViewProblems) -> Option<Lookup> {
-        let written = &self.view.lookups[i];
+    fn lookup(&self, i: usize, fields: &mut Vec<ElementField>, found: &mut ViewProblems) -> Option<Lookup> {
+        let written = &self.document.lookups[i];
         let draft = self.drafts.lookups[i].as_ref();
         let (children, element) = self.element(draft, Parent::Lookup(i), found);
         let aggregates = draft.map(|d| aggregates(written, d, found)).unwrap_or_default();
-        let embed = embed(written, aggregates, &element, |column, at| fields.push(Field { column, at, of: Some(i) }));
+        let embed = embed(written, aggregates, &element, |column, at| fields.push(ElementField { column, at, of: Some(i) }));
         let draft = draft?;
         let (parent_columns, child_columns) = self.relations[i].clone();
         let mut order_by = self.orders[i].clone();
@@ -113,12 +113,12 @@ impl Builder<'_, '_> {
         Some(Lookup { path, input: draft.finish(), parent_columns, child_columns, embed: embed?, order_by, children, element })
     }
 
-    /// Two fields of one name. Those among the first `own`, and lookups of one path, were compared with each other before.
-    fn refuse_collisions(&self, fields: &[Field], own: usize, draft: Option<&InputDraft>, found: &mut ViewProblems) {
-        let path = |field: &Field| field.of.map(|i| &self.view.lookups[i].path.value).filter(|p| !p.is_empty());
-        let name = |field: &Field| match field.of {
-            Some(i) if self.view.lookups[i].path.value.is_empty() => format!("the {}", self.view.lookups[i].label()),
-            Some(i) => format!("the lookup `{}`", self.view.lookups[i].label()),
+    /// Reports fields with equal names. The first `own` fields, and lookups with equal paths, have been compared elsewhere.
+    fn refuse_collisions(&self, fields: &[ElementField], own: usize, draft: Option<&InputDraft>, found: &mut ViewProblems) {
+        let path = |field: &ElementField| field.of.map(|i| &self.document.lookups[i].path.value).filter(|p| !p.is_empty());
+        let name = |field: &ElementField| match field.of {
+            Some(i) if self.document.lookups[i].path.value.is_empty() => format!("the {}", self.document.lookups[i].label()),
+            Some(i) => format!("the lookup `{}`", self.document.lookups[i].label()),
             None => draft.map_or_else(String::new, |draft| draft.of.to_string()),
         };
         for (i, field) in fields.iter().enumerate().skip(own) {
@@ -136,22 +136,22 @@ impl Builder<'_, '_> {
     }
 }
 
-fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut ViewProblems) -> Vec<(Aggregate, Place)> {
+fn aggregates(written: &WrittenLookup, draft: &InputDraft, found: &mut ViewProblems) -> Vec<(DocumentAggregate, Place)> {
     let (schema, nameable) = (draft.schema(), draft.nameable());
     let place = |column: usize| draft.place(&nameable.columns()[column].name).expect("what aggregates name was taken before");
     let mut out = Vec::new();
     for (field, sql) in &written.aggregates {
         if let Some(function) = found.sql(sql, AggregateFunction::compile(&sql.value, &nameable)) {
-            out.push((Aggregate { field: field.value.clone(), function: function.over(&schema, place) }, field.at));
+            out.push((DocumentAggregate { field: field.value.clone(), function: function.over(&schema, place) }, field.at));
         }
     }
     out
 }
 
-/// Gives what the lookup makes of its children to `field_made`.
+/// Passes each field that the lookup adds to the parent to `field_made`.
 fn embed(
     written: &WrittenLookup,
-    aggregates: Vec<(Aggregate, Place)>,
+    aggregates: Vec<(DocumentAggregate, Place)>,
     element: &Schema,
     mut field_made: impl FnMut(Column, Place),
 ) -> Option<Embed> {

@@ -1,4 +1,4 @@
-//! An [`Input`] in the making: the shown columns are settled first, hidden ones join as relations, keys and orders ask for them.
+//! Builds an [`Input`]: the shown columns are fixed first; hidden ones are added when relations, keys and orders need them.
 
 use super::basis::{Basis, BasisRows};
 use super::problems::ViewProblems;
@@ -8,12 +8,13 @@ use crate::plan::{Input, InputColumn, Node, Origin, Select, TableRows};
 use crate::sql::Expression;
 use crate::value::{Column, Schema};
 
+/// An [`Input`] under construction.
 pub(super) struct InputDraft<'a> {
     pub of: Basis<'a>,
     filter: Option<Expression>,
     columns: Vec<DraftColumn>,
     visible: usize,
-    /// Computed, but not shown and so far not asked for.
+    /// Computed columns that are not shown and not needed so far.
     spare: Vec<DraftColumn>,
 }
 
@@ -108,8 +109,7 @@ impl<'a> InputDraft<'a> {
         }
     }
 
-    /// The column of this name: as shown, computed, or else of the table under its own name; it joins the input where it is not
-    /// in it yet.
+    /// Finds a column by name: a shown one, a computed one, or else one of the table under its own name. Adds it to the input if necessary.
     pub(super) fn find(&mut self, name: &str) -> Option<usize> {
         if let Some(there) = self.place(name) {
             return Some(there);
@@ -122,7 +122,7 @@ impl<'a> InputDraft<'a> {
         Some(self.table_column(column))
     }
 
-    /// As [`find`](InputDraft::find), where it is in the input already.
+    /// Like [`find`](InputDraft::find), but only finds columns that are in the input already.
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         if let Some(shown) = self.columns[..self.visible].iter().position(|c| c.name == name) {
             return Some(shown);
@@ -134,12 +134,12 @@ impl<'a> InputDraft<'a> {
         self.columns.iter().position(|c| c.what == what)
     }
 
-    /// Whether [`find`](InputDraft::find) would find it.
+    /// Whether [`find`](InputDraft::find) would find the column.
     pub(super) fn has(&self, name: &str) -> bool {
         self.columns[..self.visible].iter().chain(&self.spare).any(|c| c.name == name) || self.of.schema.index_of(name).is_some()
     }
 
-    /// As [`find`](InputDraft::find), and reported where there is none.
+    /// Like [`find`](InputDraft::find), but reports an unknown column.
     pub(super) fn need(&mut self, name: &Written<String>, found: &mut ViewProblems) -> Option<usize> {
         let column = self.find(&name.value);
         if column.is_none() {
@@ -148,7 +148,7 @@ impl<'a> InputDraft<'a> {
         column
     }
 
-    /// The place of the table's column `column` in the input.
+    /// The place of the table's column `column` in the input. Adds it if necessary.
     pub(super) fn table_column(&mut self, column: usize) -> usize {
         let there = self.columns.iter().position(|c| c.what == InputColumn::Column(column));
         there.unwrap_or_else(|| {
@@ -178,7 +178,7 @@ impl<'a> InputDraft<'a> {
         self.columns[..self.visible].iter().map(|c| (&c.column, c.at))
     }
 
-    /// Everything that an expression over this input may name, under the names that [`find`](InputDraft::find) takes.
+    /// All columns that an expression over this input may name, under the names that [`find`](InputDraft::find) accepts.
     pub(super) fn nameable(&self) -> Schema {
         let mut columns: Vec<Column> = self.columns[..self.visible].iter().chain(&self.spare).map(|c| c.column.clone()).collect();
         for column in self.of.schema.columns() {
@@ -193,6 +193,7 @@ impl<'a> InputDraft<'a> {
         Schema::new(self.columns.iter().map(|c| c.column.clone()).collect())
     }
 
+    /// The finished input.
     pub(super) fn finish(&self) -> Input {
         let (filter, schema) = (self.filter.clone(), self.schema());
         let columns: Vec<InputColumn> = self.columns.iter().map(|c| c.what.clone()).collect();

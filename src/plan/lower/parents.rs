@@ -1,23 +1,23 @@
-//! Which lookup lies in which: by the paths, or by the relation where a lookup has no path of its own.
+//! Determines which lookup is inside which: by its path, or by its relation if it has no path of its own.
 //!
-//! A lookup with a path lies in the lookup whose path is the longest proper prefix of it, else in the root; what is left of the path is
-//! the one field that it becomes. A flattened lookup, or one of aggregates only, lies where the fields of its relation say. Needs no
-//! schema; what depends on columns is in [`relation`](super::relation).
+//! A lookup with a path of several parts is inside the lookup whose path is the same without the last part; with one part it is in the
+//! root. The last part is the field that it becomes. A flattened lookup, or one with only aggregates, is inside the lookup that its
+//! relation's fields name. No schema is needed here; checks that depend on columns are in [`relation`](super::relation).
 
 use super::problems::ViewProblems;
 use crate::plan::problem::{did_you_mean, listed};
 use crate::plan::written::{Written, WrittenEmbed, WrittenLookup};
 
-/// Where a lookup lies: an index into the view's lookups.
+/// What a lookup is inside of: the root, or a lookup by its index in the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parent {
     Root,
     Lookup(usize),
-    /// Reported; nothing can be said about what lies in it.
+    /// Not known, which has been reported.
     Unknown,
 }
 
-/// `a.b.column` as the path `a.b` and `column`; the path is `None` where there is no dot.
+/// Splits `a.b.column` into the path `a.b` and `column`. Without a dot the path is `None`.
 pub(super) fn split_field(field: &str) -> (Option<&str>, &str) {
     match field.rsplit_once('.') {
         Some((path, column)) => (Some(path), column),
@@ -25,6 +25,7 @@ pub(super) fn split_field(field: &str) -> (Option<&str>, &str) {
     }
 }
 
+/// The parent of each lookup. Reports lookups whose parent is unknown.
 pub(super) fn parents(lookups: &[WrittenLookup], found: &mut ViewProblems) -> Vec<Parent> {
     refuse_equal_paths(lookups, found);
     let of = |i: usize, found: &mut ViewProblems| match lookups[i].embed {
@@ -93,7 +94,7 @@ fn by_relation(lookups: &[WrittenLookup], i: usize, found: &mut ViewProblems) ->
     }
 }
 
-/// Reports a field of a relation whose path is no lookup's.
+/// Reports a field of a relation whose path no lookup has.
 pub(super) fn no_such_path(lookups: &[WrittenLookup], i: usize, field: &Written<String>, path: &str, found: &mut ViewProblems) {
     let known = paths(lookups, i);
     let names = || known.iter().map(String::as_str);

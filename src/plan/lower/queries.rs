@@ -1,7 +1,7 @@
-//! Views of queries, and queries that documents are made of: from SQL to nodes.
+//! Lowers views of queries, and documents' own queries, from SQL to nodes.
 //!
-//! In: what was written, and the catalog. Out: for each query its node, and what is known to make a row unique. Views that others read
-//! come first.
+//! In: the queries as written, and the catalog. Out: for each query its node and, if known, the key of its rows. A view is lowered before
+//! the views that read it.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use super::problems::ViewProblems;
 use crate::plan::problem::{did_you_mean, listed};
 use crate::plan::query::{LoweredQuery, Readable, makes_unique};
 use crate::plan::written::{Place, Written, WrittenQuery, WrittenView};
-use crate::plan::{Body, Problem, Query, Uniqueness, View};
+use crate::plan::{Body, Query, Uniqueness, View, ViewProblem};
 use crate::sql::{Relation, place_of_relation, plan_query};
 use crate::value::Schema;
 
-/// The views of queries that are right.
+/// The views of queries that have no errors.
 #[derive(Default)]
 pub(super) struct QueryViews(BTreeMap<String, LoweredQuery>);
 
-/// What a query can name.
+/// What a query may name.
 #[derive(Clone, Copy)]
 pub(super) struct Nameable<'a> {
     pub views: &'a [WrittenView],
     pub catalog: &'a Catalog,
 }
 
-/// A view that nobody can begin with is in a circle.
-pub(super) fn lower_queries(nameable: Nameable, problems: &mut Vec<Problem>) -> QueryViews {
-    let mut waiting: Vec<(&WrittenView, &WrittenQuery)> = nameable.views.iter().filter_map(|v| Some((v, v.query.as_ref()?))).collect();
+/// Lowers all views of queries. If every remaining view reads another remaining one, one of them is reported as part of a circle.
+pub(super) fn lower_queries(nameable: Nameable, problems: &mut Vec<ViewProblem>) -> QueryViews {
+    let mut waiting: Vec<(&WrittenView, &WrittenQuery)> = nameable.views.iter().filter_map(|v| Some((v, v.query()?))).collect();
     let mut lowered = QueryViews::default();
     while !waiting.is_empty() {
         let undone: Vec<&str> = waiting.iter().map(|(view, _)| view.name.value.as_str()).collect();
@@ -52,11 +52,12 @@ pub(super) fn lower_queries(nameable: Nameable, problems: &mut Vec<Problem>) -> 
 }
 
 impl QueryViews {
+    /// The query of a view; `None` if there is no such view or it has errors.
     pub(super) fn get(&self, name: &str) -> Option<&LoweredQuery> {
         self.0.get(name)
     }
 
-    /// The view of a query that is right.
+    /// The view of a query; `None` if it has errors.
     pub(super) fn view(&self, name: &str) -> Option<View> {
         let LoweredQuery { node, key, uniqueness } = self.get(name)?;
         let schema = node.schema().clone();
@@ -65,7 +66,7 @@ impl QueryViews {
         Some(View { name: name.to_string(), key, schema, body: Body::Query(query) })
     }
 
-    /// `key`: as declared; empty: it is what the query says.
+    /// `key`: as declared. If empty, the key follows from the query.
     pub(super) fn lower(
         &self,
         query: &WrittenQuery,
@@ -80,7 +81,7 @@ impl QueryViews {
         let node = match lowered {
             Ok(node) => node,
             Err(error) => {
-                found.list.push(Problem {
+                found.list.push(ViewProblem {
                     view: found.view.clone(),
                     at: query.sql.at,
                     within: error.span.filter(|span| *span != (0..text.len())),
@@ -104,7 +105,7 @@ impl QueryViews {
         Some(LoweredQuery { node, key, uniqueness })
     }
 
-    /// What the query names, as far as all of it is there.
+    /// The tables and views that the query names; `None` if any is missing, which is reported.
     fn relations(&self, query: &WrittenQuery, nameable: Nameable, found: &mut ViewProblems) -> Option<Vec<Relation>> {
         let mut relations = Vec::new();
         for name in &query.tables {
@@ -129,7 +130,7 @@ impl QueryViews {
     }
 }
 
-/// `None` where it is wrong, which is said; nothing inside where nothing is declared.
+/// `None` if the key is wrong, which is reported; `Some(None)` if no key is declared.
 fn declared_key(written: &[Written<String>], schema: &Schema, found: &mut ViewProblems) -> Option<Option<Vec<usize>>> {
     let mut key = Vec::new();
     for name in written {
@@ -148,8 +149,8 @@ fn declared_key(written: &[Written<String>], schema: &Schema, found: &mut ViewPr
     Some((!key.is_empty()).then_some(key))
 }
 
-/// These problems of a query are with a relation that it names.
-fn point_at(query: &WrittenQuery, source: Option<&str>, name: &str, problems: &mut [Problem]) {
+/// Points these problems at a relation's name in the query's text.
+fn point_at(query: &WrittenQuery, source: Option<&str>, name: &str, problems: &mut [ViewProblem]) {
     for problem in problems {
         problem.within = place_of_relation(&query.sql.value, source, name);
     }
@@ -160,20 +161,20 @@ fn refuse_circle(at: Place, found: &mut ViewProblems) {
     found.say(at, "the view reads itself, through others or directly", None, Some(help));
 }
 
-/// Says why a view that another one names cannot be read; nothing where that view's own problem has been said.
+/// Reports why a view cannot be read by another one. Reports nothing if the view has problems of its own.
 pub(super) fn refuse_unreadable_view(at: Place, name: &str, views: &[WrittenView], found: &mut ViewProblems) {
     match views.iter().find(|v| v.name.value == name) {
         _ if name == found.view => refuse_circle(at, found),
-        Some(view) if view.query.is_some() || view.root.from.is_none() => {}
         Some(view) => {
-            let help = match view.lookups.is_empty() {
-                true => "read the table or the view that it is made of",
-                false => "read the tables and views that it is made of; rows that both need can be a view of a query",
+            let Some(document) = view.document().filter(|document| document.root.from.is_some()) else { return };
+            let help = match document.lookups.is_empty() {
+                true => "read the table or the view that it is built from",
+                false => "read the tables and views that it is built from; rows that both need can be a view of a query",
             };
             found.say(at, format!("`{name}` is a view of documents, which no other view can read"), None, Some(help.into()));
         }
         None => {
-            let names = || views.iter().filter(|v| v.query.is_some()).map(|v| v.name.value.as_str());
+            let names = || views.iter().filter(|v| v.query().is_some()).map(|v| v.name.value.as_str());
             let help = did_you_mean(name, names()).or(Some("a table is written `source.table`".to_string()));
             found.say(at, format!("there is no view `{name}`"), None, help);
         }

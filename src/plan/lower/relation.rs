@@ -1,22 +1,22 @@
-//! The two sides of a relation: whose columns they are, and whether they can be equal at all.
+//! Resolves the two sides of a relation, and checks that their types can be equal.
 //!
-//! A relation is between the child and the rows that its parent stands for, never further up. A field without a path is the parent's;
-//! where the parent is not the root and another row around the lookup has a column of that name too, it is refused as ambiguous.
+//! A relation is between the child and the row of its direct parent, never further up. A field without a path belongs to the parent. If the
+//! parent is not the root and another enclosing row has a column of that name too, the field is refused as ambiguous.
 
 use super::input::InputDraft;
 use super::parents::{Parent, no_such_path, split_field};
 use super::problems::ViewProblems;
-use crate::plan::written::{Written, WrittenView};
+use crate::plan::written::{Written, WrittenDocument};
 use crate::value::Type;
 
-/// The drafts of a view's inputs, where their tables are known.
+/// The drafts of a view's inputs; `None` if the table is unknown.
 pub(super) struct Drafts<'a> {
     pub root: Option<InputDraft<'a>>,
     pub lookups: Vec<Option<InputDraft<'a>>>,
 }
 
 impl<'a> Drafts<'a> {
-    pub(super) fn of(&mut self, parent: Parent) -> Option<&mut InputDraft<'a>> {
+    pub(super) fn draft(&mut self, parent: Parent) -> Option<&mut InputDraft<'a>> {
         match parent {
             Parent::Root => self.root.as_mut(),
             Parent::Lookup(i) => self.lookups[i].as_mut(),
@@ -33,20 +33,20 @@ impl<'a> Drafts<'a> {
     }
 }
 
-/// The columns of the parent and of the child that lookup `i` relates, as far as they could be found.
+/// The columns of the parent and of the child that lookup `i` relates, without those that were not found.
 pub(super) fn relate(
-    view: &WrittenView,
+    document: &WrittenDocument,
     parents: &[Parent],
     i: usize,
     drafts: &mut Drafts,
     found: &mut ViewProblems,
 ) -> (Vec<usize>, Vec<usize>) {
     let (mut parent_columns, mut child_columns) = (Vec::new(), Vec::new());
-    for (field, child) in &view.lookups[i].on {
-        let parent_column = parent_column(view, parents, i, field, drafts, found);
+    for (field, child) in &document.lookups[i].on {
+        let parent_column = parent_column(document, parents, i, field, drafts, found);
         let child_column = drafts.lookups[i].as_mut().and_then(|draft| draft.need(child, found));
         let (Some(p), Some(c)) = (parent_column, child_column) else { continue };
-        refuse_unlike(view, parents[i], i, (field, p), (child, c), drafts, found);
+        refuse_unlike(document, parents[i], i, (field, p), (child, c), drafts, found);
         parent_columns.push(p);
         child_columns.push(c);
     }
@@ -54,7 +54,7 @@ pub(super) fn relate(
 }
 
 fn parent_column(
-    view: &WrittenView,
+    document: &WrittenDocument,
     parents: &[Parent],
     i: usize,
     field: &Written<String>,
@@ -65,15 +65,15 @@ fn parent_column(
     let parent_path = match parents[i] {
         Parent::Unknown => return None,
         Parent::Root => None,
-        Parent::Lookup(parent) => Some(view.lookups[parent].path.value.join(".")),
+        Parent::Lookup(parent) => Some(document.lookups[parent].path.value.join(".")),
     };
     match (path, &parent_path) {
         (Some(path), parent) if parent.as_deref() != Some(path) => {
-            refuse_other_parent(view, i, field, path, parent.as_deref(), found);
+            refuse_other_parent(document, i, field, path, parent.as_deref(), found);
             return None;
         }
         (None, Some(parent)) => {
-            if let Some((_, other)) = others_with(column, view, parents, i, drafts).into_iter().next() {
+            if let Some((_, other)) = others_with(column, document, parents, i, drafts).into_iter().next() {
                 let here = drafts.get(parents[i]).is_some_and(|draft| draft.has(column));
                 refuse_ambiguous(field, parent, &other, here, found);
                 return None;
@@ -81,25 +81,25 @@ fn parent_column(
         }
         (None, None) => {
             if drafts.root.as_ref().is_some_and(|root| !root.has(column)) {
-                refuse_not_of_root(view, i, field, drafts, found);
+                refuse_not_of_root(document, i, field, drafts, found);
                 return None;
             }
         }
         (Some(_), _) => {}
     }
     let column = Written::new(column.to_string(), field.at);
-    drafts.of(parents[i]).and_then(|draft| draft.need(&column, found))
+    drafts.draft(parents[i]).and_then(|draft| draft.need(&column, found))
 }
 
-/// The rows around lookup `i` beyond its parent that have this column: how messages name them.
-fn others_with(column: &str, view: &WrittenView, parents: &[Parent], i: usize, drafts: &Drafts) -> Vec<(Parent, String)> {
+/// The enclosing rows of lookup `i` above its parent that have this column, each with its name for messages.
+fn others_with(column: &str, document: &WrittenDocument, parents: &[Parent], i: usize, drafts: &Drafts) -> Vec<(Parent, String)> {
     let mut others = Vec::new();
     let mut around = parents[i];
     while let Parent::Lookup(lookup) = around {
         around = parents[lookup];
         if drafts.get(around).is_some_and(|draft| draft.has(column)) {
             let name = match around {
-                Parent::Lookup(further) => format!("`{}.{column}`", view.lookups[further].path.value.join(".")),
+                Parent::Lookup(further) => format!("`{}.{column}`", document.lookups[further].path.value.join(".")),
                 Parent::Root | Parent::Unknown => format!("the root's `{column}`"),
             };
             others.push((around, name));
@@ -117,19 +117,26 @@ fn refuse_ambiguous(field: &Written<String>, parent: &str, other: &str, here: bo
         }
         false => {
             let message = format!("`{parent}` has no column `{column}`");
-            let help = format!("{other} is not the parent's: a lookup relates to the rows that its path lies in");
+            let help = format!("{other} is not in the parent: a lookup can only be related to its parent's row");
             found.say(field.at, message, None, Some(help));
         }
     }
 }
 
-fn refuse_other_parent(view: &WrittenView, i: usize, field: &Written<String>, path: &str, parent: Option<&str>, found: &mut ViewProblems) {
-    if !view.lookups.iter().any(|l| l.path.value.join(".") == path) {
-        return no_such_path(&view.lookups, i, field, path, found);
+fn refuse_other_parent(
+    document: &WrittenDocument,
+    i: usize,
+    field: &Written<String>,
+    path: &str,
+    parent: Option<&str>,
+    found: &mut ViewProblems,
+) {
+    if !document.lookups.iter().any(|l| l.path.value.join(".") == path) {
+        return no_such_path(&document.lookups, i, field, path, found);
     }
-    let own = view.lookups[i].path.value.join(".");
+    let own = document.lookups[i].path.value.join(".");
     let (_, column) = split_field(&field.value);
-    let last = view.lookups[i].path.value.last().map_or("", String::as_str);
+    let last = document.lookups[i].path.value.last().map_or("", String::as_str);
     let (lies, way) = match parent {
         Some(parent) => (format!("in `{parent}`"), format!("relate it to `{parent}.{column}`, or give it the path `{path}.{last}`")),
         None => ("in the root".to_string(), format!("give it the path `{path}.{last}`, or relate it to a column of the root")),
@@ -137,10 +144,10 @@ fn refuse_other_parent(view: &WrittenView, i: usize, field: &Written<String>, pa
     found.say(field.at, format!("`{own}` lies {lies}, but is related to `{path}`"), None, Some(way));
 }
 
-/// A field without a path that the root does not have: names the lookups that have it.
-fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, drafts: &Drafts, found: &mut ViewProblems) {
+/// Reports a field without a path that the root does not have, and names the lookups that have it.
+fn refuse_not_of_root(document: &WrittenDocument, i: usize, field: &Written<String>, drafts: &Drafts, found: &mut ViewProblems) {
     let has = |draft: &Option<InputDraft>| draft.as_ref().is_some_and(|d| d.has(&field.value));
-    let others = view.lookups.iter().zip(&drafts.lookups).enumerate().filter(|(other, _)| *other != i);
+    let others = document.lookups.iter().zip(&drafts.lookups).enumerate().filter(|(other, _)| *other != i);
     let owners = others.filter(|(_, (l, draft))| !l.path.value.is_empty() && has(draft));
     let candidates: Vec<String> = owners.map(|(_, (l, _))| format!("`{}.{}`", l.path.value.join("."), field.value)).collect();
     let Some(root) = &drafts.root else { return };
@@ -148,7 +155,7 @@ fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, dra
         [] => root.unknown_column(field, found),
         [one] => {
             let message = format!("{} has no column `{}`", root.of, field.value);
-            found.say(field.at, message, None, Some(format!("for {one} write it so, and give the lookup a path in it")));
+            found.say(field.at, message, None, Some(format!("if {one} is meant, write that, and give the lookup a path in it")));
         }
         several => {
             let message = format!("`{}` could be {}", field.value, several.join(" or "));
@@ -159,7 +166,7 @@ fn refuse_not_of_root(view: &WrittenView, i: usize, field: &Written<String>, dra
 }
 
 fn refuse_unlike(
-    view: &WrittenView,
+    document: &WrittenDocument,
     parent: Parent,
     i: usize,
     (field, p): (&Written<String>, usize),
@@ -178,7 +185,7 @@ fn refuse_unlike(
     let help = match cast_name(left) {
         Some(sql) => format!(
             "to `{}` add `compute: {{{name}: \"cast({} as {sql})\"}}, exclude: [{name}]` and relate `{name}`",
-            view.lookups[i].label(),
+            document.lookups[i].label(),
             child.value
         ),
         None => "compute a column of the same type on one side and relate that".into(),
@@ -202,7 +209,7 @@ fn alike(left: &Type, right: &Type) -> bool {
     }
 }
 
-/// The type's name in SQL, where a cast to it can be written.
+/// The type's name in SQL; `None` if a cast to it cannot be written.
 fn cast_name(ty: &Type) -> Option<String> {
     Some(match ty {
         Type::Int8 => "tinyint".into(),

@@ -1,4 +1,5 @@
-//! Rows that the query itself gives: VALUES, and queries without a table. They are computed here, once; what fails is refused.
+//! Rows given by the query itself: VALUES, and queries without a table. They are computed here, once; an error in them is an error of the
+//! spec.
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::filter_record_batch;
@@ -35,7 +36,7 @@ pub(super) fn values(values: &Values) -> Result<Node, SqlError> {
     Ok(Node::Constants(Constants { rows, schema }))
 }
 
-/// What is selected of constant rows is constant too.
+/// A selection of constant rows is computed here, too.
 pub(super) fn folded(select: Select) -> Result<Node, SqlError> {
     let Node::Constants(constants) = &select.of else { return Ok(Node::Select(Box::new(select))) };
     let mut batch = arrow::to_batch(&Layout::new(&constants.schema), constants.rows.iter().map(|row| &**row));
@@ -62,5 +63,5 @@ fn packed(schema: &Schema, columns: &[ArrayRef], count: usize) -> Result<Vec<Row
 }
 
 fn failing(error: EvaluationError) -> SqlError {
-    SqlError::new(format!("a constant cannot be computed: {}", error.reason)).help("correct it: there is no row without it")
+    SqlError::new(format!("a constant cannot be computed: {}", error.reason)).help("correct the expression")
 }

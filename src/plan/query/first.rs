@@ -1,7 +1,7 @@
-//! The first rows of each partition: a filter on a row's number, right above the function that numbers.
+//! The first rows of each partition: a filter on a row's number, directly above the window function that computes it.
 //!
-//! `row_number() OVER (PARTITION BY a ORDER BY b) <= 3` keeps of each partition its first three rows, of which the others need no number.
-//! `rank() <= 3` and `dense_rank() <= 3` also keep what is equal to the last of them.
+//! `row_number() OVER (PARTITION BY a ORDER BY b) <= 3` keeps the first three rows of each partition; the other rows need no number.
+//! `rank() <= 3` and `dense_rank() <= 3` also keep rows that are equal to the last of these.
 
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
@@ -10,7 +10,8 @@ use datafusion::logical_expr::{Expr, Operator};
 use crate::plan::{Counted, InputColumn, Node, Select, Top, Window};
 use crate::value::Schema;
 
-/// The rows of the node for which the filter is true, and what is left of the filter. `None` where the filter is not of that kind.
+/// Turns conditions on the row number into a [`Top`] node. Returns it with the rest of the filter; `None` if the filter does not bound the
+/// number.
 pub(super) fn first_rows(node: &Node, filter: &Expr, names: &DFSchema) -> Option<(Node, Option<Expr>)> {
     let (window, columns) = numbering(node)?;
     let counted = counted(window)?;
@@ -23,7 +24,7 @@ pub(super) fn first_rows(node: &Node, filter: &Expr, names: &DFSchema) -> Option
     let mut others = Vec::new();
     for part in split_conjunction(filter) {
         match bound(part, place, names).and_then(|(operator, bound)| range.within(operator, bound)) {
-            // Where several rows have one number, the first is always there.
+            // If several rows may share a number, a lower bound cannot become `skip` and stays in the filter.
             Some(within) if counted == Counted::Rows || within.first == 1 => range = within,
             _ => others.push(part.clone()),
         }
@@ -47,7 +48,7 @@ pub(super) fn first_rows(node: &Node, filter: &Expr, names: &DFSchema) -> Option
     (range.last < i128::from(u64::MAX)).then(|| (node, conjunction(others)))
 }
 
-/// The columns of the node, without the number of rows below it where none of them shows it.
+/// The selection, without the row number below it if none of its columns uses it.
 pub(super) fn without_number(select: Select) -> Select {
     if !is_plain(&select) {
         return select;
@@ -70,7 +71,7 @@ pub(super) fn without_number(select: Select) -> Select {
     Select { of, columns: columns.into_iter().map(InputColumn::Column).collect(), ..select }
 }
 
-/// A window that does nothing but number, perhaps with some of its columns chosen.
+/// A window with a single call, and the columns that a plain selection above it chooses.
 fn numbering(node: &Node) -> Option<(&Window, Option<&[InputColumn]>)> {
     match node {
         Node::Window(window) if window.calls.len() == 1 => Some((window, None)),
@@ -102,7 +103,7 @@ fn counted(window: &Window) -> Option<Counted> {
     }
 }
 
-/// Numbers, both ends included.
+/// A range of row numbers, both ends included.
 #[derive(Clone, Copy)]
 struct Range {
     first: i128,
@@ -122,12 +123,12 @@ impl Range {
             _ => return None,
         };
         let first = self.first.max(first);
-        // An empty range is one of no rows behind the first.
+        // An empty range ends just before its first number.
         Some(Range { first, last: self.last.min(last).max(first - 1) })
     }
 }
 
-/// What the column of this place is compared with.
+/// The comparison of the column at `place` with an integer, with the column on the left.
 fn bound(part: &Expr, place: usize, names: &DFSchema) -> Option<(Operator, i128)> {
     let Expr::BinaryExpr(binary) = part else { return None };
     let (column, literal, operator) = match (binary.left.as_ref(), binary.right.as_ref()) {

@@ -1,4 +1,4 @@
-//! Aggregates.
+//! Lowers aggregates.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
@@ -14,13 +14,13 @@ impl Readable<'_> {
             return self.grouping_sets(aggregate, sets);
         }
         let keys: Vec<&Expr> = aggregate.group_expr.iter().collect();
-        let Grouped { of, key, calls } = self.grouping(aggregate, &keys)?;
+        let GroupInput { of, key, calls } = self.grouping(aggregate, &keys)?;
         Ok(group(of, key, calls))
     }
 
-    /// The node that is grouped, with the values of `keys` and of what aggregates compute of a row among its columns.
-    pub(super) fn grouping(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<Grouped, SqlError> {
-        // What aggregates compute of a row becomes a column, so that an aggregate is a function of columns where it can be.
+    /// The node to group, with columns for the values of `keys` and of everything that aggregates compute of a row.
+    pub(super) fn grouping(&self, aggregate: &Aggregate, keys: &[&Expr]) -> Result<GroupInput, SqlError> {
+        // What aggregates compute of a row becomes a column, so that most aggregates are functions of columns.
         let arguments: Vec<&Expr> = aggregate.aggr_expr.iter().flat_map(|call| computed_inputs(call, aggregate.input.schema())).collect();
         let exprs: Vec<&Expr> = keys.iter().chain(&arguments).copied().collect();
         let (side, names) = extended(self.node(&aggregate.input)?, aggregate.input.schema(), &exprs)?;
@@ -35,46 +35,47 @@ impl Readable<'_> {
             false => AggregateFunction::of_plan(&with_inputs(expr, column), &names, side.node.schema()),
         };
         let calls = aggregate.aggr_expr.iter().map(call).collect::<Result<Vec<_>, _>>()?;
-        Ok(Grouped { of: side.node, key: key.to_vec(), calls })
+        Ok(GroupInput { of: side.node, key: key.to_vec(), calls })
     }
 }
 
-/// What a group is made of.
-pub(super) struct Grouped {
+/// The parts of a group node.
+pub(super) struct GroupInput {
     pub(super) of: Node,
     pub(super) key: Vec<usize>,
     pub(super) calls: Vec<AggregateFunction>,
 }
 
+/// The group node with these key columns and calls.
 pub(super) fn group(of: Node, key: Vec<usize>, calls: Vec<AggregateFunction>) -> Node {
     let keys = key.iter().map(|&k| of.schema().columns()[k].clone());
     let schema = unique_names(keys.chain(calls.iter().map(|call| call.output().clone())).collect());
     Node::Group(Box::new(Group { of, key, calls, schema }))
 }
 
-/// What a call reads of each row, arguments, filter and order, as far as it is computed.
+/// The computed expressions that a call reads of each row: arguments, filter and order.
 fn computed_inputs<'a>(expr: &'a Expr, names: &DFSchema) -> Vec<&'a Expr> {
     match expr {
         Expr::Alias(alias) => computed_inputs(&alias.expr, names),
         Expr::AggregateFunction(call) => {
             let params = &call.params;
             let inputs = params.args.iter().chain(params.order_by.iter().map(|sort| &sort.expr));
-            // Different numbers may be one double.
+            // Different numbers may become the same double.
             let is_plain = |from: &DataType, to: &DataType| !params.distinct && is_plain_cast(from, to);
             let inputs = inputs.filter(|input| is_computed(input, names, is_plain));
-            // A filter may have come to a constant, which is a column too.
+            // The filter may have been folded to a constant, which becomes a column too.
             inputs.chain(params.filter.as_deref().filter(|filter| !matches!(filter, Expr::Column(_)) && !is_there(filter))).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// Whether a column is not NULL, which is in the row as it is.
+/// Whether the filter is `column IS NOT NULL`, which can be tested without a column of its own.
 fn is_there(filter: &Expr) -> bool {
     matches!(filter, Expr::IsNotNull(of) if matches!(**of, Expr::Column(_)))
 }
 
-/// Neither a column nor a constant. A cast that aggregates do not need is left to them.
+/// Whether it is neither a column nor a constant. A cast that aggregates can do themselves does not count.
 fn is_computed(expr: &Expr, names: &DFSchema, is_plain: impl Fn(&DataType, &DataType) -> bool) -> bool {
     match expr {
         Expr::Cast(cast) if matches!(*cast.expr, Expr::Column(_)) => {
@@ -86,7 +87,7 @@ fn is_computed(expr: &Expr, names: &DFSchema, is_plain: impl Fn(&DataType, &Data
     }
 }
 
-/// The call with some of what it reads replaced.
+/// The call, with computed inputs replaced by columns.
 fn with_inputs(expr: &Expr, column: impl Fn(&Expr) -> Option<Expr>) -> Expr {
     match expr {
         Expr::Alias(alias) => with_inputs(&alias.expr, column),

@@ -1,4 +1,4 @@
-//! Joins.
+//! Lowers joins.
 
 use datafusion::common::{DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::{Expr, lit};
@@ -43,7 +43,7 @@ impl Readable<'_> {
             match (join.on.as_slice(), filter.take()) {
                 ([_], None) if nullable(&left) || nullable(&right) => kind = JoinKind::NotIn,
                 ([_], None) => {}
-                // Of one side no column is compared, so that it is a filter; a pair for which it is NULL may be equal.
+                // One side has no compared column, so the comparison is a filter. If it is NULL for a pair, the pair may be equal.
                 ([], Some(equal)) => filter = Some(equal.is_not_false()),
                 _ => return Err(SqlError::not_a_join()),
             }
@@ -68,7 +68,7 @@ impl Readable<'_> {
     }
 }
 
-/// A filter over the columns of both sides.
+/// The condition for a filter over the columns of both sides.
 fn pair_condition(filter: &Expr, names: [&DFSchema; 2], schemas: [&Schema; 2]) -> Result<PairCondition, SqlError> {
     let names = names[0].join(names[1]).map_err(|error| SqlError::of_definition(&error))?;
     let both = unique_names(schemas[0].columns().iter().chain(schemas[1].columns()).cloned().collect());
@@ -78,7 +78,7 @@ fn pair_condition(filter: &Expr, names: [&DFSchema; 2], schemas: [&Schema; 2]) -
     Ok(PairCondition { expression: whole.moved(&both.project(&columns), place), columns })
 }
 
-/// The columns of all that a kind can show.
+/// All columns that a join of this kind can show.
 fn join_schema(kind: JoinKind, left: &Schema, right: &Schema) -> Vec<Column> {
     let nullable = |schema: &Schema, all: bool| -> Vec<Column> {
         schema.columns().iter().map(|c| Column { nullable: c.nullable || all, ..c.clone() }).collect()

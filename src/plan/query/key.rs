@@ -1,4 +1,4 @@
-//! What makes a row of a node unique.
+//! Which columns make a row of a node unique.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use super::Readable;
 use crate::plan::{Counted, InputColumn, Join, JoinKind, Node, PlanTable, RecursionLimit, Top, Window};
 
 impl Readable<'_> {
-    /// The columns that make a row of the node unique.
+    /// The columns that make a row of the node unique; `None` if unknown.
     pub(in crate::plan) fn key(&self, node: &Node) -> Option<Vec<usize>> {
         self.keys(node).into_iter().next()
     }
 
-    /// All sets of columns that are known to, those first that stay when other columns of a row change.
+    /// All known sets of columns that make a row unique. Those that stay the same when other columns change come first.
     fn keys(&self, node: &Node) -> Vec<Vec<usize>> {
         match node {
             Node::Table(input) => shown(vec![self.tables[input.table].key.clone()], &input.columns),
@@ -19,7 +19,7 @@ impl Readable<'_> {
             Node::Group(group) => some((0..group.key.len()).collect()),
             Node::Top(top) => self.keys_of_top(top),
             Node::Window(window) => self.keys_of_window(window),
-            // Whatever the query says of its rows: the planner saw that there are none.
+            // The planner found that there are no rows, so any columns are a key.
             Node::Nothing(schema) => some((0..schema.len()).collect()),
             Node::Union(_) | Node::Unnest(_) | Node::Constants(_) | Node::Itself(_) => Vec::new(),
             Node::Recursion(recursion) if recursion.distinct => some((0..recursion.schema.len()).collect()),
@@ -66,7 +66,7 @@ impl Readable<'_> {
     }
 }
 
-/// Where the keys are among the columns, as far as all of a key is.
+/// The keys as places among `columns`. A key is dropped if one of its columns is missing.
 fn shown(keys: Vec<Vec<usize>>, columns: &[InputColumn]) -> Vec<Vec<usize>> {
     let place = |k: &usize| columns.iter().position(|c| matches!(c, InputColumn::Column(column) if column == k));
     keys.iter().filter_map(|key| key.iter().map(place).collect::<Option<Vec<_>>>()).filter(|key| !key.is_empty()).collect()
@@ -76,7 +76,7 @@ fn some(key: Vec<usize>) -> Vec<Vec<usize>> {
     if key.is_empty() { Vec::new() } else { vec![key] }
 }
 
-/// Whether a key of the node's rows has one row at most whatever the tables hold.
+/// Whether the node itself guarantees that a key has at most one row, whatever the tables contain.
 pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
     match node {
         Node::Group(_) => true,
@@ -88,12 +88,12 @@ pub(in crate::plan) fn makes_unique(node: &Node) -> bool {
     }
 }
 
-/// Whether there is one row at most for each combination of values of these columns.
+/// Whether there is at most one row for each combination of values of these columns.
 pub(in crate::plan) fn is_unique(tables: &[PlanTable], node: &Node, columns: &[usize]) -> bool {
     keys(tables, node).iter().any(|key| key.iter().all(|column| columns.contains(column)))
 }
 
-/// The columns that make a row of the node unique.
+/// The columns that make a row of the node unique; `None` if unknown.
 pub(in crate::plan) fn key(tables: &[PlanTable], node: &Node) -> Option<Vec<usize>> {
     keys(tables, node).into_iter().next()
 }

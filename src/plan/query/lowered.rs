@@ -1,10 +1,10 @@
-//! A query as its node, with what is known to make one of its rows unique.
+//! A lowered query: its node and the key of its rows.
 
 use crate::plan::{Node, Uniqueness};
 
 pub(in crate::plan) struct LoweredQuery {
     pub node: Node,
-    /// The columns that make a row unique: as declared, or as the query says.
+    /// The columns that make a row unique: declared, or known from the query. `None` if unknown.
     pub key: Option<Vec<usize>>,
     pub uniqueness: Uniqueness,
 }

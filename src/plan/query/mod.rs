@@ -1,8 +1,8 @@
-//! DataFusion's optimized plan of a query to [`Node`]s.
+//! Lowers DataFusion's optimized plan of a query to [`Node`]s.
 //!
 //! In: the plan, the tables, and the nodes of views that were lowered before. Out: a node and the key of its rows, or why the query cannot
-//! be maintained. Filters and projections right above a table become part of its [`TableRows`](crate::plan::TableRows), so that they happen before
-//! anything is held, and equal inputs are shared.
+//! be maintained. Filters and projections directly above a table become part of its [`TableRows`](crate::plan::TableRows), so they are
+//! applied before rows are held, and equal inputs are shared.
 
 mod constant;
 mod first;
@@ -36,19 +36,20 @@ use crate::value::{Column, Schema};
 
 /// What a query can read.
 pub(super) struct Readable<'a> {
-    /// The query's.
+    /// The query's SQL.
     pub(super) text: &'a str,
+    /// The plan's tables.
     pub(super) tables: &'a [PlanTable],
-    /// Views by their names.
+    /// Views by name.
     pub(super) views: &'a BTreeMap<String, LoweredQuery>,
-    /// How far a recursion may go.
+    /// The limit of recursions.
     pub(super) limit: RecursionLimit,
-    /// The recursion whose step this is: its name and its rows.
+    /// In the step of a recursion: its name and the schema of its rows.
     pub(super) itself: Option<(&'a str, &'a Schema)>,
 }
 
 impl Readable<'_> {
-    /// The node of a plan; its columns are the plan's, by place.
+    /// The node of a plan. It has the plan's columns in the same order.
     pub(in crate::plan) fn node(&self, plan: &LogicalPlan) -> Result<Node, SqlError> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
@@ -149,7 +150,7 @@ fn computed(expr: &Expr, names: &DFSchema, input: &Schema) -> Result<(InputColum
     })
 }
 
-/// The node with the values of these expressions among its columns, and where; `names` for all of them.
+/// Adds the values of these expressions to the node's columns. Returns their places as the side's key, and the names of all columns.
 fn extended(node: Node, names: &DFSchema, exprs: &[&Expr]) -> Result<(Side, DFSchema), SqlError> {
     let mut columns: Vec<InputColumn> = (0..node.schema().len()).map(InputColumn::Column).collect();
     let mut schema: Vec<Column> = node.schema().columns().to_vec();
@@ -185,7 +186,7 @@ fn select(of: Node, filter: Option<Expression>, columns: Vec<InputColumn>) -> No
     Node::Select(Box::new(Select { of, filter, columns, schema }))
 }
 
-/// The rows of a node as rows of a schema that has the same types.
+/// The rows of a node under a schema that has the same types.
 fn with_schema(of: Node, schema: &Schema) -> Node {
     if of.schema() == schema {
         return of;
@@ -194,7 +195,7 @@ fn with_schema(of: Node, schema: &Schema) -> Node {
     Node::Select(Box::new(Select { of, filter: None, columns, schema: schema.clone() }))
 }
 
-/// Names only serve people, and Arrow, which wants them to differ.
+/// Makes the names distinct, which Arrow requires. Otherwise they are only for display.
 fn unique_names(mut columns: Vec<Column>) -> Schema {
     for i in 0..columns.len() {
         while columns[..i].iter().any(|c| c.name == columns[i].name) {
@@ -206,7 +207,7 @@ fn unique_names(mut columns: Vec<Column>) -> Schema {
 
 fn refused(plan: &LogicalPlan) -> SqlError {
     let (what, help) = match plan {
-        LogicalPlan::Subquery(_) => ("UNNEST or LATERAL of what stands beside it in FROM is", "write unnest(list) as a column"),
+        LogicalPlan::Subquery(_) => ("UNNEST or LATERAL over another item of FROM is", "write unnest(list) as a column"),
         _ => ("this is", "leave it out"),
     };
     SqlError::new(format!("{what} not maintained yet")).help(help)

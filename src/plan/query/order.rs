@@ -1,4 +1,4 @@
-//! The first rows in an order.
+//! Lowers ORDER BY with LIMIT: the first rows in an order.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ impl Readable<'_> {
         else {
             return Err(unknown());
         };
-        // Between the two the optimizer leaves out columns that only the order needs.
+        // Between LIMIT and ORDER BY the optimizer may put a projection that drops columns which only the order needs.
         if let LogicalPlan::Projection(between) = limit.input.as_ref() {
             let first = LogicalPlan::Limit(Limit { input: between.input.clone(), ..limit.clone() });
             let swapped = Projection::try_new_with_schema(between.expr.clone(), Arc::new(first), between.schema.clone());

@@ -1,9 +1,9 @@
-//! Filters and columns, as close as can be to where the rows come from.
+//! Moves filters and column selections as close as possible to the source of the rows.
 //!
-//! In: a query's node. Out: one that gives the same rows, in which a join shows no column that is not read above it, what is joined and
-//! grouped has no column that is not read there, lists have no more elements than are read, selections of selections are one, and those of a table are part of its input. So nothing
-//! is built and held that nobody reads, and tables that are seen alike are arranged once. A view of its own stays as it is, so
-//! that it is maintained once.
+//! In: a query's node. Out: a node with the same rows, in which joins show only columns that are read above them; joined and grouped nodes
+//! have only columns that are read there; lists have no more elements than are read; nested selections are merged, and selections of tables
+//! are part of their input. So nothing is built or held that is not read, and tables that are read in the same way are arranged once. A
+//! view's node is not changed, so that it is maintained once.
 
 use super::Readable;
 use crate::plan::{
@@ -11,25 +11,25 @@ use crate::plan::{
 };
 use crate::value::Schema;
 
-/// What is read of a node: the rows for which the filter is true, each made into these columns.
-struct Wanted {
+/// What is read of a node: the rows for which the filter is true, with these columns.
+struct NodeDemand {
     filter: Option<Expression>,
     columns: Vec<InputColumn>,
     schema: Schema,
 }
 
-impl Wanted {
-    /// These columns, as they are.
-    fn columns(schema: &Schema, columns: &[usize]) -> Wanted {
+impl NodeDemand {
+    /// These columns, unchanged.
+    fn columns(schema: &Schema, columns: &[usize]) -> NodeDemand {
         let schema = schema.project(columns);
-        Wanted { filter: None, columns: columns.iter().copied().map(InputColumn::Column).collect(), schema }
+        NodeDemand { filter: None, columns: columns.iter().copied().map(InputColumn::Column).collect(), schema }
     }
 
-    fn all(schema: &Schema) -> Wanted {
-        Wanted::columns(schema, &(0..schema.len()).collect::<Vec<_>>())
+    fn all(schema: &Schema) -> NodeDemand {
+        NodeDemand::columns(schema, &(0..schema.len()).collect::<Vec<_>>())
     }
 
-    /// The columns, if nothing is filtered and nothing computed.
+    /// The columns, if there is no filter and none is computed.
     fn plain(&self) -> Option<Vec<usize>> {
         match self.filter {
             None => self.columns.iter().map(plain).collect(),
@@ -37,7 +37,7 @@ impl Wanted {
         }
     }
 
-    /// The columns that are read, in rising order.
+    /// The columns that are read, in ascending order.
     fn read(&self) -> Vec<usize> {
         let of = |column: &InputColumn| match column {
             InputColumn::Column(column) => vec![*column],
@@ -46,7 +46,7 @@ impl Wanted {
         sorted(self.columns.iter().flat_map(of).chain(self.filter.iter().flat_map(|filter| filter.columns().to_vec())))
     }
 
-    /// How many elements at the front of the lists in a column are read at most; `None` where all may be.
+    /// How many elements at the front of the lists in a column are read at most; `None` if all may be.
     fn first_read(&self, column: usize) -> Option<usize> {
         let of = |computed: &InputColumn| match computed {
             InputColumn::Column(read) => (*read != column).then_some(0),
@@ -56,13 +56,13 @@ impl Wanted {
         self.columns.iter().map(of).chain(of_filter).try_fold(0, |most, first| Some(most.max(first?)))
     }
 
-    /// The same of a node that has only the columns `read` of the one here.
-    fn of_read(&self, read: &[usize], input: &Schema) -> Wanted {
+    /// The same demand for a node that has only the columns `read` of this one.
+    fn of_read(&self, read: &[usize], input: &Schema) -> NodeDemand {
         self.through(|column| InputColumn::Column(place_in(read, column)), input).expect("columns are only moved")
     }
 
-    /// The same of what makes the columns that it reads; `None` where something would be computed of what is computed.
-    fn through(&self, below: impl Fn(usize) -> InputColumn, input: &Schema) -> Option<Wanted> {
+    /// The same demand for the node below, whose columns make those read here. `None` if that would nest computed columns.
+    fn through(&self, below: impl Fn(usize) -> InputColumn, input: &Schema) -> Option<NodeDemand> {
         let over = |expression: &Expression| {
             let fits = expression.columns().iter().all(|&column| plain(&below(column)).is_some());
             fits.then(|| expression.moved(input, |column| plain(&below(column)).expect("it was seen to be a column")))
@@ -76,11 +76,11 @@ impl Wanted {
             None => None,
         };
         let columns = self.columns.iter().map(column).collect::<Option<_>>()?;
-        Some(Wanted { filter, columns, schema: self.schema.clone() })
+        Some(NodeDemand { filter, columns, schema: self.schema.clone() })
     }
 
-    /// A node that gives it, of one that is read.
-    fn of(self, node: Node) -> Node {
+    /// A node that fulfils the demand, made from one that is read.
+    fn apply(self, node: Node) -> Node {
         let as_is = |(i, column): (usize, &InputColumn)| plain(column) == Some(i);
         let alike = self.filter.is_none() && self.schema == *node.schema() && self.columns.iter().enumerate().all(as_is);
         match alike {
@@ -91,15 +91,15 @@ impl Wanted {
 }
 
 impl Readable<'_> {
-    /// The same rows, as cheap as can be.
+    /// The same rows, computed as cheaply as possible.
     pub(in crate::plan) fn pruned(&self, node: Node) -> Node {
-        let all = Wanted::all(node.schema());
+        let all = NodeDemand::all(node.schema());
         self.give(node, all)
     }
 
-    fn give(&self, node: Node, wanted: Wanted) -> Node {
+    fn give(&self, node: Node, wanted: NodeDemand) -> Node {
         if !matches!(node, Node::Table(_)) && self.views.values().any(|view| view.node == node) {
-            return wanted.of(node);
+            return wanted.apply(node);
         }
         match node {
             Node::Table(input) => self.table(input, wanted),
@@ -107,68 +107,69 @@ impl Readable<'_> {
             Node::Join(join) => self.joined(*join, wanted),
             Node::Group(group) => {
                 let group = self.grouped(*group, &wanted);
-                wanted.of(Node::Group(Box::new(group)))
+                wanted.apply(Node::Group(Box::new(group)))
             }
             Node::Top(top) => self.first(*top, wanted),
-            Node::Window(window) => wanted.of(Node::Window(Box::new(Window { of: self.pruned(window.of), ..*window }))),
+            Node::Window(window) => wanted.apply(Node::Window(Box::new(Window { of: self.pruned(window.of), ..*window }))),
             Node::Union(nodes) => match wanted.plain() {
                 Some(columns) => {
                     let schema = &wanted.schema;
                     let each = |node: Node| {
-                        let picked = Wanted::columns(node.schema(), &columns);
-                        self.give(node, Wanted { schema: schema.clone(), ..picked })
+                        let picked = NodeDemand::columns(node.schema(), &columns);
+                        self.give(node, NodeDemand { schema: schema.clone(), ..picked })
                     };
                     Node::Union(nodes.into_iter().map(each).collect())
                 }
                 None => {
                     let all = |node: Node| self.pruned(node);
-                    wanted.of(Node::Union(nodes.into_iter().map(all).collect()))
+                    wanted.apply(Node::Union(nodes.into_iter().map(all).collect()))
                 }
             },
-            Node::Unnest(unnest) => wanted.of(Node::Unnest(Box::new(Unnest { of: self.pruned(unnest.of), ..*unnest }))),
-            Node::Constants(constants) => wanted.of(Node::Constants(constants)),
+            Node::Unnest(unnest) => wanted.apply(Node::Unnest(Box::new(Unnest { of: self.pruned(unnest.of), ..*unnest }))),
+            Node::Constants(constants) => wanted.apply(Node::Constants(constants)),
             Node::Nothing(_) => Node::Nothing(wanted.schema),
-            // Rows are found again by all of their columns.
+            // Rows are identified by all their columns, so none can be dropped.
             Node::Recursion(recursion) => {
                 let Recursion { base, step, .. } = *recursion;
                 let (base, step) = (self.pruned(base), self.pruned(step));
-                wanted.of(Node::Recursion(Box::new(Recursion { base, step, ..*recursion })))
+                wanted.apply(Node::Recursion(Box::new(Recursion { base, step, ..*recursion })))
             }
-            Node::Itself(schema) => wanted.of(Node::Itself(schema)),
+            Node::Itself(schema) => wanted.apply(Node::Itself(schema)),
         }
     }
 
-    fn table(&self, input: TableRows, wanted: Wanted) -> Node {
+    fn table(&self, input: TableRows, wanted: NodeDemand) -> Node {
         if input.filter.is_some() && wanted.filter.is_some() {
-            return wanted.of(Node::Table(input));
+            return wanted.apply(Node::Table(input));
         }
         let table = &self.tables[input.table].schema;
         match wanted.through(|column| input.columns[column].clone(), table) {
-            Some(Wanted { filter, columns, schema }) => {
+            Some(NodeDemand { filter, columns, schema }) => {
                 Node::Table(TableRows { table: input.table, filter: input.filter.or(filter), columns, schema })
             }
-            None => wanted.of(Node::Table(input)),
+            None => wanted.apply(Node::Table(input)),
         }
     }
 
-    fn selected(&self, select: Select, wanted: Wanted) -> Node {
+    fn selected(&self, select: Select, wanted: NodeDemand) -> Node {
         let Select { of, filter, columns, schema } = select;
         let one = match filter.is_some() && wanted.filter.is_some() {
             true => None,
             false => wanted.through(|column| columns[column].clone(), of.schema()),
         };
         match one {
-            Some(one) => self.give(of, Wanted { filter: filter.or(one.filter), ..one }),
+            Some(one) => self.give(of, NodeDemand { filter: filter.or(one.filter), ..one }),
             None => {
                 let read = wanted.read();
-                let below = Wanted { filter, columns: read.iter().map(|&c| columns[c].clone()).collect(), schema: schema.project(&read) };
+                let below =
+                    NodeDemand { filter, columns: read.iter().map(|&c| columns[c].clone()).collect(), schema: schema.project(&read) };
                 let input = below.schema.clone();
-                wanted.of_read(&read, &input).of(self.give(of, below))
+                wanted.of_read(&read, &input).apply(self.give(of, below))
             }
         }
     }
 
-    fn joined(&self, mut join: Join, wanted: Wanted) -> Node {
+    fn joined(&self, mut join: Join, wanted: NodeDemand) -> Node {
         let above = match wanted.plain() {
             Some(columns) => {
                 join.shown = columns.iter().map(|&column| join.shown[column]).collect();
@@ -185,7 +186,7 @@ impl Readable<'_> {
         let width = join.left.node.schema().len();
         let of_condition = join.condition.iter().flat_map(|condition| &condition.columns);
         let read: Vec<usize> = join.shown.iter().chain(of_condition).copied().collect();
-        // The mark, which is behind the left columns, is of neither side.
+        // The mark, which is after the left columns, belongs to neither side.
         let right_width = join.right.node.schema().len();
         let reads_right = !join.kind.is_marked();
         let left = sorted(join.left.key.iter().copied().chain(read.iter().copied().filter(|&column| column < width)));
@@ -209,39 +210,39 @@ impl Readable<'_> {
         join.right = self.side(join.right, &right);
         let join = Node::Join(Box::new(join));
         match above {
-            Some(above) => above.of(join),
+            Some(above) => above.apply(join),
             None => join,
         }
     }
 
-    /// The side with these columns only.
+    /// The side with only these columns.
     fn side(&self, side: Side, columns: &[usize]) -> Side {
-        let wanted = Wanted::columns(side.node.schema(), columns);
+        let wanted = NodeDemand::columns(side.node.schema(), columns);
         Side { key: side.key.iter().map(|&column| place_in(columns, column)).collect(), node: self.give(side.node, wanted) }
     }
 
-    fn grouped(&self, group: Group, above: &Wanted) -> Group {
+    fn grouped(&self, group: Group, above: &NodeDemand) -> Group {
         let Group { of, key, calls, schema } = group;
         let calls: Vec<_> = calls.into_iter().zip(key.len()..).map(|(call, at)| call.with_first_read(above.first_read(at))).collect();
         let read = sorted(key.iter().copied().chain(calls.iter().flat_map(|call| call.columns().to_vec())));
-        let wanted = Wanted::columns(of.schema(), &read);
+        let wanted = NodeDemand::columns(of.schema(), &read);
         let input = wanted.schema.clone();
         let calls = calls.into_iter().map(|call| call.over(&input, |column| place_in(&read, column))).collect();
         Group { key: key.into_iter().map(|column| place_in(&read, column)).collect(), of: self.give(of, wanted), calls, schema }
     }
 
-    fn first(&self, top: Top, wanted: Wanted) -> Node {
+    fn first(&self, top: Top, wanted: NodeDemand) -> Node {
         if top.numbered {
-            return wanted.of(Node::Top(Box::new(Top { of: self.pruned(top.of), ..top })));
+            return wanted.apply(Node::Top(Box::new(Top { of: self.pruned(top.of), ..top })));
         }
         let in_order = top.order.iter().map(|order| order.column);
         let read = sorted(wanted.read().into_iter().chain(in_order).chain(top.partition.iter().copied()));
-        let below = Wanted::columns(top.of.schema(), &read);
+        let below = NodeDemand::columns(top.of.schema(), &read);
         let schema = below.schema.clone();
         let order = top.order.iter().map(|order| Order { column: place_in(&read, order.column), ..*order }).collect();
         let partition = top.partition.iter().map(|&column| place_in(&read, column)).collect();
         let above = wanted.of_read(&read, &schema);
-        above.of(Node::Top(Box::new(Top { of: self.give(top.of, below), order, partition, schema, ..top })))
+        above.apply(Node::Top(Box::new(Top { of: self.give(top.of, below), order, partition, schema, ..top })))
     }
 }
 
@@ -259,7 +260,7 @@ fn sorted(columns: impl Iterator<Item = usize>) -> Vec<usize> {
     columns
 }
 
-/// Where a column is among those that are read.
+/// The place of a column among those that are read.
 fn place_in(read: &[usize], column: usize) -> usize {
     read.binary_search(&column).expect("a column that is read")
 }

@@ -1,8 +1,8 @@
-//! Recursions: WITH RECURSIVE.
+//! Lowers recursions: WITH RECURSIVE.
 //!
-//! The step is lowered as any query, over the recursion's own rows. It must be linear in them, so that what it makes of new rows is what
-//! is new: it reads them once in every branch, and makes of a row what it makes of it whichever others there are. SQL asks for the first;
-//! what breaks the second (aggregates, LIMIT, a place where rows are missed) is refused here.
+//! The step is lowered like any query, over the recursion's own rows. It must be linear in them, so that new rows only add to its result:
+//! every branch reads them once, and the result for a row does not depend on other rows. SQL requires the first; what breaks the second
+//! (aggregates, LIMIT, tests that a row is missing) is refused here.
 
 use datafusion::common::DFSchema;
 use datafusion::datasource::cte_worktable::CteWorkTable;
@@ -31,8 +31,8 @@ impl Readable<'_> {
         Ok(Node::Recursion(Box::new(Recursion { base, step, distinct, limit: self.limit, schema })))
     }
 
-    /// The step, and what the recursion's rows are: a column may be NULL where that of the base or of the step may, which may depend on
-    /// whether the recursion's own may.
+    /// The step, and the schema of the recursion's rows. A column may be NULL if it may be NULL in the base or in the step. The latter may
+    /// depend on the recursion's own schema, so this repeats until the schema stays the same.
     fn step(&self, query: &RecursiveQuery, mut schema: Schema) -> Result<(Node, Schema), SqlError> {
         loop {
             let readable = Readable { itself: Some((&query.name, &schema)), ..*self };
@@ -40,8 +40,10 @@ impl Readable<'_> {
             let mut columns = schema.columns().to_vec();
             for (column, other) in columns.iter_mut().zip(step.schema().columns()) {
                 if column.ty.arrow() != other.ty.arrow() {
-                    let message =
-                        format!("the column `{}` of the recursion begins as {} and goes on as {}", column.name, column.ty, other.ty);
+                    let message = format!(
+                        "the column `{}` of the recursion is {} in the first SELECT, but {} in the recursive one",
+                        column.name, column.ty, other.ty
+                    );
                     return Err(SqlError::new(message).help("cast it in the first SELECT"));
                 }
                 *column = Column { nullable: column.nullable || other.nullable, absent_when_null: false, ..column.clone() };
@@ -57,7 +59,7 @@ impl Readable<'_> {
     /// The rows of the recursion whose step this is.
     pub(super) fn itself(&self, scan: &TableScan, recursion: &str) -> Result<Node, SqlError> {
         let Some((name, schema)) = self.itself else {
-            let message = format!("`{recursion}` stands in a subquery of its own recursion and nowhere else");
+            let message = format!("`{recursion}` is only read in a subquery of its own recursion");
             return Err(SqlError::new(message).help("join with it"));
         };
         if name != recursion {
@@ -76,13 +78,13 @@ impl Readable<'_> {
     }
 }
 
-/// The recursion whose rows are scanned, where it is one's own rows and not a table.
+/// The name of the recursion whose rows are scanned; `None` for a table.
 pub(super) fn recursion_of(scan: &TableScan) -> Option<String> {
     let provider = source_as_provider(&scan.source).ok()?;
     provider.downcast_ref::<CteWorkTable>().map(|table| table.name().to_string())
 }
 
-/// The step, made of nothing but what is linear in the recursion's rows, or [`Node::Nothing`].
+/// The step, reduced to nodes that are linear in the recursion's rows, or [`Node::Nothing`].
 fn linear(step: Node, distinct: bool) -> Result<Node, SqlError> {
     if !step.reads_itself() {
         return match step {
@@ -98,7 +100,7 @@ fn linear(step: Node, distinct: bool) -> Result<Node, SqlError> {
         }
         Node::Join(join) => linear_join(*join, distinct),
         Node::Group(group) if distinct && group.calls.is_empty() => {
-            // Whatever comes of equal rows, UNION leaves one of each.
+            // UNION removes duplicates anyway.
             let Group { of, key, .. } = *group;
             let of = linear(of, distinct)?;
             Ok(select(of, None, key.into_iter().map(InputColumn::Column).collect()))
@@ -119,7 +121,7 @@ fn linear(step: Node, distinct: bool) -> Result<Node, SqlError> {
     }
 }
 
-/// Whether the planner saw that there are no rows.
+/// Whether the node is known to have no rows.
 fn is_nothing(node: &Node) -> bool {
     match node {
         Node::Nothing(_) => true,
@@ -138,7 +140,7 @@ fn is_nothing(node: &Node) -> bool {
     }
 }
 
-/// A join of the recursion's rows with what does not depend on them.
+/// A join of the recursion's rows with rows that do not depend on them.
 fn linear_join(mut join: Join, distinct: bool) -> Result<Node, SqlError> {
     let (left, right) = (join.left.node.reads_itself(), join.right.node.reads_itself());
     if left && right {
@@ -147,7 +149,7 @@ fn linear_join(mut join: Join, distinct: bool) -> Result<Node, SqlError> {
     }
     match (join.kind, right) {
         (JoinKind::Semi, true) if distinct => {
-            // A left row as often as it has partners, of which UNION leaves one.
+            // The inner join returns a left row once for each partner. UNION removes the duplicates.
             join.kind = JoinKind::Inner;
             join.right.node = linear(join.right.node, distinct)?;
             Ok(Node::Join(Box::new(join)))
@@ -162,7 +164,7 @@ fn linear_join(mut join: Join, distinct: bool) -> Result<Node, SqlError> {
         }
         (JoinKind::NotIn, _) => Err(refused("NOT IN over columns that may be NULL", "write NOT EXISTS, or test for NULL: IS NOT NULL")),
         (JoinKind::Semi | JoinKind::Anti | JoinKind::Mark, true) => {
-            Err(refused("a condition on which rows there are of the recursion itself", "join with it, or test it outside"))
+            Err(refused("EXISTS or IN over the recursion's own rows", "join with them, or test them outside the recursion"))
         }
         (JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark, false) => {
             join.left.node = linear(join.left.node, distinct)?;
@@ -177,5 +179,5 @@ fn refused(what: &str, help: &str) -> SqlError {
 
 fn nested() -> SqlError {
     SqlError::new("a recursion inside the recursive SELECT of another reads the other's rows")
-        .help("make them one recursion, with a column that says which of them a row is of")
+        .help("make them one recursion, with a column that says which of the two a row belongs to")
 }

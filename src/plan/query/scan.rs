@@ -1,4 +1,4 @@
-//! Tables, and views of queries, with what is filtered and computed right above them.
+//! Lowers tables, and views of queries, with the filters and projections directly above them.
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column as ColumnName, DFSchema, TableReference};
@@ -31,8 +31,8 @@ impl Readable<'_> {
         })
     }
 
-    /// The table that a plan reads, where it does nothing but filter.
-    pub(super) fn base<'p>(&'p self, plan: &'p LogicalPlan) -> Option<Base<'p>> {
+    /// The table that a plan reads, if it only filters the table.
+    pub(super) fn base<'p>(&'p self, plan: &'p LogicalPlan) -> Option<BaseTable<'p>> {
         match plan {
             LogicalPlan::TableScan(scan) => self.base_of_scan(scan, &scan.table_name),
             LogicalPlan::SubqueryAlias(alias) => match alias.input.as_ref() {
@@ -48,7 +48,7 @@ impl Readable<'_> {
         }
     }
 
-    fn base_of_scan<'p>(&'p self, scan: &'p TableScan, called: &'p TableReference) -> Option<Base<'p>> {
+    fn base_of_scan<'p>(&'p self, scan: &'p TableScan, called: &'p TableReference) -> Option<BaseTable<'p>> {
         let (source, name) = name_of(&scan.table_name);
         let source = source?;
         let index = self.tables.iter().position(|t| t.source == source && t.name == name)?;
@@ -58,23 +58,24 @@ impl Readable<'_> {
         let table = &self.tables[index];
         let names = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &table.schema.arrow()).ok()?;
         let (own, shown) = (&scan.table_name, scan.projection.as_deref());
-        Some(Base { index, table, own, called, names, shown, filters: scan.filters.iter().collect() })
+        Some(BaseTable { index, table, own, called, names, shown, filters: scan.filters.iter().collect() })
     }
 }
 
-/// A table under the name that the query has for it.
-pub(super) struct Base<'p> {
+/// A table, under the name that the query uses for it.
+pub(super) struct BaseTable<'p> {
     index: usize,
     table: &'p PlanTable,
     own: &'p TableReference,
     called: &'p TableReference,
-    /// All of the table's columns, by its own name.
+    /// All columns of the table, qualified by its own name.
     names: DFSchema,
     shown: Option<&'p [usize]>,
     filters: Vec<&'p Expr>,
 }
 
-impl Base<'_> {
+impl BaseTable<'_> {
+    /// The columns that the query's scan shows.
     pub(super) fn shown(&self) -> Vec<(InputColumn, Column)> {
         let columns = match self.shown {
             Some(columns) => columns.to_vec(),
@@ -89,7 +90,7 @@ impl Base<'_> {
         Ok((column, Column { name, ..output }))
     }
 
-    /// The expression with the table's own name, so that what is equal is so whatever a query calls the table.
+    /// The expression with the table's own name, so that equal expressions are equal whatever the query calls the table.
     fn own(&self, expr: &Expr) -> Expr {
         let renamed = expr.clone().transform(|expr| match expr {
             Expr::Column(column) if column.relation.as_ref() == Some(self.called) => {
@@ -100,6 +101,7 @@ impl Base<'_> {
         renamed.data().expect("nothing here fails")
     }
 
+    /// The table's rows with these columns, and with the filters.
     pub(super) fn input(&self, columns: Vec<(InputColumn, Column)>) -> Result<Node, SqlError> {
         let filter = self.filters.iter().map(|filter| self.own(filter)).reduce(|a, b| a.and(b));
         let filter = filter.map(|filter| compiled(&filter, &self.names, &self.table.schema)).transpose()?;

@@ -1,10 +1,10 @@
-//! GROUPING SETS, ROLLUP and CUBE: a group for each set over the same rows, with NULLs for the columns that are not in it and a number
-//! that says which set it is.
+//! GROUPING SETS, ROLLUP and CUBE: one group node for each set, over the same rows. Columns that are not in a set are NULL, and a number
+//! identifies the set.
 
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Aggregate, Expr, GroupingSet};
 
-use super::group::{Grouped, group};
+use super::group::{GroupInput, group};
 use super::{Readable, compiled, unique_names};
 use crate::plan::{InputColumn, Node, Select};
 use crate::sql::SqlError;
@@ -13,7 +13,7 @@ use crate::value::{Column, Schema};
 impl Readable<'_> {
     pub(super) fn grouping_sets(&self, aggregate: &Aggregate, sets: &GroupingSet) -> Result<Node, SqlError> {
         let exprs = sets.distinct_expr();
-        let Grouped { of, key, calls } = self.grouping(aggregate, &exprs)?;
+        let GroupInput { of, key, calls } = self.grouping(aggregate, &exprs)?;
         let keys = key.iter().map(|&k| Column { nullable: true, ..of.schema().columns()[k].clone() });
         let number = Column::from_arrow(aggregate.schema.field(exprs.len())).map_err(SqlError::new)?;
         let numbered = number.ty.arrow();
@@ -37,7 +37,7 @@ impl Readable<'_> {
     }
 }
 
-/// Which of the expressions each set has.
+/// For each set, which of the expressions it has.
 fn members(sets: &GroupingSet, exprs: &[&Expr]) -> Result<Vec<Vec<bool>>, SqlError> {
     let width = exprs.len();
     let many = match sets {
@@ -46,7 +46,7 @@ fn members(sets: &GroupingSet, exprs: &[&Expr]) -> Result<Vec<Vec<bool>>, SqlErr
         GroupingSet::GroupingSets(sets) => sets.len(),
     };
     if many > MOST_SETS {
-        return Err(SqlError::new(format!("these are more than {MOST_SETS} grouping sets")).help("name the sets that are needed"));
+        return Err(SqlError::new(format!("these are more than {MOST_SETS} grouping sets")).help("list only the sets that are needed"));
     }
     Ok(match sets {
         GroupingSet::Rollup(_) => (0..=width).map(|first| (0..width).map(|i| i < first).collect()).collect(),
@@ -55,11 +55,11 @@ fn members(sets: &GroupingSet, exprs: &[&Expr]) -> Result<Vec<Vec<bool>>, SqlErr
     })
 }
 
-/// Each is a group of its own, which takes its memory.
+/// Each set is a group of its own, which takes memory.
 const MOST_SETS: usize = 256;
 
-/// As `Aggregate::INTERNAL_GROUPING_ID` describes it: a bit for each expression that is not in the set, the last one's lowest, and above
-/// them how many equal sets came before.
+/// The number as `Aggregate::INTERNAL_GROUPING_ID` defines it: a bit for each expression, set if the expression is not in the set, with the
+/// last expression lowest. The bits above are the number of equal sets before this one.
 fn id(set: &[bool], before: usize) -> u64 {
     set.iter().fold(before as u64, |id, &there| id << 1 | u64::from(!there))
 }

@@ -1,4 +1,4 @@
-//! Rows for the elements of lists.
+//! Lowers UNNEST: rows for the elements of lists.
 
 use datafusion::common::NullHandling;
 

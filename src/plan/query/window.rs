@@ -1,7 +1,7 @@
-//! Window functions.
+//! Lowers window functions.
 //!
 //! What a call computes of a row (arguments, partition, order, filter) becomes a column first. A plan's node may have calls over several
-//! partitions and orders that sort alike; each of them becomes a node of ours.
+//! partitions and orders that sort alike; each combination becomes a node of its own.
 
 use datafusion::common::{Column as Named, DFSchema};
 use datafusion::logical_expr::Expr;
@@ -44,7 +44,7 @@ impl Readable<'_> {
     }
 }
 
-/// Calls over one partition and order, with their numbers in the plan.
+/// The calls over one partition and order, with their numbers in the plan's node.
 struct Over {
     partition: Vec<usize>,
     order: Vec<Order>,
@@ -65,7 +65,7 @@ fn call_of(expr: &Expr) -> Result<&Call, SqlError> {
     }
 }
 
-/// What the call reads of a row; constants stay where they are.
+/// The expressions that the call reads of a row. Constants stay in the call.
 fn read_by(call: &Call) -> Vec<&Expr> {
     let params = &call.params;
     let order = params.order_by.iter().map(|by| &by.expr);
@@ -73,7 +73,7 @@ fn read_by(call: &Call) -> Vec<&Expr> {
     all.filter(|expr| params.filter.as_deref() == Some(*expr) || expr.any_column_refs()).collect()
 }
 
-/// The call with what it reads replaced by columns.
+/// The call, with the expressions it reads replaced by columns.
 fn with_columns(call: &Call, place: impl Fn(&Expr) -> Option<usize>, names: &DFSchema) -> Call {
     let mut call = call.clone();
     let params = &mut call.params;

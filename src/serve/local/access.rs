@@ -1,4 +1,4 @@
-//! The asking side: a running engine or the folder itself, whichever there is.
+//! The client side: asks the running engine, or reads the folder itself if none is running.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,31 +10,35 @@ use tokio::net::UnixStream;
 use crate::store::{Store, StoreError, Sync};
 use crate::value::Tick;
 
-use super::answer::{self, Ended};
-use super::{AccessError, Errors, From, Get, Out, Question, SinkOrder, Status, Tail, errors, sinks, socket};
+use super::answer::{self, AnswerEnd};
+use super::{Out, Question, socket};
+use crate::serve::question::{Errors, Get, SinkOrder, Tail, TailFrom};
+use crate::serve::{AccessError, Status, sinks};
 
-/// How long somebody else may have the folder without answering, such as an engine that starts.
+/// How long another process may have the folder open without a socket, such as an engine that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
-/// How often a follower looks for an engine while none runs.
+/// How often a follower looks for an engine while none is running.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// A state folder that can be asked. One value asks one thing. Whoever asks for lines takes them from the channel meanwhile, and
-/// drops the receiver to end the answer.
+/// Access to a state folder for one question. The caller must receive the lines of the answer concurrently, and can drop the receiver to end the
+/// answer.
 #[derive(Debug)]
 pub enum Access {
-    /// No engine ran: what there was then, whatever one does that starts meanwhile.
+    /// No engine was running: the state at that time, even if an engine starts meanwhile.
     AtRest(Store),
+    /// A connection to the running engine.
     Running(UnixStream),
 }
 
 impl Access {
-    /// Finds out who has the folder. Fails with [`AccessErrorKind::NotFound`](super::AccessErrorKind::NotFound) where there is no state.
+    /// Connects to the running engine, or opens the folder. Fails with [`AccessErrorKind::NotFound`](super::AccessErrorKind::NotFound) if there
+    /// is no state.
     pub async fn open(dir: &Path) -> Result<Access, AccessError> {
         let since = Instant::now();
         loop {
-            // The socket of an engine that died may be one that we may not use.
+            // An error may come from the socket of a dead engine of another user, so try the folder first.
             let refused = match socket::connect(dir).await {
                 Ok(Some(stream)) => return Ok(Access::Running(stream)),
                 Ok(None) => None,
@@ -46,12 +50,12 @@ impl Access {
                 (Ok(Err(StoreError::InUse { .. })), Some(error)) => return Err(unreachable_engine(dir, error)),
                 (Ok(Err(StoreError::InUse { .. })), None) if since.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
                 (Ok(Err(error)), _) => return Err(error.into()),
-                (Err(_), _) => return Err(AccessError::failed("opening the state folder was given up".into())),
+                (Err(_), _) => return Err(AccessError::failed("opening the state folder was aborted".into())),
             }
         }
     }
 
-    /// Sends rows as JSON lines in key order; returns the tick that they are of.
+    /// Sends rows as JSON lines in key order. Returns their tick.
     pub async fn get(self, get: Get, out: Out) -> Result<Tick, AccessError> {
         match self {
             Access::AtRest(store) => said(answer::blocking(move || answer::get(&store, &get, &out)).await),
@@ -59,17 +63,17 @@ impl Access {
         }
     }
 
-    /// Sends what is wrong as JSON lines; returns the tick that they are of.
+    /// Sends errors as JSON lines. Returns their tick.
     pub async fn errors(self, errors: Errors, out: Out) -> Result<Tick, AccessError> {
         match self {
-            Access::AtRest(store) => said(answer::blocking(move || errors::errors(&store, &errors, &out)).await),
+            Access::AtRest(store) => said(answer::blocking(move || answer::errors(&store, &errors, &out)).await),
             Access::Running(stream) => ask(stream, Question::Errors(errors), &out).await,
         }
     }
 
     pub async fn status(self) -> Result<Status, AccessError> {
         match self {
-            Access::AtRest(store) => said(answer::blocking(move || Ok(answer::status(&store)?)).await),
+            Access::AtRest(store) => said(answer::blocking(move || Ok(Status::read(&store.snapshot())?)).await),
             Access::Running(stream) => {
                 let (out, mut lines) = tokio::sync::mpsc::channel(4);
                 ask(stream, Question::Status {}, &out).await?;
@@ -79,7 +83,7 @@ impl Access {
         }
     }
 
-    /// Has something done about a sink; the tick as of which it is. Where no engine runs, in the folder.
+    /// Carries out an order about a sink, by the running engine or else in the folder itself. Returns the last committed tick.
     pub async fn order(self, order: SinkOrder) -> Result<Tick, AccessError> {
         match self {
             Access::AtRest(read) => {
@@ -94,9 +98,8 @@ impl Access {
         }
     }
 
-    /// Sends changes as JSON lines: up to what is committed now, or for as long as somebody reads. Where no engine runs, a follower
-    /// gets what is there and waits for one. When its engine stops, it ends with
-    /// [`AccessErrorKind::CutOff`](super::AccessErrorKind::CutOff).
+    /// Sends changes as JSON lines: up to the last commit, or as long as somebody reads. If no engine is running, a follower gets the changes in
+    /// the folder and then waits for an engine. When the engine stops, it ends with [`AccessErrorKind::CutOff`](super::AccessErrorKind::CutOff).
     pub async fn tail(self, dir: &Path, mut tail: Tail, out: Out) -> Result<Tick, AccessError> {
         match self {
             Access::Running(stream) => ask(stream, Question::Tail(tail), &out).await,
@@ -106,7 +109,7 @@ impl Access {
                 if tail.until_caught_up {
                     return Ok(tick);
                 }
-                tail.from = From::After(tick);
+                tail.from = TailFrom::After(tick);
                 ask(next_engine(dir, &out).await?, Question::Tail(tail), &out).await
             }
         }
@@ -123,7 +126,7 @@ async fn next_engine(dir: &Path, out: &Out) -> Result<UnixStream, AccessError> {
     Err(unread())
 }
 
-/// A line of the engine's answer that is no data.
+/// The last line of the engine's answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Last {
@@ -133,7 +136,7 @@ enum Last {
 
 const DATA: &[u8] = b"{\"data\":";
 
-/// Asks the engine and hands its data on; the tick that all of it is of.
+/// Asks the engine and sends its data to `out`. Returns the tick of the answer.
 async fn ask(mut stream: UnixStream, question: Question, out: &Out) -> Result<Tick, AccessError> {
     let mut line = serde_json::to_vec(&question).expect("a question is JSON");
     line.push(b'\n');
@@ -161,16 +164,18 @@ async fn ask(mut stream: UnixStream, question: Question, out: &Out) -> Result<Ti
             return match serde_json::from_slice(whole) {
                 Ok(Last::End { tick }) => Ok(tick),
                 Ok(Last::Error(error)) => Err(error),
-                Err(_) => Err(AccessError::failed("the engine's answer cannot be read: is it another version?".into())),
+                Err(_) => Err(AccessError::failed(
+                    "the engine's answer cannot be read: check that it has the same version as this program".into(),
+                )),
             };
         }
     }
 }
 
-fn said<T>(answer: Result<T, Ended>) -> Result<T, AccessError> {
+fn said<T>(answer: Result<T, AnswerEnd>) -> Result<T, AccessError> {
     answer.map_err(|ended| match ended {
-        Ended::Error(error) => error,
-        Ended::Unread => unread(),
+        AnswerEnd::Error(error) => error,
+        AnswerEnd::Unread => unread(),
     })
 }
 
@@ -179,6 +184,6 @@ fn unread() -> AccessError {
 }
 
 fn unreachable_engine(dir: &Path, error: std::io::Error) -> AccessError {
-    let message = format!("cannot ask the engine that has the state folder `{}`: {error}", dir.display());
-    AccessError { help: Some("its socket can be used by the user who started it".into()), ..AccessError::failed(message) }
+    let message = format!("cannot connect to the engine that uses the state folder `{}`: {error}", dir.display());
+    AccessError { help: Some("only the user who started the engine can use its socket".into()), ..AccessError::failed(message) }
 }

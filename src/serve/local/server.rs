@@ -1,4 +1,4 @@
-//! The engine's side: answers every connection to the folder's socket until it is dropped.
+//! The engine's side: answers every connection to the folder's socket until the server is dropped.
 
 use std::sync::Arc;
 
@@ -11,43 +11,46 @@ use tokio::task::JoinSet;
 use crate::store::{Store, StoreError};
 use crate::value::Tick;
 
-use super::answer::{self, Ended};
-use super::socket::{self, Place};
-use super::{AccessError, Lines, Question, Status, Tail, errors, sinks};
+use super::Question;
+use super::answer::{self, AnswerEnd};
+use super::socket::{self, SocketPath};
+use crate::serve::json_lines::Lines;
+use crate::serve::question::Tail;
+use crate::serve::{AccessError, Status, sinks};
 
-/// Adds what only the running engine knows to what the store knows: lag, what is waited for.
+/// Adds to a status what only the running engine knows, such as lag and waits.
 pub type Amend = Arc<dyn Fn(&mut Status) + Send + Sync>;
 
-/// A question is one line of a view's name and a key.
+/// The longest question that is read, which is one line.
 const MAX_QUESTION_BYTES: u64 = 1 << 20;
 
-/// A running server. Dropped, it takes no more questions and breaks off the answers under way, in its own time.
+/// A running server. When it is dropped, it accepts no more connections and aborts its running answers in the background.
 #[derive(Debug)]
-pub struct Server {
+pub struct LocalServer {
     task: tokio::task::JoinHandle<()>,
-    _place: Place,
+    _place: SocketPath,
 }
 
-impl Server {
-    /// As the drop, and waits until nobody listens any more. An answer that is being read from the disk may hold the store a moment longer.
+impl LocalServer {
+    /// As the drop, but waits until the socket is closed. An answer that is reading from the disk may keep the store open a moment longer.
     pub async fn stop(mut self) {
         self.task.abort();
-        // An error is what `abort` makes of it.
+        // The aborted task always returns an error.
         let _ = (&mut self.task).await;
     }
 }
 
-impl Drop for Server {
+impl Drop for LocalServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Answers questions about `store` on the socket of its folder. Call on a tokio runtime.
-pub fn serve(store: Store, amend: Amend) -> Result<Server, StoreError> {
+/// Answers questions about `store` on the socket of its folder. Must be called on a tokio runtime.
+pub fn serve(store: Store, amend: Amend) -> Result<LocalServer, StoreError> {
     let bound = socket::bind(store.dir(), store.id());
     let (listener, place) = bound.map_err(|source| StoreError::Io { dir: store.dir().into(), source })?;
-    Ok(Server { task: tokio::spawn(accept(listener, store, amend)), _place: place })
+    Ok(LocalServer { task: tokio::spawn(accept(listener, store, amend)), _place: place })
 }
 
 async fn accept(listener: UnixListener, store: Store, amend: Amend) {
@@ -58,7 +61,7 @@ async fn accept(listener: UnixListener, store: Store, amend: Amend) {
                 answers.spawn(converse(stream, store.clone(), amend.clone()));
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot take a local connection");
+                tracing::warn!(%error, "cannot accept a local connection");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
         }
@@ -84,33 +87,33 @@ async fn converse(stream: UnixStream, store: Store, amend: Amend) {
     };
     let line = match end {
         Ok(tick) => serde_json::json!({"end": {"tick": tick}}),
-        Err(Ended::Error(error)) => serde_json::json!({ "error": error }),
-        Err(Ended::Unread) => return,
+        Err(AnswerEnd::Error(error)) => serde_json::json!({ "error": error }),
+        Err(AnswerEnd::Unread) => return,
     };
-    // Whoever asked may have gone; then nobody misses it.
+    // An error means that the client has closed the connection.
     let _ = write.write_all(format!("{line}\n").as_bytes()).await;
 }
 
-/// Until the other side closes; what it says meanwhile is passed over.
+/// Returns when the client closes its side. Ignores what it sends.
 async fn hung_up(read: &mut OwnedReadHalf) {
     let mut passed_over = [0; 64];
     while read.read(&mut passed_over).await.is_ok_and(|bytes| bytes > 0) {}
 }
 
-/// Sends the answer while it is made; the tick that it is of.
-async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut OwnedWriteHalf) -> Result<Tick, Ended> {
+/// Sends the answer while it is produced. Returns its tick.
+async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut OwnedWriteHalf) -> Result<Tick, AnswerEnd> {
     let (out, lines) = mpsc::channel(2);
     let made = async move {
         match question {
             Question::Get(get) => answer::blocking(move || answer::get(&store, &get, &out)).await,
-            Question::Errors(errors) => answer::blocking(move || errors::errors(&store, &errors, &out)).await,
+            Question::Errors(errors) => answer::blocking(move || answer::errors(&store, &errors, &out)).await,
             Question::Tail(tail) => answer::tail(store, tail, &out).await,
             Question::Sink(order) => {
                 let _open_until_done = out;
                 answer::blocking(move || Ok(sinks::carry_out(&store, &order, true)?)).await
             }
             Question::Status {} => {
-                let mut status = answer::blocking(move || Ok(answer::status(&store)?)).await?;
+                let mut status = answer::blocking(move || Ok(Status::read(&store.snapshot())?)).await?;
                 status.pid = Some(std::process::id());
                 amend(&mut status);
                 let tick = status.tick;
@@ -123,7 +126,7 @@ async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut O
     made
 }
 
-/// Sends lines as data until no more come or nobody reads them.
+/// Sends lines as data until the answer ends or the client closes the connection.
 async fn send_all(mut lines: mpsc::Receiver<Lines>, write: &mut OwnedWriteHalf) {
     let mut framed = Vec::new();
     while let Some(chunk) = lines.recv().await {

@@ -1,4 +1,4 @@
-//! Where the socket of a state folder is.
+//! The socket of a state folder: binds it and connects to it.
 
 use std::fs;
 use std::io;
@@ -8,36 +8,37 @@ use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
 const SOCKET: &str = "tidemill.sock";
-/// Holds the path of the socket where the folder's own would be too long.
+/// The file with the path of the socket, if the path in the folder would be too long.
 const ELSEWHERE: &str = "tidemill.sock.path";
-/// `sun_path` has 108 bytes on Linux, one of them the end.
+/// `sun_path` has 108 bytes on Linux, including the terminating zero.
 const MAX_PATH_BYTES: usize = 107;
 
-/// Where a bound socket is; gone from there with the drop.
+/// The files of a bound socket; dropping it removes them.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SocketPath {
     paths: Vec<PathBuf>,
     folder: Option<PathBuf>,
 }
 
-/// Binds the folder's socket for this user alone. Whoever calls has the folder locked, so a socket that is there is a dead one's.
-pub(super) fn bind(dir: &Path, id: &str) -> io::Result<(UnixListener, Place)> {
+/// Binds the folder's socket, accessible only to this user. The caller must have locked the folder, so an existing socket belongs to a dead
+/// process.
+pub(super) fn bind(dir: &Path, id: &str) -> io::Result<(UnixListener, SocketPath)> {
     let (own, elsewhere) = (dir.join(SOCKET), dir.join(ELSEWHERE));
     remove(&own)?;
     remove(&elsewhere)?;
     if own.as_os_str().len() <= MAX_PATH_BYTES {
-        return Ok((listen(&own)?, Place { paths: vec![own], folder: None }));
+        return Ok((listen(&own)?, SocketPath { paths: vec![own], folder: None }));
     }
     let folder = std::env::temp_dir().join(format!("tidemill-{}-{}", &id[..id.len().min(16)], std::process::id()));
     fs::DirBuilder::new().mode(0o700).create(&folder)?;
     let path = folder.join(SOCKET);
-    let place = Place { paths: vec![path.clone(), elsewhere.clone()], folder: Some(folder) };
+    let place = SocketPath { paths: vec![path.clone(), elsewhere.clone()], folder: Some(folder) };
     let listener = listen(&path)?;
     fs::write(&elsewhere, path.as_os_str().as_encoded_bytes())?;
     Ok((listener, place))
 }
 
-/// A connection to the engine that has the folder open; `None` where none listens.
+/// Connects to the engine that has the folder open; `None` if no engine listens.
 pub(super) async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     let path = match fs::read_to_string(dir.join(ELSEWHERE)) {
         Ok(path) => PathBuf::from(path),
@@ -48,7 +49,7 @@ pub(super) async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     }
     match UnixStream::connect(&path).await {
         Ok(stream) => Ok(Some(stream)),
-        // Reset: whoever listened died before it took the connection.
+        // Reset: the engine died before it accepted the connection.
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => {
             Ok(None)
         }
@@ -56,7 +57,7 @@ pub(super) async fn connect(dir: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketPath {
     fn drop(&mut self) {
         // Best effort: the next engine removes what is left.
         for path in &self.paths {

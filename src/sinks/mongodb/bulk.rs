@@ -1,15 +1,15 @@
-//! Many writes in few commands: `update`, `delete` and `insert`, unordered, within what the server takes in one, several of them side by side.
+//! Sends many writes in few commands: `update`, `delete` and `insert`, unordered, within the limits of the server, several commands at a time.
 //!
-//! In: writes, at most one to a document, so that their order means nothing. Out: which of them the server refused on account of their
-//! document. A command that fails as a whole on account of one is sent again in halves until that one is alone.
+//! In: writes, at most one per document, so that their order does not matter. Out: the writes that the server refused because of their
+//! document. A command that fails as a whole because of one document is sent again in halves until that document is alone.
 
 use std::future::Future;
 use std::pin::Pin;
 
+use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf};
 
 use super::cstr;
 use super::errors::{Retry, Verdict, WriteFailed, code_of};
@@ -18,12 +18,12 @@ use super::target::{Target, majority, number};
 /// One write to one document.
 #[derive(Debug, Clone)]
 pub(super) enum Write {
-    /// Puts the document there, whatever was there.
+    /// Inserts or replaces the document.
     Replace {
         id: RawBson,
         document: RawDocumentBuf,
     },
-    /// Changes paths of a document that is there.
+    /// Updates paths of an existing document.
     Patch {
         id: RawBson,
         update: RawDocumentBuf,
@@ -31,18 +31,18 @@ pub(super) enum Write {
     Delete {
         id: RawBson,
     },
-    /// Puts a document there of which it is known that it is not.
+    /// Inserts a document that does not exist.
     New {
         document: RawDocumentBuf,
     },
 }
 
-/// What came of the writes; each is known by the tag that it was pushed with.
+/// The results of the writes. A write is identified by the tag that it was pushed with.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    /// Documents that a [`Write::Patch`] did not find.
+    /// The number of [`Write::Patch`]es whose document does not exist.
     pub(super) missed: u64,
-    /// Those whose [`Write::Replace`] found nothing to replace.
+    /// The tags of [`Write::Replace`]s that inserted a new document.
     pub(super) made: Vec<usize>,
     pub(super) refused: Vec<RefusedWrite>,
 }
@@ -51,17 +51,17 @@ pub(super) struct Sent {
 pub(super) struct RefusedWrite {
     pub(super) tag: usize,
     pub(super) reason: String,
-    /// It may be taken once others are written.
+    /// The server may accept it after other writes.
     pub(super) later: bool,
 }
 
-/// What surrounds the writes of a command, and the name of an item in an array.
+/// The bytes of a command beside its writes, and of the name of an item in an array.
 const COMMAND_BYTES: usize = 4096;
 const ITEM_BYTES: usize = 12;
 
-/// Commands on their way at a time. More than the cores of a small server bring nothing, and the driver's pool has 10 connections.
+/// The number of commands sent at a time. More than the cores of a small server is not faster, and the driver's pool has 10 connections.
 const SIDE_BY_SIDE: usize = 4;
-/// Fewer writes than this in a command cost more in commands than they bring side by side.
+/// The least number of writes in a command. Smaller commands would cost more than sending them in parallel saves.
 const FEWEST: usize = 50;
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<Sent, WriteFailed>> + Send + 'a>>;
@@ -69,7 +69,7 @@ type Sending<'a> = Pin<Box<dyn Future<Output = Result<Sent, WriteFailed>> + Send
 /// Collects writes to one collection and sends them whenever a command is full.
 pub(super) struct Bulk<'a> {
     target: &'a Target,
-    /// Of the transaction that the writes are part of. Its commands go one after the other.
+    /// The session of the transaction of the writes, if there is one. Its commands are sent one after the other.
     session: Option<&'a mut ClientSession>,
     documents: usize,
     updates: Batch,
@@ -87,14 +87,14 @@ struct Batch {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum WriteKind {
     Update,
     Delete,
     Insert,
 }
 
 impl<'a> Bulk<'a> {
-    /// For about so many writes.
+    /// `writes`: about how many writes will be pushed.
     pub(super) fn new(target: &'a Target, writes: usize, session: Option<&'a mut ClientSession>) -> Bulk<'a> {
         let share = if session.is_some() { writes } else { writes.div_ceil(SIDE_BY_SIDE) };
         Bulk {
@@ -109,7 +109,7 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// Takes one more write, and first sends those before it if they fill a command.
+    /// Adds a write. First sends the writes before it if they fill a command.
     pub(super) async fn push(&mut self, tag: usize, write: Write) -> Result<(), WriteFailed> {
         let (kind, item) = item_of(write);
         let (limits, documents) = (self.target.limits, self.documents);
@@ -124,9 +124,9 @@ impl<'a> Bulk<'a> {
         Ok(())
     }
 
-    /// Sends what is left and waits for all answers.
+    /// Sends the remaining writes and waits for all answers.
     pub(super) async fn finish(mut self) -> Result<Sent, WriteFailed> {
-        for kind in [Kind::Delete, Kind::Update, Kind::Insert] {
+        for kind in [WriteKind::Delete, WriteKind::Update, WriteKind::Insert] {
             self.send(kind).await?;
         }
         while let Some(sent) = self.sending.next().await {
@@ -135,15 +135,15 @@ impl<'a> Bulk<'a> {
         Ok(self.sent)
     }
 
-    fn batch(&mut self, kind: Kind) -> &mut Batch {
+    fn batch(&mut self, kind: WriteKind) -> &mut Batch {
         match kind {
-            Kind::Update => &mut self.updates,
-            Kind::Delete => &mut self.deletes,
-            Kind::Insert => &mut self.inserts,
+            WriteKind::Update => &mut self.updates,
+            WriteKind::Delete => &mut self.deletes,
+            WriteKind::Insert => &mut self.inserts,
         }
     }
 
-    async fn send(&mut self, kind: Kind) -> Result<(), WriteFailed> {
+    async fn send(&mut self, kind: WriteKind) -> Result<(), WriteFailed> {
         let items = std::mem::take(self.batch(kind)).items;
         if items.is_empty() {
             return Ok(());
@@ -170,7 +170,7 @@ impl Sent {
     }
 }
 
-fn item_of(write: Write) -> (Kind, RawDocumentBuf) {
+fn item_of(write: Write) -> (WriteKind, RawDocumentBuf) {
     let mut item = RawDocumentBuf::new();
     let query = |item: &mut RawDocumentBuf, id: &RawBson| {
         let mut query = RawDocumentBuf::new();
@@ -182,24 +182,24 @@ fn item_of(write: Write) -> (Kind, RawDocumentBuf) {
             query(&mut item, &id);
             item.append(cstr!("u"), document);
             item.append(cstr!("upsert"), true);
-            (Kind::Update, item)
+            (WriteKind::Update, item)
         }
         Write::Patch { id, update } => {
             query(&mut item, &id);
             item.append(cstr!("u"), update);
-            (Kind::Update, item)
+            (WriteKind::Update, item)
         }
         Write::Delete { id } => {
             query(&mut item, &id);
             item.append(cstr!("limit"), 1);
-            (Kind::Delete, item)
+            (WriteKind::Delete, item)
         }
-        Write::New { document } => (Kind::Insert, document),
+        Write::New { document } => (WriteKind::Insert, document),
     }
 }
 
-/// Sends items, in halves where the server refuses all of them on account of some.
-async fn send(target: &Target, kind: Kind, items: Vec<(usize, RawDocumentBuf)>) -> Result<Sent, WriteFailed> {
+/// Sends items. If the server refuses the whole command because of some documents, sends it again in halves.
+async fn send(target: &Target, kind: WriteKind, items: Vec<(usize, RawDocumentBuf)>) -> Result<Sent, WriteFailed> {
     let mut sent = Sent::default();
     let mut waiting = vec![items];
     while let Some(mut items) = waiting.pop() {
@@ -219,11 +219,11 @@ async fn send(target: &Target, kind: Kind, items: Vec<(usize, RawDocumentBuf)>) 
     Ok(sent)
 }
 
-/// In a transaction nothing can be sent again: it is over with the first failure.
+/// Sends items in a transaction. Nothing can be sent again, because the first failure ends the transaction.
 async fn send_in_transaction(
     target: &Target,
     session: &mut ClientSession,
-    kind: Kind,
+    kind: WriteKind,
     items: Vec<(usize, RawDocumentBuf)>,
 ) -> Result<Sent, WriteFailed> {
     let mut sent = Sent::default();
@@ -243,7 +243,7 @@ async fn send_in_transaction(
     Ok(sent)
 }
 
-/// Why the server does not take one of the documents of a command, if that is what its error says.
+/// If the error of a command is about a document: the reason, and whether the document may be accepted later.
 fn refusal(target: &Target, error: Option<&mongodb::error::Error>) -> Option<(String, bool)> {
     let error = error?;
     let name = match &*error.kind {
@@ -256,11 +256,11 @@ fn refusal(target: &Target, error: Option<&mongodb::error::Error>) -> Option<(St
     }
 }
 
-fn command(target: &Target, kind: Kind, items: &[(usize, RawDocumentBuf)], alone: bool) -> RawDocumentBuf {
+fn command(target: &Target, kind: WriteKind, items: &[(usize, RawDocumentBuf)], alone: bool) -> RawDocumentBuf {
     let (name, field) = match kind {
-        Kind::Update => (cstr!("update"), cstr!("updates")),
-        Kind::Delete => (cstr!("delete"), cstr!("deletes")),
-        Kind::Insert => (cstr!("insert"), cstr!("documents")),
+        WriteKind::Update => (cstr!("update"), cstr!("updates")),
+        WriteKind::Delete => (cstr!("delete"), cstr!("deletes")),
+        WriteKind::Insert => (cstr!("insert"), cstr!("documents")),
     };
     let mut array = RawArrayBuf::new();
     for (_, item) in items {
@@ -270,17 +270,17 @@ fn command(target: &Target, kind: Kind, items: &[(usize, RawDocumentBuf)], alone
     command.append(name, target.collection.as_str());
     command.append(field, array);
     command.append(cstr!("ordered"), false);
-    // In a transaction only its end has a write concern.
+    // In a transaction only the commit has a write concern.
     if alone {
         command.append(cstr!("writeConcern"), RawDocumentBuf::try_from(&majority()).expect("it has no NUL in a name"));
     }
     command
 }
 
-/// Takes from an answer what it says of each write. A command is `ok` also where single writes failed.
+/// Reads the result of each write from an answer. A command is `ok` even if single writes failed.
 fn read_answer(
     target: &Target,
-    kind: Kind,
+    kind: WriteKind,
     items: &[(usize, RawDocumentBuf)],
     answer: &Document,
     sent: &mut Sent,
@@ -301,7 +301,7 @@ fn read_answer(
     if let Ok(concern) = answer.get_document("writeConcernError") {
         return Err(target.place.code(number(concern, "code").unwrap_or(0) as i32, concern.get_str("codeName").ok()).into());
     }
-    if let Kind::Update = kind {
+    if let WriteKind::Update = kind {
         sent.made.extend(listed("upserted").filter_map(tag));
         let taken = items.len() as u64 - errors;
         sent.missed += taken.saturating_sub(number(answer, "n").unwrap_or(0));

@@ -1,40 +1,40 @@
-//! A full copy of a view: writes what the target does not have so already, and in the end deletes what it has beyond the view. Or a comparison, which
-//! writes nothing.
+//! A full copy of a view: writes documents that are missing or different in the target, and at the end deletes those that are not in the view.
+//! Also a comparison, which writes nothing.
 
 use std::collections::{HashMap, HashSet};
 
+use bson::{Bson, RawBson, RawBsonRef, RawDocumentBuf, doc};
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, RawBson, RawBsonRef, RawDocumentBuf, doc};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::bulk::{Bulk, RefusedWrite, Write};
-use super::document::Entry;
+use super::document::KeyedDocument;
 use super::id::comparable;
 use super::target::Target;
 use crate::sinks::SinkError;
 
-/// A copy under way.
+/// A running copy or comparison.
 #[derive(Debug)]
-pub(super) struct Copy {
-    /// The collection had nothing when the copy began, and every write since has had its answer.
+pub(super) struct CopyUnderWay {
+    /// The collection was empty when the copy began, and every write since was answered.
     fresh: bool,
-    /// Hashes of the `_id`s that were copied. 16 bytes for each, so that two that differ do not meet.
+    /// Hashes of the `_id`s that were copied or compared, of 16 bytes each, so that collisions do not occur.
     copied: HashSet<u128>,
 }
 
-impl Copy {
-    /// The target's position goes first: from here on the target is no state of any store.
-    pub(super) async fn begin(target: &Target) -> Result<Copy, SinkError> {
+impl CopyUnderWay {
+    /// Starts a copy. First clears the target's position, since the target has no state of a store until the copy ends.
+    pub(super) async fn begin(target: &Target) -> Result<CopyUnderWay, SinkError> {
         target.clear_position().await?;
-        Ok(Copy { fresh: !target.holds_documents().await?, copied: HashSet::new() })
+        Ok(CopyUnderWay { fresh: !target.holds_documents().await?, copied: HashSet::new() })
     }
 
-    pub(super) fn comparison() -> Copy {
-        Copy { fresh: false, copied: HashSet::new() }
+    pub(super) fn comparison() -> CopyUnderWay {
+        CopyUnderWay { fresh: false, copied: HashSet::new() }
     }
 
-    /// The tags of the documents that the target does not have, or not so.
-    pub(super) async fn compare(&mut self, target: &Target, entries: &[(usize, Entry)]) -> Result<Vec<usize>, SinkError> {
+    /// Returns the tags of the documents that are missing or different in the target.
+    pub(super) async fn compare(&mut self, target: &Target, entries: &[(usize, KeyedDocument)]) -> Result<Vec<usize>, SinkError> {
         let mut different = Vec::new();
         for chunk in entries.chunks(target.limits.documents) {
             let held = held(target, chunk).await?;
@@ -49,11 +49,12 @@ impl Copy {
         Ok(different)
     }
 
-    /// Writes documents, each with a tag; answers which of them the server refuses. These are deleted in the end, as whatever was not copied.
-    pub(super) async fn write(&mut self, target: &Target, entries: Vec<(usize, Entry)>) -> Result<Vec<RefusedWrite>, SinkError> {
+    /// Writes documents, each with a tag. Returns those that the server refuses; older versions of them are deleted at the end, like all
+    /// documents that were not copied.
+    pub(super) async fn write(&mut self, target: &Target, entries: Vec<(usize, KeyedDocument)>) -> Result<Vec<RefusedWrite>, SinkError> {
         let mut hashes: HashMap<usize, u128> = entries.iter().map(|(tag, (id, _))| (*tag, hash(id.as_raw_bson_ref()))).collect();
         let refused = if self.fresh {
-            // Until the answer is there it is not known any more that nothing is.
+            // If this call fails, the collection may no longer be empty.
             self.fresh = false;
             let mut bulk = Bulk::new(target, entries.len(), None);
             for (tag, (_, document)) in entries {
@@ -97,13 +98,13 @@ impl Copy {
     }
 }
 
-/// Reads what the target has under these `_id`s and replaces what is not the same.
-async fn write_differing(target: &Target, entries: Vec<(usize, Entry)>) -> Result<Vec<RefusedWrite>, SinkError> {
+/// Reads the documents with these `_id`s and replaces those that differ.
+async fn write_differing(target: &Target, entries: Vec<(usize, KeyedDocument)>) -> Result<Vec<RefusedWrite>, SinkError> {
     let mut refused = Vec::new();
     for chunk in entries.chunks(target.limits.documents) {
         let held = held(target, chunk).await?;
-        let other = |(_, (id, document)): &&(usize, Entry)| held.get(&hash(id.as_raw_bson_ref())) != Some(document);
-        // What is there under an `_id` of another type that MongoDB takes for this one would keep that.
+        let other = |(_, (id, document)): &&(usize, KeyedDocument)| held.get(&hash(id.as_raw_bson_ref())) != Some(document);
+        // A replacement would keep an equal `_id` of another type, so delete such documents first.
         let mut deletes = Bulk::new(target, chunk.len(), None);
         for (tag, (id, _)) in chunk {
             let there = held.get(&hash(id.as_raw_bson_ref())).and_then(|document| document.get("_id").ok().flatten());
@@ -122,8 +123,8 @@ async fn write_differing(target: &Target, entries: Vec<(usize, Entry)>) -> Resul
     Ok(refused)
 }
 
-/// What the target has under the `_id`s of these entries, by their hashes.
-async fn held(target: &Target, entries: &[(usize, Entry)]) -> Result<HashMap<u128, RawDocumentBuf>, SinkError> {
+/// The target's documents with the `_id`s of these entries, by the hashes of the `_id`s.
+async fn held(target: &Target, entries: &[(usize, KeyedDocument)]) -> Result<HashMap<u128, RawDocumentBuf>, SinkError> {
     let ids: Vec<Bson> = entries.iter().map(|(_, (id, _))| Bson::try_from(id.clone()).expect("an `_id` of ours is BSON")).collect();
     let found = target.documents().find(doc! {"_id": {"$in": ids}}).await;
     let mut found = found.map_err(|e| target.place.error(e))?;
@@ -136,7 +137,7 @@ async fn held(target: &Target, entries: &[(usize, Entry)]) -> Result<HashMap<u12
     Ok(held)
 }
 
-/// Equal where MongoDB takes two `_id`s for one.
+/// Equal for `_id`s that are equal in MongoDB's comparison.
 fn hash(id: RawBsonRef) -> u128 {
     xxh3_128(&comparable(id))
 }

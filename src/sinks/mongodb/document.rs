@@ -1,6 +1,6 @@
-//! Rows of a view as MongoDB documents: `_id` from the view's key, then the view's columns in order.
+//! Converts rows of a view to MongoDB documents: `_id` from the view's key, then the view's columns in order.
 
-use mongodb::bson::{RawBson, RawDocumentBuf, raw::cstr};
+use ::bson::{RawBson, RawDocumentBuf, raw::cstr};
 
 use super::id::IdShape;
 use super::target::Limits;
@@ -12,34 +12,36 @@ use crate::value::{Layout, Row, Schema, Type, bson};
 pub(super) struct DocumentShape {
     pub(super) layout: Layout,
     pub(super) ids: IdShape,
-    /// How many columns at the front are the `_id` itself: one, if it is named so.
+    /// The number of leading columns that are the `_id` itself: 1 if the first column is named `_id`, else 0.
     pub(super) id_columns: usize,
-    /// No column at any depth has a name that a path in an update would take for something else.
+    /// No column at any depth has a name that an update would misinterpret in a path.
     pub(super) patchable: bool,
-    /// Equal for two shapes exactly where they make the same documents of the same rows.
+    /// Equal for two shapes exactly if they make the same documents from the same rows.
     pub(super) fingerprint: String,
 }
 
-/// A document on its way, with its `_id`.
-pub(super) type Entry = (RawBson, RawDocumentBuf);
+/// A document to write, with its `_id`.
+pub(super) type KeyedDocument = (RawBson, RawDocumentBuf);
 
-/// Which documents these rules make of rows; a change of them raises it, so that targets are copied again.
+/// The version of the rules by which rows become documents. A change of the rules raises it, so that targets are copied again.
 const RULES: u32 = 2;
 
-/// Rows beyond this are not even written out: no server takes documents that come near to it.
+/// Rows with more bytes are refused without encoding them: no server accepts documents of that size.
 const LONGEST_ROW: usize = 512 << 20;
 
 impl DocumentShape {
-    /// Fails if MongoDB could not hold such documents.
+    /// Fails if MongoDB does not accept such documents.
     pub(super) fn new(view: &ViewShape) -> Result<DocumentShape, SinkError> {
         let stop = |message: String, help: Option<&str>| SinkError::Stopped { message, help: help.map(String::from) };
         let id = view.schema.index_of("_id");
         if id.is_some() && (id != Some(0) || view.key != [0]) {
-            let message = format!("the view `{}` has a column `_id` that is not its first one and its key, as MongoDB wants it", view.name);
+            let message =
+                format!("the view `{}` has a column `_id`, but MongoDB requires it to be the first column and the key", view.name);
             return Err(stop(message, Some("rename the column")));
         }
         if let Some(name) = first_name(&view.schema, &|name| name.contains('\0')) {
-            let message = format!("the view `{}` has a column `{}`; MongoDB takes no zero byte in a name", view.name, name.escape_debug());
+            let message =
+                format!("the view `{}` has a column `{}`; MongoDB does not accept a zero byte in a name", view.name, name.escape_debug());
             return Err(stop(message, Some("rename the column")));
         }
         let key = view.schema.project(&view.key);
@@ -54,8 +56,8 @@ impl DocumentShape {
         })
     }
 
-    /// The document of a row: its `_id`, then its columns. Otherwise why the server would not take it.
-    pub(super) fn entry(&self, key: &Row, row: &Row, limits: Limits) -> Result<Entry, String> {
+    /// The document of a row: its `_id`, then its columns. Fails with the reason if the server would refuse it.
+    pub(super) fn entry(&self, key: &Row, row: &Row, limits: Limits) -> Result<KeyedDocument, String> {
         if row.len() > LONGEST_ROW {
             return Err(format!("the row has {} bytes, which is more than a document can have", row.len()));
         }
@@ -64,7 +66,7 @@ impl DocumentShape {
         let (bytes, allowed) = (document.as_bytes().len(), limits.document_bytes);
         if bytes > allowed {
             return Err(format!(
-                "the document has {bytes} bytes; MongoDB takes {allowed} at most: embed fewer children (`limit`, `where`) or fewer of their \
+                "the document has {bytes} bytes; MongoDB accepts at most {allowed}: embed fewer children (`limit`, `where`) or fewer of their \
                  columns"
             ));
         }
@@ -76,7 +78,7 @@ impl DocumentShape {
         only_id.append(cstr!("_id"), id);
         let mut bytes = only_id.into_bytes();
         bytes.pop();
-        // The columns' document without its length goes on where the other one had its end.
+        // Append the columns' document, without its length, in place of the first document's end.
         let columns = bytes.len();
         bson::write_columns(&self.layout, row, self.id_columns, &mut bytes);
         bytes.drain(columns..columns + 4);
@@ -86,7 +88,7 @@ impl DocumentShape {
     }
 }
 
-/// The first name at any depth of which `is` is true.
+/// The first column name at any depth for which `is` returns true.
 pub(super) fn first_name<'a>(schema: &'a Schema, is: &dyn Fn(&str) -> bool) -> Option<&'a str> {
     let mut columns = schema.columns().iter();
     columns.find_map(|column| if is(&column.name) { Some(column.name.as_str()) } else { first_name_within(&column.ty, is) })

@@ -1,39 +1,38 @@
-//! What went wrong at MongoDB, as a [`SinkError`]: to be repeated or final. Server texts are left out: they quote values.
+//! Converts errors of MongoDB to [`SinkError`]s, transient or final. Omits the texts of the server, which quote values.
 
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR};
 
 use crate::sinks::SinkError;
 
-/// How long a command may take.
+/// The time limit of a command.
 pub(super) const ANSWER_SECONDS: u64 = 120;
 
-/// Where a sink writes, for messages: hosts and collection, never the password.
+/// The target of a sink, for messages: hosts and collection, never the password.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct TargetName {
     pub(super) hosts: String,
     pub(super) collection: String,
 }
 
-/// Codes that go away by themselves: elections, shutdowns, conflicts, time limits; InternalError (1) is what a compatible server
-/// answers while its own database is away.
+/// Codes of temporary errors: elections, shutdowns, conflicts, time limits. InternalError (1) is what a compatible server returns while its own
+/// database is unavailable.
 const PASSING: &[i32] = &[
     1, 6, 7, 24, 46, 50, 63, 64, 74, 79, 89, 91, 100, 112, 133, 134, 150, 189, 234, 246, 251, 262, 317, 358, 384, 9001, 10058, 10107,
     11000, 11600, 11602, 13388, 13435, 13436,
 ];
 
-/// Codes that are about the collection, the database or the user, and so about every write: whatever else the server says of a write is
-/// about its document.
+/// Codes of errors of the collection, the database or the user, which affect every write. Any other code concerns the document of a write.
 const OF_TARGET: &[i32] =
     &[8, 13, 18, 20, 26, 31, 48, 59, 67, 68, 72, 73, 76, 96, 115, 166, 238, 263, 304, 352, 8000, 10003, 12501, 13297, 14031, 20250, 40415];
 
-/// A unique index that somebody made holds the value for another document.
+/// A unique index, which somebody created, has the value in another document.
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 
-/// What a server's answer to a write is about.
+/// What the error of a write concerns.
 pub(super) enum Verdict {
-    /// Everything: the write may be repeated, or never comes through.
+    /// Every write: the error is transient or final.
     Target(SinkError),
-    /// This document alone; why, and whether it may be taken after others were written.
+    /// Only this document: the reason, and whether the server may accept it after other writes.
     Document { reason: String, later: bool },
 }
 
@@ -44,13 +43,13 @@ pub(super) struct WriteFailed {
     pub(super) retry: Retry,
 }
 
-/// What may be done about it at once. In a transaction the whole of it was taken back in any case.
+/// How to retry at once. A failed transaction is rolled back in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
     No,
-    /// The same transaction may come through when it is begun anew.
+    /// The same transaction may succeed when it is started again.
     Transaction,
-    /// The server does not take so much, or not this, in one transaction.
+    /// The server does not accept so many writes, or this write, in one transaction.
     WithoutTransaction,
 }
 
@@ -62,11 +61,11 @@ impl From<SinkError> for WriteFailed {
 
 /// TransactionTooLarge, TransactionExceededLifetimeLimitSeconds, TransactionTooLargeForCache, and BSONObjectTooLarge, which is the transaction's
 /// entry in the log of operations; IllegalOperation, CommandNotFound, CommandNotSupported and OperationNotSupportedInTransaction of servers that
-/// only look as if they had transactions.
+/// only seem to have transactions.
 const NOT_IN_TRANSACTION: &[i32] = &[257, 290, 388, 10334, 20, 59, 115, 263];
 
-impl Place {
-    /// Of a command in a transaction.
+impl TargetName {
+    /// The error of a command in a transaction; `None`: no answer in time.
     pub(super) fn transaction_failed(&self, error: Option<Error>) -> WriteFailed {
         let retry = match &error {
             Some(error) if code_of(error).is_some_and(|code| NOT_IN_TRANSACTION.contains(&code)) => Retry::WithoutTransaction,
@@ -76,12 +75,12 @@ impl Place {
         WriteFailed { error: self.failed(error), retry }
     }
 
-    /// An error that the server answered to the write of one document, by its code.
+    /// Classifies the server's error of the write of one document, by its code.
     pub(super) fn verdict(&self, code: i32, name: Option<&str>) -> Verdict {
         let shown = name.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" ({name})"));
         match code {
             DUPLICATE_KEY => Verdict::Document {
-                reason: "a unique index of the collection has its value for another document: error 11000".into(),
+                reason: "a unique index of the collection has its value in another document: error 11000".into(),
                 later: true,
             },
             _ if PASSING.contains(&code) || OF_TARGET.contains(&code) => Verdict::Target(self.code(code, name)),
@@ -111,7 +110,7 @@ impl Place {
         }
     }
 
-    /// An error that the server answered, by its code.
+    /// Converts an error of the server, by its code.
     pub(super) fn code(&self, code: i32, name: Option<&str>) -> SinkError {
         let name = name.filter(|name| !name.is_empty()).map_or_else(String::new, |name| format!(" ({name})"));
         let (hosts, collection) = (&self.hosts, &self.collection);
@@ -121,7 +120,7 @@ impl Place {
                 help: Some("grant the role `readWrite` on the collection's database".into()),
             },
             _ if PASSING.contains(&code) => {
-                SinkError::Transient { message: format!("MongoDB at {hosts} did not take a write to {collection}: error {code}{name}") }
+                SinkError::Transient { message: format!("MongoDB at {hosts} did not accept a write to {collection}: error {code}{name}") }
             }
             _ => SinkError::Stopped {
                 message: format!("MongoDB at {hosts} refuses a write to {collection}: error {code}{name}"),
@@ -130,7 +129,7 @@ impl Place {
         }
     }
 
-    /// Of a command: the driver's error, or that no answer came.
+    /// Converts the failure of a command: the driver's error, or `None` if there was no answer in time.
     pub(super) fn failed(&self, error: Option<Error>) -> SinkError {
         match error {
             Some(error) => self.error(error),
@@ -139,7 +138,7 @@ impl Place {
     }
 }
 
-/// What the driver last saw of the servers: the operating system's word on the connection, or that there is no primary.
+/// The reason in the driver's message: the operating system's error of the connection, or that there is no primary.
 fn reason_of(selection: &str) -> String {
     if let Some((_, rest)) = selection.split_once("I/O error: ") {
         let reason = rest.split([',', '(']).next().unwrap_or_default();
@@ -153,15 +152,15 @@ fn reason_of(selection: &str) -> String {
 
 fn kind_of(error: &Error) -> &'static str {
     match &*error.kind {
-        ErrorKind::InvalidArgument { .. } => "an option of the connection string is not possible",
-        ErrorKind::InvalidTlsConfig { .. } => "the TLS options are not possible",
+        ErrorKind::InvalidArgument { .. } => "an option of the connection string is invalid",
+        ErrorKind::InvalidTlsConfig { .. } => "the TLS options are invalid",
         ErrorKind::IncompatibleServer { .. } => "the server is too old",
-        ErrorKind::InvalidResponse { .. } | ErrorKind::Bson(_) => "its answer is not understood",
+        ErrorKind::InvalidResponse { .. } | ErrorKind::Bson(_) => "its answer cannot be read",
         _ => "the driver gave up",
     }
 }
 
-/// The code of a command that the server refused.
+/// The server's error code, if the error is one of a command.
 pub(super) fn code_of(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),

@@ -1,9 +1,9 @@
-//! `_id`s: made of a view's key so that two keys never have one, and what MongoDB takes for one `_id`.
+//! The `_id`s of documents, built from the view's keys, so that different keys have different `_id`s. Also MongoDB's equality of `_id`s.
 //!
-//! In: keys of a view. Out: for a key of one column its value, for one of several, or of a list, which MongoDB takes for no `_id`, a document of them.
-//! Values are those of [`exact`](crate::value::bson::exact).
+//! In: keys of a view. Out: for a key of one column its value; for a key of several columns, or of a list, which MongoDB does not accept as
+//! `_id`, a document of the values. The values are those of [`exact`](crate::value::bson::exact).
 
-use mongodb::bson::{Decimal128, RawArray, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
+use ::bson::{Decimal128, RawArray, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
 use super::cstr;
 use crate::value::bson::exact::{exact_form, exact_row, to_exact_bson};
@@ -12,9 +12,9 @@ use crate::value::{Layout, Row, Type, row_of_key};
 /// How a view's keys become `_id`s.
 #[derive(Debug, Clone)]
 pub(super) struct IdShape {
-    /// Of the key's columns alone.
+    /// The layout of the key's columns.
     key: Layout,
-    /// One column, whose value is the `_id`.
+    /// The key has one column, whose value is the `_id`.
     bare: bool,
 }
 
@@ -32,14 +32,14 @@ impl IdShape {
         }
     }
 
-    /// The key's columns whose value in `_id` is not what it is in a document: name, type and form.
+    /// The key's columns whose value in `_id` has another form than in the document: name, type and form.
     pub(super) fn exact_forms(&self) -> impl Iterator<Item = (&str, &Type, &'static str)> {
         self.key.schema().columns().iter().filter_map(|column| Some((column.name.as_str(), &column.ty, exact_form(&column.ty)?)))
     }
 }
 
-/// Bytes that are equal exactly where MongoDB's comparison calls two `_id`s equal: numbers by their value whatever their type, everything else by
-/// type and bytes.
+/// Encodes an `_id` so that two encodings are equal exactly if the `_id`s are equal in MongoDB's comparison: numbers by their value regardless
+/// of their type, everything else by type and bytes.
 pub(super) fn comparable(id: RawBsonRef) -> Vec<u8> {
     let mut out = Vec::with_capacity(32);
     push(id, &mut out);
@@ -48,7 +48,7 @@ pub(super) fn comparable(id: RawBsonRef) -> Vec<u8> {
 
 const NUMBER: u8 = 0xf0;
 const INTEGER: u8 = 0xf1;
-/// Integers below this are pushed as such; it is a double too.
+/// Integers with a smaller absolute value are encoded as integers. This number is exact as a double too.
 const SHORT: u64 = 9_000_000_000_000_000_000;
 
 fn is_short(v: i64) -> bool {
@@ -61,7 +61,7 @@ fn push(value: RawBsonRef, out: &mut Vec<u8>) {
         RawBsonRef::Int64(v) if is_short(v) => push_integer(v, out),
         RawBsonRef::Int64(v) => push_number(&v.to_string(), out),
         RawBsonRef::Double(v) if v.fract() == 0.0 && v.abs() < SHORT as f64 => push_integer(v as i64, out),
-        // With so many digits behind the point a double's decimal expansion is whole.
+        // With so many digits after the point, the decimal expansion of any double is exact.
         RawBsonRef::Double(v) if v.is_finite() => push_number(&format!("{v:.1074}"), out),
         RawBsonRef::Double(v) => push_number(&v.to_string(), out),
         RawBsonRef::Decimal128(v) => push_decimal(v, out),
@@ -75,7 +75,7 @@ fn push(value: RawBsonRef, out: &mut Vec<u8>) {
 fn push_fields(fields: &RawDocument, whole: RawBsonRef, out: &mut Vec<u8>) {
     out.push(whole.element_type() as u8);
     for field in fields {
-        // What cannot be read is equal to nothing but its own bytes.
+        // A document that cannot be read is compared by its bytes.
         let Ok((name, value)) = field else { return push_bytes(whole, out) };
         out.extend_from_slice(&(name.as_str().len() as u32).to_le_bytes());
         out.extend_from_slice(name.as_str().as_bytes());
@@ -108,11 +108,11 @@ fn push_decimal(v: Decimal128, out: &mut Vec<u8>) {
     push_number(&v.to_string(), out);
 }
 
-/// A number's text as sign, digits and power of ten, without zeroes at either end.
+/// Encodes a number's text as sign, power of ten and digits, without zeroes at either end.
 fn push_number(text: &str, out: &mut Vec<u8>) {
     let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     if !unsigned.starts_with(|first: char| first.is_ascii_digit()) {
-        // Infinity and NaN, of which there is one.
+        // Infinity, or NaN, which has no sign.
         let name = unsigned.get(..1).unwrap_or_default().to_ascii_lowercase();
         out.extend_from_slice(&[NUMBER, u8::from(negative && name == "i")]);
         out.extend_from_slice(name.as_bytes());

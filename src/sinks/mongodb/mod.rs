@@ -1,12 +1,12 @@
-//! A view as a collection of MongoDB or of a server that speaks its protocol.
+//! Writes a view to a collection of MongoDB or of a server that speaks its protocol.
 //!
-//! In: the view's changes, whole ticks at a time. Out: one document per row with the view's key as `_id`, indexes on the fields that
-//! relations use, and in the same database, in `tidemill_positions`, how far the collection is. Where the server has transactions a step and its
-//! position are one. Elsewhere the position is written after the data, both by a majority of the members, so that a collection is never behind
-//! its position. It may be ahead of it, by a call that was cut short; what is repeated then is written whole and comes to the same.
+//! In: the view's changes, whole ticks at a time. Out: one document per row with the view's key as `_id`, indexes on the fields that relations
+//! use, and the collection's position, which is in `tidemill_positions` in the same database. If the server has transactions, a step and its
+//! position are one transaction. Otherwise the position is written after the data, both with write concern majority, so a collection is never
+//! behind its position. It may be ahead after a failed call; the call is then repeated with whole documents, which gives the same result.
 //!
-//! A document is changed by paths ([`patch`]) only where the target is known to hold what it is changed from: not in the first
-//! step after a start, and not after a failure. A collection that was dropped or made anew is known by its uuid, which is kept with the position.
+//! A document is updated by paths ([`patch`]) only if the target is known to have the row before: not in the first step after a start, and not
+//! after a failure. A collection that was dropped or created again is recognized by its uuid, which is stored with the position.
 
 mod bulk;
 mod collection;
@@ -21,18 +21,18 @@ mod step;
 mod target;
 
 use async_trait::async_trait;
+use bson::raw::cstr;
 use mongodb::ClientSession;
-use mongodb::bson::raw::cstr;
 
-use self::collection::Found;
-use self::copy::Copy;
+use self::collection::ExistingCollection;
+use self::copy::CopyUnderWay;
 use self::document::DocumentShape;
 pub(crate) use self::options::KIND;
 use self::options::MongoOptions;
 use self::target::{POSITIONS, Stored, Target, Transactions};
 use crate::finding::Finding;
 use crate::options::OptionError;
-use crate::sinks::{self, Change, Refused, Sink, SinkError, SinkPosition, ViewShape};
+use crate::sinks::{self, Sink, SinkChange, SinkError, SinkPosition, TargetRefusal, ViewShape};
 use crate::value::Row;
 
 /// A sink of kind `mongodb`.
@@ -47,15 +47,15 @@ struct OpenSink {
     view: String,
     shape: DocumentShape,
     target: Target,
-    /// The collection's, where the server tells it.
+    /// The uuid of the collection, if the server reports it.
     uuid: Option<String>,
-    /// The target holds exactly the state of the last position, in every document.
+    /// Every document of the target is as of the last position.
     exact: bool,
-    /// Something was not there that should have been: the collection is looked at before the next position is written.
+    /// A document was missing unexpectedly: the collection is checked before the next position is written.
     doubtful: bool,
-    /// What the target's position is, as far as it was written or read here.
+    /// The target's position as last read or written.
     position: Option<SinkPosition>,
-    copy: Option<Copy>,
+    copy: Option<CopyUnderWay>,
     session: Option<ClientSession>,
     in_transaction: bool,
     note: Option<String>,
@@ -67,18 +67,18 @@ impl MongoSink {
         Ok(MongoSink { options: MongoOptions::read(options)?, open: None })
     }
 
-    /// `make`: the collection and its indexes, where they are missing.
+    /// `make`: whether to create the collection and its indexes if they are missing.
     async fn connect(&mut self, view: &ViewShape, make: bool) -> Result<Option<SinkPosition>, SinkError> {
         self.open = None;
         let shape = DocumentShape::new(view)?;
         let target = Target::connect(&self.options).await?;
         let there = target.find_collection().await?;
-        let Found { uuid } = match &there {
-            // In a transaction there must be the collection of positions too.
+        let ExistingCollection { uuid } = match &there {
+            // For transactions the collection of positions must exist too.
             None if make => target.make_collection().await?,
             Some(_) if make && target.transactions != Transactions::None => target.make_collection().await?,
             Some(found) => found.clone(),
-            None => Found { uuid: None },
+            None => ExistingCollection { uuid: None },
         };
         if make {
             target.create_indexes(view).await?;
@@ -120,7 +120,7 @@ impl Sink for MongoSink {
         self.connect(view, true).await
     }
 
-    async fn write(&mut self, changes: &[Change]) -> Result<Vec<Refused>, SinkError> {
+    async fn write(&mut self, changes: &[SinkChange]) -> Result<Vec<TargetRefusal>, SinkError> {
         let open = self.opened();
         open.copy = None;
         let exact = std::mem::replace(&mut open.exact, false);
@@ -138,20 +138,20 @@ impl Sink for MongoSink {
         Ok(())
     }
 
-    async fn copy(&mut self, rows: &[(Row, Row)]) -> Result<Vec<Refused>, SinkError> {
+    async fn copy(&mut self, rows: &[(Row, Row)]) -> Result<Vec<TargetRefusal>, SinkError> {
         let open = self.opened();
         open.exact = false;
         let (mut entries, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
         for (tag, (key, row)) in rows.iter().enumerate() {
             match open.shape.entry(key, row, open.target.limits) {
                 Ok(entry) => entries.push((tag, entry)),
-                Err(reason) => refused.push(Refused { key: key.clone(), reason }),
+                Err(reason) => refused.push(TargetRefusal { key: key.clone(), reason }),
             }
         }
         let mut copy = open.copying().await?;
         let by_server = copy.write(&open.target, entries).await;
         open.copy = Some(copy);
-        refused.extend(by_server?.into_iter().map(|r| Refused { key: rows[r.tag].0.clone(), reason: r.reason }));
+        refused.extend(by_server?.into_iter().map(|r| TargetRefusal { key: rows[r.tag].0.clone(), reason: r.reason }));
         Ok(refused)
     }
 
@@ -169,7 +169,7 @@ impl Sink for MongoSink {
 
     async fn begin_compare(&mut self, view: &ViewShape) -> Result<Option<SinkPosition>, SinkError> {
         let position = self.connect(view, false).await?;
-        self.opened().copy = Some(Copy::comparison());
+        self.opened().copy = Some(CopyUnderWay::comparison());
         Ok(position)
     }
 
@@ -203,7 +203,7 @@ impl Sink for MongoSink {
             true => Ok(()),
             false => Err(SinkError::Transient {
                 message: format!(
-                    "the position of {} is not the one that was written last: it is compared anew",
+                    "the position of {} is not the one that was written last: the collection is compared again",
                     open.target.place.collection
                 ),
             }),
@@ -224,25 +224,25 @@ impl Sink for MongoSink {
 }
 
 impl OpenSink {
-    /// The copy under way, or a new one.
-    async fn copying(&mut self) -> Result<Copy, SinkError> {
+    /// The running copy, or a new one.
+    async fn copying(&mut self) -> Result<CopyUnderWay, SinkError> {
         self.abort().await;
         match self.copy.take() {
             Some(copy) => Ok(copy),
             None => {
                 self.position = None;
-                Copy::begin(&self.target).await
+                CopyUnderWay::begin(&self.target).await
             }
         }
     }
 
-    /// Fails where the collection is not the one that was opened.
+    /// Fails if the collection is not the one that was opened.
     async fn look_at_collection(&mut self) -> Result<(), SinkError> {
         let now = self.target.find_collection().await?;
         let uuid = now.as_ref().and_then(|found| found.uuid.clone());
         if now.is_none() || uuid.is_some() && self.uuid.is_some() && uuid != self.uuid {
             return Err(SinkError::Transient {
-                message: format!("{} was dropped or made anew by somebody: it is copied again", self.target.place.collection),
+                message: format!("{} was dropped or created again by somebody: it is copied again", self.target.place.collection),
             });
         }
         self.uuid = uuid;

@@ -1,4 +1,4 @@
-//! What a `mongodb` sink takes.
+//! The options of a `mongodb` sink.
 
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ pub(crate) const KIND: Kind = Kind {
             value: OptionType::Integer,
             required: false,
             secret: false,
-            help: "Documents in one command at most; default 1000, and never more than the server allows",
+            help: "Maximum number of documents in one command; default 1000, and never more than the server allows",
         },
     ],
 };
@@ -42,7 +42,7 @@ pub(super) struct MongoOptions {
     pub(super) batch_documents: usize,
 }
 
-/// Without the connection string: it holds the password.
+/// Omits the connection string, which contains the password.
 impl std::fmt::Debug for MongoOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "MongoOptions({}.{})", self.database, self.collection)
@@ -50,7 +50,7 @@ impl std::fmt::Debug for MongoOptions {
 }
 
 #[derive(Deserialize)]
-struct Typed {
+struct WrittenMongodbOptions {
     uri: String,
     collection: String,
     database: Option<String>,
@@ -65,7 +65,7 @@ fn batch_documents() -> usize {
 impl MongoOptions {
     /// Reads options that fit [`KIND`].
     pub(super) fn read(options: &serde_json::Value) -> Result<MongoOptions, OptionError> {
-        let typed = Typed::deserialize(options).map_err(|_| refuse(&[], "they are not those of a `mongodb` sink", None))?;
+        let typed = WrittenMongodbOptions::deserialize(options).map_err(|_| refuse(&[], "they are not those of a `mongodb` sink", None))?;
         let (database, collection) = match (typed.database, typed.collection.split_once('.')) {
             (Some(database), _) => (database, typed.collection),
             (None, Some((database, collection))) => (database.to_string(), collection.to_string()),
@@ -75,11 +75,11 @@ impl MongoOptions {
             }
         };
         if database.is_empty() || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
-            return Err(refuse(&["database"], "it is not a database name that MongoDB takes", None));
+            return Err(refuse(&["database"], "it is not a database name that MongoDB accepts", None));
         }
         if collection.is_empty() || collection.starts_with("system.") || collection.contains(['$', '\0']) || collection == super::POSITIONS
         {
-            return Err(refuse(&["collection"], "it is not a collection name that MongoDB takes", None));
+            return Err(refuse(&["collection"], "it is not a collection name that MongoDB accepts", None));
         }
         if typed.batch_documents == 0 {
             return Err(refuse(&["batch_documents"], "it must be at least 1", None));

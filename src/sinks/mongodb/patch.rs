@@ -1,22 +1,22 @@
-//! The smallest update from one row of a view to another: `$set` and `$unset` of the paths below which something changed.
+//! Computes the smallest update from one row of a view to another: `$set` and `$unset` of the changed paths.
 //!
-//! The document that it makes is the same bytes as the whole replacement, so a field that was absent and now is there is set
-//! together with its whole parent: `$set` of the field alone would put it last. Arrays of equal length are compared item by item; of
-//! another length, they are set whole.
+//! The updated document has the same bytes as a whole replacement. So a field that was absent before is set together with its whole parent,
+//! because `$set` of the field alone would put it last. Arrays of equal length are compared item by item; arrays of different length are set as
+//! a whole.
 
-use mongodb::bson::raw::CString;
-use mongodb::bson::{RawBson, RawDocumentBuf};
+use ::bson::raw::CString;
+use ::bson::{RawBson, RawDocumentBuf};
 
 use crate::value::{Datum, Layout, Type, bson, list_items};
 
-/// The update, or `None` where it is not less than half of the row, or only a whole replacement keeps the fields' order. The first `id_columns`
-/// columns are the `_id`, which stays as it is.
+/// The update, or `None` if it has more than half of the row's bytes, or if only a whole replacement keeps the order of the fields. The first
+/// `id_columns` columns are the `_id`, which does not change.
 pub(super) fn patch(layout: &Layout, id_columns: usize, before: &[u8], after: &[u8]) -> Option<RawDocumentBuf> {
     patch_of(layout, id_columns, before, after, after.len() / 2)
 }
 
 fn patch_of(layout: &Layout, id_columns: usize, before: &[u8], after: &[u8], allowed: usize) -> Option<RawDocumentBuf> {
-    let mut changes = Changes { sets: Vec::new(), unsets: Vec::new(), bytes: 0, allowed };
+    let mut changes = FieldChanges { sets: Vec::new(), unsets: Vec::new(), bytes: 0, allowed };
     let mut path = String::new();
     if !changes.compare(layout, id_columns, before, after, &mut path) || changes.bytes > changes.allowed {
         return None;
@@ -24,15 +24,15 @@ fn patch_of(layout: &Layout, id_columns: usize, before: &[u8], after: &[u8], all
     changes.update()
 }
 
-struct Changes {
+struct FieldChanges {
     sets: Vec<(String, RawBson)>,
     unsets: Vec<String>,
     bytes: usize,
     allowed: usize,
 }
 
-impl Changes {
-    /// Notes what differs. False: the document at `path` must be written whole; what was noted below it does not count.
+impl FieldChanges {
+    /// Collects the differences. Returns false if the document at `path` must be written as a whole; the caller then drops the changes below it.
     fn compare(&mut self, layout: &Layout, first: usize, before: &[u8], after: &[u8], path: &mut String) -> bool {
         for (i, column) in layout.schema().columns().iter().enumerate().skip(first) {
             let (old, new) = (layout.get(before, i), layout.get(after, i));
@@ -54,7 +54,7 @@ impl Changes {
         true
     }
 
-    /// Compares the inside of a struct or list; false where the column must be set whole.
+    /// Compares the contents of a struct or list. Returns false if the column must be set as a whole.
     fn compare_within(&mut self, layout: &Layout, column: usize, values: (Datum, Datum), path: &mut String) -> bool {
         let mark = (self.sets.len(), self.unsets.len(), self.bytes);
         let nested = layout.nested(column);
@@ -123,7 +123,7 @@ impl Changes {
             }
             update.append(super::cstr!("$unset"), fields);
         }
-        // An update without an operator would empty the document.
+        // An update without an operator would replace the document by an empty one.
         (!update.is_empty()).then_some(update)
     }
 }
@@ -142,7 +142,7 @@ fn push_name(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
-/// About how many bytes a value takes.
+/// The approximate size of a value in bytes.
 fn size_of(value: &RawBson) -> usize {
     match value {
         RawBson::String(text) => text.len() + 5,
@@ -155,7 +155,7 @@ fn size_of(value: &RawBson) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use mongodb::bson::{Bson, Document, doc};
+    use ::bson::{Bson, Document, doc};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -187,7 +187,7 @@ mod tests {
         bson::write_row(layout, row).try_into().unwrap()
     }
 
-    /// What MongoDB does with `$set` and `$unset`: a field that is there keeps its place, a new one comes last.
+    /// Updates a document as MongoDB does with `$set` and `$unset`: an existing field keeps its place, a new one is appended.
     fn updated(mut document: Document, update: &Document) -> Document {
         for (path, value) in update.get_document("$set").into_iter().flatten() {
             let (parent, name) = parent_of(&mut document, path);
@@ -270,7 +270,7 @@ mod tests {
         assert!(patch(&layout, 0, &before, &after).is_none());
     }
 
-    /// Values of few, so that two documents have much in common.
+    /// Orders with few different values, so that two documents have much in common.
     fn any_order() -> impl Strategy<Value = Value> {
         let text = || prop::option::of(0..3u8).prop_map(|v| v.map_or(Value::Null, |v| v.to_string().into()));
         let home = prop::option::of(text().prop_map(|zip| json!({"zip": zip})));

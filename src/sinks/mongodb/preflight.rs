@@ -1,30 +1,30 @@
-//! Looks for whatever would make the sink fail or surprise: rights, the kind of the collection, documents that are not the view's, names that servers
-//! refuse, keys that are not in `_id` as they are elsewhere, steps that readers see parts of. Writes nothing.
+//! Looks for anything that would make the sink fail or surprise its users: missing permissions, an unsuitable collection, other documents in it,
+//! column names that servers refuse, keys that have another form in `_id`, steps that readers see in part. Writes nothing.
 
-use mongodb::bson::{Bson, Document, doc};
+use bson::{Bson, Document, doc};
 
 use super::document::{DocumentShape, first_name};
 use super::target::{POSITIONS, Target, Transactions};
 use crate::finding::{Finding, Severity};
 use crate::sinks::{SinkError, ViewShape};
 
-/// Everything worth saying, errors first. `view` where it is known.
+/// All findings, errors first. `view`: if it is known.
 pub(super) async fn findings(target: &Target, view: Option<&ViewShape>) -> Result<Vec<Finding>, SinkError> {
     let mut findings = Vec::new();
     match view.map(DocumentShape::new) {
-        Some(Err(SinkError::Stopped { message, help })) => findings.push(Finding { severity: Severity::Error, message, mend: help }),
+        Some(Err(SinkError::Stopped { message, help })) => findings.push(Finding { severity: Severity::Error, message, fix: help }),
         Some(Ok(shape)) => findings.extend(view.into_iter().flat_map(|view| surprises(view, &shape))),
         Some(Err(_)) | None => {}
     }
     match target.find_collection().await {
         Ok(_) => {}
-        Err(SinkError::Stopped { message, help }) => findings.push(Finding { severity: Severity::Error, message, mend: help }),
+        Err(SinkError::Stopped { message, help }) => findings.push(Finding { severity: Severity::Error, message, fix: help }),
         Err(error) => return Err(error),
     }
     let indexes = view.is_none_or(|view| !view.indexes.is_empty());
     let missing = match target.command(doc! {"connectionStatus": 1, "showPrivileges": true}).await {
         Ok(rights) => missing_rights(&rights, target, indexes),
-        // A compatible server that does not know the command: what the user may do is seen when it is done.
+        // A compatible server without this command: missing permissions are only found when the sink runs.
         Err(SinkError::Stopped { .. }) => None,
         Err(error) => return Err(error),
     };
@@ -36,10 +36,10 @@ pub(super) async fn findings(target: &Target, view: Option<&ViewShape>) -> Resul
         && target.stored(&view.name).await?.is_none()
         && target.holds_documents().await?
     {
-        findings.push(Finding { severity: Severity::Warning, message: strangers(target, view), mend: None });
+        findings.push(Finding { severity: Severity::Warning, message: strangers(target, view), fix: None });
     }
     if target.transactions == Transactions::None {
-        findings.push(Finding { severity: Severity::Note, message: no_transactions(target), mend: None });
+        findings.push(Finding { severity: Severity::Note, message: no_transactions(target), fix: None });
     }
     Ok(findings)
 }
@@ -47,42 +47,43 @@ pub(super) async fn findings(target: &Target, view: Option<&ViewShape>) -> Resul
 fn no_transactions(target: &Target) -> String {
     let (collection, hosts) = (&target.place.collection, &target.place.hosts);
     format!(
-        "{hosts} has no transactions: whoever reads several documents of {collection} while a step is written, mostly some milliseconds, may see \
-         some of them as before it and some as after"
+        "{hosts} has no transactions: while a step is being written, usually for some milliseconds, a reader of several documents of \
+         {collection} may see some of them as before the step and some as after it"
     )
 }
 
-/// What of a view is not in the documents as one would think.
+/// Warnings about columns whose form in the documents may surprise.
 fn surprises(view: &ViewShape, shape: &DocumentShape) -> Vec<Finding> {
-    let warning = |message: String| Finding { severity: Severity::Warning, message, mend: None };
+    let warning = |message: String| Finding { severity: Severity::Warning, message, fix: None };
     let mut found = Vec::new();
     for (column, ty, form) in shape.ids.exact_forms() {
         found.push(warning(format!(
-            "the key column `{column}` of the view `{}` is {ty}; in `_id`, which tells all its values apart, it is {form}",
+            "the key column `{column}` of the view `{}` is {ty}; in `_id` it is {form}, so that different values stay different",
             view.name
         )));
     }
     if let Some(name) = first_name(&view.schema, &|name| name.starts_with('$')) {
-        let message =
-            format!("the view `{}` has a column `{name}`; servers refuse documents with such names, or take them for operators", view.name);
-        found.push(Finding { mend: Some("rename the column".into()), ..warning(message) });
+        let message = format!("the view `{}` has a column `{name}`; servers refuse such names or interpret them as operators", view.name);
+        found.push(Finding { fix: Some("rename the column".into()), ..warning(message) });
     } else if let Some(name) = first_name(&view.schema, &|name| name.is_empty() || name.contains('.')) {
-        let message = format!("the view `{}` has a column `{name}`; a query for it takes its name for a path", view.name);
-        found.push(Finding { mend: Some("rename the column".into()), ..warning(message) });
+        let message = format!("the view `{}` has a column `{name}`; a query interprets this name as a path", view.name);
+        found.push(Finding { fix: Some("rename the column".into()), ..warning(message) });
     }
     found
 }
 
 fn strangers(target: &Target, view: &ViewShape) -> String {
     let (collection, hosts, view) = (&target.place.collection, &target.place.hosts, &view.name);
-    format!("{collection} at {hosts} holds documents already; the first run makes it the view `{view}`, and deletes whatever else is in it")
+    format!(
+        "{collection} at {hosts} has documents already; the first run makes it equal to the view `{view}` and deletes all other documents"
+    )
 }
 
 const DATA: &[&str] = &["find", "insert", "update", "remove"];
 const INDEX: &str = "createIndex";
 
-/// What the user may not do and must, by the server's answer to `connectionStatus`. Nothing where nobody is logged in, or where the
-/// server does not say what they may.
+/// The permissions that the user lacks, by the server's answer to `connectionStatus`. `None` if none is missing, if nobody is logged in, or if
+/// the server does not report permissions.
 fn missing_rights(answer: &Document, target: &Target, indexes: bool) -> Option<Finding> {
     let info = answer.get_document("authInfo").ok()?;
     let user = info.get_array("authenticatedUsers").ok()?.first()?.as_document()?;
@@ -102,7 +103,7 @@ fn missing_rights(answer: &Document, target: &Target, indexes: bool) -> Option<F
     (!missing.is_empty()).then(|| Finding {
         severity: Severity::Error,
         message: format!("MongoDB at {} does not let the user `{name}` {}", target.place.hosts, missing.join(" and ")),
-        mend: Some(grant),
+        fix: Some(grant),
     })
 }
 
@@ -120,17 +121,17 @@ fn allows(privileges: &[Bson], database: &str, collection: &str, action: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sinks::mongodb::errors::Place;
+    use crate::sinks::mongodb::errors::TargetName;
     use crate::sinks::mongodb::target::Limits;
 
     fn target() -> Target {
         let client = mongodb::Client::with_options(mongodb::options::ClientOptions::default()).unwrap();
-        let place = Place { hosts: "h:1".into(), collection: "views.orders".into() };
+        let place = TargetName { hosts: "h:1".into(), collection: "views.orders".into() };
         let limits = Limits { documents: 1, document_bytes: 1, command_bytes: 1 };
         Target { database: client.database("views"), collection: "orders".into(), place, limits, transactions: Transactions::None }
     }
 
-    /// What a server answers of a user with these privileges.
+    /// A server's answer for a user with these privileges.
     fn answer(privileges: Vec<Document>) -> Document {
         let users = vec![doc! {"user": "tide", "db": "admin"}];
         doc! {"authInfo": {"authenticatedUsers": users, "authenticatedUserRoles": [], "authenticatedUserPrivileges": privileges}, "ok": 1}
@@ -166,7 +167,7 @@ mod tests {
             "MongoDB at h:1 does not let the user `tide` insert, update, remove, createIndex in views.orders and insert, update, remove in \
              views.tidemill_positions"
         );
-        assert_eq!(finding.mend.unwrap(), r#"db.getSiblingDB("admin").grantRolesToUser("tide", [{role: "readWrite", db: "views"}])"#);
+        assert_eq!(finding.fix.unwrap(), r#"db.getSiblingDB("admin").grantRolesToUser("tide", [{role: "readWrite", db: "views"}])"#);
         let no_index = doc! {"resource": {"db": "views", "collection": ""}, "actions": ["find", "insert", "update", "remove"]};
         assert_eq!(
             message(&answer(vec![no_index.clone()])).unwrap(),

@@ -1,8 +1,8 @@
-//! One step: everything that happened in the view between two positions, in one transaction where the server has them.
+//! Writes a step: all changes of the view between two positions, in one transaction if the server has transactions.
 //!
-//! In: the changes of a step. Out: the documents that the server refuses, which are gone from it, however they were before: a document that
-//! nobody corrects any more would be wrong without saying so. In a transaction nothing of the step is seen before [`OpenSink::reach`] commits it
-//! together with its position.
+//! In: the changes of a step. Out: the documents that the server refuses. Older versions of them are deleted, because otherwise readers would
+//! see stale documents without noticing. In a transaction nothing of the step is visible before [`OpenSink::reach`] commits it together with its
+//! position.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,31 +16,31 @@ use super::bulk::{Bulk, Sent, Write};
 use super::errors::{Retry, WriteFailed};
 use super::patch;
 use super::target::{Stored, Transactions};
-use crate::sinks::{Change, Refused, SinkError, SinkPosition};
+use crate::sinks::{SinkChange, SinkError, SinkPosition, TargetRefusal};
 use crate::value::Row;
 
-/// How often one step is tried in a transaction before it is written without.
+/// How often a step is tried in a transaction before it is written without one.
 const ATTEMPTS: usize = 5;
-/// A transaction that failed after so long has met the server's limit of 60 s, and would meet it again.
+/// A transaction that failed after this time probably exceeded the server's limit of 60 s, and would exceed it again.
 const LONG: Duration = Duration::from_secs(30);
-/// How long the outcome of a commit is asked for.
+/// How long a commit with an unknown outcome is repeated.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Changes by their index in the step, and why each is refused.
+/// The indexes of refused changes in the step, with the reasons.
 type Refusals = BTreeMap<usize, String>;
 
-/// What is known of the documents of a step when it is tried again.
+/// What is known about the documents of a step from earlier attempts.
 #[derive(Debug, Default)]
 struct Known {
-    /// Refused: not written, but deleted.
+    /// Refused documents, which are deleted instead of written.
     refused: Refusals,
-    /// Deleted before everything else and then written: their values may be in the way of each other.
+    /// Documents that are deleted before all others and then written, because their values may conflict with each other in a unique index.
     cleared: Refusals,
 }
 
 impl OpenSink {
-    /// `exact`: the target holds every `before`.
-    pub(super) async fn write_step(&mut self, changes: &[Change], exact: bool) -> Result<Vec<Refused>, SinkError> {
+    /// `exact`: the target has the `before` of every change.
+    pub(super) async fn write_step(&mut self, changes: &[SinkChange], exact: bool) -> Result<Vec<TargetRefusal>, SinkError> {
         self.note = None;
         let refusals = match self.target.transactions {
             Transactions::None => self.write_alone(changes, exact).await?,
@@ -48,14 +48,14 @@ impl OpenSink {
                 let bytes: usize = changes.iter().map(|c| c.key.len() + c.after.as_ref().map_or(0, |row| row.len())).sum();
                 match bytes <= most {
                     true => self.write_in_transaction(changes, exact).await?,
-                    false => self.write_without_transaction(changes, exact, "has more bytes than one transaction takes").await?,
+                    false => self.write_without_transaction(changes, exact, "has more bytes than one transaction can have").await?,
                 }
             }
         };
-        Ok(refusals.into_iter().map(|(index, reason)| Refused { key: changes[index].key.clone(), reason }).collect())
+        Ok(refusals.into_iter().map(|(index, reason)| TargetRefusal { key: changes[index].key.clone(), reason }).collect())
     }
 
-    async fn write_without_transaction(&mut self, changes: &[Change], exact: bool, why: &str) -> Result<Refusals, SinkError> {
+    async fn write_without_transaction(&mut self, changes: &[SinkChange], exact: bool, why: &str) -> Result<Refusals, SinkError> {
         self.abort().await;
         let note = format!("a step of {} documents was written without a transaction: it {why}", changes.len());
         tracing::warn!(collection = self.target.place.collection, note, "no transaction");
@@ -63,11 +63,11 @@ impl OpenSink {
         self.write_alone(changes, exact).await
     }
 
-    async fn write_alone(&mut self, changes: &[Change], exact: bool) -> Result<Refusals, SinkError> {
+    async fn write_alone(&mut self, changes: &[SinkChange], exact: bool) -> Result<Refusals, SinkError> {
         let mut known = Known::default();
         let mut sent = self.send(changes, exact, &mut known, None).await.map_err(|failed| failed.error)?;
         if self.was_not_exact(changes, exact, &sent) {
-            // Somebody else deleted documents: whatever the changed ones are, they are written whole.
+            // Somebody else has deleted documents: write all changed documents as a whole.
             self.doubtful = true;
             sent = self.send(changes, false, &mut known, None).await.map_err(|failed| failed.error)?;
         }
@@ -77,8 +77,8 @@ impl OpenSink {
         self.settle(changes, known).await
     }
 
-    /// Deletes what was refused, and writes again what may be taken then; what is refused in the end.
-    async fn settle(&self, changes: &[Change], Known { mut refused, cleared }: Known) -> Result<Refusals, SinkError> {
+    /// Deletes refused documents, and then writes again those that may be accepted. Returns the refusals that remain.
+    async fn settle(&self, changes: &[SinkChange], Known { mut refused, cleared }: Known) -> Result<Refusals, SinkError> {
         let gone: Vec<usize> = refused.keys().chain(cleared.keys()).copied().collect();
         self.delete(changes, gone.iter().copied(), None).await.map_err(|failed| failed.error)?;
         let mut bulk = Bulk::new(&self.target, cleared.len(), None);
@@ -94,7 +94,7 @@ impl OpenSink {
         Ok(refused)
     }
 
-    async fn write_in_transaction(&mut self, changes: &[Change], exact: bool) -> Result<Refusals, SinkError> {
+    async fn write_in_transaction(&mut self, changes: &[SinkChange], exact: bool) -> Result<Refusals, SinkError> {
         let mut known = Known::default();
         let mut exact = exact;
         for _ in 0..ATTEMPTS {
@@ -121,15 +121,21 @@ impl OpenSink {
                     return self.write_without_transaction(changes, exact, "takes longer than a transaction may").await;
                 }
                 Err(WriteFailed { retry: Retry::WithoutTransaction, .. }) => {
-                    return self.write_without_transaction(changes, exact, "is more than the server takes in one").await;
+                    return self.write_without_transaction(changes, exact, "is more than the server accepts in one").await;
                 }
                 Err(WriteFailed { retry: Retry::No, error }) => return Err(error),
             }
         }
-        self.write_without_transaction(changes, exact, "did not come through in one").await
+        self.write_without_transaction(changes, exact, "failed repeatedly in one").await
     }
 
-    async fn send_all(&self, changes: &[Change], exact: bool, known: &mut Known, session: &mut ClientSession) -> Result<Sent, WriteFailed> {
+    async fn send_all(
+        &self,
+        changes: &[SinkChange],
+        exact: bool,
+        known: &mut Known,
+        session: &mut ClientSession,
+    ) -> Result<Sent, WriteFailed> {
         let cleared: Vec<usize> = known.cleared.keys().copied().collect();
         self.delete(changes, cleared.into_iter(), Some(&mut *session)).await?;
         self.send(changes, exact, known, Some(session)).await
@@ -137,7 +143,7 @@ impl OpenSink {
 
     async fn delete(
         &self,
-        changes: &[Change],
+        changes: &[SinkChange],
         indexes: impl ExactSizeIterator<Item = usize>,
         session: Option<&mut ClientSession>,
     ) -> Result<(), WriteFailed> {
@@ -148,10 +154,10 @@ impl OpenSink {
         bulk.finish().await.map(drop)
     }
 
-    /// Sends the changes; what can be refused here is added to what is known.
+    /// Sends the changes. Documents that are known to be refused without asking the server are added to `known`.
     async fn send(
         &self,
-        changes: &[Change],
+        changes: &[SinkChange],
         exact: bool,
         known: &mut Known,
         session: Option<&mut ClientSession>,
@@ -177,11 +183,12 @@ impl OpenSink {
         bulk.finish().await
     }
 
-    /// The write that makes a document of `after`, by its changed paths if `before` is given and that is cheaper. Otherwise why there is none.
-    fn put(&self, change: &Change, before: Option<&Row>, after: &Row) -> Result<Write, String> {
+    /// The write that sets a document to `after`: an update of the changed paths if `before` is given and that is cheaper. Fails with the reason
+    /// if the server would refuse the document.
+    fn put(&self, change: &SinkChange, before: Option<&Row>, after: &Row) -> Result<Write, String> {
         if let Some(before) = before
             && self.shape.patchable
-            // A document that may be too large is always measured before it is sent.
+            // A document that may be too large is encoded whole, so that its size is checked.
             && after.len() < self.target.limits.document_bytes / 8
             && let Some(update) = patch::patch(&self.shape.layout, self.shape.id_columns, before, after)
         {
@@ -191,8 +198,8 @@ impl OpenSink {
         Ok(Write::Replace { id, document })
     }
 
-    /// Whether documents were not there that a step changes.
-    fn was_not_exact(&self, changes: &[Change], exact: bool, sent: &Sent) -> bool {
+    /// Whether documents that a step changes were missing.
+    fn was_not_exact(&self, changes: &[SinkChange], exact: bool, sent: &Sent) -> bool {
         exact && (sent.missed > 0 || sent.made.iter().any(|&index| changes[index].before.is_some()))
     }
 
@@ -208,19 +215,19 @@ impl OpenSink {
         Ok(session)
     }
 
-    /// Takes back whatever a transaction under way has written.
+    /// Aborts the running transaction, if there is one.
     pub(super) async fn abort(&mut self) {
         if std::mem::take(&mut self.in_transaction)
             && let Some(session) = &mut self.session
             && let Err(error) = session.abort_transaction().await
         {
-            // The server does it by itself once the session has been silent for long enough; with another session nothing of it is in the way.
+            // The server aborts it once the session times out; the next transaction uses another session.
             tracing::debug!(%error, "a transaction was not aborted");
             self.session = None;
         }
     }
 
-    /// Stores the position; in a transaction, together with the step.
+    /// Stores the position. In a transaction, commits it together with the step.
     pub(super) async fn reach(&mut self, position: &SinkPosition) -> Result<(), SinkError> {
         let stored = Stored { position: position.clone(), shape: self.shape.fingerprint.clone(), uuid: self.uuid.clone() };
         if !self.in_transaction {
@@ -234,7 +241,7 @@ impl OpenSink {
             let Err(error) = session.commit_transaction().await else { return Ok(()) };
             let unknown = error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT);
             if !unknown || since.elapsed() > COMMIT_PATIENCE {
-                // Whether it came through or not: the step is written again, whole.
+                // The outcome may be unknown: the step is written again with whole documents.
                 self.session = None;
                 let message = format!("MongoDB at {} did not commit a transaction", self.target.place.hosts);
                 let passing = unknown || error.contains_label(TRANSIENT_TRANSACTION_ERROR);

@@ -1,14 +1,14 @@
-//! The connection to the target: commands, limits, indexes, the stored position. Elsewhere: what the collection is (`collection`).
+//! The connection to the target: commands, limits, indexes, the stored position. Elsewhere: the identity of the collection (`collection`).
 
 use std::time::Duration;
 
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, ClientSession, Collection, Database};
 use tokio::time::timeout;
 
-use super::errors::{ANSWER_SECONDS, Place, code_of};
+use super::errors::{ANSWER_SECONDS, TargetName, code_of};
 use super::options::{MongoOptions, refuse};
 use crate::sinks::{SinkError, SinkPosition, ViewShape};
 use crate::value::Tick;
@@ -16,10 +16,10 @@ use crate::value::Tick;
 /// The collection of positions, in the database of the data.
 pub(super) const POSITIONS: &str = "tidemill_positions";
 
-/// How long a server may be looked for, where the connection string does not say.
+/// The time limit for finding a server, unless the connection string has one.
 const SELECTION: Duration = Duration::from_secs(5);
 
-/// What one command may hold.
+/// The limits of one command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) documents: usize,
@@ -32,37 +32,37 @@ pub(super) struct Limits {
 pub(super) struct Target {
     pub(super) database: Database,
     pub(super) collection: String,
-    pub(super) place: Place,
+    pub(super) place: TargetName,
     pub(super) limits: Limits,
     pub(super) transactions: Transactions,
 }
 
-/// Whether writes to several documents can be one step for readers.
+/// Whether the server has transactions, which make writes to several documents atomic for readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transactions {
     None,
-    /// Of so many bytes at most.
+    /// Transactions of at most this many bytes.
     Bytes(usize),
 }
 
-/// What the target says of itself: how far it is, and what it was when that was written.
+/// The position stored in the target, with the state of the collection when it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) position: SinkPosition,
     /// [`DocumentShape::fingerprint`](super::document::DocumentShape::fingerprint) of its documents.
     pub(super) shape: String,
-    /// The collection's, where the server tells it.
+    /// The uuid of the collection, if the server reports it.
     pub(super) uuid: Option<String>,
 }
 
 impl Target {
-    /// Connects and asks the server what it takes.
+    /// Connects and asks the server for its limits.
     pub(super) async fn connect(options: &MongoOptions) -> Result<Target, SinkError> {
         let mut client_options = ClientOptions::parse(&options.uri).await.map_err(bad_uri)?;
         client_options.server_selection_timeout.get_or_insert(SELECTION);
         client_options.app_name.get_or_insert_with(|| "tidemill".into());
         let hosts: Vec<String> = client_options.hosts.iter().map(ToString::to_string).collect();
-        let place = Place { hosts: hosts.join(","), collection: format!("{}.{}", options.database, options.collection) };
+        let place = TargetName { hosts: hosts.join(","), collection: format!("{}.{}", options.database, options.collection) };
         let client = Client::with_options(client_options).map_err(|e| place.error(e))?;
         let database = client.database(&options.database);
         let limits = Limits { documents: options.batch_documents, document_bytes: 16 << 20, command_bytes: 16 << 20 };
@@ -86,7 +86,7 @@ impl Target {
         self.database.collection(&self.collection)
     }
 
-    /// Sends a command to the collection's database and answers what the server said, if it was `ok`.
+    /// Sends a command to the collection's database. Returns the server's answer if it is `ok`.
     pub(super) async fn command(&self, command: Document) -> Result<Document, SinkError> {
         self.raw_command(RawDocumentBuf::try_from(&command).expect("a command of ours has no NUL in a name")).await
     }
@@ -95,7 +95,7 @@ impl Target {
         self.run(command, None).await.map_err(|e| self.place.failed(e))
     }
 
-    /// As [`command`](Target::command), with the driver's own error; `None` where no answer came in time.
+    /// As [`command`](Target::command), but fails with the driver's own error, or `None` if there was no answer in time.
     pub(super) async fn run(
         &self,
         command: RawDocumentBuf,
@@ -111,7 +111,7 @@ impl Target {
         timeout(Duration::from_secs(ANSWER_SECONDS), answer).await.map_err(|_| None)?.map_err(Some)
     }
 
-    /// Makes the indexes that are not there yet. One that is there under another name or with other options will do.
+    /// Creates the missing indexes. Keeps an existing one that has another name or other options.
     pub(super) async fn create_indexes(&self, view: &ViewShape) -> Result<(), SinkError> {
         const OPTIONS_CONFLICT: i32 = 85;
         const KEY_CONFLICT: i32 = 86;
@@ -133,12 +133,12 @@ impl Target {
         Ok(found.map_err(|e| self.place.error(e))?.is_some())
     }
 
-    /// Without this the driver ends its sessions in the background, and is surprised when the runtime ends first.
+    /// Closes the client. Without this the driver ends its sessions in the background, and fails if the runtime ends first.
     pub(super) async fn disconnect(&self) {
         self.database.client().clone().shutdown().immediate(true).await;
     }
 
-    /// The stored position of this view; `None` also for one of an older form.
+    /// The stored position of this view; `None` if there is none or it has an older format.
     pub(super) async fn stored(&self, view: &str) -> Result<Option<Stored>, SinkError> {
         let positions: Collection<Document> = self.database.collection(POSITIONS);
         let found = positions.find_one(doc! {"_id": &self.collection}).await;
@@ -150,7 +150,7 @@ impl Target {
         }))
     }
 
-    /// Stores the position, in the session's transaction where one is given. What was written before is as durable as it then.
+    /// Stores the position, in the transaction of `session` if one is given. The writes before it are then as durable as the position.
     pub(super) async fn set_position(&self, view: &str, stored: &Stored, session: Option<&mut ClientSession>) -> Result<(), SinkError> {
         let Stored { position: SinkPosition { store_id, life, tick }, shape, uuid } = stored;
         let mut document = doc! {
@@ -180,7 +180,7 @@ impl Target {
         self.check(&answer)
     }
 
-    /// The first failure in the answer to a write. A command is `ok` also where single writes failed.
+    /// Fails with the first error in the answer to a write. A command is `ok` even if single writes failed.
     pub(super) fn check(&self, answer: &Document) -> Result<(), SinkError> {
         let failed = answer.get_array("writeErrors").ok().and_then(|errors| errors.first()).and_then(Bson::as_document);
         let failed = failed.or_else(|| answer.get_document("writeConcernError").ok());
@@ -197,13 +197,13 @@ fn limits_of(hello: &Document, options: &MongoOptions) -> Limits {
     Limits {
         documents: options.batch_documents.min(number("maxWriteBatchSize", 1000)),
         document_bytes,
-        // A command is a document too; the server lets it be 16 KiB longer than one, which is for what surrounds the documents.
+        // A command is a document too. The server allows it 16 KiB more than a document, for the fields around the documents.
         command_bytes: document_bytes.min(number("maxMessageSizeBytes", 48_000_000)),
     }
 }
 
-/// Replica sets have transactions from 4.0 on (wire version 7), sharded clusters from 4.2 on (8). Before 4.2 one is one entry of the log of
-/// operations, of 16 MB; later ones are bounded by the minute that a transaction may take:
+/// Replica sets have transactions since 4.0 (wire version 7), sharded clusters since 4.2 (8). Before 4.2 a transaction is one entry of the log
+/// of operations, of at most 16 MB; since then it is limited by its duration of at most a minute:
 /// <https://www.mongodb.com/docs/manual/core/transactions-production-consideration/>.
 fn transactions_of(hello: &Document) -> Transactions {
     let wire = number(hello, "maxWireVersion").unwrap_or(0);
@@ -217,25 +217,25 @@ fn transactions_of(hello: &Document) -> Transactions {
     }
 }
 
-/// The driver's own words may quote parts of the connection string, and with them the password.
+/// Omits the driver's message, which may quote the connection string and thus the password.
 fn bad_uri(error: mongodb::error::Error) -> SinkError {
     match &*error.kind {
         ErrorKind::DnsResolve { .. } => {
             SinkError::Transient { message: "the hosts of the sink's `uri` (mongodb+srv) cannot be looked up".into() }
         }
         _ => {
-            let help = "mongodb://USER:PASSWORD@HOST:PORT/?OPTIONS; special characters in user and password are written %XX";
+            let help = "mongodb://USER:PASSWORD@HOST:PORT/?OPTIONS; write special characters in user and password as %XX";
             SinkError::Option(refuse(&["uri"], "it is not a connection string of MongoDB", Some(help)))
         }
     }
 }
 
-/// Written by most of the members: a position must not outlive the data that it speaks of, nor the data be rolled back.
+/// Write concern majority: neither the data nor its position may be rolled back, and no position may survive without its data.
 pub(super) fn majority() -> Document {
     doc! {"w": "majority"}
 }
 
-/// A number of an answer, whichever type the server gave it; `None` if it is not there or negative.
+/// A number of an answer, of any numeric type; `None` if it is missing or negative.
 pub(super) fn number(document: &Document, name: &str) -> Option<u64> {
     match document.get(name)? {
         Bson::Int32(v) => u64::try_from(*v).ok(),

@@ -1,4 +1,4 @@
-//! A line that cannot be taken, and what becomes of it: it is left out and told of, or the source stops at it.
+//! A line that cannot be read. It is either left out and reported, or stops the source.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::sources::{Rejected, SourceError};
 
-/// What becomes of bad lines.
+/// How bad lines are handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum BadLines {
@@ -17,7 +17,7 @@ pub(super) enum BadLines {
 }
 
 impl BadLines {
-    /// What is to be told of a line that is left out; fails where the source is to stop at it.
+    /// Returns the report of a line that is left out. Fails if the source must stop at it.
     pub(super) fn set_aside(self, bad: BadLine, table: Option<&str>) -> Result<Rejected, SourceError> {
         match self {
             BadLines::Quarantine if !bad.and_the_rest => Ok(bad.rejected(table)),
@@ -26,7 +26,7 @@ impl BadLines {
     }
 }
 
-/// Names file, line, column and what was expected, never the value.
+/// The position and the cause of a bad line: file, line, column and what was expected, never the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadLine {
     path: PathBuf,
@@ -37,15 +37,17 @@ pub(super) struct BadLine {
 }
 
 impl BadLine {
+    /// A bad line; the lines after it can still be read.
     pub(super) fn new(path: &Path, line: u64, what: impl Into<String>) -> BadLine {
         BadLine { path: path.into(), line, column: None, what: what.into(), and_the_rest: false }
     }
 
-    /// Such that what comes behind it in the file cannot be trusted: the source stops at it in any case.
+    /// A bad line after which the rest of the file cannot be trusted, so the source always stops at it.
     pub(super) fn of_the_rest(path: &Path, line: u64, what: impl Into<String>) -> BadLine {
         BadLine { and_the_rest: true, ..BadLine::new(path, line, what) }
     }
 
+    /// A bad line whose error is in this column.
     pub(super) fn of_column(path: &Path, line: u64, column: &str, what: &dyn Display) -> BadLine {
         BadLine { column: Some(column.into()), ..BadLine::new(path, line, what.to_string()) }
     }
@@ -54,7 +56,7 @@ impl BadLine {
         self.line
     }
 
-    /// As an error that ends the source.
+    /// Converts it to an error that stops the source.
     pub(super) fn stop(self) -> SourceError {
         SourceError::Stopped { message: self.to_string(), help: None }
     }

@@ -1,4 +1,4 @@
-//! The changes file: JSON lines that say what happened to the tables, in order.
+//! The changes file: JSON lines with the changes of the tables, in order.
 //!
 //! ```text
 //! {"table": "orders", "op": "insert", "after": {...}}
@@ -7,15 +7,16 @@
 //! {"table": "items", "op": "delete", "before": {...}}
 //! {"commit": true, "committed_ms": 1506941793000}
 //! ```
-//! What `before` and `after` must hold is in [`change`](super::change). What stands between `begin` and `commit` is one
-//! transaction; a line outside is one of its own and may carry `committed_ms` (ms since 1970) too. A transaction that has no
-//! `commit` yet is not seen.
+//! [`change`](super::change) defines what `before` and `after` must contain. The lines between `begin` and `commit` are one transaction. A
+//! line outside is a transaction of its own and may have `committed_ms` (ms since 1970) too. A transaction without `commit` is not visible
+//! yet.
 //!
-//! Of a line that is bad, or contradicts what is held, nothing is taken; the rest of its transaction goes in. A mark that is wrong stops the
-//! source, because what belongs together cannot be known any more; one that is no JSON is noticed by the next.
+//! A line that is bad or contradicts the state is left out; the rest of its transaction is applied. A wrong mark stops the source, because
+//! transactions cannot be separated any more. A mark that is not JSON is noticed at the next mark.
 //!
-//! In: the lines of the file from a position on. Out: events, whole transactions only, up to the file's end, and from there again when
-//! the file has grown. A transaction of many changes is not held: it is checked line by line, and read a second time once its `commit` was seen.
+//! In: the lines of the file from a position on. Out: events of whole transactions up to the end of the file, and further when the file has
+//! grown. A transaction of many changes is not kept in memory: it is checked line by line, and read a second time when its `commit` was
+//! read.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,28 +25,29 @@ use serde_json::Value;
 
 use super::Object;
 use super::bad_line::{BadLine, BadLines};
-use super::change::{At, Effect, Refused, Tables};
+use super::change::{ChangeLine, Effect, RefusedLine, Tables};
 use super::current::Current;
-use super::lines::{FollowedFile, Place};
+use super::lines::{FollowedFile, LinePosition};
 use super::options::TableOptions;
 use super::position::FilePosition;
-use super::transaction::{BATCH, Changes, Transaction};
+use super::transaction::{BATCH, FileChanges, FileTransaction};
 use crate::sources::{Event, HeldRows, SourceError, Table};
 use crate::value::Delta;
 
-/// What one [`ChangesFile::read`] came to.
+/// The result of one [`ChangesFile::read`].
 #[derive(Debug)]
-pub(super) struct Portion {
+pub(super) struct ReadPortion {
     pub(super) events: Vec<Event>,
-    /// Why reading ended before the portion was full.
-    pub(super) ended: Option<Ended>,
+    /// Why reading stopped before the portion was full.
+    pub(super) ended: Option<ReadEnd>,
 }
 
+/// Why reading stopped.
 #[derive(Debug)]
-pub(super) enum Ended {
-    /// At the file's end, perhaps in the middle of something, which is said for people.
+pub(super) enum ReadEnd {
+    /// At the end of the file. If that is inside a line or transaction, the text says what is missing, for people.
     End(Option<String>),
-    /// At a line that cannot be taken. Final.
+    /// At a line that stops the source. Final.
     Failed(SourceError),
 }
 
@@ -54,23 +56,23 @@ pub(super) enum Ended {
 pub(super) struct ChangesFile {
     file: FollowedFile,
     tables: Tables,
-    /// The rows as of the line that was read last.
+    /// The rows as of the last line that was read.
     current: Current,
-    open: Option<Transaction>,
+    open: Option<FileTransaction>,
     bad_lines: BadLines,
-    /// Behind the last transaction that was answered.
+    /// The end of the last transaction that was returned.
     position: FilePosition,
 }
 
-/// What a line says.
+/// A parsed line.
 enum Line {
     Begin,
     Commit { committed_ms: Option<u64> },
-    Change { committed_ms: Option<u64>, changes: Changes },
+    Change { committed_ms: Option<u64>, changes: FileChanges },
 }
 
 impl ChangesFile {
-    /// `held` is what the engine holds of the captured tables, at `from` or behind it; `known` are all tables that the file may speak of.
+    /// `held` has the engine's rows of the captured tables, at `from` or later; `known` are all tables that the file may name.
     pub(super) fn open(
         path: &Path,
         from: &FilePosition,
@@ -84,35 +86,35 @@ impl ChangesFile {
         Ok(ChangesFile { file, tables, current, open: None, bad_lines, position: from.clone() })
     }
 
-    /// Behind the last transaction that was answered. Whoever reads the files of streams says there how far those were read.
+    /// The end of the last transaction that was returned. The caller stores in it how far the files of streams were read.
     pub(super) fn position(&mut self) -> &mut FilePosition {
         &mut self.position
     }
 
-    /// Reads on, up to the file's end or until about [`BATCH`] deltas of small transactions are together. A large transaction's parts
-    /// go to `large` instead, right away.
-    pub(super) fn read(&mut self, large: &mut dyn FnMut(Event) -> bool) -> Portion {
+    /// Continues reading to the end of the file, or until small transactions with about [`BATCH`] deltas are collected. The parts of a large
+    /// transaction are passed to `large` immediately.
+    pub(super) fn read(&mut self, large: &mut dyn FnMut(Event) -> bool) -> ReadPortion {
         let mut events = Vec::new();
         let mut size = 0;
         let ended = loop {
             match self.step(&mut events, &mut size, large) {
                 Ok(true) if size < BATCH => {}
                 Ok(true) => break None,
-                Ok(false) => break Some(Ended::End(self.unfinished())),
-                Err(error) => break Some(Ended::Failed(error)),
+                Ok(false) => break Some(ReadEnd::End(self.unfinished())),
+                Err(error) => break Some(ReadEnd::Failed(error)),
             }
         };
-        Portion { events, ended }
+        ReadPortion { events, ended }
     }
 
-    /// Takes one line; false at the file's end.
+    /// Processes one line; false at the end of the file.
     fn step(&mut self, events: &mut Vec<Event>, size: &mut usize, large: &mut dyn FnMut(Event) -> bool) -> Result<bool, SourceError> {
         let Some(line) = self.next()? else { return Ok(false) };
         *size += 1;
         match line {
             Line::Begin if self.open.is_some() => return Err(self.bad("`begin` inside a transaction").stop()),
             Line::Begin => {
-                self.open = Some(Transaction { from: self.file.place().clone(), changes: Changes::default(), large: false });
+                self.open = Some(FileTransaction { from: self.file.place().clone(), changes: FileChanges::default(), large: false });
             }
             Line::Commit { committed_ms } => {
                 let Some(open) = self.open.take() else { return Err(self.bad("`commit` without a `begin`").stop()) };
@@ -133,12 +135,12 @@ impl ChangesFile {
         Ok(true)
     }
 
-    /// Reads the changes of a large transaction again, from behind its `begin` up to its `commit`, which was read last.
-    fn replay(&mut self, from: Place, out: &mut dyn FnMut(Event) -> bool) -> Result<(), SourceError> {
+    /// Reads the changes of a large transaction again, from after its `begin` to its `commit`, which was read last.
+    fn replay(&mut self, from: LinePosition, out: &mut dyn FnMut(Event) -> bool) -> Result<(), SourceError> {
         let commit = self.file.place().clone();
         self.file.seek(from)?;
         self.current.reopen();
-        let mut batch = Changes::default();
+        let mut batch = FileChanges::default();
         loop {
             let Some(line) = self.next()? else { return Err(self.bad("the file changed while it was read").stop()) };
             let last = self.file.place() == &commit;
@@ -153,7 +155,7 @@ impl ChangesFile {
         }
     }
 
-    fn transaction(&mut self, changes: Changes, committed_ms: Option<u64>, events: &mut Vec<Event>) {
+    fn transaction(&mut self, changes: FileChanges, committed_ms: Option<u64>, events: &mut Vec<Event>) {
         let changed = !changes.deltas.is_empty();
         events.extend(changes.events());
         events.push(self.end(changed, committed_ms));
@@ -170,7 +172,7 @@ impl ChangesFile {
         }
     }
 
-    /// What the next line says; one that is left out says that something was rejected and nothing else.
+    /// Parses the next line. A line that is left out becomes a change with only a rejected record.
     fn next(&mut self) -> Result<Option<Line>, SourceError> {
         match self.file.next()? {
             None => Ok(None),
@@ -195,7 +197,7 @@ impl ChangesFile {
         }
     }
 
-    /// Checks the names of the fields; the commit time, which any line may have.
+    /// Checks the names of the fields and returns the commit time, which any line may have.
     fn fields(&self, object: &Object) -> Result<Option<u64>, BadLine> {
         if let Some(strange) = object.keys().find(|name| !FIELDS.contains(&name.as_str())) {
             return Err(self.bad(&format!("`{strange}` is not a field of a change; those are {}", FIELDS.join(", "))));
@@ -209,18 +211,18 @@ impl ChangesFile {
         }
     }
 
-    /// What a change comes to; nothing if its table is not captured.
-    fn change(&mut self, object: &Object) -> Result<Changes, SourceError> {
+    /// Returns the effect of a change; an empty one if its table is not captured.
+    fn change(&mut self, object: &Object) -> Result<FileChanges, SourceError> {
         let table = object.get("table").and_then(Value::as_str).filter(|name| self.tables.are(name));
-        let at = At { path: self.file.path(), line: self.file.place().line };
+        let at = ChangeLine { path: self.file.path(), line: self.file.place().line };
         let mut effect = match self.tables.effect(object, at, &self.current) {
             Ok(effect) => effect,
-            Err(Refused::Bad(bad)) => return self.set_aside(bad, table),
-            Err(Refused::Failed(error)) => return Err(error),
+            Err(RefusedLine::Bad(bad)) => return self.set_aside(bad, table),
+            Err(RefusedLine::Failed(error)) => return Err(error),
         };
         let mut changes = match effect.bad.take() {
             Some(bad) => self.set_aside(bad, table)?,
-            None => Changes::default(),
+            None => FileChanges::default(),
         };
         self.tables.apply(table.unwrap_or_default(), &effect, &mut self.current)?;
         let Effect { table, rows, .. } = effect;
@@ -228,11 +230,11 @@ impl ChangesFile {
         Ok(changes)
     }
 
-    fn set_aside(&self, bad: BadLine, table: Option<&str>) -> Result<Changes, SourceError> {
-        Ok(Changes { deltas: Vec::new(), rejected: vec![self.bad_lines.set_aside(bad, table)?] })
+    fn set_aside(&self, bad: BadLine, table: Option<&str>) -> Result<FileChanges, SourceError> {
+        Ok(FileChanges { deltas: Vec::new(), rejected: vec![self.bad_lines.set_aside(bad, table)?] })
     }
 
-    /// What the file ends in the middle of.
+    /// What the file's end is in the middle of, as the text of a wait.
     fn unfinished(&self) -> Option<String> {
         let path = self.file.path().display();
         if self.file.is_inside_line() {
@@ -241,13 +243,13 @@ impl ChangesFile {
         self.open.as_ref().map(|open| format!("for the `commit` of the transaction that begins in line {} of {path}", open.from.line))
     }
 
-    /// The line that was read last.
+    /// A bad line at the last line that was read.
     fn bad(&self, what: &str) -> BadLine {
         BadLine::new(self.file.path(), self.file.place().line, what)
     }
 }
 
-/// A line with any of these is a mark.
+/// A line with any of these fields is a mark.
 const MARKS: &[&str] = &["begin", "commit"];
 
 const FIELDS: &[&str] = &["table", "op", "before", "after", "begin", "commit", "committed_ms"];

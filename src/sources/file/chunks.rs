@@ -1,10 +1,10 @@
-//! A file in chunks of whole records, so that several threads can read one file.
+//! Cuts a file into chunks of whole records, so that several threads can read one file.
 //!
-//! In: a file of lines, or of CSV, where a record may go over several lines inside quotes. Out: chunks of some [`CHUNK_BYTES`] that end where
-//! a record ends, each with the number of its first line. Nothing is looked at but line ends, and quotes where there are any: a chunk without
-//! a quote is cut by a search for bytes, one with quotes is read by `csv_core`, which is what reads its fields later.
+//! In: a file of lines, or of CSV, where a record may have several lines inside quotes. Out: chunks of about [`CHUNK_BYTES`] that end where
+//! a record ends, each with the number of its first line. Only line ends and quotes are inspected: a chunk without a quote is cut by a byte
+//! search, one with quotes by `csv_core`, which also reads its fields later.
 //!
-//! A file that grows is read up to where it ended when it was looked at, and what is not whole there, which may be a part of a record, is no chunk.
+//! A file that grows is read up to its length at the last look. An incomplete record at that point is not part of a chunk.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -18,39 +18,41 @@ use super::{open, unreadable};
 use crate::sources::SourceError;
 
 const CHUNK_BYTES: usize = 128 << 10;
-/// Of a file that grows no more than this is held for a record's end to come.
+/// In a file that grows, at most this many bytes are kept while the end of a record is missing.
 const LONGEST_RECORD: usize = 64 << 20;
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Whole records, and the line in the file, from 1, where they start. May begin with the rest of a line end.
+/// Whole records, and the line in the file, from 1, on which they start. May begin with the rest of a line end.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
     pub(super) line: u64,
 }
 
+/// Reads the chunks of one file.
 #[derive(Debug)]
 pub(super) struct Chunks {
     path: PathBuf,
     file: File,
-    /// Of CSV.
+    /// For CSV only.
     delimiter: Option<u8>,
-    /// What was read and has not gone out.
+    /// Bytes that were read but not returned yet.
     rest: Vec<u8>,
-    /// Of the first byte of it.
+    /// The line and the offset of the first byte of `rest`.
     line: u64,
     byte: u64,
-    /// Of a file that grows: where it ended when it was looked at.
+    /// For a file that grows: its length at the last look.
     until: Option<u64>,
     ended: bool,
 }
 
 impl Chunks {
-    /// Every line is a record. A file that `grows` is read up to where it ends now.
+    /// For files in which every line is a record. A file that `grows` is read up to its current length.
     pub(super) fn of_lines(path: &Path, grows: bool) -> Result<Chunks, SourceError> {
         Chunks::open(path, None, grows)
     }
 
+    /// For CSV. A file that `grows` is read up to its current length.
     pub(super) fn of_csv(path: &Path, delimiter: u8, grows: bool) -> Result<Chunks, SourceError> {
         Chunks::open(path, Some(delimiter), grows)
     }
@@ -75,7 +77,7 @@ impl Chunks {
         Ok(())
     }
 
-    /// Reads from another place on, up to where the file ends now. `line` is that of the byte.
+    /// Continues at another offset, up to `until`. `line` is the line of that offset.
     pub(super) fn go_on(&mut self, byte: u64, line: u64, until: u64) -> Result<(), SourceError> {
         self.file.seek(SeekFrom::Start(byte)).map_err(|e| unreadable(&self.path, e))?;
         self.rest.clear();
@@ -83,6 +85,7 @@ impl Chunks {
         if byte == 0 { self.pass_byte_order_mark() } else { Ok(()) }
     }
 
+    /// Returns the next chunk; `None` when no whole record is left.
     pub(super) fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         let mut bytes = std::mem::take(&mut self.rest);
         let mut end = 0;
@@ -90,7 +93,7 @@ impl Chunks {
             if self.until.is_some() && bytes.len() > LONGEST_RECORD {
                 return Err(self.too_long());
             }
-            // A record that is longer than a chunk is read in ever longer steps.
+            // For a record that is longer than a chunk, the steps double.
             let step = CHUNK_BYTES.max(bytes.len()) as u64;
             let there = self.until.map_or(u64::MAX, |until| until.saturating_sub(self.byte + bytes.len() as u64));
             let read = (&mut self.file).take(step.min(there)).read_to_end(&mut bytes).map_err(|e| unreadable(&self.path, e))?;
@@ -103,19 +106,19 @@ impl Chunks {
         Ok(self.cut(bytes, end))
     }
 
-    /// What stands at the end of a file that grows, and may be a part of a record only.
+    /// The bytes at the end of a growing file that may be only part of a record.
     pub(super) fn unended(&self) -> &[u8] {
         &self.rest
     }
 
-    /// Takes what stands at the end of a file that grows for whole.
+    /// Returns the bytes at the end of a growing file as if they were whole records.
     pub(super) fn take_unended(&mut self) -> Option<Chunk> {
         let bytes = std::mem::take(&mut self.rest);
         let end = bytes.len();
         self.cut(bytes, end)
     }
 
-    /// Whether these bytes are whole records once there is a line end behind them.
+    /// Whether these bytes are whole records if a line end follows.
     pub(super) fn are_whole(&self, bytes: &[u8]) -> bool {
         let ended = [bytes, b"\n"].concat();
         self.end_of_records(&ended) == ended.len()
@@ -125,7 +128,7 @@ impl Chunks {
         &mut self.file
     }
 
-    /// Where the next chunk begins, and its line.
+    /// The offset and the line of the next chunk.
     pub(super) fn place(&self) -> (u64, u64) {
         (self.byte, self.line)
     }
@@ -135,7 +138,7 @@ impl Chunks {
         BadLine::new(&self.path, self.line, message).stop()
     }
 
-    /// The first `end` of the bytes as a chunk; the others are kept.
+    /// Returns the first `end` bytes as a chunk and keeps the others.
     fn cut(&mut self, mut bytes: Vec<u8>, end: usize) -> Option<Chunk> {
         if end < bytes.len() || !self.ended {
             self.rest = Vec::with_capacity(CHUNK_BYTES + bytes.len() - end);
@@ -148,14 +151,14 @@ impl Chunks {
         (!bytes.is_empty()).then_some(Chunk { bytes, line })
     }
 
-    /// Gives back what is left of the last chunk, which comes again with the next.
+    /// Puts back the rest of the last chunk; the next chunk begins with it.
     pub(super) fn put_back(&mut self, chunk: Chunk) {
         self.byte -= chunk.bytes.len() as u64;
         self.rest.splice(0..0, chunk.bytes);
         self.line = chunk.line;
     }
 
-    /// Behind the last record that is whole.
+    /// The end of the last whole record.
     fn end_of_records(&self, bytes: &[u8]) -> usize {
         match self.delimiter {
             Some(delimiter) if memchr(b'"', bytes).is_some() => end_of_quoted_records(delimiter, bytes),
@@ -165,7 +168,7 @@ impl Chunks {
     }
 }
 
-/// As above, where line ends may stand inside quotes.
+/// Like [`Chunks::end_of_records`], if line ends may be inside quotes.
 fn end_of_quoted_records(delimiter: u8, bytes: &[u8]) -> usize {
     let mut reader = reader(delimiter);
     let (mut at, mut end) = (0, 0);
@@ -180,21 +183,21 @@ fn end_of_quoted_records(delimiter: u8, bytes: &[u8]) -> usize {
     end
 }
 
-/// Fails if a file's first bytes are the byte order mark of an encoding that is not UTF-8.
+/// Fails if the first bytes of a file are the byte order mark of an encoding other than UTF-8.
 pub(super) fn refuse_other_encodings(path: &Path, first: &[u8]) -> Result<(), SourceError> {
     let encoding = match first {
         [0xff, 0xfe, ..] => "UTF-16 (little endian)",
         [0xfe, 0xff, ..] => "UTF-16 (big endian)",
         _ => return Ok(()),
     };
-    let help = format!("write it anew as UTF-8: iconv -f UTF-16 -t UTF-8 {}", path.display());
+    let help = format!("convert it to UTF-8: iconv -f UTF-16 -t UTF-8 {}", path.display());
     Err(SourceError::Stopped { message: format!("{} is {encoding}, and must be UTF-8", path.display()), help: Some(help) })
 }
 
-/// What reads the records of a chunk.
+/// The parser for the records of a chunk.
 pub(super) fn reader(delimiter: u8) -> Reader {
     let mut reader = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
-    // After its first byte it takes nothing for a byte order mark any more: that stands at a file's beginning only.
+    // After its first byte it no longer skips a byte order mark, which is valid only at the beginning of a file.
     reader.read_record(b"\n", &mut [0], &mut [0]);
     reader.set_line(1);
     reader
@@ -205,7 +208,7 @@ mod tests {
     use super::*;
     use crate::sources::file::csv::Records;
 
-    /// Every chunk's line and the records in all of them.
+    /// Every chunk's line, and the records of all chunks.
     fn read(text: &str) -> (Vec<u64>, Vec<(u64, Vec<String>)>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();

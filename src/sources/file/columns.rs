@@ -1,4 +1,4 @@
-//! Which columns of a table its file has: all but the place of a stream's row, which the source numbers itself.
+//! Finds the columns of a table that are in its file: all but the row offset of a stream, which the source assigns.
 
 use crate::sources::Table;
 use crate::value::Column;

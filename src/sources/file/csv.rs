@@ -1,4 +1,4 @@
-//! CSV files (RFC 4180, UTF-8, a header line) to packed rows.
+//! Reads CSV files (RFC 4180, UTF-8, with a header line) into packed rows.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use super::parsed::Parsed;
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Datum, Layout, RowBuilder, Type, push_text};
 
-/// The names in the first line, which is whole where the file `grows`.
+/// The names in the first line. If the file `grows`, the line must be complete.
 pub(super) fn header(path: &Path, delimiter: u8, grows: bool) -> Result<Vec<String>, SourceError> {
     open(path, delimiter, grows).map(|(header, _)| header)
 }
 
-/// The header, and what comes behind it.
+/// The header, and the chunks after it.
 fn open(path: &Path, delimiter: u8, grows: bool) -> Result<(Vec<String>, Chunks), SourceError> {
     let mut chunks = Chunks::of_csv(path, delimiter, grows)?;
     let no_header = || BadLine::new(path, 1, "there must be a line with the names of the columns").stop();
@@ -30,8 +30,8 @@ fn open(path: &Path, delimiter: u8, grows: bool) -> Result<(Vec<String>, Chunks)
     Ok((names, chunks))
 }
 
-/// Fills in the types that are `None` from all values of the file; `types` has one for each column of the header. What stands unended in a
-/// file that `grows` is looked at, and is no bad line.
+/// Replaces each `None` in `types` by the type that fits all values of the column; `types` has one entry per column of the header. An
+/// incomplete record at the end of a file that `grows` counts for the types, but is not reported as a bad line.
 pub(super) fn infer(rows: &CsvFile, grows: bool, bad_lines: BadLines, types: &mut [Option<Type>]) -> Result<(), SourceError> {
     let mut guesses: Vec<Option<Guess>> = types.iter().map(|ty| ty.is_none().then(Guess::default)).collect();
     let (header, mut chunks) = open(rows.path, rows.delimiter, grows)?;
@@ -50,7 +50,7 @@ pub(super) fn infer(rows: &CsvFile, grows: bool, bad_lines: BadLines, types: &mu
     Ok(())
 }
 
-/// A file, and how its fields are told apart.
+/// A file, and the format of its fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CsvFile<'a> {
     pub(super) path: &'a Path,
@@ -87,31 +87,32 @@ impl CsvFile<'_> {
     }
 }
 
-/// Makes rows of a file's records. The file's columns may stand in any order; the table has some or all of them.
+/// Converts a file's records to rows. The file's columns may be in any order; the table has some or all of them.
 #[derive(Debug)]
 pub(super) struct CsvRows {
     path: PathBuf,
     delimiter: u8,
     null: String,
     table: Table,
-    /// Where each column of the table stands in the file.
+    /// The index in the file of each column of the table.
     places: Vec<usize>,
-    /// The columns of the file.
+    /// The number of columns of the file.
     width: usize,
 }
 
 impl CsvRows {
+    /// Returns the parser for the file and the chunks after its header.
     pub(super) fn open(path: &Path, delimiter: u8, null: &str, table: &Table) -> Result<(CsvRows, Chunks), SourceError> {
         let (header, chunks) = open(path, delimiter, table.stream)?;
         let places = own_columns(table).iter().map(|column| header.iter().position(|name| *name == column.name));
         let Some(places) = places.collect::<Option<Vec<usize>>>() else {
-            return Err(BadLine::new(path, 1, "a column that was there at the start is gone").stop());
+            return Err(BadLine::new(path, 1, "a column that existed at the start is missing").stop());
         };
         let (path, null, table, width) = (path.into(), null.into(), table.clone(), header.len());
         Ok((CsvRows { path, delimiter, null, table, places, width }, chunks))
     }
 
-    /// All rows of the chunk, in its order, and what cannot be one.
+    /// Appends the rows of the chunk, in order, and its bad lines.
     pub(super) fn parse(&self, chunk: &Chunk, parsed: &mut Parsed) {
         let mut builder = RowBuilder::new(&Layout::new(&self.table.schema));
         let columns = own_columns(&self.table);
@@ -145,11 +146,11 @@ impl CsvRows {
     }
 }
 
-/// The records of a chunk, one after the other.
+/// Iterates over the records of a chunk.
 pub(super) struct Records<'c> {
     reader: Reader,
     rest: &'c [u8],
-    /// Of the first byte of the rest.
+    /// The line of the first byte of `rest`.
     line: u64,
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -161,8 +162,9 @@ impl<'c> Records<'c> {
         Records { reader, rest: &chunk.bytes, line: chunk.line, text: vec![0; 1 << 10], ends: vec![0; 1 << 6] }
     }
 
-    pub(super) fn next(&mut self) -> Option<Record<'_>> {
-        // Empty lines are no records. They are passed here, so that a record's line is the one where it starts.
+    /// Returns the next record; `None` at the end of the chunk.
+    pub(super) fn next(&mut self) -> Option<CsvRecord<'_>> {
+        // Empty lines are not records. They are skipped here, so that a record's line is the one on which it starts.
         while let [first @ (b'\n' | b'\r'), rest @ ..] = self.rest {
             self.line += u64::from(*first == b'\n');
             self.rest = rest;
@@ -177,7 +179,7 @@ impl<'c> Records<'c> {
             let (result, read, wrote, ended) = self.reader.read_record(self.rest, &mut self.text[written..], &mut self.ends[fields..]);
             (self.rest, written, fields) = (&self.rest[read..], written + wrote, fields + ended);
             match result {
-                // Without a line end behind it: the next call, with nothing, ends it.
+                // The record has no line end: the next call, with empty input, ends it.
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len(), 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
@@ -186,30 +188,30 @@ impl<'c> Records<'c> {
             }
         }
         self.line = self.reader.line();
-        Some(Record { line, behind: self.line, text: &self.text[..written], ends: &self.ends[..fields] })
+        Some(CsvRecord { line, behind: self.line, text: &self.text[..written], ends: &self.ends[..fields] })
     }
 }
 
-/// A bad record with more lines than this stops the source: a quote that is never closed takes the rest of the file with it.
+/// A bad record with more lines than this stops the source, because an unclosed quote takes in the rest of the file.
 pub(super) const LONGEST_BAD_RECORD: u64 = 100;
 
-/// A record as it was read.
-pub(super) struct Record<'r> {
-    /// Where it starts.
+/// A record with its fields not yet checked.
+pub(super) struct CsvRecord<'r> {
+    /// The line on which it starts.
     pub(super) line: u64,
-    /// Where reading goes on.
+    /// The line on which the next record starts.
     behind: u64,
     text: &'r [u8],
     ends: &'r [usize],
 }
 
-impl<'r> Record<'r> {
-    /// How many fields it has.
+impl<'r> CsvRecord<'r> {
+    /// The number of fields.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Its fields, which must be so many, of UTF-8.
+    /// Returns the fields. Fails if there are not `width` of them, or one is not UTF-8.
     pub(super) fn fields(&self, path: &Path, width: usize) -> Result<Fields<'r>, BadLine> {
         if self.len() != width {
             return Err(self.bad(path, format!("{} fields where the header has {width}", self.len())));

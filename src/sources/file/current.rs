@@ -1,7 +1,7 @@
-//! The rows of the tables as of the line of the changes file that was read last.
+//! The rows of the tables as of the last line that was read from the changes file.
 //!
-//! In: what each line changes, and where each transaction ends. Out: the row of a key, or how often a row is there. That is what the engine
-//! holds, and over it what was sent and may not be durable yet, and over that what the open transaction has changed.
+//! In: the changes of each line, and the end of each transaction. Out: the row of a key, or the number of copies of a row. Changes of the
+//! open transaction take precedence over changes that were sent and may not be durable yet, and those over the engine's durable rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,21 +10,22 @@ use super::position::FilePosition;
 use crate::sources::{HeldRows, SourceError};
 use crate::value::{Diff, Row};
 
-/// Before so many entries nobody asks what of them is durable.
+/// With fewer entries than this, durable entries are not dropped.
 const ROOM: usize = 1 << 16;
 
+/// The current rows of the tables of one changes file.
 #[derive(Debug)]
 pub(super) struct Current {
     engine: Arc<dyn HeldRows>,
-    /// What was sent, by table, with the byte behind its transaction.
+    /// What was sent, by table, with the offset of the end of its transaction.
     sent: Vec<HashMap<Row, (u64, Now)>>,
-    /// What the open transaction has changed, by table.
+    /// The changes of the open transaction, by table.
     open: Vec<HashMap<Row, Now>>,
-    /// With more entries than this, what is durable of them is forgotten.
+    /// With more entries than this, the durable ones are dropped.
     room: usize,
 }
 
-/// What is there under a key, or where a table has none, of a row.
+/// The row of a key, or the number of copies of a row in a table without a key.
 #[derive(Debug, Clone)]
 enum Now {
     Row(Option<Row>),
@@ -32,12 +33,12 @@ enum Now {
 }
 
 impl Current {
-    /// As of a position that `engine` has reached.
+    /// Starts at a position that `engine` has reached.
     pub(super) fn new(engine: Arc<dyn HeldRows>, tables: usize) -> Current {
         Current { engine, sent: vec![HashMap::new(); tables], open: vec![HashMap::new(); tables], room: ROOM }
     }
 
-    /// The row of a key, in a table that has one.
+    /// The row of a key, in a table that has a key.
     pub(super) fn row(&self, table: usize, key: &[u8]) -> Result<Option<Row>, SourceError> {
         match self.changed(table, key) {
             Some(Now::Row(row)) => Ok(row.clone()),
@@ -45,7 +46,7 @@ impl Current {
         }
     }
 
-    /// How often a row is in a table without a key.
+    /// The number of copies of a row, in a table without a key.
     pub(super) fn copies(&self, table: usize, row: &[u8]) -> Result<Diff, SourceError> {
         match self.changed(table, row) {
             Some(Now::Copies(copies)) => Ok(*copies),
@@ -65,12 +66,12 @@ impl Current {
         self.open[table].insert(row, Now::Copies(copies));
     }
 
-    /// Takes back what the open transaction has changed, to read it again.
+    /// Discards the changes of the open transaction, to read them again.
     pub(super) fn reopen(&mut self) {
         self.open.iter_mut().for_each(HashMap::clear);
     }
 
-    /// The open transaction is sent, and ends with this byte of the file.
+    /// Ends the open transaction, which has been sent and ends at this offset of the file.
     pub(super) fn commit(&mut self, byte: u64) {
         for (open, sent) in self.open.iter_mut().zip(&mut self.sent) {
             sent.extend(open.drain().map(|(entry, now)| (entry, (byte, now))));
@@ -83,7 +84,7 @@ impl Current {
     fn forget_durable(&mut self) {
         let durable = self.engine.position().and_then(|position| FilePosition::read(&position).ok()).map_or(0, |position| position.byte);
         self.sent.iter_mut().for_each(|sent| sent.retain(|_, (byte, _)| *byte > durable));
-        // What is left would be looked through for nothing at the next transaction.
+        // The next scan waits until the entries have doubled: one at every transaction would mostly find entries that are still not durable.
         self.room = ROOM.max(2 * self.sent.iter().map(HashMap::len).sum::<usize>());
     }
 }

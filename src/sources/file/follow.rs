@@ -1,27 +1,27 @@
 //! Follows the files of a source: the changes file, and the file of each stream.
 //!
-//! In: the position to go on from. Out: what comes, a portion of one file after a portion of another, as it is found: that is the order of arrival. A
-//! transaction of the changes file stays one; the rows of a stream that are there when its file is looked at are one, or several where they are many.
+//! In: the position to resume from. Out: a portion of each file in turn, as it is found; this is the order of arrival. A transaction of the
+//! changes file stays one transaction. The rows of a stream that are found in one look are one transaction, or several if they are many.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::FileSource;
-use super::changes::{ChangesFile, Ended, Portion};
+use super::changes::{ChangesFile, ReadEnd, ReadPortion};
 use super::position::FilePosition;
-use super::stream::{Arrived, Read, StreamFile};
+use super::stream::{Arrived, StreamFile, StreamRead};
 use super::transaction::BATCH;
 use crate::sources::{Capture, Event, EventSender, SourceError};
 use crate::value::Position;
 
-/// How often a file is looked at for more.
+/// How often the files are checked for new data.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Follows for as long as it is listened to, or up to the files' ends.
+/// Follows the files until the channel closes, or with `until_caught_up` to the ends of the files.
 pub(super) async fn run(source: &FileSource, from: &Position, capture: Capture, out: EventSender) -> Result<(), SourceError> {
     let last = capture.until_caught_up;
-    // What changes is looked up in what is held as of this position, so that must be there first.
+    // Changes are looked up in the engine's rows as of this position, so these must be durable first.
     if source.changes.is_some() && capture.tables.iter().any(|table| !table.stream) {
         tokio::select! {
             reached = capture.held.wait_for(from) => reached?,
@@ -38,9 +38,9 @@ pub(super) async fn run(source: &FileSource, from: &Position, capture: Capture, 
     Ok(())
 }
 
-/// `last`: the files' ends are the end.
+/// `last` means to return at the ends of the files.
 async fn follow(mut files: Followed, last: bool, out: &EventSender) -> Result<(), SourceError> {
-    let mut ends = Ends { ended: vec![false; files.count()], unfinished: vec![None; files.count()], said: None };
+    let mut ends = FileEnds { ended: vec![false; files.count()], unfinished: vec![None; files.count()], said: None };
     let mut caught_up = false;
     loop {
         let mut idle = true;
@@ -58,8 +58,8 @@ async fn follow(mut files: Followed, last: bool, out: &EventSender) -> Result<()
             }
             match portion.ended {
                 None => idle = false,
-                Some(Ended::Failed(error)) => return Err(error),
-                Some(Ended::End(unfinished)) => (ends.ended[file], ends.unfinished[file]) = (true, unfinished),
+                Some(ReadEnd::Failed(error)) => return Err(error),
+                Some(ReadEnd::End(unfinished)) => (ends.ended[file], ends.unfinished[file]) = (true, unfinished),
             }
         }
         if idle
@@ -82,8 +82,8 @@ async fn follow(mut files: Followed, last: bool, out: &EventSender) -> Result<()
     }
 }
 
-/// Reads the next portion of a file, on a thread that may block; the parts of a large transaction go out meanwhile.
-async fn read_on(mut files: Followed, file: usize, out: &EventSender) -> (Followed, Portion) {
+/// Reads the next portion of a file on a blocking thread, and sends the parts of a large transaction meanwhile.
+async fn read_on(mut files: Followed, file: usize, out: &EventSender) -> (Followed, ReadPortion) {
     let (sender, mut parts) = mpsc::channel(1);
     let reading = tokio::task::spawn_blocking(move || {
         let portion = files.read(file, &mut |event| sender.blocking_send(event).is_ok());
@@ -98,14 +98,14 @@ async fn read_on(mut files: Followed, file: usize, out: &EventSender) -> (Follow
     reading.await.expect("reading does not panic")
 }
 
-/// The changes file is the first, if there is one; then come those of the streams.
+/// The changes file, if any, has index 0; the files of streams follow.
 #[derive(Debug)]
 struct Followed {
     changes: Option<ChangesFile>,
     streams: Vec<StreamFile>,
-    /// Where there is no changes file, which has it else.
+    /// Used if there is no changes file, which otherwise has the position.
     position: FilePosition,
-    /// The files' ends are the end.
+    /// Whether to return at the ends of the files.
     last: bool,
 }
 
@@ -130,8 +130,8 @@ impl Followed {
         usize::from(self.changes.is_some()) + self.streams.len()
     }
 
-    /// The next portion of a file. The parts of a large transaction go to `large` instead.
-    fn read(&mut self, file: usize, large: &mut dyn FnMut(Event) -> bool) -> Portion {
+    /// Reads the next portion of a file. The parts of a large transaction are passed to `large` instead.
+    fn read(&mut self, file: usize, large: &mut dyn FnMut(Event) -> bool) -> ReadPortion {
         let stream = file.saturating_sub(usize::from(self.changes.is_some()));
         let position = match &mut self.changes {
             Some(changes) if file == 0 => return changes.read(large),
@@ -140,41 +140,41 @@ impl Followed {
         };
         let stream = &mut self.streams[stream];
         match read_many(stream, self.last) {
-            Ok(Read::Rows(arrived)) => {
+            Ok(StreamRead::Rows(arrived)) => {
                 position.streams.insert(stream.name().into(), stream.place());
                 portion(arrived, position)
             }
-            Ok(Read::End(unfinished)) => Portion { events: Vec::new(), ended: Some(Ended::End(unfinished)) },
-            Err(error) => Portion { events: Vec::new(), ended: Some(Ended::Failed(error)) },
+            Ok(StreamRead::End(unfinished)) => ReadPortion { events: Vec::new(), ended: Some(ReadEnd::End(unfinished)) },
+            Err(error) => ReadPortion { events: Vec::new(), ended: Some(ReadEnd::Failed(error)) },
         }
     }
 }
 
-/// Rows that are there at once are one transaction, up to so many or a few more.
+/// Rows found in one look are one transaction, up to about this many.
 const ROWS_AT_ONCE: usize = 1 << 15;
 
-fn read_many(stream: &mut StreamFile, last: bool) -> Result<Read, SourceError> {
+fn read_many(stream: &mut StreamFile, last: bool) -> Result<StreamRead, SourceError> {
     let mut all = match stream.read(last)? {
-        Read::Rows(arrived) => arrived,
-        end @ Read::End(_) => return Ok(end),
+        StreamRead::Rows(arrived) => arrived,
+        end @ StreamRead::End(_) => return Ok(end),
     };
     while all.failed.is_none() && all.deltas.len() < ROWS_AT_ONCE {
         match stream.read(last) {
-            Ok(Read::Rows(mut more)) => {
+            Ok(StreamRead::Rows(mut more)) => {
                 all.deltas.append(&mut more.deltas);
                 all.rejected.append(&mut more.rejected);
                 all.failed = more.failed;
             }
-            // It is said again at the next look.
-            Ok(Read::End(_)) => break,
+            // The next look reports it again.
+            Ok(StreamRead::End(_)) => break,
             Err(error) => all.failed = Some(error),
         }
     }
-    Ok(Read::Rows(all))
+    Ok(StreamRead::Rows(all))
 }
 
-/// Rows of a stream as a transaction up to this position.
-fn portion(arrived: Arrived, position: &FilePosition) -> Portion {
+/// Converts rows of a stream to the events of a transaction that ends at this position.
+fn portion(arrived: Arrived, position: &FilePosition) -> ReadPortion {
     let Arrived { deltas, rejected, failed } = arrived;
     let (changed, anything) = (!deltas.is_empty(), !deltas.is_empty() || !rejected.is_empty() || failed.is_none());
     let mut events: Vec<Event> = rejected.into_iter().map(Event::Rejected).collect();
@@ -188,26 +188,26 @@ fn portion(arrived: Arrived, position: &FilePosition) -> Portion {
         (false, true) => events.push(Event::Progress { position, committed_ms }),
         (false, false) => {}
     }
-    Portion { events, ended: failed.map(Ended::Failed) }
+    ReadPortion { events, ended: failed.map(ReadEnd::Failed) }
 }
 
-/// Which files' ends were seen, and what is waited for there.
+/// Which files have been read to the end, and what each of them waits for.
 #[derive(Debug)]
-struct Ends {
+struct FileEnds {
     ended: Vec<bool>,
     unfinished: Vec<Option<String>>,
-    /// What was said last, unless something has come since.
+    /// The last reported text; cleared by the next commit.
     said: Option<String>,
 }
 
-impl Ends {
+impl FileEnds {
     fn see(&mut self, event: &Event) {
         if matches!(event, Event::Commit { .. } | Event::Progress { .. }) {
             self.said = None;
         }
     }
 
-    /// What is waited for, unless it was said already.
+    /// Returns what is waited for, unless it was already reported.
     fn waiting(&mut self) -> Option<Event> {
         let all: Vec<&str> = self.unfinished.iter().flatten().map(String::as_str).collect();
         let reason = (!all.is_empty()).then(|| all.join("; "));

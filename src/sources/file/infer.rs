@@ -1,15 +1,15 @@
-//! The type of a column from all of its values.
+//! Infers the type of a column from all of its values.
 //!
-//! The first of these that every value is, NULLs aside: `bool` (true, false), `int64`, `decimal` (digits with a point; of 18 digits where they
-//! suffice, else of 38), `float64` (with an exponent), `date`, `datetime`, `timestamp` (with a zone); else `text`. Digits
-//! with a leading zero or a plus are text (postal codes, telephone numbers), and so is a column without any value. In JSON a
-//! string is never a number or a bool, and a column of objects, arrays or of unlike values is `json`.
+//! It is the first of these types that fits every value except NULLs: `bool` (true, false), `int64`, `decimal` (digits with a point; 18
+//! digits if they suffice, else 38), `float64` (with an exponent), `date`, `datetime`, `timestamp` (with a zone); else `text`. Digits with a
+//! leading zero or a plus are text (postal codes, telephone numbers), and so is a column without values. In JSON a string is never a number
+//! or a bool, and a column of objects, arrays or mixed values is `json`.
 
 use serde_json::Value;
 
 use crate::value::{Type, temporal};
 
-/// What the values seen so far may be.
+/// Which types fit all values seen so far.
 #[derive(Debug, Clone)]
 pub(super) struct Guess {
     any: bool,
@@ -20,12 +20,12 @@ pub(super) struct Guess {
     date: bool,
     datetime: bool,
     timestamp: bool,
-    /// Some number has one.
+    /// Whether some number has an exponent.
     exponent: bool,
-    /// The most digits before and behind the point.
+    /// The maximum number of digits before and after the point.
     whole: usize,
     scale: usize,
-    /// The most digits of a second's fraction.
+    /// The maximum number of digits of a second's fraction.
     fsp: usize,
 }
 
@@ -49,7 +49,7 @@ impl Default for Guess {
 }
 
 impl Guess {
-    /// One more value, which is not NULL.
+    /// Adds a value, which must not be NULL.
     pub(super) fn see(&mut self, text: &[u8]) {
         self.any = true;
         self.boolean = self.boolean && (text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"false"));
@@ -60,7 +60,7 @@ impl Guess {
     }
 
     fn see_number(&mut self, text: &[u8]) {
-        let Some(number) = Number::read(text) else {
+        let Some(number) = NumberShape::read(text) else {
             (self.int, self.decimal, self.number) = (false, false, false);
             return;
         };
@@ -86,6 +86,7 @@ impl Guess {
         }
     }
 
+    /// The first type that fits all values seen.
     pub(super) fn ty(&self) -> Type {
         let fsp = self.fsp.min(6) as u8;
         match self {
@@ -106,17 +107,17 @@ impl Guess {
 }
 
 /// The shape of a number's text.
-struct Number {
+struct NumberShape {
     /// Digits before the point.
     whole: usize,
-    /// Digits behind the point, if there is one.
+    /// Digits after the point, if there is one.
     scale: Option<usize>,
     exponent: bool,
 }
 
-impl Number {
-    /// `-12`, `0.5`, `1e-9`; not `012`, `+1`, `.5`, `1.`.
-    fn read(text: &[u8]) -> Option<Number> {
+impl NumberShape {
+    /// Accepts `-12`, `0.5`, `1e-9`; not `012`, `+1`, `.5`, `1.`.
+    fn read(text: &[u8]) -> Option<NumberShape> {
         let digits = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_digit()).count();
         let text = text.strip_prefix(b"-").unwrap_or(text);
         let whole = digits(text);
@@ -142,11 +143,11 @@ impl Number {
             }
             rest = &rest[count..];
         }
-        rest.is_empty().then_some(Number { whole, scale, exponent })
+        rest.is_empty().then_some(NumberShape { whole, scale, exponent })
     }
 }
 
-/// As [`Guess`], for JSON values.
+/// Like [`Guess`], for JSON values.
 #[derive(Debug, Clone, Default)]
 pub(super) struct JsonGuess {
     bools: bool,

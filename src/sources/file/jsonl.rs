@@ -1,4 +1,4 @@
-//! JSON-lines files (one object on a line, UTF-8) to packed rows.
+//! Reads JSON-lines files (one object per line, UTF-8) into packed rows.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use super::parsed::Parsed;
 use crate::sources::{SourceError, Table};
 use crate::value::{Datum, Layout, RowBuilder, Type, json};
 
-/// The fields of all objects of the file, in the order in which they first come, with the types of all their values. What stands unended in a
-/// file that `grows` is looked at, and is no bad line.
+/// Returns the fields of all objects of the file in order of first occurrence, with the types that fit all their values. An incomplete line
+/// at the end of a file that `grows` counts for the types, but is not reported as a bad line.
 pub(super) fn infer(path: &Path, grows: bool, bad_lines: BadLines) -> Result<Vec<(String, Type)>, SourceError> {
     let mut guesses: Vec<(String, JsonGuess)> = Vec::new();
     let mut chunks = Chunks::of_lines(path, grows)?;
@@ -48,7 +48,7 @@ fn see(object: &Object, guesses: &mut Vec<(String, JsonGuess)>) {
     }
 }
 
-/// Makes rows of a file's lines. A field that is left out is NULL.
+/// Converts a file's lines to rows. A missing field is NULL.
 #[derive(Debug)]
 pub(super) struct JsonRows {
     path: PathBuf,
@@ -56,11 +56,12 @@ pub(super) struct JsonRows {
 }
 
 impl JsonRows {
+    /// Returns the parser for the file and its chunks.
     pub(super) fn open(path: &Path, table: &Table) -> Result<(JsonRows, Chunks), SourceError> {
         Ok((JsonRows { path: path.into(), table: table.clone() }, Chunks::of_lines(path, table.stream)?))
     }
 
-    /// All rows of the chunk, in its order, and what cannot be one.
+    /// Appends the rows of the chunk, in order, and its bad lines.
     pub(super) fn parse(&self, chunk: &Chunk, parsed: &mut Parsed) {
         let mut builder = RowBuilder::new(&Layout::new(&self.table.schema));
         for (line, object) in objects(&self.path, chunk) {
@@ -74,14 +75,14 @@ impl JsonRows {
     }
 }
 
-/// What a row has besides the fields of its object.
+/// The values of columns that are not fields of the object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rest<'a> {
-    /// Columns that are left out are NULL.
+    /// Missing columns are NULL.
     Null,
-    /// The last column is the place of a stream's row; others that are left out are NULL.
+    /// The last column is the row's offset in the stream; other missing columns are NULL.
     Arrived(u64),
-    /// Columns that are left out are as in this row.
+    /// Missing columns are as in this row.
     As(&'a [u8]),
 }
 
@@ -91,7 +92,7 @@ impl From<Option<u64>> for Rest<'_> {
     }
 }
 
-/// Gives the columns of the object that stands on this line. A field that is no column makes a bad line, so that nothing goes unseen.
+/// Pushes the columns of an object. A field that is not a column makes the line bad, so that no field is ignored silently.
 pub(super) fn push_row(path: &Path, line: u64, object: &Object, rest: Rest, builder: &mut RowBuilder) -> Result<(), BadLine> {
     let layout = builder.layout().clone();
     let columns = layout.schema().columns();
@@ -120,7 +121,7 @@ pub(super) fn push_row(path: &Path, line: u64, object: &Object, rest: Rest, buil
     Ok(())
 }
 
-/// The objects of a chunk with their lines; empty lines are passed over.
+/// The objects of a chunk with their lines; empty lines are skipped.
 fn objects<'c>(path: &'c Path, chunk: &'c Chunk) -> impl Iterator<Item = (u64, Result<Object, BadLine>)> + 'c {
     let lines = chunk.bytes.split_inclusive(|byte| *byte == b'\n').zip(chunk.line..).filter(|(text, _)| !text.trim_ascii().is_empty());
     lines.map(move |(text, line)| (line, object(text).map_err(|what| BadLine::new(path, line, what))))

@@ -1,6 +1,6 @@
-//! A JSON-lines file that is appended to, read line by line from a place on, and checked to be the same file still.
+//! Reads a JSON-lines file that is appended to, line by line from a position on, and checks that it is still the same file.
 //!
-//! A last line without a newline counts as soon as it is a whole object. Empty lines and byte order marks are passed over.
+//! A last line without a newline counts as soon as it is a complete object. Empty lines and byte order marks are skipped.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -13,26 +13,27 @@ use super::position::{CHECKED_BYTES, FilePosition, bytes_before, check, name_of}
 use super::{Object, unreadable};
 use crate::sources::SourceError;
 
-/// Behind a line: its number, from 1, and how many bytes end with it.
+/// The end of a line: the line's number, from 1, and the offset after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct LinePosition {
     pub(super) line: u64,
     pub(super) byte: u64,
-    /// The end of the line, up to [`CHECKED_BYTES`].
+    /// The end of the line, at most [`CHECKED_BYTES`].
     tail: Vec<u8>,
 }
 
+/// Reads the lines of one file.
 #[derive(Debug)]
 pub(super) struct FollowedFile {
     path: PathBuf,
     reader: BufReader<File>,
-    place: Place,
-    /// What was read of the line that comes next.
+    place: LinePosition,
+    /// The part of the next line that was already read.
     text: Vec<u8>,
 }
 
 impl FollowedFile {
-    /// Fails if the file is not the one of `from` any more.
+    /// Fails if the file is not the one of `from`.
     pub(super) fn open(path: &Path, from: &FilePosition) -> Result<FollowedFile, SourceError> {
         let mut file = super::open(path)?;
         let tail = tail_before(&mut file, from.byte).map_err(|e| unreadable(path, e))?;
@@ -40,7 +41,7 @@ impl FollowedFile {
             return Err(replaced(path, from.byte, "a changes file"));
         }
         file.seek(SeekFrom::Start(from.byte)).map_err(|e| unreadable(path, e))?;
-        let place = Place { line: from.line, byte: from.byte, tail: tail.unwrap_or_default() };
+        let place = LinePosition { line: from.line, byte: from.byte, tail: tail.unwrap_or_default() };
         Ok(FollowedFile { path: path.into(), reader: BufReader::with_capacity(1 << 18, file), place, text: Vec::new() })
     }
 
@@ -48,14 +49,14 @@ impl FollowedFile {
         &self.path
     }
 
-    /// Behind the line that [`next`](FollowedFile::next) answered last.
-    pub(super) fn place(&self) -> &Place {
+    /// The end of the last line that [`next`](FollowedFile::next) returned.
+    pub(super) fn place(&self) -> &LinePosition {
         &self.place
     }
 
-    /// The place as a position, which knows of no other file.
+    /// The end of the last line as a position, without other files.
     pub(super) fn position(&self) -> FilePosition {
-        let Place { line, byte, tail } = &self.place;
+        let LinePosition { line, byte, tail } = &self.place;
         FilePosition { file: name_of(&self.path), line: *line, byte: *byte, check: check(tail), ..FilePosition::default() }
     }
 
@@ -64,15 +65,15 @@ impl FollowedFile {
         !self.text.is_empty()
     }
 
-    /// Goes back to a place where this file was before.
-    pub(super) fn seek(&mut self, place: Place) -> Result<(), SourceError> {
+    /// Goes back to an earlier place of this file.
+    pub(super) fn seek(&mut self, place: LinePosition) -> Result<(), SourceError> {
         self.reader.seek(SeekFrom::Start(place.byte)).map_err(|e| unreadable(&self.path, e))?;
         self.text.clear();
         self.place = place;
         Ok(())
     }
 
-    /// The next line's object, or that it is none; `None` at the file's end, from where a later call goes on.
+    /// Returns the object of the next line, or why it is bad; `None` at the end of the file, from where a later call continues.
     pub(super) fn next(&mut self) -> Result<Option<Result<Object, BadLine>>, SourceError> {
         loop {
             let read = self.reader.read_until(b'\n', &mut self.text).map_err(|e| unreadable(&self.path, e))?;
@@ -105,7 +106,7 @@ impl FollowedFile {
         }
     }
 
-    /// Goes behind the line in `text`.
+    /// Advances the place past the line in `text`.
     fn pass(&mut self) {
         let unended = !self.place.tail.is_empty() && !self.place.tail.ends_with(b"\n");
         if !unended {
@@ -139,7 +140,7 @@ pub(super) fn same_file(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
-/// The end of the line that ends at `byte`, up to [`CHECKED_BYTES`]; `None` where the file is shorter.
+/// The end of the line that ends at `byte`, at most [`CHECKED_BYTES`]; `None` if the file is shorter.
 fn tail_before(file: &mut File, byte: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(mut tail) = bytes_before(file, byte)? else { return Ok(None) };
     let inside = tail.len().saturating_sub(1);
@@ -149,7 +150,7 @@ fn tail_before(file: &mut File, byte: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(tail))
 }
 
-/// `kind` is what the file is to users.
+/// `kind` is the file's role, for the message.
 pub(super) fn replaced(path: &Path, byte: u64, kind: &str) -> SourceError {
     SourceError::Stopped {
         message: format!("{} is not the file that was read up to byte {byte} before", path.display()),

@@ -1,14 +1,14 @@
 //! Tables from files: the rows from CSV or JSON lines, the changes to them from a JSON-lines file.
 //!
-//! In: files, and the types of their columns, declared or inferred ([`infer`]). Out: the rows of every table as the snapshot, then
-//! the changes file's transactions ([`changes`]) and the rows that are appended to the files of streams ([`stream`]), which are followed while
-//! they grow ([`follow`]). A position is a place in the changes file and in each stream's file; the other files of rows are read once and never
-//! looked at again, so what changes in them later must come as a change.
+//! In: files, and the types of their columns, declared or inferred ([`infer`]). Out: the rows of every table as the snapshot, then the
+//! transactions of the changes file ([`changes`]) and the rows that are appended to the files of streams ([`stream`]). Both are followed
+//! while they grow ([`follow`]). A position is a place in the changes file and in each stream's file. Other files are read once, so a later
+//! change of their rows must be in the changes file.
 //!
-//! Recorded binary logs of a server are the other way in: rows and changes both come from them ([`recorded`]).
+//! Alternatively rows and changes both come from recorded binary logs of a server ([`recorded`]).
 //!
-//! A line that cannot be read is left out and told of ([`bad_line`]): it names file, line, column and what was expected, never the value. The
-//! tables are then what the lines that can be read say. Nothing is passed over untold, and a file that is wholly wrong stops the source.
+//! A line that cannot be read is left out and reported ([`bad_line`]) with file, line, column and what was expected, but never the value.
+//! The tables then have the rows of the readable lines. Nothing is skipped silently, and a file that is entirely wrong stops the source.
 
 mod bad_line;
 mod change;
@@ -26,6 +26,7 @@ mod options;
 mod parsed;
 mod position;
 mod reader;
+#[cfg(feature = "mysql")]
 mod recorded;
 mod seen;
 mod snapshot;
@@ -43,21 +44,21 @@ use self::bad_line::BadLines;
 pub(crate) use self::options::KIND;
 use self::options::{FileOptions, TableOptions};
 use self::position::FilePosition;
-use self::recorded::RecordedSource;
 use crate::options::OptionError;
 use crate::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
 
 #[cfg(test)]
 mod tests;
 
-/// What a line of a JSON-lines file holds.
+/// A line of a JSON-lines file.
 type Object = serde_json::Map<String, serde_json::Value>;
 
-/// A source of these options, which must have passed the check against [`KIND`].
+/// Creates a source with these options, which must have been checked against [`KIND`].
 pub(super) fn open_source(options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
     Ok(match FileOptions::read(options)? {
         FileOptions::Tables { tables, changes, bad_lines } => Box::new(FileSource { tables, changes, bad_lines }),
-        FileOptions::Binlog(paths) => Box::new(RecordedSource { paths }),
+        #[cfg(feature = "mysql")]
+        FileOptions::Binlog(paths) => Box::new(recorded::RecordedSource { paths }),
     })
 }
 
@@ -116,7 +117,7 @@ impl Source for FileSource {
         Ok(Vec::new())
     }
 
-    /// The changes file is read from its beginning.
+    /// False, because the changes file is read from its beginning.
     fn captures_the_present(&self) -> bool {
         false
     }

@@ -1,6 +1,6 @@
-//! The JSON object that stands on a line, in which no name stands twice.
+//! Parses the JSON object of a line and refuses duplicate names at any depth.
 //!
-//! A JSON parser that keeps the last of two equal names would drop a value unseen, so such a line is not taken, at whatever depth it is.
+//! A parser that keeps the last of two equal names would lose a value silently.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,8 +10,8 @@ use serde_json::{Map, Number, Value};
 
 use super::Object;
 
-/// The object of a line, or what is wrong with the line. A byte order mark in front, as a program may write it whenever it opens a file, is
-/// passed over.
+/// Returns the object of a line, or what is wrong with the line. A byte order mark before it is skipped, because a program may write one
+/// whenever it opens a file.
 pub(super) fn object(text: &[u8]) -> Result<Object, String> {
     let text = text.strip_prefix(super::chunks::BYTE_ORDER_MARK).unwrap_or(text);
     let twice = RefCell::new(None);
@@ -20,19 +20,19 @@ pub(super) fn object(text: &[u8]) -> Result<Object, String> {
     match value.and_then(|value| reader.end().map(|()| value)) {
         Ok(Value::Object(object)) => Ok(object),
         _ => Err(match twice.take() {
-            Some(name) => format!("`{name}` stands in it twice"),
+            Some(name) => format!("`{name}` occurs twice in an object"),
             None => "it is not a JSON object".into(),
         }),
     }
 }
 
-/// Reads a value of which no object has a name twice; tells the name otherwise.
+/// Deserializes a value and fails if an object has a name twice; `twice` then has the name.
 #[derive(Clone, Copy)]
 struct Once<'t> {
     twice: &'t RefCell<Option<String>>,
 }
 
-/// How `serde_json` gives numbers that are no 64-bit integers to others than itself: as a map with this one name, and all their digits.
+/// `serde_json` passes numbers other than 64-bit integers to foreign visitors as a map with this one name and all their digits.
 const NUMBER: &str = "$serde_json::private::Number";
 
 impl<'de> DeserializeSeed<'de> for Once<'_> {
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for Once<'_> {
             let value = fields.next_value_seed(self)?;
             if object.contains_key(&name) {
                 self.twice.replace(Some(name));
-                return Err(A::Error::custom("a name stands in an object twice"));
+                return Err(A::Error::custom("a name occurs twice in an object"));
             }
             object.insert(name, value);
         }
@@ -131,7 +131,7 @@ mod tests {
             r#"{"a": [1, {"b": {"id": [], "id": null}}]}"#,
             r#"{"id": 1, "\u0069d": 2}"#,
         ] {
-            assert_eq!(object(text.as_bytes()).unwrap_err(), "`id` stands in it twice", "{text}");
+            assert_eq!(object(text.as_bytes()).unwrap_err(), "`id` occurs twice in an object", "{text}");
         }
     }
 }

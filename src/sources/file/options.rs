@@ -1,4 +1,4 @@
-//! What a `file` source takes, and the checks that need no file.
+//! The options of a `file` source, and the checks that need no file.
 
 use std::path::PathBuf;
 
@@ -31,15 +31,15 @@ pub(crate) const KIND: Kind = Kind {
             value: OptionType::OneOf(&["quarantine", "stop"]),
             required: false,
             secret: false,
-            help: "What becomes of a line that cannot be read: `quarantine` (it is left out, counted and listed by `tidemill errors`) or \
-                   `stop` (the source stops at it). Default: quarantine.",
+            help: "What to do with a line that cannot be read: `quarantine` (leave it out; `tidemill errors` counts and lists it) or \
+                   `stop` (stop the source at it). Default: quarantine.",
         },
         OptionSpec {
             name: "binlog",
             value: OptionType::List(&OptionType::Path),
             required: false,
             secret: false,
-            help: "Instead of the others: binary logs of a MySQL or MariaDB server, in order, that begin with empty tables",
+            help: "Instead of the other options: binary logs of a MySQL or MariaDB server, in order, that begin with empty tables",
         },
     ],
 };
@@ -58,15 +58,15 @@ const TABLE: &[OptionSpec] = &[
         value: OptionType::List(&OptionType::Text),
         required: false,
         secret: false,
-        help: "The columns of the primary key; without, equal rows are kept apart by their number only",
+        help: "The columns of the primary key; without a key, equal rows are only counted",
     },
     OptionSpec {
         name: "stream",
         value: OptionType::Bool,
         required: false,
         secret: false,
-        help: "Whether rows only ever come: then its file is followed while it grows, and rows get the column ROWOFFSET, which rises as they \
-               arrive. Default: false",
+        help: "Whether rows are only ever appended: the file is then followed while it grows, and rows get the column ROWOFFSET, \
+               which rises in order of arrival. Default: false",
     },
     OptionSpec {
         name: "columns",
@@ -99,21 +99,23 @@ pub(super) enum FileOptions {
         changes: Option<PathBuf>,
         bad_lines: BadLines,
     },
-    /// Recorded logs, which say themselves what the tables are.
+    /// Recorded logs, which contain the definitions of the tables.
+    #[cfg(feature = "mysql")]
     Binlog(Vec<PathBuf>),
 }
 
+/// The options of one table.
 #[derive(Debug, Clone)]
 pub(super) struct TableOptions {
     pub(super) name: String,
     pub(super) rows: RowsFile,
     pub(super) key: Vec<String>,
     pub(super) stream: bool,
-    /// In the order in which they were written.
+    /// In the order of the spec.
     pub(super) columns: Vec<(String, Type)>,
 }
 
-/// Where the rows of a table are at the start.
+/// The initial rows of a table.
 #[derive(Debug, Clone)]
 pub(super) enum RowsFile {
     Csv {
@@ -129,7 +131,7 @@ pub(super) enum RowsFile {
 }
 
 #[derive(Deserialize)]
-struct Typed {
+struct WrittenFileOptions {
     #[serde(default)]
     tables: serde_json::Map<String, serde_json::Value>,
     changes: Option<PathBuf>,
@@ -153,19 +155,22 @@ struct TypedTable {
 }
 
 impl FileOptions {
-    /// Reads options that fit [`KIND`].
+    /// Parses options that match [`KIND`].
     pub(super) fn read(options: &serde_json::Value) -> Result<FileOptions, OptionError> {
-        let typed = Typed::deserialize(options).map_err(|e| refuse(&[], e.to_string(), None))?;
+        let typed = WrittenFileOptions::deserialize(options).map_err(|e| refuse(&[], e.to_string(), None))?;
         if !typed.binlog.is_empty() {
             if !typed.tables.is_empty() || typed.changes.is_some() {
-                let help = Some("leave `tables` and `changes` out: the log says what the tables are and what happened to them");
-                return Err(refuse(&["binlog"], "it stands beside `tables` or `changes`".into(), help));
+                let help = Some("remove `tables` and `changes`: the log has the tables and their changes");
+                return Err(refuse(&["binlog"], "it cannot be combined with `tables` or `changes`".into(), help));
             }
             if typed.bad_lines.is_some() {
-                let help = Some("leave it out: a damaged log always stops the source");
-                return Err(refuse(&["bad_lines"], "it stands beside `binlog`, which has no lines".into(), help));
+                let help = Some("remove it: a damaged log always stops the source");
+                return Err(refuse(&["bad_lines"], "it cannot be combined with `binlog`, which has no lines".into(), help));
             }
+            #[cfg(feature = "mysql")]
             return Ok(FileOptions::Binlog(typed.binlog));
+            #[cfg(not(feature = "mysql"))]
+            return Err(refuse(&["binlog"], "this program was built without MySQL".into(), Some("build it with the feature `mysql`")));
         }
         if typed.tables.is_empty() {
             let help = Some("give `tables: {orders: {csv: orders.csv, key: [order_id]}}` or `binlog: [shop.binlog]`");
@@ -188,7 +193,7 @@ fn table(name: &str, value: &serde_json::Value) -> Result<TableOptions, OptionEr
         Some("\\t" | "tab") => b'\t',
         Some(text) => match text.as_bytes() {
             [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => *byte,
-            _ => return Err(refuse(&["tables", name, "delimiter"], "it must be one ASCII character".into(), Some("a tab is `tab`"))),
+            _ => return Err(refuse(&["tables", name, "delimiter"], "it must be one ASCII character".into(), Some("write a tab as `tab`"))),
         },
     };
     let rows = match (typed.csv, typed.jsonl) {
@@ -202,7 +207,7 @@ fn table(name: &str, value: &serde_json::Value) -> Result<TableOptions, OptionEr
         (None, None) => RowsFile::None,
     };
     if typed.stream && !typed.key.is_empty() {
-        let help = "leave `key` out: the rows of a stream are kept apart by the order in which they arrive";
+        let help = "remove `key`: the rows of a stream are identified by their order of arrival";
         return Err(refuse(&["tables", name, "key"], "a stream has no key".into(), Some(help)));
     }
     Ok(TableOptions { name: name.into(), rows, key: typed.key, stream: typed.stream, columns })
@@ -223,7 +228,7 @@ pub(super) fn refuse(path: &[&str], message: String, help: Option<&str>) -> Opti
 }
 
 impl TableOptions {
-    /// Whether rows are appended to its file, which is followed for them.
+    /// Whether the table's file is followed for appended rows.
     pub(super) fn is_followed(&self) -> bool {
         self.stream && self.rows.path().is_some()
     }

@@ -1,21 +1,21 @@
-//! What a chunk of a file is made into, whatever the file's format: packed rows with their lines, and the lines that are no rows.
+//! The content of a chunk in any format: packed rows with their lines, and the bad lines.
 
 use super::bad_line::BadLine;
 use crate::value::{RowBuilder, Rows};
 
-/// What a chunk is made into.
+/// The content of a chunk.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub(super) rows: Rows,
-    /// Where each of them stands.
+    /// The line of each row.
     pub(super) lines: Vec<u64>,
     pub(super) bad: Vec<BadLine>,
-    /// How many bad ones stand before the first row.
+    /// The number of bad lines before the first row.
     pub(super) bad_first: u64,
 }
 
 impl Parsed {
-    /// The row of this line that was pushed, or why there is none.
+    /// Appends the row that was built for this line, or the reason why there is none.
     pub(super) fn take(&mut self, line: u64, pushed: Result<(), BadLine>, builder: &mut RowBuilder) {
         match pushed {
             Ok(()) => {

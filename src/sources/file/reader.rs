@@ -1,4 +1,4 @@
-//! Makes rows of a file's chunks, whatever its format.
+//! Converts the chunks of a file to rows, in either format.
 
 use super::chunks::{Chunk, Chunks};
 use super::csv::CsvRows;
@@ -7,23 +7,24 @@ use super::options::RowsFile;
 use super::parsed::Parsed;
 use crate::sources::{SourceError, Table};
 
+/// Parses the rows of one file.
 #[derive(Debug)]
-pub(super) enum Reader {
+pub(super) enum FileReader {
     Csv(CsvRows),
     JsonLines(JsonRows),
 }
 
-impl Reader {
-    /// With the chunks of the file's rows, from the first on. `None` where the table has no file.
-    pub(super) fn open(rows: &RowsFile, table: &Table) -> Result<Option<(Reader, Chunks)>, SourceError> {
+impl FileReader {
+    /// Also returns the chunks of the file, from the first on. `None` if the table has no file.
+    pub(super) fn open(rows: &RowsFile, table: &Table) -> Result<Option<(FileReader, Chunks)>, SourceError> {
         Ok(match rows {
             RowsFile::Csv { path, null, delimiter } => {
                 let (rows, chunks) = CsvRows::open(path, *delimiter, null, table)?;
-                Some((Reader::Csv(rows), chunks))
+                Some((FileReader::Csv(rows), chunks))
             }
             RowsFile::JsonLines { path } => {
                 let (rows, chunks) = JsonRows::open(path, table)?;
-                Some((Reader::JsonLines(rows), chunks))
+                Some((FileReader::JsonLines(rows), chunks))
             }
             RowsFile::None => None,
         })
@@ -32,8 +33,8 @@ impl Reader {
     pub(super) fn parse(&self, chunk: &Chunk) -> Parsed {
         let mut parsed = Parsed::default();
         match self {
-            Reader::Csv(rows) => rows.parse(chunk, &mut parsed),
-            Reader::JsonLines(rows) => rows.parse(chunk, &mut parsed),
+            FileReader::Csv(rows) => rows.parse(chunk, &mut parsed),
+            FileReader::JsonLines(rows) => rows.parse(chunk, &mut parsed),
         }
         parsed
     }

@@ -1,4 +1,4 @@
-//! Tables from recorded binary logs, by the decoder of the MySQL source.
+//! Reads tables from recorded binary logs, with the decoder of the MySQL source.
 
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ impl Source for RecordedSource {
         Ok(Vec::new())
     }
 
-    /// The logs are read from their beginning.
+    /// False, because the logs are read from their beginning.
     fn captures_the_present(&self) -> bool {
         false
     }

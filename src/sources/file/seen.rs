@@ -1,7 +1,7 @@
-//! The keys of a file's rows so far, to notice a second row of one key.
+//! Remembers the keys of a file's rows, to detect a second row with the same key.
 //!
-//! In: the keys of one chunk after the other, in the file's order. Out: which of them were there before. Nothing is held for as long as keys
-//! rise, as they do in most exports; from the first that does not, 16 bytes for each key, a hash with a seed of this run.
+//! In: the keys of each chunk, in the file's order. Out: which of them occurred before. As long as keys are ascending, as in most exports,
+//! only the last key is kept; after that 16 bytes per key, a hash with a random seed.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -11,16 +11,17 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::sources::SourceError;
 use crate::value::Rows;
 
+/// The keys of one file.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// The highest key, for as long as they rise.
+pub(super) struct SeenKeys {
+    /// The highest key, while keys are ascending.
     last: Vec<u8>,
     hashes: Option<Hashes>,
 }
 
-impl Seen {
-    /// Where in `keys` those stand that were there before. `earlier` gives the keys of all chunks before this one anew, for which it may read
-    /// the file again.
+impl SeenKeys {
+    /// Returns the indexes in `keys` of those that occurred before. `earlier` passes the keys of all previous chunks again, for which it may
+    /// read the file a second time.
     pub(super) fn repeated(
         &mut self,
         keys: &Rows,
@@ -57,13 +58,13 @@ impl Default for Hashes {
 }
 
 impl Hashes {
-    /// Whether it was not there.
+    /// Returns whether the key is new.
     fn insert(&mut self, key: &[u8]) -> bool {
         self.all.insert(xxh3_128_with_seed(key, self.seed))
     }
 }
 
-/// The hash of what is one already.
+/// Uses a value that is already a hash as its hash.
 #[derive(Debug, Default)]
 struct Same(u64);
 
@@ -93,12 +94,12 @@ mod tests {
             chunks in prop::collection::vec(prop::collection::vec(0u8..40, 0..6), 0..8),
             rising in 0usize..4,
         ) {
-            // The first chunks rise, so that the change from one way to the other is anywhere.
+            // The first chunks are ascending, so that the switch to hashes can be anywhere.
             let mut next = 0;
             let chunks: Vec<Rows> = chunks.iter().enumerate().map(|(n, chunk)| {
                 chunk.iter().map(|key| if n < rising { next += 1; [next] } else { [*key] }).collect()
             }).collect();
-            let (mut seen, mut before) = (Seen::default(), HashSet::new());
+            let (mut seen, mut before) = (SeenKeys::default(), HashSet::new());
             for (n, keys) in chunks.iter().enumerate() {
                 let earlier = |give: &mut dyn FnMut(&Rows)| { chunks[..n].iter().for_each(give); Ok(()) };
                 let repeated = seen.repeated(keys, earlier).unwrap();

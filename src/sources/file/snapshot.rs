@@ -1,8 +1,9 @@
-//! Reads the rows of all tables: several threads at one file after the other, each a chunk at a time; rows go out in the files' order.
+//! Reads the rows of all tables. Several threads read one file after another, each thread a chunk at a time; rows are sent in the order of
+//! the file.
 //!
-//! Of several rows with one key the first counts; the others are bad lines.
+//! The first of several rows with the same key counts; the others are bad lines.
 //!
-//! A stream's file is read as far as it has whole records when it is opened; where that was goes into the position.
+//! A stream's file is read up to its last whole record at the time it is opened; the end of that is stored in the position.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -17,17 +18,17 @@ use super::chunks::{Chunk, Chunks};
 use super::options::{RowsFile, TableOptions};
 use super::parsed::Parsed;
 use super::position::StreamPlace;
-use super::reader::Reader;
-use super::seen::Seen;
+use super::reader::FileReader;
+use super::seen::SeenKeys;
 use super::{stream, tables};
 use crate::sources::{Event, EventSender, SourceError, Table};
 use crate::value::{Layout, Rows, key};
 
-/// Batches that wait between the readers and the engine. With a batch's some hundred KiB this bounds what is held.
+/// The maximum number of batches between the readers and the engine. A batch has some hundred KiB, so this bounds memory.
 const WAITING_BATCHES: usize = 4;
 const READERS: usize = 4;
 
-/// A table to read: its place in the list that the engine asked for, what it is, where its rows are.
+/// A table to read. `index` is its index in the engine's list of tables.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) index: usize,
@@ -36,14 +37,14 @@ pub(super) struct Job {
     pub(super) bad_lines: BadLines,
 }
 
-/// How far the files of streams were read, by the streams' names.
-pub(super) type Places = BTreeMap<String, StreamPlace>;
+/// How far the files of streams were read, by stream name.
+pub(super) type StreamPlaces = BTreeMap<String, StreamPlace>;
 
-/// Sends the plan, and then the rows of every table. `None` if nobody listens any more.
-pub(super) async fn send(jobs: Vec<Job>, out: &EventSender) -> Result<Option<Places>, SourceError> {
+/// Sends the plan, and then the rows of every table. Returns `None` if the receiver is gone.
+pub(super) async fn send(jobs: Vec<Job>, out: &EventSender) -> Result<Option<StreamPlaces>, SourceError> {
     let (sender, mut events) = mpsc::channel(WAITING_BATCHES);
     let reading = tokio::spawn(read_all(jobs, sender));
-    // Readers send here and not straight to the engine, so that they stop when this future is dropped.
+    // Readers send to this channel and not to the engine, so that they stop when this future is dropped.
     while let Some(event) = events.recv().await {
         if out.send(event).await.is_err() {
             return Ok(None);
@@ -52,27 +53,27 @@ pub(super) async fn send(jobs: Vec<Job>, out: &EventSender) -> Result<Option<Pla
     reading.await.expect("the readers do not panic").map(Some)
 }
 
-async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<Places, SourceError> {
+async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<StreamPlaces, SourceError> {
     let plan = tokio::task::spawn_blocking({
         let files: Vec<RowsFile> = jobs.iter().map(|job| job.options.rows.clone()).collect();
         move || files.iter().map(count_rows).collect()
     });
     let rows = plan.await.expect("counting does not panic");
     if out.send(Event::SnapshotPlan { rows }).await.is_err() {
-        return Ok(Places::new());
+        return Ok(StreamPlaces::new());
     }
-    // The longest first: what is small is better left for the end.
+    // The longest first, because small files keep all readers busy at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.options.rows.path().and_then(|path| path.metadata().ok()).map_or(0, |m| m.len())));
-    let files = Arc::new(Mutex::new(Files { waiting: jobs.into(), ..Files::default() }));
+    let files = Arc::new(Mutex::new(UnreadFiles { waiting: jobs.into(), ..UnreadFiles::default() }));
     let readers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(READERS);
     let handles: Vec<_> = (0..readers)
         .map(|_| {
             let (files, out) = (files.clone(), out.clone());
             tokio::task::spawn_blocking(move || {
-                // Where one fails or nobody listens, the others end with the chunk they are at.
+                // If one reader fails or the receiver is gone, the others stop after their current chunk.
                 let go_on = read(&files, &out);
                 if !matches!(go_on, Ok(true)) {
-                    *files.lock().expect("no reader panics") = Files::default();
+                    *files.lock().expect("no reader panics") = UnreadFiles::default();
                 }
                 go_on.map(|_| ())
             })
@@ -86,23 +87,23 @@ async fn read_all(mut jobs: Vec<Job>, out: EventSender) -> Result<Places, Source
     result.map(|()| std::mem::take(&mut files.lock().expect("no reader panics").places))
 }
 
-/// What is not read yet.
+/// The files that are not read yet.
 #[derive(Default)]
-struct Files {
+struct UnreadFiles {
     waiting: VecDeque<Job>,
-    /// The file that chunks are taken from, with the number of the next.
-    open: Option<(Arc<TableFile>, Chunks, u64)>,
-    /// Of the files of streams that were read.
-    places: Places,
+    /// The current file, with the number of its next chunk.
+    open: Option<(Arc<SnapshotFile>, Chunks, u64)>,
+    /// The ends of the streams' files that were read.
+    places: StreamPlaces,
 }
 
-impl Files {
-    /// The next chunk, and its number in its file.
-    fn next(&mut self) -> Result<Option<(Arc<TableFile>, Chunk, u64)>, SourceError> {
+impl UnreadFiles {
+    /// Returns the next chunk with its number in its file.
+    fn next(&mut self) -> Result<Option<(Arc<SnapshotFile>, Chunk, u64)>, SourceError> {
         loop {
             let Some((file, chunks, number)) = &mut self.open else {
                 let Some(job) = self.waiting.pop_front() else { return Ok(None) };
-                self.open = TableFile::open(job)?.map(|(file, chunks)| (Arc::new(file), chunks, 0));
+                self.open = SnapshotFile::open(job)?.map(|(file, chunks)| (Arc::new(file), chunks, 0));
                 continue;
             };
             if let Some(chunk) = chunks.next()? {
@@ -118,12 +119,12 @@ impl Files {
     }
 }
 
-/// Reads for as long as there is something; false once nobody listens.
-fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
+/// Reads chunks until there are no more; returns false if the receiver is gone.
+fn read(files: &Mutex<UnreadFiles>, out: &EventSender) -> Result<bool, SourceError> {
     loop {
         let next = files.lock().expect("no reader panics").next()?;
         let Some((file, chunk, number)) = next else { return Ok(true) };
-        let turn = Turn { file: &file, number, went_well: false };
+        let turn = ChunkTurn { file: &file, number, went_well: false };
         let parsed = file.reader.parse(&chunk);
         drop(chunk);
         let keys = file.keys_of(&parsed.rows);
@@ -134,36 +135,36 @@ fn read(files: &Mutex<Files>, out: &EventSender) -> Result<bool, SourceError> {
 }
 
 /// A file whose rows are read by all readers.
-struct TableFile {
+struct SnapshotFile {
     job: Job,
     layout: Layout,
-    reader: Reader,
-    progress: Mutex<Progress>,
+    reader: FileReader,
+    progress: Mutex<ReadProgress>,
     progressed: Condvar,
 }
 
-/// What went out of a file.
+/// What was sent of a file.
 #[derive(Default)]
-struct Progress {
-    /// The chunk whose turn it is.
+struct ReadProgress {
+    /// The chunk that is sent next.
     chunk: u64,
     any_row: bool,
     bad: u64,
-    seen: Seen,
-    /// Nothing more goes out: something failed, or nobody listens.
+    seen: SeenKeys,
+    /// Nothing more is sent, because a reader failed or the receiver is gone.
     ended: bool,
 }
 
-impl TableFile {
-    /// `None` where the table has no file.
-    fn open(job: Job) -> Result<Option<(TableFile, Chunks)>, SourceError> {
-        let opened = Reader::open(&job.options.rows, &job.table)?;
+impl SnapshotFile {
+    /// `None` if the table has no file.
+    fn open(job: Job) -> Result<Option<(SnapshotFile, Chunks)>, SourceError> {
+        let opened = FileReader::open(&job.options.rows, &job.table)?;
         let layout = Layout::new(&job.table.schema);
         Ok(opened
-            .map(|(reader, chunks)| (TableFile { job, layout, reader, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
+            .map(|(reader, chunks)| (SnapshotFile { job, layout, reader, progress: Mutex::default(), progressed: Condvar::new() }, chunks)))
     }
 
-    /// The keys by which rows could be there twice; none where the table has no key, or its rows have their places for keys.
+    /// The keys to check for duplicates; `None` if the table has no key or is a stream.
     fn keys_of(&self, rows: &Rows) -> Option<Rows> {
         let Table { key: columns, stream: false, .. } = &self.job.table else { return None };
         if columns.is_empty() {
@@ -178,9 +179,9 @@ impl TableFile {
         Some(keys)
     }
 
-    /// Gives the keys of the first chunks again.
+    /// Passes the keys of the first `chunks` chunks to `give` again.
     fn read_keys(&self, chunks: u64, give: &mut dyn FnMut(&Rows)) -> Result<(), SourceError> {
-        let Some((reader, mut again)) = Reader::open(&self.job.options.rows, &self.job.table)? else { return Ok(()) };
+        let Some((reader, mut again)) = FileReader::open(&self.job.options.rows, &self.job.table)? else { return Ok(()) };
         for _ in 0..chunks {
             let Some(chunk) = again.next()? else { break };
             self.keys_of(&reader.parse(&chunk).rows).iter().for_each(&mut *give);
@@ -188,8 +189,8 @@ impl TableFile {
         Ok(())
     }
 
-    /// Makes bad lines of the rows whose keys were there before.
-    fn set_repeated_aside(&self, number: u64, keys: &Rows, seen: &mut Seen, parsed: &mut Parsed) -> Result<(), SourceError> {
+    /// Turns rows whose keys occurred before into bad lines.
+    fn set_repeated_aside(&self, number: u64, keys: &Rows, seen: &mut SeenKeys, parsed: &mut Parsed) -> Result<(), SourceError> {
         let repeated = seen.repeated(keys, |give| self.read_keys(number, give))?;
         if repeated.is_empty() {
             return Ok(());
@@ -208,21 +209,22 @@ impl TableFile {
     }
 }
 
-/// A file whose first lines are bad, as many as this, and none of them good, is wholly wrong.
+/// If a file begins with this many bad lines and no good one, it is entirely wrong.
 const ALL_BAD: u64 = 100;
 
-/// The place of a chunk among the others: what it is made into goes out when those before it have gone.
-struct Turn<'a> {
-    file: &'a TableFile,
+/// The turn of a chunk: its rows are sent after those of all chunks before it.
+struct ChunkTurn<'a> {
+    file: &'a SnapshotFile,
     number: u64,
     went_well: bool,
 }
 
-impl Turn<'_> {
-    /// Hands on the rows and sets bad lines aside; whether more is wanted. Fails where the source is to stop at a bad line, or the file is wholly wrong.
+impl ChunkTurn<'_> {
+    /// Sends the rows and reports bad lines; returns false if the receiver is gone. Fails if the source must stop at a bad line or the file
+    /// is entirely wrong.
     fn take(mut self, mut parsed: Parsed, keys: Option<Rows>, out: &EventSender) -> Result<bool, SourceError> {
         let progress = self.file.progress.lock().expect("no reader panics");
-        let waits = |progress: &mut Progress| progress.chunk < self.number && !progress.ended;
+        let waits = |progress: &mut ReadProgress| progress.chunk < self.number && !progress.ended;
         let mut progress = self.file.progressed.wait_while(progress, waits).expect("no reader panics");
         if progress.ended {
             return Ok(false);
@@ -255,8 +257,8 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
-    /// Whatever became of it, the others must not wait for it.
+impl Drop for ChunkTurn<'_> {
+    /// If the chunk failed, the others must not wait for it.
     fn drop(&mut self) {
         if !self.went_well
             && let Ok(mut progress) = self.file.progress.lock()
@@ -267,8 +269,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The lines that hold rows, for the display of progress: counted in a file's first part, and taken to go on like that. `None` where the
-/// file cannot be read, which the reader then says.
+/// Estimates the number of rows, for the display of progress: counts lines in the file's first part and extrapolates. `None` if the file
+/// cannot be read, which the reader then reports.
 pub(super) fn count_rows(rows: &RowsFile) -> Option<u64> {
     match rows {
         RowsFile::Csv { path, .. } => Some(count_lines(path).ok()?.saturating_sub(1)),

@@ -1,11 +1,11 @@
-//! A stream's file, followed while it grows.
+//! Follows a stream's file while it grows.
 //!
-//! In: the file from a place on. Out: the rows that were appended, up to a chunk of whole records at a time, with the bad lines among them and
-//! the place behind. A record is whole when its line has ended. What stands unended at the file's end is waited for, but that
-//! a JSON object is whole as soon as it is closed, and where nothing is waited for (the run ends at the file's end) a CSV record counts that can
-//! be read as it is. Then a line end must come next, or the row was not what was read: that stops the source.
+//! In: the file from a place on. Out: the appended rows, at most a chunk of whole records at a time, with the bad lines among them and the
+//! new place. A record is whole when its line has ended. An incomplete record at the end of the file is waited for, with two exceptions: a
+//! JSON object is whole as soon as it is closed, and if nothing is waited for (the run ends at the end of the file) a CSV record counts if
+//! it can be read. A line end must then come next; if not, the row was read wrongly, and the source stops.
 //!
-//! The file must stay what it was up to the place: a shorter one, another one in its place or other bytes before it stop the source.
+//! The file must keep its bytes up to the place: a shorter file, another file in its place, or other bytes before the place stop the source.
 
 use std::path::{Path, PathBuf};
 
@@ -18,53 +18,54 @@ use super::lines::{replaced, same_file};
 use super::options::TableOptions;
 use super::parsed::Parsed;
 use super::position::{CHECKED_BYTES, StreamPlace, bytes_before, check, name_of};
-use super::reader::Reader;
+use super::reader::FileReader;
 use super::{Object, unreadable};
 use crate::sources::{Rejected, SourceError, Table};
 use crate::value::{Delta, Row};
 
-/// Behind the chunks that were read of a stream's file.
+/// The end of the chunks that were read of a stream's file.
 pub(super) fn place_of(path: &Path, chunks: &mut Chunks) -> Result<StreamPlace, SourceError> {
     let (byte, line) = chunks.place();
     let tail = bytes_before(chunks.file(), byte).map_err(|e| unreadable(path, e))?.ok_or_else(|| replaced(path, byte, KIND))?;
-    Ok(Place { line: line - 1, byte, tail, unended: false }.stored(path))
+    Ok(RecordPosition { line: line - 1, byte, tail, unended: false }.stored(path))
 }
 
+/// Reads the file of one stream.
 #[derive(Debug)]
 pub(super) struct StreamFile {
     path: PathBuf,
-    /// The table's place in the list that the engine asked for, and its name.
+    /// The table's index in the engine's list of tables.
     index: usize,
     name: String,
-    reader: Reader,
+    reader: FileReader,
     chunks: Chunks,
-    place: Place,
-    /// The file's length when it was looked at last.
+    place: RecordPosition,
+    /// The file's length at the last look.
     looked: Option<u64>,
-    /// Nothing whole is left of what was seen then.
+    /// Whether all whole records up to that length were read.
     ended: bool,
     bad_lines: BadLines,
 }
 
-/// What was read.
+/// The result of a read.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(super) enum StreamRead {
     Rows(Arrived),
-    /// Nothing more for now, perhaps because of something unfinished, which is said for people.
+    /// Nothing more for now. If the file ends inside a record, the text says what is missing, for people.
     End(Option<String>),
 }
 
-/// What a part of the file comes to.
+/// The content of a part of the file.
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
     pub(super) deltas: Vec<Delta>,
     pub(super) rejected: Vec<Rejected>,
-    /// What comes behind it cannot be taken. Final.
+    /// The error after the rows, if the source must stop. Final.
     pub(super) failed: Option<SourceError>,
 }
 
 impl StreamFile {
-    /// Fails if the file is not the one of `from` any more.
+    /// Fails if the file is not the one of `from`.
     pub(super) fn open(
         index: usize,
         table: &Table,
@@ -72,12 +73,12 @@ impl StreamFile {
         bad_lines: BadLines,
         from: &StreamPlace,
     ) -> Result<StreamFile, SourceError> {
-        let (reader, mut chunks) = Reader::open(&options.rows, table)?.expect("a stream with a file");
+        let (reader, mut chunks) = FileReader::open(&options.rows, table)?.expect("a stream with a file");
         let path = options.rows.path().expect("a stream with a file");
         let tail = bytes_before(chunks.file(), from.byte).map_err(|e| unreadable(path, e))?;
         let tail =
             tail.filter(|tail| from.file == name_of(path) && check(tail) == from.check).ok_or_else(|| replaced(path, from.byte, KIND))?;
-        let place = Place { line: from.line, byte: from.byte, tail, unended: from.unended };
+        let place = RecordPosition { line: from.line, byte: from.byte, tail, unended: from.unended };
         Ok(StreamFile { path: path.into(), index, name: table.name.clone(), reader, chunks, place, looked: None, ended: true, bad_lines })
     }
 
@@ -85,29 +86,29 @@ impl StreamFile {
         &self.name
     }
 
-    /// Behind everything that [`read`](StreamFile::read) answered.
+    /// The end of everything that [`read`](StreamFile::read) returned.
     pub(super) fn place(&self) -> StreamPlace {
         self.place.stored(&self.path)
     }
 
-    /// Reads on. `last`: the file's end is the end of all, and nothing is waited for.
-    pub(super) fn read(&mut self, last: bool) -> Result<Read, SourceError> {
+    /// Reads the next rows. `last` means that the run ends at the end of the file and nothing is waited for.
+    pub(super) fn read(&mut self, last: bool) -> Result<StreamRead, SourceError> {
         if self.ended && !self.look()? {
-            return Ok(Read::End(self.unfinished()));
+            return Ok(StreamRead::End(self.unfinished()));
         }
         let whole = self.chunks.next()?;
         self.ended = whole.is_none();
         self.check_line_end(whole.as_ref())?;
         if let Some(chunk) = whole {
-            return Ok(Read::Rows(self.arrived(chunk)));
+            return Ok(StreamRead::Rows(self.arrived(chunk)));
         }
         match self.unended_row(last)? {
-            Some(arrived) => Ok(Read::Rows(arrived)),
-            None => Ok(Read::End(self.unfinished())),
+            Some(arrived) => Ok(StreamRead::Rows(arrived)),
+            None => Ok(StreamRead::End(self.unfinished())),
         }
     }
 
-    /// Whether there may be more than when the file was looked at before. What is not whole is read again then.
+    /// Checks whether the file has changed since the last look. Incomplete bytes are then read again.
     fn look(&mut self) -> Result<bool, SourceError> {
         let failed = |e| unreadable(&self.path, e);
         let (now, opened) = (std::fs::metadata(&self.path).map_err(failed)?, self.chunks.file().metadata().map_err(failed)?);
@@ -123,7 +124,7 @@ impl StreamFile {
             return Err(replaced());
         }
         self.chunks.go_on(self.place.byte, self.place.line + 1, now.len())?;
-        // At the beginning of a file that was empty.
+        // The file was empty and now begins with a byte order mark.
         if self.chunks.place().0 > self.place.byte {
             self.place.advance(BYTE_ORDER_MARK);
         }
@@ -131,7 +132,7 @@ impl StreamFile {
         Ok(true)
     }
 
-    /// Behind a row that was taken without its line end, that must come before anything else.
+    /// After a row that was read without its line end, the line end must come next.
     fn check_line_end(&mut self, chunk: Option<&Chunk>) -> Result<(), SourceError> {
         if !self.place.unended {
             return Ok(());
@@ -141,28 +142,28 @@ impl StreamFile {
             None | Some(b'\n' | b'\r') => Ok(()),
             Some(_) => Err(SourceError::Stopped {
                 message: format!(
-                    "{}, line {}: the line was read as a whole row when the file ended with it, and has gone on since",
+                    "{}, line {}: the line was read as a complete row at the end of the file, but was continued later",
                     self.path.display(),
                     self.place.line + 1
                 ),
-                help: Some("start with an empty state folder, and let whoever writes the file end each line with a line end".into()),
+                help: Some("start with an empty state folder, and make the writer of the file end each line with a line end".into()),
             }),
         }
     }
 
-    /// The first byte that is not a blank, which may stand behind a JSON object.
+    /// The first byte that is not a blank. Blanks may follow a JSON object.
     fn first_of_note(&self, bytes: &[u8]) -> Option<u8> {
-        let blank = |byte: &u8| matches!(self.reader, Reader::JsonLines(_)) && matches!(byte, b' ' | b'\t' | b'\r');
+        let blank = |byte: &u8| matches!(self.reader, FileReader::JsonLines(_)) && matches!(byte, b' ' | b'\t' | b'\r');
         bytes.iter().copied().find(|byte| !blank(byte))
     }
 
-    /// The row that stands at the file's end without a line end, if it counts.
+    /// The row at the end of the file without a line end, if it counts.
     fn unended_row(&mut self, last: bool) -> Result<Option<Arrived>, SourceError> {
         let bytes = self.chunks.unended();
         let whole = match self.reader {
             _ if bytes.trim_ascii().is_empty() => false,
-            Reader::JsonLines(_) => serde_json::from_slice::<Object>(bytes).is_ok(),
-            Reader::Csv(_) => last && self.chunks.are_whole(bytes) && self.can_be_read(bytes),
+            FileReader::JsonLines(_) => serde_json::from_slice::<Object>(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)).is_ok(),
+            FileReader::Csv(_) => last && self.chunks.are_whole(bytes) && self.can_be_read(bytes),
         };
         if !whole {
             return self.check_unended().map(|()| None);
@@ -178,7 +179,7 @@ impl StreamFile {
         rows.len() == 1 && bad.is_empty()
     }
 
-    /// A quote that is never closed takes the rest of the file with it.
+    /// Fails if an unclosed quote seems to take in the rest of the file.
     fn check_unended(&self) -> Result<(), SourceError> {
         let lines = memchr_iter(b'\n', self.chunks.unended()).count() as u64;
         if lines <= LONGEST_BAD_RECORD {
@@ -189,13 +190,13 @@ impl StreamFile {
         Err(BadLine::of_the_rest(&self.path, line, what).stop())
     }
 
-    /// What the file ends in the middle of.
+    /// What the file's end is in the middle of, as the text of a wait.
     fn unfinished(&self) -> Option<String> {
         let waits = !self.chunks.unended().trim_ascii().is_empty();
         waits.then(|| format!("for the end of line {} of {}", self.place.line + 1, self.path.display()))
     }
 
-    /// What a chunk comes to, up to the first bad line at which the source is to stop.
+    /// Converts a chunk to rows, up to the first bad line at which the source must stop.
     fn arrived(&mut self, chunk: Chunk) -> Arrived {
         let parsed = self.reader.parse(&chunk);
         let mut rejected = Vec::new();
@@ -211,7 +212,7 @@ impl StreamFile {
         Arrived { deltas: parsed.rows.iter().map(delta).collect(), rejected, failed: None }
     }
 
-    /// What stands in the chunk before this line.
+    /// Converts the part of the chunk before this line.
     fn before(&mut self, mut chunk: Chunk, line: u64) -> Arrived {
         let ends = memchr_iter(b'\n', &chunk.bytes).map(|at| at + 1);
         let end = match line.saturating_sub(chunk.line) {
@@ -223,21 +224,21 @@ impl StreamFile {
     }
 }
 
-/// What the file is to users.
+/// The file's role, for messages.
 const KIND: &str = "the file of a stream";
 
-/// Behind a record: how many line ends and bytes stand before it.
+/// The end of a record: the number of line ends and bytes before it.
 #[derive(Debug)]
-struct Place {
+struct RecordPosition {
     line: u64,
     byte: u64,
-    /// The end of what stands before it, up to [`CHECKED_BYTES`].
+    /// The last bytes before it, at most [`CHECKED_BYTES`].
     tail: Vec<u8>,
-    /// The record has no line end yet.
+    /// Whether the record has no line end yet.
     unended: bool,
 }
 
-impl Place {
+impl RecordPosition {
     fn stored(&self, path: &Path) -> StreamPlace {
         StreamPlace { file: name_of(path), line: self.line, byte: self.byte, check: check(&self.tail), unended: self.unended }
     }

@@ -1,4 +1,4 @@
-//! What the tables of a `file` source are: names, columns with their types, key.
+//! Determines the tables of a `file` source: names, columns with their types, key.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{csv, jsonl};
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Layout, ROW_OFFSET, Schema, Type, json, row_of_key};
 
-/// Looks at a table's file, reads it whole where a column's type is not declared, and answers what the table is.
+/// Returns the definition of a table. Reads the table's whole file if the type of a column is not declared.
 pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Table, SourceError> {
     let columns = match &options.rows {
         RowsFile::Csv { path, null, delimiter } => {
@@ -33,14 +33,14 @@ pub(super) fn discover(options: &TableOptions, bad_lines: BadLines) -> Result<Ta
     with_key(options, columns)
 }
 
-/// The table of these columns. Key columns are never NULL, all others may be.
+/// Builds the table of these columns. Key columns are never NULL, all others may be.
 fn with_key(options: &TableOptions, columns: Vec<(String, Type)>) -> Result<Table, SourceError> {
     let nullable = |name: &String| !options.key.contains(name);
     let mut columns: Vec<Column> =
         columns.into_iter().map(|(name, ty)| Column { nullable: nullable(&name), ..Column::new(name, ty, true) }).collect();
     if options.stream {
         if columns.iter().any(|column| column.name == ROW_OFFSET) {
-            let message = format!("the stream `{}` has a column `{ROW_OFFSET}`, which is the name of the one that it gets", options.name);
+            let message = format!("the stream `{}` has a column `{ROW_OFFSET}`, the name of the column that streams get", options.name);
             let help = Some("give it another name in the file, or leave `stream` out".into());
             return Err(SourceError::Invalid { message, table: Some(options.name.clone()), help });
         }
@@ -53,7 +53,7 @@ fn with_key(options: &TableOptions, columns: Vec<(String, Type)>) -> Result<Tabl
     Ok(Table { name: options.name.clone(), key: key.collect::<Result<_, _>>()?, schema, stream: false })
 }
 
-/// A key of the table as people write it, e.g. `{"order_id":7}`.
+/// A key of the table for people, e.g. `{"order_id":7}`.
 pub(super) fn show_key(table: &Table, key: &[u8]) -> String {
     let layout = Layout::new(&table.schema.project(&table.key));
     let mut text = Vec::new();
@@ -67,7 +67,7 @@ fn check_names(options: &TableOptions, path: &Path, names: &[String]) -> Result<
     let mut seen = HashSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
         return Err(SourceError::Invalid {
-            message: format!("{}, line 1: the column `{twice}` is there twice", path.display()),
+            message: format!("{}, line 1: the column `{twice}` occurs twice", path.display()),
             table: Some(options.name.clone()),
             help: None,
         });
@@ -82,7 +82,7 @@ fn check_names(options: &TableOptions, path: &Path, names: &[String]) -> Result<
 fn no_column(options: &TableOptions, option: &str, name: &str, columns: &[Column]) -> SourceError {
     let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
     SourceError::Invalid {
-        message: format!("{option} of the table `{}` names the column `{name}`, which is not there", options.name),
+        message: format!("{option} of the table `{}` names the column `{name}`, which does not exist", options.name),
         table: Some(options.name.clone()),
         help: Some(format!("columns: {}", names.join(", "))),
     }

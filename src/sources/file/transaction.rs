@@ -1,51 +1,52 @@
-//! Changes that go in together, held until they are whole; a large transaction's are not.
+//! Collects the changes of a transaction until it is complete, unless it is large.
 
-use super::lines::Place;
+use super::lines::LinePosition;
 use crate::sources::{Event, Rejected};
 use crate::value::Delta;
 
-/// The deltas of one event.
+/// The maximum number of deltas of one event.
 pub(super) const BATCH: usize = 1024;
 
-/// More than this of a transaction is not held.
+/// A transaction with more changes than this is not kept in memory.
 pub(super) const LARGE: usize = 16 * BATCH;
 
-/// A transaction whose `commit` was not seen yet.
+/// A transaction whose `commit` was not read yet.
 #[derive(Debug)]
-pub(super) struct Transaction {
-    /// Behind the `begin` line.
-    pub(super) from: Place,
-    pub(super) changes: Changes,
-    /// There were too many to hold; they are checked only.
+pub(super) struct FileTransaction {
+    /// The end of the `begin` line.
+    pub(super) from: LinePosition,
+    pub(super) changes: FileChanges,
+    /// Whether there were too many changes to keep; they are then only checked.
     pub(super) large: bool,
 }
 
-/// What one line or several come to.
+/// The changes of one or more lines.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct FileChanges {
     pub(super) deltas: Vec<Delta>,
     pub(super) rejected: Vec<Rejected>,
 }
 
-impl Transaction {
-    pub(super) fn add(&mut self, changes: Changes) {
+impl FileTransaction {
+    /// Adds changes, or drops all changes if the transaction has become large.
+    pub(super) fn add(&mut self, changes: FileChanges) {
         if self.large {
             return;
         }
         self.changes.append(changes);
         if self.changes.len() > LARGE {
-            self.changes = Changes::default();
+            self.changes = FileChanges::default();
             self.large = true;
         }
     }
 }
 
-impl Changes {
+impl FileChanges {
     pub(super) fn len(&self) -> usize {
         self.deltas.len() + self.rejected.len()
     }
 
-    pub(super) fn append(&mut self, mut more: Changes) {
+    pub(super) fn append(&mut self, mut more: FileChanges) {
         self.deltas.append(&mut more.deltas);
         self.rejected.append(&mut more.rejected);
     }

@@ -1,24 +1,24 @@
-//! The server's charsets: which one a column has, and its bytes as text.
+//! The server's charsets: which one a column has, and how its bytes become text.
 //!
-//! Single-byte charsets go through the server's own tables (`charset_tables`), Unicode ones are decoded here, the multi-byte Asian ones
-//! in `charset_multibyte`. What a charset has no character for becomes `?`, which is what the server makes of it; bytes of a Unicode charset that
-//! are none become U+FFFD. A charset that is not listed is refused when a table is looked at, by name.
+//! Single-byte charsets use the server's own tables (`charset_tables`), the multi-byte Asian ones are in `charset_multibyte`, and Unicode is
+//! decoded here. Bytes without a character in the charset become `?`, as at the server; invalid bytes of a Unicode charset become U+FFFD. A
+//! table with a charset that is not listed here is refused by name when its definition is read.
 
 use std::str::FromStr;
 
 use super::charset_multibyte::MultiByte;
 use super::charset_tables as tables;
 
-/// How text is stored.
+/// How the text of a column is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Charset {
     Utf8,
     Ascii,
-    /// ASCII with ten other characters in places of its own.
+    /// ASCII with ten characters replaced.
     Swe7,
-    /// The characters of the bytes 80 to FF.
+    /// The string has the characters of the bytes 80 to FF.
     SingleByte(&'static str),
-    /// UTF-16 and UCS-2.
+    /// UTF-16 or UCS-2.
     Utf16 {
         big_endian: bool,
     },
@@ -30,7 +30,7 @@ pub(crate) enum Charset {
 impl FromStr for Charset {
     type Err = ();
 
-    /// The charset of this name at the server.
+    /// Parses the server's name of a charset.
     fn from_str(name: &str) -> Result<Charset, ()> {
         Ok(match name {
             "utf8mb4" | "utf8mb3" | "utf8" => Charset::Utf8,
@@ -83,7 +83,7 @@ fn single_byte(name: &str) -> Option<&'static str> {
 }
 
 impl Charset {
-    /// The bytes as text; in `scratch` where they are not UTF-8 already.
+    /// Decodes the bytes. The text is built in `scratch` unless the bytes are already UTF-8.
     pub(crate) fn decode<'a>(self, bytes: &'a [u8], scratch: &'a mut String) -> &'a str {
         match self {
             Charset::Utf8 => match std::str::from_utf8(bytes) {
@@ -108,7 +108,7 @@ impl Charset {
                 scratch.extend(bytes.iter().map(|&b| swe7(b)));
             }
             Charset::Ascii | Charset::SingleByte(_) | Charset::MultiByte(_) => {
-                // All of these have ASCII in their lower half.
+                // All of these encode ASCII as itself.
                 if bytes.is_ascii()
                     && let Ok(text) = std::str::from_utf8(bytes)
                 {
@@ -125,9 +125,9 @@ impl Charset {
         scratch
     }
 
-    /// The charset's name at the server of a collation's id, as row events carry it; `binary` for 63.
+    /// Returns the server's name of the charset of a collation id, as row events carry it; `binary` for 63.
     ///
-    /// From `information_schema.collations` of MariaDB 10.11 and MySQL 9. Ids of 1024 to 2047 are MariaDB's NOPAD twins.
+    /// From `information_schema.collations` of MariaDB 10.11 and MySQL 9. Ids from 1024 to 2047 are MariaDB's NOPAD collations.
     pub(crate) fn name_of_collation(id: u32) -> Option<&'static str> {
         Some(match id {
             1 | 84 => "big5",
@@ -177,7 +177,7 @@ impl Charset {
     }
 }
 
-/// A table has 128 characters of at most 3 bytes, so finding one is a short walk; text outside of ASCII is rare in these charsets.
+/// A table has 128 characters of at most 3 bytes, so the linear search is short. Text outside of ASCII is rare in these charsets.
 fn single(upper: &str, byte: u8) -> char {
     match byte {
         ..0x80 => byte as char,

@@ -1,13 +1,14 @@
-//! Where the servers' own tables of the multi-byte charsets differ from those of the WHATWG, which `encoding_rs` has.
+//! Where the servers' own tables of the multi-byte charsets differ from those of the WHATWG, which `encoding_rs` implements.
 //!
-//! First and last sequence of a run and the character of the first; the others follow it. `?`: the servers have no character for any of
-//! the run. Three-byte sequences, which begin with 8F, stand in lists of their own without that byte. Made from all sequences of MariaDB 10.11 and
-//! MySQL 9.7, which agree; `tests/mysql_source/charsets.rs` compares every sequence with both.
+//! An entry is the first and last sequence of a run and the character of the first; the following characters are consecutive. `?` means that
+//! the servers have no character for any sequence of the run. Three-byte sequences, which begin with 8F, are in lists of their own, without
+//! that byte. Generated from all sequences of MariaDB 10.11 and MySQL 9.7, which agree; `tests/mysql_source/charsets.rs` compares every
+//! sequence with both.
 
-/// First, last, and the character of the first.
-pub(super) type Run = (u16, u16, char);
+/// First sequence, last sequence, and the character of the first.
+pub(super) type CharacterRun = (u16, u16, char);
 
-pub(super) const SJIS: &[Run] = &[
+pub(super) const SJIS: &[CharacterRun] = &[
     (0x815f, 0x815f, '\\'),
     (0x8160, 0x8160, '〜'),
     (0x8161, 0x8161, '‖'),
@@ -18,7 +19,7 @@ pub(super) const SJIS: &[Run] = &[
     (0xed40, 0xfc4b, '?'),
 ];
 
-pub(super) const GBK: &[Run] = &[
+pub(super) const GBK: &[CharacterRun] = &[
     (0xa140, 0xa1a0, '?'),
     (0xa240, 0xa2a0, '?'),
     (0xa2ab, 0xa2b0, '?'),
@@ -62,7 +63,7 @@ pub(super) const GBK: &[Run] = &[
     (0xfe50, 0xfefe, '?'),
 ];
 
-pub(super) const GB2312: &[Run] = &[
+pub(super) const GB2312: &[CharacterRun] = &[
     (0xa1a4, 0xa1a4, '・'),
     (0xa1aa, 0xa1aa, '―'),
     (0xa2a1, 0xa2b0, '?'),
@@ -81,7 +82,7 @@ pub(super) const GB2312: &[Run] = &[
     (0xd7fa, 0xd7fe, '?'),
 ];
 
-pub(super) const BIG5: &[Run] = &[
+pub(super) const BIG5: &[CharacterRun] = &[
     (0xa145, 0xa145, '•'),
     (0xa14e, 0xa14e, '､'),
     (0xa15a, 0xa15a, '�'),
@@ -119,7 +120,7 @@ pub(super) const BIG5: &[Run] = &[
     (0xf9dd, 0xf9fe, '?'),
 ];
 
-pub(super) const UJIS: &[Run] = &[
+pub(super) const UJIS: &[CharacterRun] = &[
     (0xa1c0, 0xa1c0, '\\'),
     (0xa1c1, 0xa1c1, '〜'),
     (0xa1c2, 0xa1c2, '‖'),
@@ -139,7 +140,7 @@ pub(super) const UJIS: &[Run] = &[
     (0xfea1, 0xfefe, '\u{e34e}'),
 ];
 
-pub(super) const UJIS_8F: &[Run] = &[
+pub(super) const UJIS_8F: &[CharacterRun] = &[
     (0xa2b7, 0xa2b7, '~'),
     (0xf5a1, 0xf5fe, '\u{e3ac}'),
     (0xf6a1, 0xf6fe, '\u{e40a}'),
@@ -153,7 +154,7 @@ pub(super) const UJIS_8F: &[Run] = &[
     (0xfea1, 0xfefe, '\u{e6fa}'),
 ];
 
-pub(super) const EUCJPMS: &[Run] = &[
+pub(super) const EUCJPMS: &[CharacterRun] = &[
     (0xf5a1, 0xf5fe, '\u{e000}'),
     (0xf6a1, 0xf6fe, '\u{e05e}'),
     (0xf7a1, 0xf7fe, '\u{e0bc}'),
@@ -166,7 +167,7 @@ pub(super) const EUCJPMS: &[Run] = &[
     (0xfea1, 0xfefe, '\u{e34e}'),
 ];
 
-pub(super) const EUCJPMS_8F: &[Run] = &[
+pub(super) const EUCJPMS_8F: &[CharacterRun] = &[
     (0xa2c3, 0xa2c3, '￤'),
     (0xf3f3, 0xf3fc, 'ⅰ'),
     (0xf3fd, 0xf3fe, 'Ⅰ'),
@@ -256,7 +257,7 @@ pub(super) const EUCJPMS_8F: &[Run] = &[
     (0xfea1, 0xfefe, '\u{e6fa}'),
 ];
 
-pub(super) const GB18030: &[Run] = &[
+pub(super) const GB18030: &[CharacterRun] = &[
     (0xa3a0, 0xa3a0, '\u{e5e5}'),
     (0xa6d9, 0xa6df, '\u{e78d}'),
     (0xa6ec, 0xa6ed, '\u{e794}'),

@@ -1,14 +1,16 @@
-//! The multi-byte charsets: which bytes are one character, and which character that is at the server.
+//! The multi-byte charsets: which bytes form a character, and which character that is at the server.
 //!
-//! In: bytes of a column. Out: text. `encoding_rs` has most of it; where the servers' own tables differ, [`charset_exceptions`](super::charset_exceptions)
-//! does. A sequence that the charset has no character for, and a byte that belongs to no sequence, become `?`, as at the server.
+//! In: bytes of a column. Out: text. Most characters are from `encoding_rs`; those that differ in the servers' own tables are in
+//! [`charset_exceptions`](super::charset_exceptions). A sequence without a character in the charset, or a byte outside of any sequence,
+//! becomes `?`, as at the server.
 
 use std::sync::OnceLock;
 
 use encoding_rs::Encoding;
 
-use super::charset_exceptions::{self as exceptions, Run};
+use super::charset_exceptions::{self as exceptions, CharacterRun};
 
+/// A multi-byte charset of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MultiByte {
     Big5,
@@ -24,20 +26,21 @@ pub(crate) enum MultiByte {
 
 const ALL: usize = 9;
 
-/// Made when text of a charset is decoded first.
-static TABLES: [OnceLock<Table>; ALL] = [const { OnceLock::new() }; ALL];
+/// Each is built when text of its charset is first decoded.
+static TABLES: [OnceLock<CharacterTable>; ALL] = [const { OnceLock::new() }; ALL];
 
-/// The characters of all sequences of two bytes, and of three that begin with 8F without that. `?` also for what is no sequence.
-struct Table {
+/// The characters of all two-byte sequences, and of all three-byte sequences that begin with 8F, indexed without that byte. `?` for invalid
+/// ones.
+struct CharacterTable {
     pairs: Vec<char>,
     behind_8f: Vec<char>,
 }
 
-/// The lowest first byte of a sequence, of two.
+/// The smallest value of a two-byte sequence; the tables start here.
 const FIRST_PAIR: usize = 0x8000;
 
 impl MultiByte {
-    /// Appends the bytes' text.
+    /// Decodes the bytes and appends the text.
     pub(super) fn decode(self, mut bytes: &[u8], out: &mut String) {
         let table = TABLES[self as usize].get_or_init(|| self.table());
         while let [first, ..] = *bytes {
@@ -45,7 +48,7 @@ impl MultiByte {
             let (character, rest) = bytes.split_at(length);
             out.push(match *character {
                 [byte @ ..0x80] => byte as char,
-                // Halfwidth katakana, of Shift JIS only.
+                // Halfwidth katakana, in Shift JIS only.
                 [byte @ 0xa1..=0xdf] if self.is_shift_jis() => char::from_u32(0xff61 + u32::from(byte - 0xa1)).unwrap_or('?'),
                 [first, second] => table.pairs[usize::from(u16::from_be_bytes([first, second])) - FIRST_PAIR],
                 [_, second, third] => table.behind_8f[usize::from(u16::from_be_bytes([second, third])) - FIRST_PAIR],
@@ -56,7 +59,7 @@ impl MultiByte {
         }
     }
 
-    /// How many of these bytes, of which the first is not ASCII, are one character; `None` where they begin with none.
+    /// How many of these bytes form the first character; `None` if they begin with no valid one. The first byte must not be ASCII.
     fn length(self, bytes: &[u8]) -> Option<usize> {
         let (first, second) = (*bytes.first()?, bytes.get(1).copied().unwrap_or(0));
         let pair = match self {
@@ -98,8 +101,8 @@ impl MultiByte {
         }
     }
 
-    /// Of two bytes, and of three.
-    fn exceptions(self) -> (&'static [Run], &'static [Run]) {
+    /// The exceptions for two-byte and for three-byte sequences.
+    fn exceptions(self) -> (&'static [CharacterRun], &'static [CharacterRun]) {
         match self {
             MultiByte::Big5 => (exceptions::BIG5, &[]),
             MultiByte::Cp932 | MultiByte::Euckr => (&[], &[]),
@@ -112,14 +115,17 @@ impl MultiByte {
         }
     }
 
-    fn table(self) -> Table {
+    fn table(self) -> CharacterTable {
         let (pairs, behind_8f) = self.exceptions();
         let has_three = matches!(self, MultiByte::Ujis | MultiByte::Eucjpms);
-        Table { pairs: self.characters(&[], pairs), behind_8f: if has_three { self.characters(&[0x8f], behind_8f) } else { Vec::new() } }
+        CharacterTable {
+            pairs: self.characters(&[], pairs),
+            behind_8f: if has_three { self.characters(&[0x8f], behind_8f) } else { Vec::new() },
+        }
     }
 
     /// The characters of all sequences of `front` and two more bytes.
-    fn characters(self, front: &[u8], exceptions: &[Run]) -> Vec<char> {
+    fn characters(self, front: &[u8], exceptions: &[CharacterRun]) -> Vec<char> {
         let decode = |last: u16| {
             let sequence = [front, &last.to_be_bytes()].concat();
             if self.length(&sequence) != Some(sequence.len()) {
@@ -139,7 +145,7 @@ impl MultiByte {
     }
 }
 
-/// A character of GB 18030 with four bytes.
+/// The character of a four-byte sequence of GB 18030.
 fn of_four(bytes: &[u8]) -> char {
     if bytes == [0x84, 0x31, 0xa4, 0x37] {
         return char::REPLACEMENT_CHARACTER;

@@ -1,12 +1,12 @@
-//! What a column of a MySQL or MariaDB table is, as far as reading its values needs it.
+//! What must be known of a column of a MySQL or MariaDB table to decode its values.
 //!
-//! Made from `information_schema` (`schema`) or from a table map event of a recorded log (`recorded`), read by both ways in.
+//! Built from `information_schema` (`schema`) or from a table map event of a recorded log (`recorded`); used for snapshots and for logs.
 
 use super::charset::Charset;
 use super::values::ZeroDates;
 use crate::value::Type;
 
-/// A column's type at the server.
+/// The type of a column at the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ColumnKind {
     /// `bytes`: 1, 2, 3, 4 or 8.
@@ -14,7 +14,7 @@ pub(crate) enum ColumnKind {
         bytes: u8,
         unsigned: bool,
     },
-    /// TINYINT(1), where the spec asks for it.
+    /// TINYINT(1), if the spec asks for it.
     Bool,
     Bit,
     Year,
@@ -41,7 +41,7 @@ pub(crate) enum ColumnKind {
     FixedBinary {
         length: usize,
     },
-    /// The labels, decoded, and the charset in which a `SELECT` gives them.
+    /// The decoded labels, and the charset in which a `SELECT` returns them.
     Enum {
         labels: Vec<String>,
         charset: Charset,
@@ -50,9 +50,9 @@ pub(crate) enum ColumnKind {
         labels: Vec<String>,
         charset: Charset,
     },
-    /// MySQL's own binary JSON.
+    /// MySQL's binary JSON.
     Json,
-    /// JSON held as text (MariaDB).
+    /// JSON stored as text (MariaDB).
     JsonText(Charset),
     Geometry,
     Uuid,
@@ -61,7 +61,7 @@ pub(crate) enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// The type that its values have for us.
+    /// The engine's type of the column's values.
     pub(crate) fn ty(&self, zero_dates: ZeroDates) -> Type {
         let dates_are_text = zero_dates == ZeroDates::Text;
         match *self {

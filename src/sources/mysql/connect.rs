@@ -1,4 +1,4 @@
-//! Connections: where to, with which TLS, and in time. Elsewhere: what a session is set to (`session`), what errors mean (`errors`).
+//! Opens connections with TLS and a time limit. Elsewhere: session settings (`session`), the meaning of errors (`errors`).
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use super::options::{MysqlOptions, Tls, TlsMode};
 use super::session;
 use crate::sources::SourceError;
 
-/// The most that one packet may hold: an event with the two images of a row of 16 MB is larger than the server's own limit.
+/// The maximum size of a packet. An event with both images of a 16 MB row is larger than the server's own limit.
 const MAX_PACKET_BYTES: usize = 1 << 30;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Of no consequence: connections are not pooled. Without it the driver asks the server when it logs in, before the session is set up.
+/// Has no effect, because connections are not pooled. Without it the driver queries the server at login, before the session is set up.
 const DRIVERS_WAIT_TIMEOUT: usize = 24 * 3600;
-/// Of the server, of the user, and of the user's account.
+/// The limit of the server, of the user, and of the user's account.
 const TOO_MANY_CONNECTIONS: [u16; 3] = [1040, 1203, 1226];
 
-/// Opens a connection whose session is as reading needs it.
+/// Opens a connection and sets up its session for reading.
 pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError> {
     match tokio::time::timeout(CONNECT_TIMEOUT, set_up(options)).await {
         Ok(answer) => answer,
@@ -27,7 +27,7 @@ pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError>
     }
 }
 
-/// The same; `None` where no more connections are allowed.
+/// Like [`connect`], but returns `None` if no more connections are allowed.
 pub(super) async fn connect_if_allowed(options: &MysqlOptions) -> Result<Option<Conn>, SourceError> {
     let late = || SourceError::Transient { message: format!("{} did not answer within {} s", address(options), CONNECT_TIMEOUT.as_secs()) };
     let in_time = tokio::time::timeout(CONNECT_TIMEOUT, log_in(options)).await.map_err(|_| late())?;
@@ -50,7 +50,7 @@ async fn set_up(options: &MysqlOptions) -> Result<Conn, SourceError> {
 async fn log_in(options: &MysqlOptions) -> Result<Conn, Error> {
     match Conn::new(opts(options)).await {
         // The driver cuts a zero byte off the end of the nonce of MariaDB's ed25519 (mysql_common 0.37.3, `AuthSwitchRequest::plugin_data`),
-        // so one login in 256 fails; the next nonce ends in something else.
+        // so one login in 256 fails. The next attempt has another nonce.
         Err(Error::Server(ServerError { code: ACCESS_DENIED, .. })) => Conn::new(opts(options)).await,
         answer => answer,
     }

@@ -1,9 +1,9 @@
-//! Whether a log is the one that a position was read from.
+//! Checks whether a server's log is the one that a position was read from.
 //!
-//! A server that was reset numbers its transactions anew, and another one has numbers of its own, so a position that a server accepts is not
-//! yet a place in the same history. What the position remembers is looked up: at the same server the event before it, at another one
-//! (a replica, a promoted one) the last transaction and when it was made. Out: the position as it is asked for here, or
-//! [`SourceError::Resync`]. Elsewhere: a log that is exchanged while it is followed (`binlog::watch`).
+//! A server that was reset numbers its transactions anew, and another server has its own numbers. So even if a server accepts a position, it
+//! may have another history. This module looks up what the position remembers: at the same server the event before the position, at another
+//! one (a replica, a promoted one) the last transaction and its commit time. Out: the position for this server, or [`SourceError::Resync`].
+//! Elsewhere: a log that is replaced while it is followed (`binlog::watch`).
 
 use std::time::Duration;
 
@@ -13,31 +13,31 @@ use mysql_common::binlog::events::Event;
 
 use super::binlog::event::{RawEvent, kind};
 use super::binlog::gtid::{DomainGtid, GtidPosition, MariadbGtids};
-use super::binlog::open::{self, FATAL_READING_LOG, Start};
+use super::binlog::open::{self, FATAL_READING_LOG, StartAt};
 use super::binlog::trail;
 use super::options::MysqlOptions;
-use super::position::{FilePosition, LastTransaction, LogEvent, LogPosition};
+use super::position::{LastTransaction, LogEvent, LogFilePosition, LogPosition};
 use super::server::{Flavour, Server, one, parse_mariadb};
 use crate::sources::SourceError;
 
 const DOING: &str = "looking for the position in the server's log";
 
-/// What a look into the log found.
+/// The result of a lookup in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum LogLookup {
     Same,
     Another,
-    /// The log does not go back that far.
+    /// The log no longer reaches back that far.
     Gone,
 }
 
-/// The position as it is asked for at this server, as far as it can be told without looking into the log. `database` is that of tables that
-/// are named without one.
+/// Returns the position to request from this server, after all checks that need no reading of the log. `database` is the database of tables
+/// whose name has none.
 pub(super) async fn place(conn: &mut Conn, server: &Server, from: LogPosition, database: Option<&str>) -> Result<LogPosition, SourceError> {
     if let (Some(before), Some(now)) = (&from.database, database)
         && !server.same_name(before, now)
     {
-        return Err(resync(&from, &format!("is of the database `{before}`, and the tables are in `{now}` now")));
+        return Err(resync(&from, &format!("is of the database `{before}`, but the tables are now in `{now}`")));
     }
     if from.flavour != server.flavour {
         return Err(resync(&from, "is of the other kind of server"));
@@ -53,29 +53,29 @@ pub(super) async fn place(conn: &mut Conn, server: &Server, from: LogPosition, d
     Ok(LogPosition { database: database.map(Into::into), ..from.at_server(server) })
 }
 
-/// Looks the position up in the log. To be called once the server has begun to send its log from there: a reset before that is seen, and
-/// one after that does not change what is sent.
+/// Looks the position up in the log. Call it once the server has begun to send its log from there: an earlier reset is detected, and a later
+/// one does not change what is sent.
 pub(super) async fn verify(options: &MysqlOptions, server: &Server, from: &LogPosition) -> Result<(), SourceError> {
     let found = match (&from.file, &from.event) {
         (Some(place), Some(event)) => look_at_event(options, server, place, *event).await?,
-        _ => Found::Gone,
+        _ => LogLookup::Gone,
     };
     let found = match (&from.last, found) {
-        (Some(last), Found::Gone) if server.has_gtids && from.gtid.is_some() => look_for(options, server, from, last).await?,
+        (Some(last), LogLookup::Gone) if server.has_gtids && from.gtid.is_some() => look_for(options, server, from, last).await?,
         _ => found,
     };
     let was_at_another_server = from.file.is_none();
     match found {
-        Found::Another => Err(resync(from, "does not lie in this server's log, which is another one or was reset")),
-        // A GTID of MySQL names the server that made it; one of MariaDB names a number that many servers have.
-        Found::Gone if was_at_another_server && from.last.is_some() && server.flavour == Flavour::Mariadb => {
-            Err(resync(from, "is of another server, and this one has no longer what would tell whether their histories are one"))
+        LogLookup::Another => Err(resync(from, "is not in this server's log: the log was reset, or belongs to another server")),
+        // MySQL's GTIDs contain the id of the server that made them; MariaDB's contain a number that many servers share.
+        LogLookup::Gone if was_at_another_server && from.last.is_some() && server.flavour == Flavour::Mariadb => {
+            Err(resync(from, "is of another server, and this server's log does not reach back far enough to compare their histories"))
         }
-        Found::Same | Found::Gone => Ok(()),
+        LogLookup::Same | LogLookup::Gone => Ok(()),
     }
 }
 
-/// Gives a place whose log is there now what the next run needs to find it again.
+/// Adds to a position in the current log what the next run needs to find it again.
 pub(super) async fn remember(
     server: &Server,
     options: &MysqlOptions,
@@ -84,7 +84,7 @@ pub(super) async fn remember(
 ) -> Result<LogPosition, SourceError> {
     let event = match &at.file {
         None => None,
-        // What the file begins with: when it was made, and what was before it. It may be that no more connections are allowed now.
+        // The file's first event: it has the file's creation time and what preceded it. The server may allow no more connections now.
         Some(place) => match first_event(options, server, place, 4).await {
             Ok(found) => found.ok(),
             Err(SourceError::Transient { message }) => {
@@ -120,51 +120,56 @@ fn logged(state: &str) -> Result<Vec<DomainGtid>, SourceError> {
     Ok(sets?.iter().flat_map(MariadbGtids::iter).collect())
 }
 
-async fn look_at_event(options: &MysqlOptions, server: &Server, place: &FilePosition, event: LogEvent) -> Result<Found, SourceError> {
+async fn look_at_event(
+    options: &MysqlOptions,
+    server: &Server,
+    place: &LogFilePosition,
+    event: LogEvent,
+) -> Result<LogLookup, SourceError> {
     if event.start > u32::MAX as u64 {
-        return Ok(Found::Gone);
+        return Ok(LogLookup::Gone);
     }
     match first_event(options, server, place, event.start).await? {
-        // Of the beginning of a file the second event is what is told.
-        Ok(found) if found.checksum == event.checksum => Ok(Found::Same),
-        Ok(_) => Ok(Found::Another),
+        // At the beginning of a file this is the second event.
+        Ok(found) if found.checksum == event.checksum => Ok(LogLookup::Same),
+        Ok(_) => Ok(LogLookup::Another),
         Err(found) => Ok(found),
     }
 }
 
-/// The first event of a file from this offset on that stands there as it is sent; if there is none, what that means.
+/// Returns the first event at or after this offset that is in the file as it is sent, or what its absence means.
 async fn first_event(
     options: &MysqlOptions,
     server: &Server,
-    place: &FilePosition,
+    place: &LogFilePosition,
     start: u64,
-) -> Result<Result<LogEvent, Found>, SourceError> {
-    let start_at = Start::File { file: &place.file, offset: start };
+) -> Result<Result<LogEvent, LogLookup>, SourceError> {
+    let start_at = StartAt::File { file: &place.file, offset: start };
     let mut log = Look::open(options, server, start_at).await?;
     loop {
         match log.next().await? {
-            Seen::Event(event) => {
-                let raw = RawEvent::of(&event);
-                // The upper half of an offset is that of where it was asked for.
+            NextEvent::Event(event) => {
+                let raw = RawEvent::from_event(&event);
+                // The event has only the lower half of the offset; the upper half is that of the requested offset.
                 let end = start & !0xffff_ffff | raw.next_offset as u64;
                 if let Some(start) = trail::start(&raw, end) {
                     return Ok(Ok(LogEvent { start, checksum: trail::checksum(&event) }));
                 }
                 if raw.kind == kind::ROTATE && !raw.is_artificial() {
-                    return Ok(Err(Found::Another));
+                    return Ok(Err(LogLookup::Another));
                 }
             }
-            Seen::End => return Ok(Err(Found::Another)),
-            Seen::NotThere(message) if message.contains("Could not find first log file") => return Ok(Err(Found::Gone)),
-            // With GTIDs switched on, what has none is not given to anybody, which following the log says as well.
-            Seen::NotThere(message) if message.contains("anonymous transaction") => return Ok(Err(Found::Gone)),
-            Seen::NotThere(_) => return Ok(Err(Found::Another)),
+            NextEvent::End => return Ok(Err(LogLookup::Another)),
+            NextEvent::NotThere(message) if message.contains("Could not find first log file") => return Ok(Err(LogLookup::Gone)),
+            // With GTIDs enabled, the server sends no transaction without one. Following the log reports that too.
+            NextEvent::NotThere(message) if message.contains("anonymous transaction") => return Ok(Err(LogLookup::Gone)),
+            NextEvent::NotThere(_) => return Ok(Err(LogLookup::Another)),
         }
     }
 }
 
-/// Asks for the log from before the last transaction on, and compares what comes.
-async fn look_for(options: &MysqlOptions, server: &Server, from: &LogPosition, last: &LastTransaction) -> Result<Found, SourceError> {
+/// Requests the log from before the last transaction, and compares the first transaction that matters.
+async fn look_for(options: &MysqlOptions, server: &Server, from: &LogPosition, last: &LastTransaction) -> Result<LogLookup, SourceError> {
     let before = match (&from.gtid, &last.gtid) {
         (Some(GtidPosition::Mysql(set)), GtidPosition::Mysql(last)) => GtidPosition::Mysql(set.without(last)),
         (Some(GtidPosition::Mariadb(set)), GtidPosition::Mariadb(last)) => {
@@ -174,22 +179,22 @@ async fn look_for(options: &MysqlOptions, server: &Server, from: &LogPosition, l
             }
             GtidPosition::Mariadb(before)
         }
-        _ => return Ok(Found::Gone),
+        _ => return Ok(LogLookup::Gone),
     };
-    let mut log = Look::open(options, server, Start::Gtids(&before)).await?;
+    let mut log = Look::open(options, server, StartAt::Gtids(&before)).await?;
     loop {
         let event = match log.next().await? {
-            Seen::Event(event) => event,
-            Seen::End => return Ok(Found::Another),
-            Seen::NotThere(_) => return Ok(Found::Gone),
+            NextEvent::Event(event) => event,
+            NextEvent::End => return Ok(LogLookup::Another),
+            NextEvent::NotThere(_) => return Ok(LogLookup::Gone),
         };
-        if let Some(found) = trail::transaction(&event, &RawEvent::of(&event)).filter(|found| is_due(&found.gtid, &last.gtid)) {
-            return Ok(if found == *last { Found::Same } else { Found::Another });
+        if let Some(found) = trail::transaction(&event, &RawEvent::from_event(&event)).filter(|found| is_due(&found.gtid, &last.gtid)) {
+            return Ok(if found == *last { LogLookup::Same } else { LogLookup::Another });
         }
     }
 }
 
-/// Whether this is the transaction that is looked for or stands in its place: the first of its domain.
+/// Whether this transaction is the wanted one or is in its place: the first of its domain.
 fn is_due(found: &GtidPosition, wanted: &GtidPosition) -> bool {
     match (found, wanted) {
         (GtidPosition::Mariadb(found), GtidPosition::Mariadb(wanted)) => {
@@ -199,32 +204,32 @@ fn is_due(found: &GtidPosition, wanted: &GtidPosition) -> bool {
     }
 }
 
-/// A connection on which the log is read up to its end.
+/// A connection that reads the log up to its end.
 struct Look {
     stream: BinlogStream,
     timeout: Duration,
 }
 
-enum Seen {
+enum NextEvent {
     Event(Event),
     End,
-    /// The server does not have what is asked for, in its words.
+    /// The server does not have the requested position; the server's message.
     NotThere(String),
 }
 
 impl Look {
-    async fn open(options: &MysqlOptions, server: &Server, from: Start<'_>) -> Result<Look, SourceError> {
+    async fn open(options: &MysqlOptions, server: &Server, from: StartAt<'_>) -> Result<Look, SourceError> {
         let (conn, request): (Conn, BinlogStreamRequest) = open::prepare(options, server, from, None).await?;
         let stream = conn.get_binlog_stream(request.with_non_blocking()).await.map_err(open::error)?;
         Ok(Look { stream, timeout: Duration::from_millis(options.read_timeout_ms) })
     }
 
-    async fn next(&mut self) -> Result<Seen, SourceError> {
+    async fn next(&mut self) -> Result<NextEvent, SourceError> {
         match tokio::time::timeout(self.timeout, self.stream.next()).await {
             Err(_) => Err(SourceError::Transient { message: format!("{DOING}: the server was silent") }),
-            Ok(None) => Ok(Seen::End),
-            Ok(Some(Ok(event))) => Ok(Seen::Event(event)),
-            Ok(Some(Err(Error::Server(ServerError { code: FATAL_READING_LOG, message, .. })))) => Ok(Seen::NotThere(message)),
+            Ok(None) => Ok(NextEvent::End),
+            Ok(Some(Ok(event))) => Ok(NextEvent::Event(event)),
+            Ok(Some(Err(Error::Server(ServerError { code: FATAL_READING_LOG, message, .. })))) => Ok(NextEvent::NotThere(message)),
             Ok(Some(Err(error))) => Err(open::error(error)),
         }
     }
@@ -242,7 +247,7 @@ mod tests {
         assert!(is_due(&mariadb("0-2-179"), &mariadb("0-1-178")), "there is none of this number");
         assert!(!is_due(&mariadb("0-1-177"), &mariadb("0-1-178")));
         assert!(!is_due(&mariadb("7-1-900"), &mariadb("0-1-178")));
-        let mysql = |number| GtidPosition::Mysql(MysqlGtids::of([7; 16], "", number));
+        let mysql = |number| GtidPosition::Mysql(MysqlGtids::one([7; 16], "", number));
         assert!(is_due(&mysql(5), &mysql(5)) && !is_due(&mysql(6), &mysql(5)));
     }
 

@@ -1,7 +1,7 @@
-//! MySQL's binary JSON as compact JSON text: the text that the server prints, without the white space between tokens.
+//! Converts MySQL's binary JSON to compact JSON text: the text that the server prints, without white space between tokens.
 //!
-//! Objects come in the server's own order of keys (by length, then by bytes), numbers with all their digits, and what JSON has no word for
-//! (dates, decimals, blobs) as the server prints it. The format is drawn in MySQL's `sql-common/json_binary.h`.
+//! Object keys are in the server's order (by length, then by bytes), numbers have all their digits, and types that JSON lacks (dates,
+//! decimals, blobs) are printed as the server prints them. The format is described in MySQL's `sql-common/json_binary.h`.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use super::binlog::bytes::{Bytes, Truncated};
 use super::binlog::decimal::decimal;
 use crate::value::Datum;
 
-/// What is wrong with the bytes.
+/// Names what is malformed.
 type Malformed = &'static str;
 const MALFORMED: Malformed = "a JSON document";
 
@@ -22,12 +22,13 @@ impl From<Truncated> for &'static str {
     }
 }
 
-/// Deeper documents than the server allows are not read.
+/// The server's limit of nesting; deeper documents are malformed.
 const DEEPEST: usize = 128;
 
+/// Converts a document; fails if its bytes are malformed.
 pub(crate) fn to_text(document: &[u8]) -> Result<String, Malformed> {
     let mut out = String::with_capacity(document.len() * 2);
-    // A document of no bytes is what the server stores where strict mode is off; it reads it as null.
+    // With strict mode off the server stores an empty document; it reads it as null.
     let Some((&kind, value)) = document.split_first() else { return Ok("null".into()) };
     write_value(kind, value, &mut out, 0)?;
     Ok(out)
@@ -78,7 +79,7 @@ fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| MALFORMED)
 }
 
-/// Seven bits a byte, the lowest first; the high bit says that another byte follows.
+/// Seven bits per byte, the lowest first; the high bit means that another byte follows.
 fn variable_length(bytes: &mut Bytes) -> Result<usize, Malformed> {
     let mut length = 0usize;
     for i in 0..5 {
@@ -91,11 +92,11 @@ fn variable_length(bytes: &mut Bytes) -> Result<usize, Malformed> {
     Err(MALFORMED)
 }
 
-/// The two sizes and two sorts of containers.
+/// Containers are objects or arrays, each in a small and a large format.
 #[derive(Clone, Copy)]
 struct Container {
     is_object: bool,
-    /// The bytes of an offset or a size.
+    /// The number of bytes of an offset or a size.
     offset_bytes: usize,
 }
 
@@ -105,7 +106,7 @@ impl Container {
     const ARRAY: Container = Container { is_object: false, offset_bytes: 2 };
     const LARGE_ARRAY: Container = Container { is_object: false, offset_bytes: 4 };
 
-    /// Whether values of this type stand in the entry itself.
+    /// Whether values of this type are stored in the entry itself.
     fn holds_inline(self, kind: u8) -> bool {
         matches!(kind, 4..=6) || self.offset_bytes == 4 && matches!(kind, 7 | 8)
     }
@@ -145,7 +146,7 @@ fn write_container(whole: &[u8], shape: Container, out: &mut String, depth: usiz
     Ok(())
 }
 
-/// As the server escapes it (`double_quote` in `sql-common/json_dom.cc`).
+/// Escapes as the server does (`double_quote` in `sql-common/json_dom.cc`).
 fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
@@ -166,8 +167,8 @@ fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The shortest digits that mean this double, laid out as `my_gcvt` does: with an exponent from 1e15 up and below 1e-14 (`DBL_DIG`), and `.0`
-/// where neither point nor exponent would show that it is one.
+/// Writes the shortest digits that identify this double, formatted like `my_gcvt`: with an exponent from 1e15 up and below 1e-14
+/// (`DBL_DIG`), and with `.0` if neither point nor exponent would mark it as a double.
 fn write_double(value: f64, out: &mut String) {
     let shortest = format!("{value:e}");
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
@@ -204,7 +205,7 @@ mod opaque {
     pub(super) const NEWDECIMAL: u8 = 246;
 }
 
-/// A value of a type that JSON does not have: decimals as numbers, dates and times as text, all else as tagged base64.
+/// A value of a type that JSON lacks: decimals as numbers, dates and times as text, everything else as tagged base64.
 fn write_opaque(ty: u8, data: &[u8], out: &mut String) -> Result<(), Malformed> {
     match ty {
         opaque::NEWDECIMAL => write_decimal(data, out)?,
@@ -217,7 +218,7 @@ fn write_opaque(ty: u8, data: &[u8], out: &mut String) -> Result<(), Malformed> 
     Ok(())
 }
 
-/// Precision and scale in a byte each, then the digits as in a row.
+/// Precision and scale in a byte each, then the digits in the format of a row.
 fn write_decimal(data: &[u8], out: &mut String) -> Result<(), Malformed> {
     let mut bytes = Bytes(data);
     let (precision, scale) = (bytes.u8()?, bytes.u8()?);
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn containers_are_walked() {
-        // {"a": [1, "x"], "bb": null}, as MySQL writes it.
+        // {"a": [1, "x"], "bb": null}, as MySQL encodes it.
         let document = [
             &[0u8][..],
             &[2, 0, 37, 0],

@@ -1,8 +1,9 @@
-//! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, as a snapshot and then as its binary log tells.
+//! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, read as a snapshot and then from its binary log.
 //!
-//! `schema` says what tables are, `snapshot` reads them as of one place in the log (`snapshot_lock`), `binlog` follows the log from there;
-//! `values` gives both the same values. `history` tells whether a log is the one that a position is of. `preflight` looks for what would go wrong. `recorded` reads log files without a server.
-//! Elsewhere: trying again (`run`), which finds the position to go on from with the data.
+//! `schema` reads table definitions, `snapshot` reads the rows as of one position in the log (`snapshot_lock`), and `binlog` follows the log
+//! from there. `values` decodes values, equally for both. `history` checks that a log is the one that a position was read from. `preflight`
+//! looks for problems before a run. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds the position to
+//! resume from stored with the data.
 
 mod binlog;
 mod charset;
@@ -42,7 +43,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::binlog::assemble::Assembler;
-use self::binlog::stream::{self, Ended, Outlet};
+use self::binlog::stream::{self, Outlet, StreamEnd};
 use self::connect::connect;
 use self::options::MysqlOptions;
 use self::position::LogPosition;
@@ -54,7 +55,7 @@ use crate::options::OptionError;
 
 pub(super) use self::options::{MARIADB, MYSQL};
 
-/// A source of these options.
+/// Creates a source with these options.
 pub(super) fn open(options: &serde_json::Value) -> Result<Box<dyn Source>, OptionError> {
     Ok(Box::new(MysqlSource { options: MysqlOptions::read(options)? }))
 }
@@ -68,7 +69,7 @@ struct MysqlSource {
 impl Source for MysqlSource {
     async fn discover(&self, names: &[String]) -> Result<Vec<Table>, SourceError> {
         let mut conn = connect(&self.options).await?;
-        let server = Server::of(&mut conn).await?;
+        let server = Server::identify(&mut conn).await?;
         let tables = schema::read_tables(&mut conn, &server, &self.options, names).await?;
         close(conn).await;
         Ok(tables.into_iter().map(|t| t.table).collect())
@@ -83,15 +84,17 @@ impl Source for MysqlSource {
 
     async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
         let mut conn = connect(&self.options).await?;
-        let server = Server::of(&mut conn).await?;
+        let server = Server::identify(&mut conn).await?;
         let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
         let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
-        snapshot::estimate(&mut conn, &tables).await
+        let counts = snapshot::estimate(&mut conn, &tables).await?;
+        close(conn).await;
+        Ok(counts)
     }
 
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
         let mut conn = connect(&self.options).await?;
-        let server = Server::of(&mut conn).await?;
+        let server = Server::identify(&mut conn).await?;
         let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
         let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
         let findings = preflight::findings(&mut conn, &server, &self.options, &tables).await?;
@@ -105,7 +108,7 @@ impl Source for MysqlSource {
 
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let mut conn = connect(&self.options).await?;
-        let server = Server::of(&mut conn).await?;
+        let server = Server::identify(&mut conn).await?;
         let names: Vec<String> = capture.tables.iter().map(|t| t.name.clone()).collect();
         let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
         unchanged(&capture.tables, &tables)?;
@@ -128,14 +131,14 @@ impl Source for MysqlSource {
         let mut assembler = Assembler::new(tables.clone(), server.name_case(), self.options.zero_dates, from);
         let mut outlet = Outlet::new(out, Some(end), capture.until_caught_up);
         match stream::follow(&self.options, &server, &tables, &mut assembler, &mut outlet).await {
-            Ended::HungUp | Ended::CaughtUp => Ok(()),
-            Ended::Failed(error) => Err(error),
+            StreamEnd::HungUp | StreamEnd::CaughtUp => Ok(()),
+            StreamEnd::Failed(error) => Err(error),
         }
     }
 }
 
 impl MysqlSource {
-    /// Sends a snapshot; its position, or `None` where nobody listens any more.
+    /// Sends a snapshot. Returns its position, or `None` if the receiver is gone.
     async fn snapshot(
         &self,
         mut conn: mysql_async::Conn,
@@ -151,7 +154,7 @@ impl MysqlSource {
         let count = self.options.snapshot_connections;
         let opened = snapshot_lock::open(&mut conn, server, &self.options, tables, count, out).await?;
         fault::fallible("mysql.snapshot.locked").map_err(|e| SourceError::Transient { message: e.to_string() })?;
-        // The definitions are pinned from here on; they may have changed just before.
+        // From here on the table definitions cannot change. They may have changed just before.
         let names: Vec<String> = tables.iter().map(|t| t.table.name.clone()).collect();
         let again = schema::read_tables(&mut conn, server, &self.options, &names).await?;
         let before: Vec<Table> = tables.iter().map(|t| t.table.clone()).collect();
@@ -166,18 +169,18 @@ impl MysqlSource {
     }
 }
 
-/// Ends a connection now: a user may not have many.
+/// Closes a connection now, because a user may be limited to a few.
 async fn close(conn: mysql_async::Conn) {
     let _ = conn.disconnect().await;
 }
 
-/// The tables must still be what they were when the dataflow was made for them.
+/// The tables must still have the definitions that the dataflow was built for.
 fn unchanged(expected: &[Table], found: &[MysqlTable]) -> Result<(), SourceError> {
     for (expected, found) in expected.iter().zip(found) {
         if *expected != found.table {
             return Err(SourceError::Stopped {
-                message: format!("the table `{}` is not what it was: its columns or its key changed", expected.name),
-                help: Some("start again: the table is captured as it is now".into()),
+                message: format!("the columns or the key of the table `{}` have changed", expected.name),
+                help: Some("restart: the table is then captured again".into()),
             });
         }
     }

@@ -1,4 +1,4 @@
-//! The options of the kind `mysql`: declared once as data, read into [`MysqlOptions`].
+//! The options of the kinds `mysql` and `mariadb`: declared once as data, parsed into [`MysqlOptions`].
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ const OPTIONS: &[OptionSpec] = &[
         value: OptionType::Text,
         required: true,
         secret: true,
-        help: "Where and as whom: mysql://user:password@host:port/database. Tables are named `table` or `database.table`.",
+        help: "Server, user and database: mysql://user:password@host:port/database. Tables are named `table` or `database.table`.",
     },
     OptionSpec {
         name: "server_id",
@@ -26,28 +26,28 @@ const OPTIONS: &[OptionSpec] = &[
         required: false,
         secret: false,
         help: "The replica id under which the binary log is read, unique among everything that reads it (1 to 4294967295). \
-               Default: made anew for each connection.",
+               Default: a random one for each connection.",
     },
     OptionSpec {
         name: "tls",
         value: OptionType::Record(TLS),
         required: false,
         secret: false,
-        help: "How the connection is encrypted. Default: it is not.",
+        help: "How the connection is encrypted. Default: not encrypted.",
     },
     OptionSpec {
         name: "heartbeat_ms",
         value: OptionType::Integer,
         required: false,
         secret: false,
-        help: "How often the server says that it is alive when nothing changes, in ms. Default: 5000.",
+        help: "How often the server sends a heartbeat when nothing changes, in ms. Default: 5000.",
     },
     OptionSpec {
         name: "read_timeout_ms",
         value: OptionType::Integer,
         required: false,
         secret: false,
-        help: "How long the server may be silent before the connection is taken for dead, in ms. Default: 30000, at least twice \
+        help: "How long the server may be silent before the connection counts as dead, in ms. Default: 30000, at least twice \
                the heartbeat.",
     },
     OptionSpec {
@@ -55,22 +55,22 @@ const OPTIONS: &[OptionSpec] = &[
         value: OptionType::Integer,
         required: false,
         secret: false,
-        help: "How many connections read a snapshot side by side (1 to 64). Default: 4.",
+        help: "How many connections read a snapshot in parallel (1 to 64). Default: 4.",
     },
     OptionSpec {
         name: "snapshot_rows_per_second",
         value: OptionType::Integer,
         required: false,
         secret: false,
-        help: "The most rows per second that a snapshot reads, over all its connections. Default: no limit.",
+        help: "The maximum number of rows per second that a snapshot reads, over all its connections. Default: no limit.",
     },
     OptionSpec {
         name: "zero_dates",
         value: OptionType::OneOf(&["null", "text", "error"]),
         required: false,
         secret: false,
-        help: "What becomes of dates that no calendar has, like 0000-00-00 or 2024-02-00: `null`, `text` (every date and time \
-               column of these tables is text), or `error` (the row is left out and told of). Default: null.",
+        help: "How to read dates that do not exist, like 0000-00-00 or 2024-02-00: `null`, `text` (every date and time \
+               column of these tables is text), or `error` (the row is left out and reported). Default: null.",
     },
     OptionSpec {
         name: "tinyint1_as_bool",
@@ -87,7 +87,7 @@ const TLS: &[OptionSpec] = &[
         value: OptionType::OneOf(&["disable", "require", "verify-full"]),
         required: false,
         secret: false,
-        help: "`disable`; `require`: encrypted, whoever the server is; `verify-full`: encrypted, and the server's certificate is \
+        help: "`disable`; `require`: encrypted, without verifying the server; `verify-full`: encrypted, and the server's certificate is \
                signed by a known authority and names the host. Default: verify-full.",
     },
     OptionSpec {
@@ -99,12 +99,12 @@ const TLS: &[OptionSpec] = &[
     },
 ];
 
-/// The options of one source, checked.
+/// The validated options of one source.
 #[derive(Debug, Clone)]
 pub(super) struct MysqlOptions {
-    /// Holds the password: never printed.
+    /// Contains the password, so it is never printed.
     pub(super) opts: Opts,
-    /// Whether the password stands in the URL with a %XX in it.
+    /// Whether the password in the URL contains a %XX escape.
     pub(super) password_is_escaped: bool,
     pub(super) server_id: Option<u32>,
     pub(super) tls: Option<Tls>,
@@ -116,6 +116,7 @@ pub(super) struct MysqlOptions {
     pub(super) tinyint1_as_bool: bool,
 }
 
+/// How the connection is encrypted.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
@@ -135,7 +136,7 @@ pub(super) enum TlsMode {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Typed {
+struct WrittenMysqlOptions {
     url: String,
     server_id: Option<u64>,
     tls: Option<Tls>,
@@ -155,7 +156,7 @@ const DEFAULT_CONNECTIONS: u64 = 4;
 
 impl MysqlOptions {
     pub(super) fn read(options: &serde_json::Value) -> Result<MysqlOptions, OptionError> {
-        let typed: Typed = serde_json::from_value(options.clone()).map_err(|e| problem(&[], &e.to_string(), None))?;
+        let typed: WrittenMysqlOptions = serde_json::from_value(options.clone()).map_err(|e| problem(&[], &e.to_string(), None))?;
         let opts = Opts::from_url(&typed.url).map_err(|e| url_problem(&e))?;
         if opts.user().is_none() {
             return Err(problem(&["url"], "it names no user", Some(URL_FORM)));
@@ -184,7 +185,7 @@ impl MysqlOptions {
         })
     }
 
-    /// The database that a table belongs to when its name does not say.
+    /// The database of tables whose name has none.
     pub(super) fn database(&self) -> Option<&str> {
         self.opts.db_name()
     }
@@ -200,7 +201,7 @@ fn password_is_escaped(url: &str) -> bool {
 const URL_FORM: &str = "write it as mysql://user:password@host:port/database, with %40 for `@`, %3A for `:`, %2F for `/`, %3F for `?`, \
                         %23 for `#` and %25 for `%` in a password";
 
-/// Never shows the URL, which holds a password.
+/// Never shows the URL, which contains a password.
 fn url_problem(error: &UrlError) -> OptionError {
     let what = match error {
         UrlError::UnsupportedScheme { .. } => "it does not start with mysql://".to_string(),

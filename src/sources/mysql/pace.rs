@@ -1,4 +1,4 @@
-//! Holds a snapshot to so many rows per second, over all its connections.
+//! Limits a snapshot to a number of rows per second, over all its connections.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Pace {
     rows_per_second: u64,
-    /// When everything that was asked for so far may have been sent.
+    /// When all rows requested so far may have been sent.
     due: Mutex<Instant>,
 }
 
@@ -18,13 +18,13 @@ impl Pace {
         Pace { rows_per_second, due: Mutex::new(Instant::now()) }
     }
 
-    /// So few that a slow pace is even; `most` at most.
+    /// The rows to read per step, at most `most`. It is small enough that a slow pace is even.
     pub(super) fn rows_at_once(&self, most: usize) -> usize {
         const TIMES_PER_SECOND: u64 = 10;
         (self.rows_per_second / TIMES_PER_SECOND).clamp(1, most as u64) as usize
     }
 
-    /// Waits until this many rows more may be sent. Time in which nobody asked is not made up for.
+    /// Waits until this many more rows may be sent. Unused time does not accumulate.
     pub(super) async fn wait_for(&self, rows: usize) {
         tokio::time::sleep_until(self.due(rows, Instant::now())).await;
     }

@@ -1,16 +1,16 @@
-//! A place in a server's log, as text that outlives the process:
+//! A position in a server's log, as text that is stored across restarts:
 //!
 //! ```text
 //! mysql:gtid=3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5;file=ybin.000003:1547;server=3e11fa47-71ca-11e1-9e33-c80aa9429562
 //! mariadb:gtid=0-1-178,7-1-1;file=mbin.000001:900;server=1;event=869:a3c1f00d;last=0-1-178@1732817701;db=shop
 //! ```
-//! `gtid` is everything up to here (absent where the server has no GTIDs), `file` the name of the log file and the offset after the
-//! last event, `server` tells whose file that is (the server's UUID at MySQL, its `server_id` at MariaDB). A run resumes by GTID
-//! where there is one, on any server that has the rest; else by file and offset, only on the same server.
+//! `gtid` is the set of all transactions up to here (absent if the server has no GTIDs). `file` is the name of the log file and the offset
+//! after the last event. `server` identifies the server of that file (its UUID at MySQL, its `server_id` at MariaDB). A run resumes by GTID
+//! if there is one, on any server that has the following transactions; else by file and offset, only on the same server.
 //!
-//! The rest, absent where it is not known, tells whether a log is the one that was read (`history`): `event`, where in that file an
-//! event before this place begins and its CRC-32; `last`, the GTID of the last transaction and when it was committed at the server where
-//! it was made (in microseconds since 1970 at MySQL, seconds at MariaDB); `db`, the database of tables that are named without one.
+//! The other parts are absent if unknown. They tell whether a log is the one that was read (`history`): `event` is the offset and the CRC-32
+//! of an event in that file before this position; `last` is the GTID of the last transaction and its commit time at the server that made it
+//! (in microseconds since 1970 at MySQL, seconds at MariaDB); `db` is the database of tables that are named without one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,59 +20,60 @@ use super::server::{Flavour, Server};
 use crate::sources::SourceError;
 use crate::value::Position;
 
+/// A parsed position; the module doc describes its parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogPosition {
     pub(crate) flavour: Flavour,
     pub(crate) gtid: Option<GtidPosition>,
-    pub(crate) file: Option<FilePosition>,
+    pub(crate) file: Option<LogFilePosition>,
     pub(crate) server: String,
     pub(crate) event: Option<LogEvent>,
     pub(crate) last: Option<LastTransaction>,
     pub(crate) database: Option<String>,
 }
 
-/// An event of the file that a position names, before its offset.
+/// An event before the offset of a position, in the file that the position names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogEvent {
     pub(crate) start: u64,
-    /// The CRC-32 of its header and body.
+    /// The CRC-32 of the event's header and body.
     pub(crate) checksum: u32,
 }
 
 /// The last transaction before a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LastTransaction {
-    /// A set of this one.
+    /// A set with this one transaction.
     pub(crate) gtid: GtidPosition,
     pub(crate) committed: u64,
 }
 
 /// A log file and the offset after an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FilePosition {
+pub(crate) struct LogFilePosition {
     pub(crate) file: String,
     pub(crate) offset: u64,
 }
 
-impl FilePosition {
-    /// Files of one log are numbered: `name.000009`, `name.000010`, also beyond six digits.
+impl LogFilePosition {
+    /// The number in the file's name. Files of one log are numbered: `name.000009`, `name.000010`, also beyond six digits.
     pub(crate) fn number(&self) -> u64 {
         self.file.rsplit_once('.').and_then(|(_, digits)| digits.parse().ok()).unwrap_or(0)
     }
 
-    pub(super) fn reaches(&self, end: &FilePosition) -> bool {
+    pub(super) fn reaches(&self, end: &LogFilePosition) -> bool {
         (self.number(), self.offset) >= (end.number(), end.offset)
     }
 }
 
 impl LogPosition {
-    /// A place of which no more is known.
-    pub(super) fn new(server: &Server, gtid: Option<GtidPosition>, file: Option<FilePosition>) -> LogPosition {
+    /// A position with only the GTIDs and the file known.
+    pub(super) fn new(server: &Server, gtid: Option<GtidPosition>, file: Option<LogFilePosition>) -> LogPosition {
         let server_identity = server.identity.clone();
         LogPosition { flavour: server.flavour, gtid, file, server: server_identity, event: None, last: None, database: None }
     }
 
-    /// Whether all that stands before `end` in the same server's log stands before this position.
+    /// Whether everything before `end` in the same server's log is also before this position.
     pub(crate) fn reaches(&self, end: &LogPosition) -> bool {
         match (&self.gtid, &end.gtid) {
             (Some(here), Some(there)) if here.contains(there) => return true,
@@ -84,7 +85,7 @@ impl LogPosition {
         }
     }
 
-    /// The same place as it is asked for at this server: another one's files have other names and offsets, and only GTIDs lead on.
+    /// The same position for a request to this server. Files of another server have other names and offsets, so only the GTIDs remain.
     pub(super) fn at_server(self, server: &Server) -> LogPosition {
         match self.gtid {
             Some(_) if self.server != server.identity => LogPosition { file: None, event: None, server: server.identity.clone(), ..self },
@@ -106,7 +107,7 @@ impl fmt::Display for LogPosition {
         if let Some(gtid) = &self.gtid {
             write!(f, "gtid={gtid};")?;
         }
-        if let Some(FilePosition { file, offset }) = &self.file {
+        if let Some(LogFilePosition { file, offset }) = &self.file {
             write!(f, "file={file}:{offset};")?;
         }
         write!(f, "server={}", self.server)?;
@@ -123,7 +124,7 @@ impl fmt::Display for LogPosition {
     }
 }
 
-/// A name without `;`, so that it can stand between two.
+/// The name with `;` escaped, so that it fits between two separators.
 fn escaped(name: &str) -> String {
     name.replace('%', "%25").replace(';', "%3B")
 }
@@ -160,7 +161,7 @@ impl FromStr for LogPosition {
                 ("file", place) => {
                     let (file, offset) = place.rsplit_once(':').ok_or(NotAPosition)?;
                     let offset = offset.parse().map_err(|_| NotAPosition)?;
-                    position.file = Some(FilePosition { file: file.into(), offset });
+                    position.file = Some(LogFilePosition { file: file.into(), offset });
                 }
                 ("server", server) => position.server = server.into(),
                 ("event", event) => {

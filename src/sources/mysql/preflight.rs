@@ -1,4 +1,4 @@
-//! Looks for what would make a run fail or lose data: settings, tables that the log does not follow, grants.
+//! Looks for anything that would make a run fail or lose data: settings, tables with changes that are not logged, grants.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -18,7 +18,7 @@ use crate::sources::{Finding, Severity, SourceError};
 const DOING: &str = "looking at the server's settings";
 const SHORT_EXPIRY_SECONDS: f64 = 86_400.0;
 
-/// Everything worth saying, errors first.
+/// All findings; those that lose data first.
 pub(super) async fn findings(
     conn: &mut Conn,
     server: &Server,
@@ -34,7 +34,7 @@ pub(super) async fn findings(
     Ok(findings)
 }
 
-/// Fails with the first finding under which data would be lost.
+/// Fails with the first finding that would lose data.
 pub(super) async fn refuse_unsafe(
     conn: &mut Conn,
     server: &Server,
@@ -44,11 +44,11 @@ pub(super) async fn refuse_unsafe(
     let findings = losses(conn, server, options, tables).await?;
     match findings.into_iter().next() {
         None => Ok(()),
-        Some(Finding { message, mend, .. }) => Err(SourceError::Invalid { message, table: None, help: mend }),
+        Some(Finding { message, fix, .. }) => Err(SourceError::Invalid { message, table: None, help: fix }),
     }
 }
 
-/// Whatever data would be lost by, or would not be seen to be.
+/// Everything that would lose data, or would hide that data is lost.
 async fn losses(conn: &mut Conn, server: &Server, options: &MysqlOptions, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
     let mut findings = unsafe_settings(conn, server, options).await?;
     if server.log_bin {
@@ -59,8 +59,8 @@ async fn losses(conn: &mut Conn, server: &Server, options: &MysqlOptions, tables
     Ok(findings)
 }
 
-fn error(message: impl Into<String>, mend: Option<&str>) -> Finding {
-    Finding { severity: Severity::Error, message: message.into(), mend: mend.map(Into::into) }
+fn error(message: impl Into<String>, fix: Option<&str>) -> Finding {
+    Finding { severity: Severity::Error, message: message.into(), fix: fix.map(Into::into) }
 }
 
 async fn unsafe_settings(conn: &mut Conn, server: &Server, options: &MysqlOptions) -> Result<Vec<Finding>, SourceError> {
@@ -74,22 +74,22 @@ async fn unsafe_settings(conn: &mut Conn, server: &Server, options: &MysqlOption
     let mut findings = Vec::new();
     let mut require = |name: &str, value: Option<String>, wanted: &str, why: &str| {
         if let Some(value) = value.filter(|value| !value.eq_ignore_ascii_case(wanted)) {
-            let mend = format!("SET GLOBAL {name} = '{wanted}';");
-            findings.push(error(format!("{name} is {value}, {why}"), Some(&mend)));
+            let fix = format!("SET GLOBAL {name} = '{wanted}';");
+            findings.push(error(format!("{name} is {value}, {why}"), Some(&fix)));
         }
     };
     let format = setting(conn, "binlog_format").await?;
-    require("binlog_format", format, "ROW", "so the log does not hold rows");
+    require("binlog_format", format, "ROW", "so the log does not contain rows");
     let image = setting(conn, "binlog_row_image").await?;
-    require("binlog_row_image", image, "FULL", "so the log does not hold whole rows");
+    require("binlog_row_image", image, "FULL", "so the log does not contain whole rows");
     let partial = setting(conn, "binlog_row_value_options").await?;
-    require("binlog_row_value_options", partial, "", "so the log holds only parts of JSON documents");
+    require("binlog_row_value_options", partial, "", "so the log contains only parts of JSON documents");
     let order = setting(conn, "binlog_order_commits").await?;
-    require("binlog_order_commits", order, "ON", "so a snapshot may lack transactions that stand in the log before it");
+    require("binlog_order_commits", order, "ON", "so a snapshot may lack transactions that are before it in the log");
     Ok(findings)
 }
 
-/// `binlog_do_db` and `binlog_ignore_db`, which keep whole databases out of the log.
+/// `binlog_do_db` and `binlog_ignore_db`, which leave whole databases out of the log.
 async fn filters(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
     let Some((only, ignored)) = filter_lists(conn, server).await? else { return Ok(vec![grants::unseen_filters(conn).await?]) };
     let list = |names: String| -> Vec<String> { names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect() };
@@ -100,15 +100,15 @@ async fn filters(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Res
     let finding = |database: &String| {
         error(
             format!("the server keeps the database `{database}` out of its log (binlog_do_db, binlog_ignore_db)"),
-            Some("take the filter out of the [mysqld] section of its configuration and restart it"),
+            Some("remove the filter from the [mysqld] section of the server's configuration and restart the server"),
         )
     };
     Ok(databases.into_iter().map(finding).collect())
 }
 
-/// The databases that are logged only and not at all; `None` where the user may not see them.
+/// The databases that alone are logged, and those that are not logged; `None` if the user may not see the lists.
 async fn filter_lists(conn: &mut Conn, server: &Server) -> Result<Option<(String, String)>, SourceError> {
-    // Newer servers of MariaDB show them to everybody.
+    // Newer MariaDB servers show them to every user.
     if let (Some(only), Some(ignored)) = (setting(conn, "binlog_do_db").await?, setting(conn, "binlog_ignore_db").await?) {
         return Ok(Some((only, ignored)));
     }
@@ -124,7 +124,7 @@ async fn filter_lists(conn: &mut Conn, server: &Server) -> Result<Option<(String
 
 /// Foreign keys whose actions on captured tables the server does not log.
 async fn cascades(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
-    // From there on MySQL carries them out as statements do, and logs them, unless it is told to leave that to InnoDB.
+    // From 9.6 on MySQL itself carries out these actions and logs them, unless it is configured to leave them to InnoDB.
     let native = setting(conn, "innodb_native_foreign_keys").await?;
     if server.flavour == Flavour::Mysql && server.version >= (9, 6, 0) && native.is_none_or(|v| v.eq_ignore_ascii_case("OFF")) {
         return Ok(Vec::new());
@@ -162,7 +162,7 @@ fn is_action(rule: &str) -> bool {
     matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT")
 }
 
-/// Tables that a snapshot would wait for.
+/// Tables with a lock that a snapshot would wait for.
 async fn locked(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
     let mut findings = Vec::new();
     for table in tables {
@@ -171,7 +171,7 @@ async fn locked(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Finding>, 
             Err(error) if is_lock_timeout(&error) => findings.push(Finding {
                 severity: Severity::Warning,
                 message: format!("a snapshot would wait for the table `{}`: {LOCKED}", table.table.name),
-                mend: Some("UNLOCK TABLES; in that session, or end it: SHOW PROCESSLIST tells which it is".into()),
+                fix: Some("UNLOCK TABLES; in that session, or end it: SHOW PROCESSLIST shows which it is".into()),
             }),
             Err(error) => return Err(query_error(DOING, error)),
         }
@@ -179,12 +179,12 @@ async fn locked(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Finding>, 
     Ok(findings)
 }
 
-/// How many connections the user may have at once: one reads the log, one asks, and the others read a snapshot.
+/// Compares the user's connection limit with what a run needs: one connection for the log, one for queries, the others for a snapshot.
 async fn connections(conn: &mut Conn, options: &MysqlOptions) -> Result<Vec<Finding>, SourceError> {
     const OTHERS: u64 = 2;
     let most: u64 = super::server::one(conn, "SELECT @@session.max_user_connections", DOING).await?;
     let wanted = options.snapshot_connections as u64 + OTHERS;
-    let finding = |severity, message, mend: String| Ok(vec![Finding { severity, message, mend: Some(mend) }]);
+    let finding = |severity, message, fix: String| Ok(vec![Finding { severity, message, fix: Some(fix) }]);
     let allow = format!("ALTER USER ... WITH MAX_USER_CONNECTIONS {wanted};");
     match most {
         0 => Ok(Vec::new()),
@@ -192,7 +192,7 @@ async fn connections(conn: &mut Conn, options: &MysqlOptions) -> Result<Vec<Find
         _ if most < wanted => finding(
             Severity::Warning,
             format!(
-                "the user may have {most} connections at once, so a snapshot is read by {} and not by {}",
+                "the user may have {most} connections at once, so a snapshot is read by {} instead of {}",
                 most - OTHERS,
                 wanted - OTHERS
             ),
@@ -208,8 +208,8 @@ async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, Sour
     if let Some(value) = metadata.filter(|value| !value.eq_ignore_ascii_case("FULL")) {
         findings.push(Finding {
             severity: Severity::Warning,
-            message: format!("binlog_row_metadata is {value}, so a column that is renamed or changes its sign goes unseen in the log"),
-            mend: Some("SET GLOBAL binlog_row_metadata = 'FULL';".into()),
+            message: format!("binlog_row_metadata is {value}, so the log does not show when a column is renamed or changes its sign"),
+            fix: Some("SET GLOBAL binlog_row_metadata = 'FULL';".into()),
         });
     }
     let expiry = setting(conn, "binlog_expire_logs_seconds").await?.and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
@@ -217,14 +217,14 @@ async fn warnings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, Sour
         findings.push(Finding {
             severity: Severity::Warning,
             message: format!("binlog_expire_logs_seconds is {expiry}, so a longer stop than that needs a new snapshot"),
-            mend: Some("SET GLOBAL binlog_expire_logs_seconds = 604800;".into()),
+            fix: Some("SET GLOBAL binlog_expire_logs_seconds = 604800;".into()),
         });
     }
     if !server.has_gtids {
         findings.push(Finding {
             severity: Severity::Warning,
             message: "gtid_mode is not ON, so nothing can be resumed at another server after a failover".into(),
-            mend: Some("SET GLOBAL enforce_gtid_consistency = ON; then SET GLOBAL gtid_mode = step by step to ON".into()),
+            fix: Some("SET GLOBAL enforce_gtid_consistency = ON; then SET GLOBAL gtid_mode = step by step to ON".into()),
         });
     }
     Ok(findings)

@@ -1,11 +1,11 @@
-//! Names and texts as they stand in a statement.
+//! Quotes names and texts for SQL statements.
 
-/// A name between backticks.
+/// A name in backticks.
 pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// A text between single quotes; right for `sql_mode=''`.
+/// A text in single quotes, for `sql_mode=''`.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

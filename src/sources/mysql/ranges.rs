@@ -1,8 +1,8 @@
-//! Cuts a table into ranges of the first column of its primary key, to be read side by side.
+//! Cuts a table into ranges of the first column of its primary key, which are read in parallel.
 //!
-//! The ranges are half open and cover every value, so each row is in exactly one of them, however many rows share a value. An
-//! integer key is cut evenly between its least and greatest value; any other is walked with `LIMIT 1 OFFSET n`. A table without a key
-//! that can be cut, or with few rows, is one range.
+//! The ranges are half open and cover all values, so each row is in exactly one range, even if many rows share a value. An integer key is
+//! cut evenly between its minimum and maximum; other keys are walked with `LIMIT 1 OFFSET n`. A table with few rows, or without a key that
+//! can be cut, is one range.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};
@@ -12,14 +12,14 @@ use super::column::ColumnKind;
 use super::quoting::quoted;
 use super::schema::{MysqlColumn, MysqlTable};
 
-/// Smaller tables are not cut.
+/// Tables with less than twice this many rows are not cut.
 const ROWS_PER_RANGE: u64 = 50_000;
 
-/// The ranges of one table that are still to come.
+/// The remaining ranges of one table.
 #[derive(Debug)]
 pub(super) enum Boundaries {
     Whole,
-    /// `next` to `last`, in steps; `i128` holds every 64-bit value and its successor.
+    /// From `next` to `last`, in steps. `None` before the first range. `i128` holds every 64-bit value and its successor.
     Integer {
         column: String,
         next: Option<i128>,
@@ -35,7 +35,8 @@ pub(super) enum Boundaries {
 }
 
 impl Boundaries {
-    pub(super) async fn of(conn: &mut Conn, table: &MysqlTable) -> Result<Boundaries, Error> {
+    /// Decides how to cut a table.
+    pub(super) async fn read(conn: &mut Conn, table: &MysqlTable) -> Result<Boundaries, Error> {
         let Some(column) = table.table.key.first().map(|&i| &table.columns[i]) else { return Ok(Boundaries::Whole) };
         if few_rows(conn, table).await? {
             return Ok(Boundaries::Whole);
@@ -48,7 +49,7 @@ impl Boundaries {
         }
     }
 
-    /// The condition of the next range; the inner `None` for the whole table.
+    /// The condition of the next range; `None` after the last. The inner `None` means the whole table.
     pub(super) async fn next(&mut self, conn: &mut Conn, table: &MysqlTable) -> Result<Option<Option<String>>, Error> {
         match std::mem::replace(self, Boundaries::Done) {
             Boundaries::Done => Ok(None),
@@ -89,7 +90,7 @@ async fn few_rows(conn: &mut Conn, table: &MysqlTable) -> Result<bool, Error> {
 }
 
 async fn integer_range(conn: &mut Conn, table: &MysqlTable, column: String) -> Result<Boundaries, Error> {
-    let query = format!("SELECT MIN({column}), MAX({column}), (SELECT COUNT(*) FROM (SELECT 1) x) FROM {}", table.quoted());
+    let query = format!("SELECT MIN({column}), MAX({column}) FROM {}", table.quoted());
     let row: Option<Row> = conn.query_first(query).await?;
     let number = |row: &Row, i| {
         let text = row.get_opt::<Option<String>, usize>(i)?.ok()??;
@@ -108,7 +109,7 @@ async fn integer_range(conn: &mut Conn, table: &MysqlTable, column: String) -> R
     Ok(Boundaries::Integer { column, next: Some(first), last, step })
 }
 
-/// The value `ROWS_PER_RANGE` rows on, as a literal.
+/// The value that is `ROWS_PER_RANGE` rows further, as a literal.
 async fn boundary(conn: &mut Conn, table: &MysqlTable, column: &str, from: Option<&str>) -> Result<Option<String>, Error> {
     let condition = from.map_or(String::new(), |c| format!(" WHERE {c}"));
     let query = format!("SELECT HEX({column}) FROM {}{condition} ORDER BY {column} LIMIT 1 OFFSET {ROWS_PER_RANGE}", table.quoted());
@@ -117,7 +118,7 @@ async fn boundary(conn: &mut Conn, table: &MysqlTable, column: &str, from: Optio
     Ok(hex.and_then(|hex| literal_of(key, &hex)))
 }
 
-/// A literal that compares with the column as its own values do, from the hexadecimal digits of its bytes.
+/// A literal that compares with the column like the column's own values. `hex` has the bytes as hexadecimal digits.
 fn literal_of(column: &MysqlColumn, hex: &str) -> Option<String> {
     match (&column.kind, &column.collation) {
         (ColumnKind::Text(charset), Some(collation)) if *charset != Charset::Ascii => {

@@ -1,8 +1,8 @@
-//! Log files of a MySQL or MariaDB server, recorded with `binlog_row_metadata = FULL`, read without the server.
+//! Reads log files of a MySQL or MariaDB server without the server. They must be recorded with `binlog_row_metadata = FULL`.
 //!
-//! In: the files of one log, in their order. The tables are what the files' own table maps say. Out: an empty snapshot, because the log is
-//! taken to begin with empty tables, then every transaction, by the same decoder as a live server's. A position is a file's name and an
-//! offset. What the log does not tell: MariaDB's JSON is text, its UUID, INET4 and INET6 are binary.
+//! In: the files of one log, in order. The tables are those of the files' table maps. Out: an empty snapshot, because the log is assumed to
+//! begin with empty tables, then every transaction, decoded like those of a live server. A position is a file name and an offset. The log
+//! lacks some types: MariaDB's JSON is read as text, its UUID, INET4 and INET6 as binary.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,25 +13,25 @@ use tokio::sync::mpsc;
 use super::binlog::assemble::{Assembler, Step};
 use super::binlog::event::kind;
 use super::binlog::file::{FileError, LogFile, Logged};
-use super::binlog::stream::{Ended, Outlet};
+use super::binlog::stream::{Outlet, StreamEnd};
 use super::binlog::table_map::{LogColumn, TableMap, ty};
 use super::charset::Charset;
 use super::column::ColumnKind;
-use super::position::{FilePosition, LogPosition};
+use super::position::{LogFilePosition, LogPosition};
 use super::schema::{MysqlColumn, MysqlTable};
 use super::server::Flavour;
 use super::values::ZeroDates;
 use crate::sources::{Capture, Event, EventSender, SourceError, Table};
 
-/// Events that are handed over together.
+/// The number of events that are passed on together.
 const EVENTS_PER_BATCH: usize = 256;
 
-/// Every table that has rows in these files: `table`, or `database.table` where there are several databases.
+/// Every table that has rows in these files: `table`, or `database.table` if there are several databases.
 pub(in crate::sources) fn discover(paths: &[PathBuf]) -> Result<Vec<Table>, SourceError> {
     Ok(tables(paths)?.into_iter().map(|t| t.table).collect())
 }
 
-/// Sends an empty snapshot and the transactions of the files, from `capture.from` on.
+/// Sends an empty snapshot (unless it resumes) and the transactions of the files, from `capture.from` on.
 pub(in crate::sources) async fn run(paths: &[PathBuf], capture: Capture, out: EventSender) -> Result<(), SourceError> {
     let owned = paths.to_vec();
     let found = tokio::task::spawn_blocking(move || tables(&owned)).await.expect("reading files does not panic")?;
@@ -49,13 +49,13 @@ pub(in crate::sources) async fn run(paths: &[PathBuf], capture: Capture, out: Ev
             assembler.at(logged.flavour, &logged.file, logged.offset);
             let mut step = assembler.next(&logged.event)?;
             if let Step::Asks(written) = step {
-                // Nobody can be asked.
-                step = assembler.answer(written, Some("what its triggers did is not known"))?;
+                // There is no server to ask.
+                step = assembler.answer(written, Some("the effects of its triggers are unknown"))?;
             }
             match outlet.step(step, assembler.position()).await {
                 Ok(()) => {}
-                Err(Ended::Failed(error)) => return Err(error),
-                Err(Ended::HungUp | Ended::CaughtUp) => return Ok(()),
+                Err(StreamEnd::Failed(error)) => return Err(error),
+                Err(StreamEnd::HungUp | StreamEnd::CaughtUp) => return Ok(()),
             }
         }
     }
@@ -94,7 +94,7 @@ fn read_in_background(paths: &[PathBuf], start: &LogPosition) -> mpsc::Receiver<
     batches
 }
 
-/// Hands on the events of a file in batches; whether all were wanted.
+/// Passes the events of a file to `each` in batches. Returns whether `each` accepted all of them.
 fn read_file(path: &Path, offset: u64, mut each: impl FnMut(Vec<Logged>) -> bool) -> Result<bool, FileError> {
     let mut file = LogFile::open(path, offset)?;
     loop {
@@ -123,10 +123,10 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Where to begin. The flavour is a guess until the first event is read.
+/// The position to begin at. Its flavour is a guess until the first event is read.
 fn start(paths: &[PathBuf], capture: &Capture) -> Result<LogPosition, SourceError> {
     let Some(from) = &capture.from else {
-        let file = paths.first().map(|path| FilePosition { file: file_name(path), offset: 0 });
+        let file = paths.first().map(|path| LogFilePosition { file: file_name(path), offset: 0 });
         return Ok(LogPosition {
             flavour: Flavour::Mysql,
             gtid: None,
@@ -148,7 +148,7 @@ fn start(paths: &[PathBuf], capture: &Capture) -> Result<LogPosition, SourceErro
     Ok(position)
 }
 
-/// Stands for the server in positions.
+/// The server of a position in recorded files.
 const RECORDED: &str = "recorded";
 
 fn is_first(paths: &[PathBuf], position: &LogPosition) -> bool {
@@ -158,12 +158,12 @@ fn is_first(paths: &[PathBuf], position: &LogPosition) -> bool {
     }
 }
 
-/// The found tables that are captured, in the order of the capture.
+/// Picks the captured tables from those found, in the order of the capture.
 fn choose(mut found: Vec<MysqlTable>, captured: &[Table]) -> Result<Vec<MysqlTable>, SourceError> {
     let mut chosen = Vec::with_capacity(captured.len());
     for table in captured {
         let at = found.iter().position(|f| f.table == *table).ok_or_else(|| SourceError::Stopped {
-            message: format!("the table `{}` is not in the recorded files as it was", table.name),
+            message: format!("the table `{}` is missing or has changed in the recorded files", table.name),
             help: Some("start with a new state folder".into()),
         })?;
         chosen.push(found.swap_remove(at));
@@ -250,7 +250,7 @@ fn kind_of(column: &LogColumn, flavour: Flavour) -> Option<ColumnKind> {
     })
 }
 
-/// The collation of bytes that are no text.
+/// The collation of binary columns.
 const BINARY: u32 = 63;
 
 fn charset(column: &LogColumn) -> Option<Charset> {

@@ -1,6 +1,7 @@
-//! Whether changes reach the server in ways that leave its own log out.
+//! Finds changes that reach the server but are not in its own log.
 //!
-//! A replica logs what it replicates only if it is told to, and so does a node of a cluster; what its triggers do besides may be missing.
+//! A replica logs what it replicates only if it is configured to, and so does a node of a cluster. What a replica's triggers do may be
+//! missing too.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -12,6 +13,7 @@ use crate::sources::{Finding, Severity, SourceError};
 
 const DOING: &str = "looking at the server's own replication";
 
+/// Returns an error finding for each way in which changes bypass the log.
 pub(super) async fn findings(conn: &mut Conn, server: &Server) -> Result<Vec<Finding>, SourceError> {
     let mut findings = Vec::new();
     let is_on = |value: Option<String>| value.is_some_and(|value| value.eq_ignore_ascii_case("ON"));
@@ -32,7 +34,7 @@ pub(super) async fn findings(conn: &mut Conn, server: &Server) -> Result<Vec<Fin
             findings.push(Finding {
                 severity: Severity::Error,
                 message: "slave_run_triggers_for_rbr is YES at a server that is a replica, so its log lacks what triggers do".into(),
-                mend: Some("SET GLOBAL slave_run_triggers_for_rbr = 'LOGGING';".into()),
+                fix: Some("SET GLOBAL slave_run_triggers_for_rbr = 'LOGGING';".into()),
             });
         }
     }
@@ -40,13 +42,13 @@ pub(super) async fn findings(conn: &mut Conn, server: &Server) -> Result<Vec<Fin
 }
 
 fn error(message: String, name: &str) -> Finding {
-    let mend = format!(
+    let fix = format!(
         "put `{name} = ON` into the [mysqld] section of its configuration and restart it, or read from the server that it replicates"
     );
-    Finding { severity: Severity::Error, message, mend: Some(mend) }
+    Finding { severity: Severity::Error, message, fix: Some(fix) }
 }
 
-/// Whether it replicates another server, running or stopped; where the user may not ask that, whether it does so now.
+/// Whether the server is a replica, running or stopped. If the user may not ask that: whether it is replicating now.
 async fn is_replica(conn: &mut Conn, server: &Server) -> Result<bool, SourceError> {
     let statement = match server.flavour {
         Flavour::Mariadb => "SHOW ALL SLAVES STATUS",

@@ -1,6 +1,6 @@
-//! Tables as the live server describes them in `information_schema`.
+//! Reads table definitions from `information_schema` of a live server.
 //!
-//! Out: for each table our [`Table`] and, column by column, what reading its values needs ([`ColumnKind`]). What cannot be carried
+//! Out: for each table a [`Table`], and for each column what decoding its values needs ([`ColumnKind`]). A column that cannot be captured
 //! exactly is refused here, by name, before anything runs.
 
 use mysql_async::prelude::Queryable;
@@ -16,7 +16,7 @@ use super::values::ZeroDates;
 use crate::sources::{SourceError, Table};
 use crate::value::{Column, Layout, Schema};
 
-/// A table and how to read it.
+/// A table and how to decode its rows.
 #[derive(Debug, Clone)]
 pub(crate) struct MysqlTable {
     pub(crate) database: String,
@@ -26,12 +26,13 @@ pub(crate) struct MysqlTable {
     pub(crate) layout: Layout,
 }
 
+/// A column and how to decode its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MysqlColumn {
     pub(crate) name: String,
     pub(crate) kind: ColumnKind,
     pub(crate) nullable: bool,
-    /// The collation's name, for text.
+    /// The name of the collation, for text columns.
     pub(crate) collation: Option<String>,
 }
 
@@ -51,19 +52,19 @@ impl MysqlTable {
         MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key, stream: false }, layout }
     }
 
-    /// Whether the spec leaves it to the URL which database it is in.
+    /// Whether the spec names the table without its database, so that the database is that of the URL.
     pub(super) fn is_named_without_database(&self) -> bool {
         let (spec_name, database) = (self.table.name.to_lowercase(), self.database.to_lowercase());
         !spec_name.strip_prefix(&database).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    /// The name for a statement.
+    /// The table's name for a statement, with its database.
     pub(super) fn quoted(&self) -> String {
         format!("{}.{}", quoted(&self.database), quoted(&self.name))
     }
 }
 
-/// The tables of these names, each `table` of the URL's database or `database.table`.
+/// Reads the tables with these names. Each name is `table` of the URL's database, or `database.table`.
 pub(super) async fn read_tables(
     conn: &mut Conn,
     server: &Server,
@@ -85,13 +86,13 @@ pub(super) async fn read_tables(
     Ok(tables)
 }
 
-/// What a name may mean, as a database and a table: with its dots every way, as either may have some.
+/// All ways to split a name into a database and a table. Both may contain dots, so every dot is tried.
 fn meanings<'a>(spec_name: &'a str, options: &'a MysqlOptions) -> Vec<(&'a str, &'a str)> {
     let by_dots = spec_name.match_indices('.').map(|(dot, _)| (&spec_name[..dot], &spec_name[dot + 1..]));
     by_dots.chain(options.database().map(|database| (database, spec_name))).filter(|(d, t)| !d.is_empty() && !t.is_empty()).collect()
 }
 
-/// Every base table that the user can see, named as the spec would name it.
+/// All base tables that the user can see, named as the spec would name them.
 pub(super) async fn table_names(conn: &mut Conn, options: &MysqlOptions) -> Result<Vec<String>, SourceError> {
     let rows: Vec<Row> = conn
         .query(
@@ -120,11 +121,11 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
             Err(other) => alike = alike.or(other),
         }
     }
-    let Found { database, name, kind } = match (tables.pop(), tables.pop(), meanings.first()) {
+    let ServerTable { database, name, kind } = match (tables.pop(), tables.pop(), meanings.first()) {
         (Some(only), None, _) => only,
         (Some(one), Some(other), _) => {
             let (one, other) = (one.quoted(), other.quoted());
-            let help = "let `url` end with another database, or with none";
+            let help = "end `url` with another database, or with none";
             return Err(invalid(format!("`{spec_name}` may be the table {one} or the table {other}"), Some(help.into())));
         }
         (None, _, Some((database, name))) => {
@@ -132,7 +133,7 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
         }
         (None, _, None) => {
             let help = "name it `database.table`, or end `url` with the database";
-            return Err(invalid(format!("it is not said in which database the table `{spec_name}` is"), Some(help.into())));
+            return Err(invalid(format!("the database of the table `{spec_name}` is not given"), Some(help.into())));
         }
     };
     let (database, name) = (database.as_str(), name.as_str());
@@ -162,7 +163,7 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
     }
     let mut columns = Vec::with_capacity(rows.len());
     for row in &rows {
-        let described = Described::of(row).ok_or_else(|| invalid(format!("the columns of `{spec_name}` cannot be read"), None))?;
+        let described = Described::from_row(row).ok_or_else(|| invalid(format!("the columns of `{spec_name}` cannot be read"), None))?;
         let is_json = json_checks.contains(&described.name);
         let kind = described.kind(options, is_json).map_err(|why| {
             invalid(format!("the column `{}` of `{spec_name}` {why}", described.name), Some("it cannot be captured as it is".into()))
@@ -173,7 +174,7 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
     Ok(MysqlTable::new(database.into(), name.into(), spec_name, columns, key, options.zero_dates))
 }
 
-/// What is wrong, and the way out, where the user may read some of the columns only: the others are not described either.
+/// Returns what is wrong and how to fix it if the user may read only some of the columns: the server does not describe the other ones.
 async fn readable(conn: &mut Conn, filter: &str, database: &str, name: &str, doing: &str) -> Result<Option<(String, String)>, SourceError> {
     let query = format!("SELECT COUNT(*) FROM information_schema.COLUMN_PRIVILEGES WHERE {filter}");
     let grants: Option<u64> = conn.query_first(query).await.map_err(|e| query_error(doing, e))?;
@@ -183,39 +184,45 @@ async fn readable(conn: &mut Conn, filter: &str, database: &str, name: &str, doi
     let table = format!("{}.{}", quoted(database), quoted(name));
     match conn.query_drop(format!("SELECT * FROM {table} LIMIT 0")).await {
         Err(error) if is_access_error(&error) => {
-            let what = format!("the user may read only some columns of {table}, and the log has them all");
+            let what = format!("the user may read only some columns of {table}, but the log has all of them");
             Ok(Some((what, format!("GRANT SELECT ON {table} TO the user"))))
         }
-        // What else is wrong is said where it is read.
+        // Other errors are reported when the table is read.
         _ => Ok(None),
     }
 }
 
-/// A table as the server names it.
-struct Found {
+/// A table, with the names as the server writes them.
+struct ServerTable {
     database: String,
     name: String,
     kind: String,
 }
 
-impl Found {
+impl ServerTable {
     fn quoted(&self) -> String {
         format!("{}.{}", quoted(&self.database), quoted(&self.name))
     }
 }
 
-/// The table of this name, compared as the server does; if there is none, what to do about it, where one differs in its case only.
+/// Finds the table of this name, compared as the server compares names. If there is none, returns help when another table differs only in
+/// case.
 ///
-/// `information_schema` itself compares with a collation that takes more letters for equal than the server does for names.
-async fn found(conn: &mut Conn, server: &Server, database: &str, name: &str) -> Result<Result<Found, Option<String>>, mysql_async::Error> {
+/// The collation of `information_schema` treats more letters as equal than the server does for names.
+async fn found(
+    conn: &mut Conn,
+    server: &Server,
+    database: &str,
+    name: &str,
+) -> Result<Result<ServerTable, Option<String>>, mysql_async::Error> {
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
         literal(database),
         literal(name)
     );
     let rows: Vec<Row> = conn.query(query).await?;
-    let found = |row: &Row| Some(Found { database: text(row, 0)?, name: text(row, 1)?, kind: text(row, 2)? });
-    let here = |found: &Found| server.same_name(&found.database, database) && server.same_name(&found.name, name);
+    let found = |row: &Row| Some(ServerTable { database: text(row, 0)?, name: text(row, 1)?, kind: text(row, 2)? });
+    let here = |found: &ServerTable| server.same_name(&found.database, database) && server.same_name(&found.name, name);
     if let Some(found) = rows.iter().filter_map(found).find(here) {
         return Ok(Ok(found));
     }
@@ -229,8 +236,7 @@ async fn found(conn: &mut Conn, server: &Server, database: &str, name: &str) -> 
         other_database.to_lowercase() == database.to_lowercase() && other.to_lowercase() == name.to_lowercase()
     };
     let other = rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).find(is_alike);
-    let help =
-        |(database, name)| format!("this server tells upper from lower case in names, and has {}.{}", quoted(database), quoted(name));
+    let help = |(database, name)| format!("names are case-sensitive at this server, which has {}.{}", quoted(database), quoted(name));
     Ok(Err(other.as_ref().map(|(database, name)| (database.as_str(), name.as_str())).map(help)))
 }
 
@@ -244,7 +250,7 @@ async fn primary_key(conn: &mut Conn, filter: &str, columns: &[MysqlColumn]) -> 
     Ok(rows.iter().filter_map(index).collect())
 }
 
-/// The columns that MariaDB's JSON, a text with a check, was declared for.
+/// The columns that were declared as JSON at MariaDB, which stores them as text with a check.
 async fn json_checks(conn: &mut Conn, server: &Server, database: &str, name: &str) -> Result<Vec<String>, SourceError> {
     if server.flavour == Flavour::Mysql {
         return Ok(Vec::new());
@@ -284,7 +290,7 @@ struct Described {
 }
 
 impl Described {
-    fn of(row: &Row) -> Option<Described> {
+    fn from_row(row: &Row) -> Option<Described> {
         let number = |column| row.get_opt::<Option<u64>, usize>(column).and_then(Result::ok).flatten().unwrap_or(0);
         Some(Described {
             name: text(row, 0)?,
@@ -300,7 +306,7 @@ impl Described {
         })
     }
 
-    /// What it is, or why it cannot be carried.
+    /// The column's type, or why the column cannot be captured.
     fn kind(&self, options: &MysqlOptions, is_json_check: bool) -> Result<ColumnKind, String> {
         let column_type = self.column_type.to_lowercase();
         if column_type.contains("/*m!100301 compressed*/") || column_type.contains("/*!100301 compressed*/") {
@@ -323,7 +329,7 @@ impl Described {
             "decimal" => ColumnKind::Decimal { precision: self.precision as u8, scale: self.scale as u8 },
             "date" => ColumnKind::Date,
             "datetime" | "timestamp" | "time" if column_type.contains("/* mariadb-5.3 */") => {
-                return Err("has the time format of MariaDB 5.3; ALTER TABLE ... FORCE brings it to the present one".into());
+                return Err("has the time format of MariaDB 5.3; ALTER TABLE ... FORCE converts it to the current one".into());
             }
             "datetime" => ColumnKind::DateTime { fsp },
             "timestamp" => ColumnKind::Timestamp { fsp },
@@ -352,7 +358,7 @@ impl Described {
     }
 }
 
-/// The labels of `enum('a','b''c')`, as the server prints it: quotes doubled, a backslash before what is special.
+/// Parses the labels of `enum('a','b''c')`, as the server prints it: quotes are doubled, special characters have a backslash.
 fn labels(column_type: &str) -> Result<Vec<String>, String> {
     let malformed = || "has labels that cannot be read".to_string();
     let (_, list) = column_type.split_once('(').ok_or_else(malformed)?;

@@ -1,4 +1,4 @@
-//! Rows of a `SELECT` over the binary protocol into packed rows.
+//! Converts the rows of a `SELECT` in the binary protocol to packed rows.
 
 use mysql_async::{Row as MysqlRow, Value};
 
@@ -9,12 +9,12 @@ use super::values::{Calendar, ValueError, ValueWriter, decimal_text};
 use crate::sources::SourceError;
 use crate::value::{Datum, RowBuilder, Rows};
 
-/// The list of what to select, such that [`RowReader::read`] understands it.
+/// The select list that [`RowReader::read`] expects.
 pub(super) fn select_list(table: &MysqlTable) -> String {
     let column = |c: &super::schema::MysqlColumn| {
         let name = super::quoting::quoted(&c.name);
         match c.kind {
-            // As bytes, so that both ways in print them the same way.
+            // As bytes, so that values of a snapshot and of the log are printed the same.
             ColumnKind::Uuid | ColumnKind::Inet6 => format!("CAST({name} AS BINARY(16))"),
             ColumnKind::Inet4 => format!("CAST({name} AS BINARY(4))"),
             _ => name,
@@ -36,7 +36,7 @@ impl<'a> RowReader<'a> {
         RowReader { table, writer, builder: RowBuilder::new(&table.layout) }
     }
 
-    /// Adds a row to the others, unless a value of it cannot be carried: then it is left out.
+    /// Appends a row to `rows`. A row with a value that cannot be converted is left out and returned.
     pub(super) fn read(&mut self, row: &MysqlRow, rows: &mut Rows) -> Result<Option<Unreadable>, SourceError> {
         let mut bad = None;
         for (i, column) in self.table.columns.iter().enumerate() {
@@ -57,7 +57,7 @@ impl<'a> RowReader<'a> {
         Ok(Some(Unreadable { column, error, row: self.builder.finish() }))
     }
 
-    /// Read again, the table is what it is then.
+    /// A new capture uses the table's new definition.
     fn other_type(&self, column: &str) -> SourceError {
         let table = &self.table.table.name;
         SourceError::Resync { message: format!("the column `{column}` of `{table}` changed its type while the table was read") }
@@ -115,7 +115,7 @@ fn calendar(value: &Value) -> Calendar {
     }
 }
 
-/// A signed integer that fits its column, which the schema may have left behind.
+/// A signed integer, if it fits its column; the column's type may have changed since the schema was read.
 fn int(value: &Value, bytes: u8) -> Result<i64, ValueError> {
     let Value::Int(v) = *value else { return Err(UNEXPECTED) };
     let spare = match bytes {

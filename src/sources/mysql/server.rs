@@ -1,4 +1,4 @@
-//! What the server is: its dialect, version and identity. Elsewhere: where its log ends (`log_end`).
+//! Identifies the server: its dialect, version and identity. Elsewhere: where its log ends (`log_end`).
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -8,29 +8,30 @@ use super::binlog::names::Case;
 use super::errors::{query_error, transient};
 use crate::sources::SourceError;
 
+/// Which of the two kinds of server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavour {
     Mysql,
     Mariadb,
 }
 
-/// The server at the other end of a connection.
+/// The server of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     pub(super) flavour: Flavour,
     pub(super) version: (u16, u16, u16),
-    /// Tells one server from another, because a file and offset mean nothing at the other: the server's UUID at MySQL, its
-    /// `server_id` at MariaDB.
+    /// Identifies the server, because a file and offset are valid only there: the server's UUID at MySQL, its `server_id` at MariaDB.
     pub(super) identity: String,
     pub(super) log_bin: bool,
-    /// Whether every transaction has a GTID: always at MariaDB, by setting at MySQL.
+    /// Whether every transaction has a GTID: always at MariaDB, depending on a setting at MySQL.
     pub(super) has_gtids: bool,
-    /// `lower_case_table_names`: 0 where names of databases and tables differ by their case.
+    /// `lower_case_table_names`: 0 if names of databases and tables are case-sensitive.
     pub(super) lower_case_names: u8,
 }
 
 impl Server {
-    pub(super) async fn of(conn: &mut Conn) -> Result<Server, SourceError> {
+    /// Queries the server for its version, identity and settings.
+    pub(super) async fn identify(conn: &mut Conn) -> Result<Server, SourceError> {
         let doing = "asking the server for its version";
         let version_text: String = one(conn, "SELECT VERSION()", doing).await?;
         let flavour = if version_text.to_lowercase().contains("mariadb") { Flavour::Mariadb } else { Flavour::Mysql };
@@ -47,17 +48,17 @@ impl Server {
         Ok(Server { flavour, version, identity, log_bin: log_bin != 0, has_gtids, lower_case_names })
     }
 
-    /// How the names in its log are compared.
+    /// How names in its log are compared.
     pub(super) fn name_case(&self) -> Case {
         if self.lower_case_names == 0 { Case::Kept } else { Case::Folded }
     }
 
-    /// Whether two names are of one database or table here.
+    /// Whether this server treats two names as the same database or table.
     pub(super) fn same_name(&self, one: &str, other: &str) -> bool {
         one == other || self.lower_case_names != 0 && one.to_lowercase() == other.to_lowercase()
     }
 
-    /// Answers file, offset, and the databases that are logged only and not at all.
+    /// The statement returns file, offset, the databases that alone are logged, and those that are not logged.
     pub(super) fn log_status_statement(&self) -> &'static str {
         match self.flavour {
             Flavour::Mysql if self.version >= (8, 2, 0) => "SHOW BINARY LOG STATUS",
@@ -65,6 +66,7 @@ impl Server {
         }
     }
 
+    /// Returns all transactions that this MySQL server has executed.
     pub(super) async fn mysql_gtids(&self, conn: &mut Conn) -> Result<MysqlGtids, SourceError> {
         let doing = "asking the server for its GTIDs";
         let text: String = one(conn, "SELECT @@global.gtid_executed", doing).await?;
@@ -76,7 +78,7 @@ pub(super) fn parse_mariadb(text: &str) -> Result<MariadbGtids, SourceError> {
     text.parse().map_err(|_| SourceError::Stopped { message: "the server's GTID position is not understood".into(), help: None })
 }
 
-/// The first column of the first row.
+/// Returns the first column of the first row.
 pub(super) async fn one<T>(conn: &mut Conn, query: &str, doing: &str) -> Result<T, SourceError>
 where
     T: mysql_async::prelude::FromValue + Send + 'static,
@@ -87,7 +89,7 @@ where
 }
 
 pub(super) fn parse_version(text: &str) -> (u16, u16, u16) {
-    // Old MariaDB servers put `5.5.5-` before their own version for the sake of old replicas.
+    // Old MariaDB servers prefix their version with `5.5.5-`, for old replicas.
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);

@@ -1,6 +1,6 @@
-//! Whether the `server_id` of a spec is somebody else's: the server throws out one of two readers with the same.
+//! Checks whether another reader uses the `server_id` of the spec: the server disconnects one of two readers with the same id.
 //!
-//! An id that is made up for each connection needs no look.
+//! Ids that are generated for each connection are not checked.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -12,10 +12,11 @@ use crate::sources::{Finding, Severity, SourceError};
 const DOING: &str = "asking the server for its id";
 const MEND: &str = "leave `server_id` out of the spec, or give one that nobody else has";
 
+/// Warns if the `server_id` of the spec is the server's own or that of a connected reader.
 pub(super) async fn findings(conn: &mut Conn, server: &Server, options: &MysqlOptions) -> Result<Vec<Finding>, SourceError> {
     let Some(id) = options.server_id else { return Ok(Vec::new()) };
     let own: u32 = one(conn, "SELECT @@global.server_id", DOING).await?;
-    let warning = |message: String, mend: &str| Finding { severity: Severity::Warning, message, mend: Some(mend.into()) };
+    let warning = |message: String, fix: &str| Finding { severity: Severity::Warning, message, fix: Some(fix.into()) };
     let mut findings = Vec::new();
     if own == id {
         findings.push(warning(format!("`server_id` {id} is the server's own"), MEND));
@@ -27,7 +28,7 @@ pub(super) async fn findings(conn: &mut Conn, server: &Server, options: &MysqlOp
     Ok(findings)
 }
 
-/// The ids of those who read the log now; none where the user may not ask (at MariaDB that takes REPLICATION MASTER ADMIN).
+/// The ids of the current readers of the log. Empty if the user may not ask (at MariaDB that takes REPLICATION MASTER ADMIN).
 async fn connected(conn: &mut Conn, server: &Server) -> Vec<u32> {
     let statement = match server.flavour {
         Flavour::Mysql if server.version >= (8, 0, 22) => "SHOW REPLICAS",

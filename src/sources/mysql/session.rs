@@ -1,8 +1,8 @@
-//! The session variables that reading depends on.
+//! Sets the session variables that reading depends on.
 //!
-//! Whatever the server's settings and its `init_connect` make of a session, it is brought to one state, and what took effect is read
-//! back: a connection is handed out only if every variable is as it must be. Values are compared as the server shows them.
-//! Elsewhere: what only reading the log needs (`binlog::open`).
+//! Settings of the server and its `init_connect` may have changed the session, so every variable is set and then read back. A connection is
+//! used only if every variable has the required value. Values are compared as the server shows them. Elsewhere: variables that only reading
+//! the log needs (`binlog::open`).
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, ServerError};
@@ -12,7 +12,7 @@ use super::options::MysqlOptions;
 use super::quoting::literal;
 use crate::sources::SourceError;
 
-/// A variable, what it is set to as an expression, and how the server shows that.
+/// A variable, the expression that it is set to, and how the server shows that value.
 struct Variable {
     name: &'static str,
     value: &'static str,
@@ -23,35 +23,35 @@ const fn variable(name: &'static str, value: &'static str, shown: &'static str) 
     Variable { name, value, shown }
 }
 
-/// Goes first, in comments that only one of the two servers reads: the very next statement must not run into the limit of the last.
+/// Comes first, because already the next statement must not run into an old limit. Each comment is executed by only one of the two servers.
 const UNLIMITED: &str = "/*M!100101 max_statement_time=0, */ /*!50708 max_execution_time=0, */";
 
-/// What every server has; first what would cut the answers of the others.
+/// Variables that every server has. Those that would cut off results come first.
 const EVERYWHERE: &[Variable] = &[
     variable("sql_select_limit", "18446744073709551615", "18446744073709551615"),
     variable("max_join_size", "18446744073709551615", "18446744073709551615"),
     variable("sql_big_selects", "1", "ON"),
     variable("sql_mode", "''", ""),
     variable("time_zone", "'+00:00'", "+00:00"),
-    // Statements are written in UTF-8; text comes in the columns' own character sets, so a snapshot decodes what the log decodes.
+    // Statements are in UTF-8. Text is returned in the columns' own character sets, so a snapshot and the log are decoded alike.
     variable("character_set_client", "utf8mb4", "utf8mb4"),
     variable("character_set_connection", "utf8mb4", "utf8mb4"),
     variable("collation_connection", "utf8mb4_bin", "utf8mb4_bin"),
     variable("character_set_results", "NULL", ""),
     variable("autocommit", "1", "ON"),
-    // A ROLLBACK could end the connection, or begin another transaction.
+    // Otherwise a ROLLBACK could end the connection or begin another transaction.
     variable("completion_type", "0", "NO_CHAIN"),
     variable("sql_auto_is_null", "0", "OFF"),
     variable("sql_safe_updates", "0", "OFF"),
     variable("sql_buffer_result", "0", "OFF"),
-    // A slow sink holds back reading; the server must not take that for a dead client.
+    // A slow sink delays reading; the server must not close the connection for that.
     variable("net_write_timeout", "86400", "86400"),
     variable("net_read_timeout", "86400", "86400"),
     variable("wait_timeout", "86400", "86400"),
     variable("lock_wait_timeout", "2", "2"),
 ];
 
-/// What some servers have, set where it is there and not right already.
+/// Variables that only some servers have. Each is set if it exists and has another value.
 const WHERE_PRESENT: &[Variable] = &[
     variable("max_execution_time", "0", "0"),
     variable("max_statement_time", "0", "0.000000"),
@@ -62,18 +62,18 @@ const WHERE_PRESENT: &[Variable] = &[
     variable("tx_isolation", "'REPEATABLE-READ'", "REPEATABLE-READ"),
     variable("transaction_read_only", "0", "OFF"),
     variable("tx_read_only", "0", "OFF"),
-    // A secondary engine, a node that is cut off from its cluster, and a cache may answer from another moment than the snapshot's.
+    // A secondary engine, a node that is cut off from its cluster, and a cache may return older data than the snapshot's.
     variable("use_secondary_engine", "'OFF'", "OFF"),
     variable("wsrep_dirty_reads", "0", "OFF"),
     variable("query_cache_type", "0", "OFF"),
-    // Else a key that the server made itself would be in the log and not in the table's description.
+    // Otherwise a key that the server generated would be in the log but not in the table's definition.
     variable("show_gipk_in_create_table_and_information_schema", "1", "ON"),
     variable("information_schema_stats_expiry", "0", "0"),
-    // Of a session that reads the log: events that a replica may pass over would not come.
+    // Otherwise the server would not send events to this session that are marked to be skipped.
     variable("skip_replication", "0", "OFF"),
 ];
 
-/// Sets everything and reads it back.
+/// Sets all variables and reads them back.
 pub(super) async fn set_up(conn: &mut Conn, options: &MysqlOptions) -> Result<(), SourceError> {
     set(conn, options, EVERYWHERE.iter().collect()).await?;
     let found = shown(conn, options).await?;
@@ -88,9 +88,11 @@ pub(super) async fn set_up(conn: &mut Conn, options: &MysqlOptions) -> Result<()
     match first_wrong(&found) {
         None => Ok(()),
         Some(what) => Err(SourceError::Invalid {
-            message: format!("{what} in a session at {} that set it, so what is read there cannot be trusted", address(options)),
+            message: format!("{what} at {}, although the session set it, so what is read there cannot be trusted", address(options)),
             table: None,
-            help: Some("connect to the server itself, or let what is between (a proxy, a pool of connections) pass SET SESSION on".into()),
+            help: Some(
+                "connect to the server itself, or make what is in between (a proxy, a pool of connections) pass on SET SESSION".into(),
+            ),
         }),
     }
 }
@@ -101,7 +103,7 @@ impl Variable {
     }
 }
 
-/// The first variable that is not as it must be, or of those that every server has is not there.
+/// Describes the first variable that has a wrong value, or that every server should have but this one does not show.
 fn first_wrong(found: &[(String, String)]) -> Option<String> {
     for wanted in EVERYWHERE {
         if !found.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted.name)) {
@@ -120,7 +122,7 @@ async fn set(conn: &mut Conn, options: &MysqlOptions, variables: Vec<&Variable>)
     let assignments: Vec<String> = variables.iter().map(|v| format!("{}={}", v.name, v.value)).collect();
     let set = conn.query_drop(format!("SET SESSION {UNLIMITED} {}", assignments.join(", "))).await;
     set.map_err(|error| match &error {
-        // What a session variable may not be, or may not be set to.
+        // The codes for a variable that does not exist, is read-only, is not permitted, or has a wrong value.
         Error::Server(ServerError { code: 1193 | 1227 | 1231 | 1232 | 1238 | 1621, .. }) => SourceError::Invalid {
             message: format!("{} refuses a session variable that reading depends on: {}", address(options), reason(&error)),
             table: None,
@@ -130,7 +132,7 @@ async fn set(conn: &mut Conn, options: &MysqlOptions, variables: Vec<&Variable>)
     })
 }
 
-/// The variables of both lists that the server has, and their values.
+/// The variables of both lists that the server has, with their values.
 async fn shown(conn: &mut Conn, options: &MysqlOptions) -> Result<Vec<(String, String)>, SourceError> {
     let names: Vec<String> = EVERYWHERE.iter().chain(WHERE_PRESENT).map(|v| literal(v.name)).collect();
     let query = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({})", names.join(", "));

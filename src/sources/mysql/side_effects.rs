@@ -1,7 +1,7 @@
-//! What a write to a table that nobody captures can change beside it, asked of the server.
+//! Asks the server what else a write to an uncaptured table may have changed.
 //!
-//! Only needed where a statement stands in the log in the place of rows: what triggers and foreign keys did is then not in the log. The
-//! answer is that of now; the log tells of triggers that come later. A user without TRIGGER on a database is shown none of its triggers.
+//! This is needed only if the log has a statement instead of its rows, because it then lacks what triggers and foreign keys did. The answer
+//! is about the present; triggers that are created later show up in the log. A user without TRIGGER on a database sees none of its triggers.
 
 use mysql_async::prelude::Queryable;
 
@@ -15,8 +15,8 @@ use crate::sources::SourceError;
 
 const DOING: &str = "asking what a statement in the log could change";
 
-/// Why such a write may have changed a captured one; `None` where it did not.
-pub(super) async fn of(
+/// Why the write may have changed a captured table; `None` if it did not.
+pub(super) async fn find(
     options: &MysqlOptions,
     written: &WrittenByText,
     captured: &[MysqlTable],
@@ -37,7 +37,7 @@ pub(super) async fn of(
             literal(&table.database),
             literal(&table.name)
         );
-        questions.push((question, "foreign keys may have carried that on"));
+        questions.push((question, "foreign keys may have changed other tables"));
     }
     let mut found = None;
     for (question, why) in questions {

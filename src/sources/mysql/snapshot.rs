@@ -1,7 +1,7 @@
-//! Reads the tables as of one point of the log, several connections side by side, each a range of a table's primary key.
+//! Reads the tables as of one position in the log. Several connections read in parallel, each a range of a table's primary key.
 //!
-//! In: connections inside one consistent read (`snapshot_lock`). Out: batches of packed rows, in any order. One connection looks for
-//! the ranges while the others read those it has found; rows are sent as they come, so memory does not grow with a table.
+//! In: connections inside one consistent read (`snapshot_lock`). Out: batches of packed rows, in any order. One connection finds the ranges
+//! while the others read them. Rows are sent as they arrive, so memory does not grow with the table.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row as MysqlRow};
@@ -19,19 +19,19 @@ use crate::sources::{Event, EventSender, SourceError};
 use crate::value::Rows;
 
 const ROWS_PER_EVENT: usize = 2048;
-/// Rows of more bytes than this are sent in smaller batches.
+/// A batch is sent early when its rows have this many bytes.
 const BYTES_PER_EVENT: usize = 1 << 20;
 const DOING: &str = "reading the snapshot";
 
-/// A part of a table: the rows that a condition selects.
+/// A part of a table: the rows that match a condition.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct TablePart {
     pub(super) table: usize,
     /// An SQL condition; `None` for the whole table.
     pub(super) condition: Option<String>,
 }
 
-/// Sends every row of every table. Ends early, well, when nobody listens any more.
+/// Sends every row of every table.
 pub(super) async fn read(
     connections: Vec<Conn>,
     tables: &std::sync::Arc<Vec<MysqlTable>>,
@@ -49,7 +49,7 @@ pub(super) async fn read(
         let planner = planner.take();
         readers.spawn(async move {
             let mut reader = PartReader { tables: &tables, out: &out, writer, pace: pace.as_deref() };
-            // The first connection plans; what the channel cannot hold it reads itself.
+            // The first connection plans. It reads the parts itself that the channel has no room for.
             if let Some(parts_in) = planner {
                 reader.plan(&mut conn, parts_in).await?;
             }
@@ -68,7 +68,7 @@ pub(super) async fn read(
     Ok(())
 }
 
-/// How many rows the tables have, as the server guesses.
+/// The server's estimate of the number of rows per table.
 pub(super) async fn estimate(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Option<u64>>, SourceError> {
     let mut estimates = Vec::with_capacity(tables.len());
     for table in tables {
@@ -91,12 +91,12 @@ struct PartReader<'a> {
 }
 
 impl PartReader<'_> {
-    /// Finds the parts of all tables. A part that nobody takes at once is read here.
-    async fn plan(&mut self, conn: &mut Conn, parts: mpsc::Sender<Part>) -> Result<(), SourceError> {
+    /// Finds the parts of all tables. A part that the channel has no room for is read here.
+    async fn plan(&mut self, conn: &mut Conn, parts: mpsc::Sender<TablePart>) -> Result<(), SourceError> {
         for table in 0..self.tables.len() {
-            let mut boundaries = ranges::Boundaries::of(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))?;
+            let mut boundaries = ranges::Boundaries::read(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))?;
             while let Some(condition) = boundaries.next(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))? {
-                match parts.try_send(Part { table, condition }) {
+                match parts.try_send(TablePart { table, condition }) {
                     Ok(()) => {}
                     Err(mpsc::error::TrySendError::Full(part) | mpsc::error::TrySendError::Closed(part)) => {
                         self.read(conn, &part).await?;
@@ -107,7 +107,7 @@ impl PartReader<'_> {
         Ok(())
     }
 
-    async fn work(&mut self, conn: &mut Conn, parts: &Mutex<mpsc::Receiver<Part>>) -> Result<(), SourceError> {
+    async fn work(&mut self, conn: &mut Conn, parts: &Mutex<mpsc::Receiver<TablePart>>) -> Result<(), SourceError> {
         loop {
             let part = parts.lock().await.recv().await;
             match part {
@@ -117,7 +117,7 @@ impl PartReader<'_> {
         }
     }
 
-    async fn read(&mut self, conn: &mut Conn, part: &Part) -> Result<(), SourceError> {
+    async fn read(&mut self, conn: &mut Conn, part: &TablePart) -> Result<(), SourceError> {
         let table = &self.tables[part.table];
         let condition = part.condition.as_ref().map_or(String::new(), |c| format!(" WHERE {c}"));
         let query = format!("SELECT {} FROM {}{condition}", select_list(table), table.quoted());
@@ -145,5 +145,5 @@ async fn send(out: &EventSender, pace: Option<&Pace>, table: usize, rows: Rows) 
 }
 
 async fn tell(out: &EventSender, event: Event) -> Result<(), SourceError> {
-    out.send(event).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })
+    out.send(event).await.map_err(|_| SourceError::Transient { message: "the receiver is gone".into() })
 }

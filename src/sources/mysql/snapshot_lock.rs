@@ -1,8 +1,8 @@
-//! Opens connections that all see the tables at one point of the log, and finds out which.
+//! Opens connections that all see the tables at one position of the log, and finds that position.
 //!
-//! MariaDB says for every consistent snapshot where in the log it was taken, so connections are opened until all say the same, without
-//! any lock. MySQL does not: there the place is asked for before and after, and where it moved in between, again; on a server
-//! too busy for that, a read lock is held for a moment, on the tables or on everything.
+//! MariaDB reports the log position of every consistent snapshot, so connections are opened until all report the same one, without a lock.
+//! MySQL does not: there the log position is read before and after, and if it moved, the snapshots are opened again. On a server that is too
+//! busy for that, a read lock is held for a moment, on the tables or on everything.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
@@ -11,12 +11,12 @@ use super::binlog::gtid::{GtidPosition, MysqlGtids};
 use super::connect::{connect, connect_if_allowed};
 use super::errors::{is_access_error, is_lock_timeout, query_error, transient};
 use super::options::MysqlOptions;
-use super::position::{FilePosition, LogPosition};
+use super::position::{LogFilePosition, LogPosition};
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server, one, parse_mariadb};
 use crate::sources::{Event, EventSender, SourceError};
 
-/// Connections inside a read transaction, all of one state, and the place in the log of that state.
+/// Connections inside read transactions that all see one state, and the log position of that state.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) connections: Vec<Conn>,
@@ -27,7 +27,7 @@ const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 const TRIES: usize = 50;
 const DOING: &str = "opening a snapshot";
 
-/// `control` is a connection of its own, for asking and locking. Where fewer connections than `count` are allowed, it takes what there is.
+/// `control` is a separate connection, for queries and locks. Opens fewer connections than `count` if the server allows no more.
 pub(super) async fn open(
     control: &mut Conn,
     server: &Server,
@@ -41,7 +41,7 @@ pub(super) async fn open(
         match connect_if_allowed(options).await? {
             Some(conn) => connections.push(conn),
             None => {
-                // One is left for looking into the log.
+                // Keep one free for reading the log.
                 if connections.len() > 1 {
                     connections.pop();
                 }
@@ -78,11 +78,11 @@ async fn mariadb(control: &mut Conn, server: &Server, connections: &mut [Conn]) 
             run(conn, "ROLLBACK").await?;
         }
     }
-    Err(SourceError::Transient { message: format!("{DOING}: the server is too busy for {} equal ones", connections.len()) })
+    Err(SourceError::Transient { message: format!("{DOING}: the server is too busy to open {} equal snapshots", connections.len()) })
 }
 
-/// Where in the log this connection's snapshot is.
-async fn snapshot_place(conn: &mut Conn) -> Result<FilePosition, SourceError> {
+/// The log position of this connection's snapshot.
+async fn snapshot_place(conn: &mut Conn) -> Result<LogFilePosition, SourceError> {
     let rows: Vec<Row> = conn.query("SHOW STATUS LIKE 'binlog_snapshot_%'").await.map_err(|e| query_error(DOING, e))?;
     let value = |name: &str| {
         let row = rows.iter().find(|row| row.get::<String, usize>(0).is_some_and(|n| n.eq_ignore_ascii_case(name)))?;
@@ -91,10 +91,10 @@ async fn snapshot_place(conn: &mut Conn) -> Result<FilePosition, SourceError> {
     let file = value("Binlog_snapshot_file").filter(|file| !file.is_empty());
     let offset = value("Binlog_snapshot_position").and_then(|offset| offset.parse().ok());
     match (file, offset) {
-        (Some(file), Some(offset)) => Ok(FilePosition { file, offset }),
+        (Some(file), Some(offset)) => Ok(LogFilePosition { file, offset }),
         _ => Err(SourceError::Stopped {
-            message: "the server does not say where in its log a snapshot is".into(),
-            help: Some("is the binary log on? `tidemill check` tells what is missing".into()),
+            message: "the server does not report the log position of a snapshot".into(),
+            help: Some("check that the binary log is on; `tidemill check` reports what is missing".into()),
         }),
     }
 }
@@ -113,7 +113,7 @@ async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], conne
                 run(control, "UNLOCK TABLES").await?;
                 return taken;
             }
-            // A lock that somebody else's transaction holds up may be had later; one that is not allowed may not.
+            // A lock that another transaction delays may be available later; a lock without the privilege will not.
             Err(error) if last.is_none() || !is_access_error(&error) => last = Some(error),
             Err(_) => {}
         }
@@ -131,8 +131,8 @@ async fn mysql(control: &mut Conn, server: &Server, tables: &[MysqlTable], conne
     })
 }
 
-/// Without a lock: right when the log did not move while the snapshots were opened. `None` where it never stood still or the user may
-/// not ask.
+/// Opens the snapshots without a lock, which is correct if the log did not move meanwhile. `None` if it moved every time or the user may not
+/// read the log status.
 async fn by_log_status(control: &mut Conn, server: &Server, connections: &mut [Conn]) -> Result<Option<LogPosition>, SourceError> {
     for _ in 0..TRIES {
         let Ok(before) = log_status(control).await else { return Ok(None) };
@@ -152,7 +152,7 @@ async fn by_log_status(control: &mut Conn, server: &Server, connections: &mut [C
 
 #[derive(Debug, PartialEq)]
 struct LogStatus {
-    file: FilePosition,
+    file: LogFilePosition,
     gtids: String,
 }
 
@@ -162,7 +162,7 @@ async fn log_status(conn: &mut Conn) -> Result<LogStatus, mysql_async::Error> {
                  JSON_UNQUOTE(JSON_EXTRACT(LOCAL, '$.gtid_executed')) FROM performance_schema.log_status";
     let row: Option<(String, u64, String)> = conn.query_first(query).await?;
     let (file, offset, gtids) = row.ok_or_else(|| mysql_async::Error::Other("an empty log_status".into()))?;
-    Ok(LogStatus { file: FilePosition { file, offset }, gtids })
+    Ok(LogStatus { file: LogFilePosition { file, offset }, gtids })
 }
 
 async fn under_lock(control: &mut Conn, server: &Server, connections: &mut [Conn]) -> Result<LogPosition, SourceError> {
@@ -171,7 +171,7 @@ async fn under_lock(control: &mut Conn, server: &Server, connections: &mut [Conn
     for conn in connections.iter_mut() {
         run(conn, START).await?;
     }
-    // LOCK TABLES holds only the captured tables still: what other tables did between the two questions is of no consequence.
+    // LOCK TABLES stops only writes to captured tables. Writes to other tables between the two queries do not matter.
     position(server, LogStatus { file, gtids })
 }
 
@@ -182,8 +182,8 @@ fn position(server: &Server, status: LogStatus) -> Result<LogPosition, SourceErr
     Ok(LogPosition::new(server, gtid, Some(status.file)))
 }
 
-/// Touches every table in every connection, so that no definition changes until the snapshot is read. A table that somebody has locked is
-/// waited for.
+/// Selects from every table in every connection, so that no table definition changes until the snapshot is read. Waits for tables that
+/// another session has locked.
 async fn pin(connections: &mut [Conn], tables: &[MysqlTable], out: &EventSender) -> Result<(), SourceError> {
     for conn in connections.iter_mut() {
         for table in tables {
@@ -193,14 +193,14 @@ async fn pin(connections: &mut [Conn], tables: &[MysqlTable], out: &EventSender)
                     return Err(query_error(DOING, error));
                 }
                 let what = format!("the snapshot waits for the table `{}`: {LOCKED}", table.table.name);
-                out.send(Event::Waiting(what)).await.map_err(|_| SourceError::Transient { message: "nobody listens any more".into() })?;
+                out.send(Event::Waiting(what)).await.map_err(|_| SourceError::Transient { message: "the receiver is gone".into() })?;
             }
         }
     }
     Ok(())
 }
 
-/// Why a table cannot be read at the moment.
+/// Why a table cannot be read now.
 pub(super) const LOCKED: &str =
     "another session has locked it (LOCK TABLES ... WRITE, or an ALTER TABLE that itself waits for a transaction)";
 

@@ -1,14 +1,14 @@
-//! A row of which a value cannot be carried: it is left out, and told of with its key and the reason.
+//! A row with a value that cannot be converted. It is left out and reported with its key and the reason.
 //!
-//! What cannot be read is never held. So the image of such a row before an update or a delete takes nothing away, and a readable image
-//! after an update is a row that comes.
+//! An unreadable row is never in the engine's state. So an unreadable image before an update or a delete removes nothing, and a readable
+//! image after an update of an unreadable row is an insert.
 
 use super::schema::MysqlTable;
 use super::values::ValueError;
 use crate::sources::Rejected;
 use crate::value::{Datum, Row, write_text};
 
-/// The first value of a row that cannot be carried, and the row with NULL in the place of each such value.
+/// The first value of a row that cannot be converted, and the row with NULL for each such value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unreadable {
     pub(crate) column: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Unreadable {
 }
 
 impl Unreadable {
-    /// `place`: where it came from, such as `in the snapshot`.
+    /// `place` says where the row was read, such as `in the snapshot`.
     pub(crate) fn rejected(&self, table: &MysqlTable, place: &str) -> Rejected {
         Rejected {
             table: Some(table.table.name.clone()),
@@ -26,7 +26,7 @@ impl Unreadable {
         }
     }
 
-    /// `id = 7, line = 2`; a row whose key cannot be read is only told by its place.
+    /// `id = 7, line = 2`, or `a row` if the table has no key or the key cannot be read.
     fn key(&self, table: &MysqlTable) -> String {
         let key = &table.table.key;
         let is_whole = key.iter().all(|&column| table.layout.get(&self.row, column) != Datum::Null);

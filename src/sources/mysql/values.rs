@@ -1,8 +1,8 @@
-//! What a MySQL value means to us, in one place for both ways in, so that a snapshot and the log give the same rows.
+//! Converts MySQL values to engine values. Snapshots and the log share this code, so both give the same rows.
 //!
-//! In: the pieces of a value (year, month, day; seconds and microseconds; bytes in a charset) as the binary protocol or a row event
-//! gives them. Out: a value pushed onto a [`RowBuilder`]. Elsewhere: taking the pieces from a `SELECT` (`select`), from a row event
-//! (`binlog::decode`), and the decoding of charsets (`charset`) and binary JSON (`jsonb`).
+//! In: the parts of a value (year, month, day; seconds and microseconds; bytes in a charset) from the binary protocol or a row event. Out: a
+//! value pushed onto a [`RowBuilder`]. Elsewhere: extracting the parts from a `SELECT` (`select`) or a row event (`binlog::decode`), and
+//! decoding charsets (`charset`) and binary JSON (`jsonb`).
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::charset::Charset;
 use crate::value::{Datum, RowBuilder};
 
-/// What becomes of dates that no calendar has, such as `0000-00-00` and `2024-02-00`.
+/// What to do with dates that do not exist in the calendar, such as `0000-00-00` and `2024-02-00`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ZeroDates {
@@ -22,7 +22,7 @@ pub(crate) enum ZeroDates {
     Error,
 }
 
-/// Why a value cannot be carried; without the value.
+/// Why a value cannot be converted. The message does not contain the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ValueError {
     #[error("a date that no calendar has")]
@@ -31,12 +31,12 @@ pub(crate) enum ValueError {
     NotJson,
     #[error("{0}")]
     Malformed(&'static str),
-    /// The column is not of the type that it was taken for.
-    #[error("a value that is not of its type")]
+    /// The column does not have the expected type.
+    #[error("a value of another type")]
     OtherType,
 }
 
-/// A calendar date and time of day as the server writes it, every part possibly zero.
+/// A calendar date and time of day as the server stores it; every part may be zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Calendar {
     pub(crate) year: u16,
@@ -49,7 +49,7 @@ pub(crate) struct Calendar {
 }
 
 impl Calendar {
-    /// Days since 1970-01-01, where the calendar has this date. The year 0 is counted as a year like any other.
+    /// Days since 1970-01-01, or `None` if the date does not exist. Year 0 is a year like any other.
     pub(crate) fn days(&self) -> Option<i32> {
         let longest = match self.month {
             1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -70,7 +70,7 @@ impl Calendar {
         Some((self.days()? as i64 * 86_400 + seconds) * 1_000_000 + self.micros as i64)
     }
 
-    /// The inverse of [`Calendar::micros_since_epoch`] for instants from the year 0 to 9999.
+    /// The inverse of [`Calendar::micros_since_epoch`], for instants from year 0 to 9999.
     pub(crate) fn from_micros(micros: i64) -> Calendar {
         let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
         let (year, month, day) = civil_from_days(days as i32);
@@ -90,7 +90,7 @@ impl Calendar {
         let _ = write!(out, "{:04}-{:02}-{:02}", self.year, self.month, self.day);
     }
 
-    /// As the server prints it.
+    /// Writes the date and time as the server prints it.
     fn write_date_time(&self, fsp: u8, out: &mut String) {
         self.write_date(out);
         let _ = write!(out, " {:02}:{:02}:{:02}", self.hour, self.minute, self.second);
@@ -124,7 +124,7 @@ fn civil_from_days(days: i32) -> (i32, i32, i32) {
     (year_of_era + era * 400 + i32::from(month <= 2), month, day)
 }
 
-/// Pushes values onto rows. One serves any number of rows.
+/// Pushes values onto rows. One writer serves any number of rows.
 #[derive(Debug, Default)]
 pub(crate) struct ValueWriter {
     zero_dates: ZeroDates,
@@ -163,7 +163,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// An instant given by its UTC calendar; the all-zero calendar is the server's zero timestamp.
+    /// An instant as its UTC calendar. The all-zero calendar is the server's zero timestamp.
     pub(crate) fn timestamp(&mut self, row: &mut RowBuilder, fsp: u8, utc: Calendar) -> Pushed {
         if let ZeroDates::Text = self.zero_dates {
             return self.text_date_time(row, fsp, utc);
@@ -175,7 +175,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// An instant given in microseconds since 1970-01-01T00:00:00Z; 0 is the server's zero timestamp.
+    /// An instant in microseconds since 1970-01-01T00:00:00Z. 0 is the server's zero timestamp.
     pub(crate) fn timestamp_micros(&mut self, row: &mut RowBuilder, fsp: u8, micros: i64) -> Pushed {
         match (micros, self.zero_dates) {
             (0, _) => self.timestamp(row, fsp, Calendar::default()),
@@ -202,19 +202,19 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// Bytes in a charset. What the charset does not have becomes `?`, as at the server.
+    /// Text from bytes in a charset. Bytes without a character in the charset become `?`, as at the server.
     pub(crate) fn text(&mut self, row: &mut RowBuilder, charset: Charset, bytes: &[u8]) -> Pushed {
         row.push(Datum::Text(charset.decode(bytes, &mut self.scratch)));
         Ok(())
     }
 
-    /// A JSON document that is compact already.
+    /// A JSON document that is already compact.
     pub(crate) fn json(&mut self, row: &mut RowBuilder, text: &str) -> Pushed {
         row.push(Datum::Json(text));
         Ok(())
     }
 
-    /// A JSON document as text in a charset, made compact: white space outside of strings goes, everything else stays.
+    /// A JSON document as text in a charset. White space outside of strings is removed, everything else is kept.
     pub(crate) fn json_text(&mut self, row: &mut RowBuilder, charset: Charset, bytes: &[u8]) -> Pushed {
         let text = charset.decode(bytes, &mut self.scratch);
         serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|_| ValueError::NotJson)?;
@@ -227,7 +227,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// The set of labels whose bits are set, as the server prints it.
+    /// The labels whose bits are set, as the server prints a SET.
     pub(crate) fn set(&mut self, row: &mut RowBuilder, labels: &[String], bits: u64) -> Pushed {
         if labels.len() < 64 && bits >> labels.len() != 0 {
             return Err(ValueError::Malformed("a SET value without a label"));
@@ -243,7 +243,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// The label of this number, counted from 1; 0 is the empty text that the server stores for a value outside of the list.
+    /// The label with this number, counted from 1. 0 is the empty text that the server stores for a value outside of the list.
     pub(crate) fn enumeration(&mut self, row: &mut RowBuilder, labels: &[String], number: u64) -> Pushed {
         let label = match number {
             0 => "",
@@ -253,7 +253,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// Bytes of a column of fixed length, of which trailing zero bytes may be missing.
+    /// Bytes of a fixed-length column. Missing trailing zero bytes are added.
     pub(crate) fn padded(&mut self, row: &mut RowBuilder, length: usize, bytes: &[u8]) -> Pushed {
         if bytes.len() >= length {
             row.push(Datum::Binary(bytes));
@@ -266,7 +266,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// A geometry as the server stores it (SRID, then WKB): WKB where the SRID is 0, else EWKB, which is WKB with the SRID in it.
+    /// A geometry as the server stores it (SRID, then WKB). It is pushed as WKB if the SRID is 0, else as EWKB, which includes the SRID.
     pub(crate) fn geometry(&mut self, row: &mut RowBuilder, bytes: &[u8]) -> Pushed {
         const HAS_SRID: u32 = 0x2000_0000;
         let [srid @ .., _, _, _, _, _] = bytes.get(..9).ok_or(ValueError::Malformed("a geometry that is too short"))? else {
@@ -286,7 +286,7 @@ impl ValueWriter {
         Ok(())
     }
 
-    /// The 16 bytes of a UUID in the order in which they are written.
+    /// The 16 bytes of a UUID, in the order in which they are printed.
     pub(crate) fn uuid(&mut self, row: &mut RowBuilder, bytes: &[u8; 16]) -> Pushed {
         self.scratch.clear();
         for (i, byte) in bytes.iter().enumerate() {
@@ -314,7 +314,7 @@ impl ValueWriter {
     }
 }
 
-/// The text without the white space between its tokens. The text is JSON.
+/// Removes white space between the tokens of a JSON text.
 fn compact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut in_string, mut escaped) = (false, false);
@@ -332,7 +332,7 @@ fn compact(text: &str) -> String {
     out
 }
 
-/// The unscaled integer of a decimal as the server prints it: always with exactly `scale` digits behind the point.
+/// Parses a decimal as the server prints it, always with exactly `scale` digits after the point, into its unscaled integer.
 pub(crate) fn decimal_text(text: &[u8], precision: u8, scale: u8) -> Result<Datum<'static>, ValueError> {
     const NOT_DECIMAL: ValueError = ValueError::OtherType;
     let (negative, digits) = match text {

@@ -1,4 +1,4 @@
-//! Calls that are no more than a function of columns, for which there are quicker ways than to evaluate them.
+//! Recognizes calls over plain columns and literals, for which there are faster algorithms than evaluation by DataFusion.
 
 use std::sync::Arc;
 
@@ -9,37 +9,37 @@ use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 
 use super::AggregateFunction;
 
-/// A call of columns and literals.
+/// A call over columns and literals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simple<'a> {
-    /// The function's name, in small letters.
+    /// The function's name, in lower case.
     pub name: &'a str,
     pub arguments: Vec<Argument>,
     pub distinct: bool,
-    /// A column that must be true of a row for it to count.
+    /// A boolean column that must be true for a row to count.
     pub filter: Option<usize>,
-    /// A column that must not be NULL for it.
+    /// A column that must not be NULL for a row to count.
     pub not_null: Option<usize>,
     pub order_by: Vec<Order>,
-    /// Whether it was told to pass over NULLs.
+    /// Whether the call has IGNORE NULLS.
     pub ignores_nulls: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Argument {
-    /// A column's value; of an integer perhaps in a wider type.
+    /// A column's value; an integer may be cast to a wider type.
     Column(usize),
-    /// The double of a column of numbers.
+    /// A column of numbers, cast to double.
     Float(usize),
     Null,
     Whole(i64),
     Number(f64),
     Text(String),
-    /// Another literal.
+    /// Any other literal.
     Other,
 }
 
-/// By a column of the rows.
+/// One column of ORDER BY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
     pub column: usize,
@@ -54,7 +54,7 @@ impl Argument {
 }
 
 impl Simple<'_> {
-    /// The same where each column is at another place.
+    /// The same call with other column indexes.
     pub fn moved(self, place: impl Fn(usize) -> usize) -> Self {
         let argument = |argument| match argument {
             Argument::Column(column) => Argument::Column(place(column)),
@@ -71,14 +71,14 @@ impl Simple<'_> {
     }
 }
 
-/// Whether a cast says nothing that an aggregate would not know from the column: a wider integer, or a number's double.
+/// Whether an aggregate can read the column without the cast: to a wider integer, or from a number to a double.
 pub(crate) fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
     let wider = matches!(to, DataType::Int64 | DataType::UInt64) && from.is_signed_integer() == to.is_signed_integer();
     (from.is_integer() && (wider || *to == DataType::Float64)) || (*from == DataType::Float32 && *to == DataType::Float64)
 }
 
 impl AggregateFunction {
-    /// What the call is where it is no more than a function of columns.
+    /// The call, if it consists of columns and literals only.
     pub fn simple(&self) -> Option<Simple<'_>> {
         let (filter, not_null) = match &self.whole.filter {
             Some(filter) => match filter.downcast_ref::<IsNotNullExpr>() {

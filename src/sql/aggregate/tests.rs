@@ -139,11 +139,11 @@ fn what_is_not_one_aggregate_is_refused() {
     };
     refused("price", "this is not an aggregate", "price");
     refused("upper(name)", "this is not an aggregate", "upper(name)");
-    refused("sum(price) / count()", "the aggregate `sum` stands inside another expression", "sum");
-    refused("sum(avg(price))", "the aggregate `avg` stands inside another expression", "avg");
-    let counts = "histogram counts numbers, texts, dates and times, and this is list(text)";
+    refused("sum(price) / count()", "the aggregate `sum` is inside another expression", "sum");
+    refused("sum(avg(price))", "the aggregate `avg` is inside another expression", "avg");
+    let counts = "histogram counts numbers, texts, dates and times, not list(text)";
     refused("histogram(string_to_array(name, ' '))", counts, "histogram(string_to_array(name, ' '))");
     refused("sum(prise)", "there is no column `prise`", "prise");
     refused("summ(price)", "there is no function `summ`", "summ");
-    refused("sum(price) over ()", "`sum` over a window cannot stand here", "sum");
+    refused("sum(price) over ()", "`sum` over a window is not allowed here", "sum");
 }

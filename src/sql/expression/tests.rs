@@ -132,25 +132,25 @@ fn errors_point_into_the_text() {
         assert_eq!(refused(text), (message.to_string(), at.to_string(), help.to_string()), "{text}");
     };
     expect("customerid = 1", "there is no column `customerid`", "customerid", "did you mean `customerId`?");
-    expect("'ü' = \"x y\"", "there is no column `x y`", "\"x y\"", "double quotes are for names; text stands in single ones");
+    expect("'ü' = \"x y\"", "there is no column `x y`", "\"x y\"", "double quotes are for names; write text in single quotes");
     expect(
         "city = 'Rio'",
         "there is no column `city`",
         "city",
         "columns: customerId, price, quantity, ordered_at, notes, address, big, took",
     );
-    expect("orders.price > 1", "there is no column `orders`", "orders", "columns stand without their table: price");
+    expect("orders.price > 1", "there is no column `orders`", "orders", "write columns without their table: price");
     expect("uper(notes) = 'A'", "there is no function `uper`", "uper", "did you mean `upper`?");
-    expect("price", "a filter is true or false, this is of type decimal(10,2)", "price", "compare it with something");
+    expect("price", "a filter must be true or false, this is of type decimal(10,2)", "price", "compare it with something");
     expect(
         "price > avg(price)",
-        "the aggregate `avg` cannot stand in an expression of one row",
+        "the aggregate `avg` is not allowed in an expression over one row",
         "avg",
-        "aggregates go under `aggregates:` of a lookup",
+        "write aggregates under `aggregates:` of a lookup",
     );
     expect(
         "row_number() over (order by price) = 1",
-        "`row_number` over a window cannot stand here",
+        "`row_number` over a window is not allowed here",
         "row_number",
         "an expression sees one row, not its neighbours",
     );
@@ -159,9 +159,9 @@ fn errors_point_into_the_text() {
     expect("cast(ordered_at as date) = current_date", "`current_date` depends on when it is called", "current_date", clock);
     let chance = "a view's rows depend on their sources only: use a column of the row";
     expect("random() > 0.5", "`random` gives another value at every call", "random", chance);
-    let lookup = "an expression sees one row; rows of other tables come in by a lookup";
-    expect("price in (select 1)", "a subquery cannot stand here", "select 1", lookup);
-    expect("price > 1 as x", "an expression does not name its result", "x", "the name stands beside the expression, in the spec");
+    let lookup = "an expression sees one row; use a lookup for rows of other tables";
+    expect("price in (select 1)", "a subquery is not allowed here", "select 1", lookup);
+    expect("price > 1 as x", "an expression cannot have an alias", "x", "the spec gives the name, next to the expression");
     expect("price > ", "Expected: an expression, found: EOF", "", "");
     expect("price > 1 1", "Expected: end of expression, found: 1", "1", "");
     expect("price > 1\n  and abs(address) = 1", "Function 'abs' expects Numeric but received Struct(\"city\": String)", "abs(address)", "");
@@ -185,11 +185,11 @@ fn decimals_and_times_are_those_of_postgresql() {
     is("cast(ordered_at AS date) + 1 = '2017-10-03'", "bool", "true");
     is("coalesce(cast(price AS double), 0.0)", "float64", "10.5");
     for (text, why) in [
-        ("extract(hour FROM took)", "not told apart"),
+        ("extract(hour FROM took)", "cannot be told apart"),
         ("ordered_at AT TIME ZONE 'Nowhere/City'", "there is no time zone"),
-        ("interval '1 day' * quantity", "which a row cannot hold"),
-        ("greatest(interval '1 day' * quantity, interval '1 month') = interval '1 day'", "an interval cannot stand here"),
-        ("cast(ordered_at AS bigint)", "is no number"),
+        ("interval '1 day' * quantity", "which rows do not support"),
+        ("greatest(interval '1 day' * quantity, interval '1 month') = interval '1 day'", "an interval is not allowed here"),
+        ("cast(ordered_at AS bigint)", "cannot be cast to a number"),
         ("arrow_cast(ordered_at, 'Timestamp(Microsecond, Some(\"+02:00\"))')", "a time zone of its own"),
     ] {
         let error = Expression::compile(text, &shop()).unwrap_err();

@@ -1,12 +1,12 @@
-//! The newest and the oldest value by arrival.
+//! The newest and the oldest value by order of arrival.
 
-use super::{Arrival, Call, StreamFunction, Written, Wrong};
+use super::{ArrivalColumn, FunctionCall, Replacement, StreamFunction, Wrong};
 
-/// `LATEST_BY_OFFSET(value [, n] [, ignore_nulls])`: the newest, or the `n` newest, oldest first. NULLs are passed over unless
+/// `LATEST_BY_OFFSET(value [, n] [, ignore_nulls])`: the newest value, or the `n` newest, oldest first. NULLs are ignored unless
 /// `ignore_nulls` is false.
 pub(super) const LATEST: StreamFunction = StreamFunction {
     name: "latest_by_offset",
-    usage: "latest_by_offset(value), latest_by_offset(value, 3), or either with `false` behind where a NULL may be the latest",
+    usage: "latest_by_offset(value), latest_by_offset(value, 3), or either with `false` at the end if a NULL may be the latest",
     write: |call| {
         written(call, "last_value($1 ORDER BY ROWOFFSET)", |n| {
             format!("array_reverse(array_slice(array_agg($1 ORDER BY ROWOFFSET DESC), 1, {n}))")
@@ -14,14 +14,14 @@ pub(super) const LATEST: StreamFunction = StreamFunction {
     },
 };
 
-/// `EARLIEST_BY_OFFSET(value [, n] [, ignore_nulls])`, likewise.
+/// `EARLIEST_BY_OFFSET(value [, n] [, ignore_nulls])`: the same for the oldest values.
 pub(super) const EARLIEST: StreamFunction = StreamFunction {
     name: "earliest_by_offset",
-    usage: "earliest_by_offset(value), earliest_by_offset(value, 3), or either with `false` behind where a NULL may be the earliest",
+    usage: "earliest_by_offset(value), earliest_by_offset(value, 3), or either with `false` at the end if a NULL may be the earliest",
     write: |call| written(call, "first_value($1 ORDER BY ROWOFFSET)", |n| format!("array_slice(array_agg($1 ORDER BY ROWOFFSET), 1, {n})")),
 };
 
-fn written(call: &Call, one: &str, several: fn(u64) -> String) -> Result<Written, Wrong> {
+fn written(call: &FunctionCall, one: &str, several: fn(u64) -> String) -> Result<Replacement, Wrong> {
     let flag = call.flag(call.arguments.len().saturating_sub(1));
     let arguments = call.arguments.len() - usize::from(flag.is_some());
     let text = match (arguments, call.number(1)) {
@@ -29,8 +29,8 @@ fn written(call: &Call, one: &str, several: fn(u64) -> String) -> Result<Written
         (2, Some(n)) => several(n),
         _ => return Err(Wrong::Arguments),
     };
-    if call.arrival == Arrival::None {
+    if call.arrival == ArrivalColumn::None {
         return Err(Wrong::NeedsArrival);
     }
-    Ok(Written { text, where_: flag.unwrap_or(true).then_some("$1 IS NOT NULL") })
+    Ok(Replacement { text, where_: flag.unwrap_or(true).then_some("$1 IS NOT NULL") })
 }

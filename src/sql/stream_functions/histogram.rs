@@ -1,13 +1,13 @@
-//! How often each value is there.
+//! Counts of each value.
 
-use super::{StreamFunction, Written, Wrong};
+use super::{Replacement, StreamFunction, Wrong};
 
-/// `HISTOGRAM(value)`: a document of values and how often each is there; NULLs are passed over.
+/// `HISTOGRAM(value)`: a document with the count of each value; NULLs are ignored.
 pub(super) const HISTOGRAM: StreamFunction = StreamFunction {
     name: "histogram",
     usage: "histogram(value)",
     write: |call| match call.arguments.len() {
-        1 => Ok(Written { text: "histogram($1)".into(), where_: None }),
+        1 => Ok(Replacement { text: "histogram($1)".into(), where_: None }),
         _ => Err(Wrong::Arguments),
     },
 };

@@ -1,7 +1,7 @@
-//! Aggregates by the names that users of stream databases know (ksqlDB's, and `LATEST_BY_TIME`), written as calls that DataFusion has.
+//! Aggregates with the names that users of stream databases know (ksqlDB's, and `LATEST_BY_TIME`), rewritten to calls that DataFusion has.
 //!
-//! In: a parsed query. Out: the same with these calls replaced. "By offset" is the order of arrival, the column `ROWOFFSET` of a stream.
-//! A function is a file here with its name and its template, and a line in [`ALL`].
+//! In: a parsed query. Out: the same query with these calls replaced. "By offset" means by order of arrival: the column `ROWOFFSET` of a
+//! stream. To add a function, add a file with its name and template, and a line in [`ALL`].
 
 mod by_offset;
 mod by_time;
@@ -24,13 +24,13 @@ use super::relation::Relation;
 use super::session::state;
 use crate::value::ROW_OFFSET;
 
-/// A function by its name.
+/// A function and its rewrite.
 pub(super) struct StreamFunction {
-    /// In small letters.
+    /// In lower case.
     pub(super) name: &'static str,
-    /// How it is called, for messages.
+    /// Example calls, for messages.
     usage: &'static str,
-    write: fn(&Call) -> Result<Written, Wrong>,
+    write: fn(&FunctionCall) -> Result<Replacement, Wrong>,
 }
 
 pub(super) const ALL: &[StreamFunction] = &[
@@ -45,23 +45,23 @@ pub(super) const ALL: &[StreamFunction] = &[
     top::TOPK_DISTINCT,
 ];
 
-/// What a function is called with.
-struct Call<'a> {
+/// The arguments of a call, and whether the order of arrival is known.
+struct FunctionCall<'a> {
     arguments: Vec<&'a Expr>,
-    arrival: Arrival,
+    arrival: ArrivalColumn,
 }
 
-/// Whether the rows of a SELECT have the column of their arrival.
+/// Whether the rows of a SELECT have the column `ROWOFFSET`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arrival {
+enum ArrivalColumn {
     Known,
     None,
-    /// They come from a subquery.
+    /// The rows are from a subquery.
     Unsure,
 }
 
-/// SQL to put in the call's place, in which `$1` and so on are its arguments; `where_` is what must be true of a row for it to count.
-struct Written {
+/// SQL that replaces the call; `$1`, `$2` and so on are its arguments. `where_` is a condition that a row must meet to count.
+struct Replacement {
     text: String,
     where_: Option<&'static str>,
 }
@@ -71,8 +71,8 @@ enum Wrong {
     NeedsArrival,
 }
 
-impl Call<'_> {
-    /// A whole number that is written out.
+impl FunctionCall<'_> {
+    /// An argument that is a positive integer literal.
     fn number(&self, argument: usize) -> Option<u64> {
         match self.arguments.get(argument)? {
             Expr::Value(value) => match &value.value {
@@ -83,7 +83,7 @@ impl Call<'_> {
         }
     }
 
-    /// `true` or `false`, written out.
+    /// An argument that is a literal `true` or `false`.
     fn flag(&self, argument: usize) -> Option<bool> {
         match self.arguments.get(argument)? {
             Expr::Value(value) => match value.value {
@@ -95,22 +95,22 @@ impl Call<'_> {
     }
 }
 
-/// Replaces the calls of a query over these relations.
+/// Replaces such calls in a query over these relations.
 pub(super) fn write_out(text: &str, statement: &mut Statement, relations: &[Relation]) -> Result<(), SqlError> {
-    match VisitMut::visit(statement, &mut Calls { text, relations, arrivals: Vec::new() }) {
+    match VisitMut::visit(statement, &mut CallRewriter { text, relations, arrivals: Vec::new() }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Calls<'a> {
+struct CallRewriter<'a> {
     text: &'a str,
     relations: &'a [Relation],
-    /// Of the SELECTs around, the innermost last.
-    arrivals: Vec<Arrival>,
+    /// For the enclosing SELECTs, the innermost last.
+    arrivals: Vec<ArrivalColumn>,
 }
 
-impl VisitorMut for Calls<'_> {
+impl VisitorMut for CallRewriter<'_> {
     type Break = SqlError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
@@ -137,9 +137,9 @@ impl VisitorMut for Calls<'_> {
     }
 }
 
-impl Calls<'_> {
-    fn arrival_of(&self, select: &Select) -> Arrival {
-        let mut found = Arrival::None;
+impl CallRewriter<'_> {
+    fn arrival_of(&self, select: &Select) -> ArrivalColumn {
+        let mut found = ArrivalColumn::None;
         let factors =
             select.from.iter().flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
         for factor in factors {
@@ -155,9 +155,9 @@ impl Calls<'_> {
                 _ => None,
             };
             match relation {
-                Some(relation) if relation.schema.index_of(ROW_OFFSET).is_some() => return Arrival::Known,
+                Some(relation) if relation.schema.index_of(ROW_OFFSET).is_some() => return ArrivalColumn::Known,
                 Some(_) => {}
-                None => found = Arrival::Unsure,
+                None => found = ArrivalColumn::Unsure,
             }
         }
         found
@@ -174,11 +174,11 @@ impl Calls<'_> {
         if !list.clauses.is_empty() || list.duplicate_treatment.is_some() || function.over.is_some() || !function.within_group.is_empty() {
             return Err(misused());
         }
-        let arrival = self.arrivals.last().copied().unwrap_or(Arrival::None);
-        let written = (known.write)(&Call { arguments: arguments.iter().collect(), arrival }).map_err(|wrong| match wrong {
+        let arrival = self.arrivals.last().copied().unwrap_or(ArrivalColumn::None);
+        let written = (known.write)(&FunctionCall { arguments: arguments.iter().collect(), arrival }).map_err(|wrong| match wrong {
             Wrong::Arguments => misused(),
             Wrong::NeedsArrival => {
-                SqlError::new(format!("`{}` needs the order in which rows arrive, which is not kept for these", known.name))
+                SqlError::new(format!("`{}` needs the order in which rows arrive, which is not recorded for these", known.name))
                     .help("name the table in its source's `arrival: [...]`, or order by a column: latest_by_time(value, time)")
             }
         })?;
@@ -192,17 +192,17 @@ impl Calls<'_> {
             }
             (theirs, ours) => theirs.map(|filter| *filter).or(ours),
         };
-        // The aggregate is the call within, where others are around it.
-        let mut within = Aggregate(filter);
+        // If the template wraps the aggregate in other calls, the filter belongs to the aggregate.
+        let mut within = FilterSetter(filter);
         let _ = VisitMut::visit(&mut expr, &mut within);
         Ok(expr)
     }
 }
 
-/// Gives the filter to the aggregate that is called.
-struct Aggregate(Option<Expr>);
+/// Adds the filter to the first aggregate call.
+struct FilterSetter(Option<Expr>);
 
-impl VisitorMut for Aggregate {
+impl VisitorMut for FilterSetter {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
@@ -216,7 +216,7 @@ impl VisitorMut for Aggregate {
     }
 }
 
-/// The template with the arguments in their places; what else is in it stands at `span`, for messages.
+/// The template with its arguments inserted. Everything else in it gets the place `span`, for messages.
 fn parsed(template: &str, arguments: &[Expr], span: Span) -> Expr {
     struct Fill<'a>(&'a [Expr], Span);
     impl VisitorMut for Fill<'_> {
@@ -250,5 +250,5 @@ fn parsed(template: &str, arguments: &[Expr], span: Span) -> Expr {
     expr
 }
 
-/// What an argument is called in a template while it is parsed.
+/// Prefix of the names that replace `$` while a template is parsed.
 const ARGUMENT: &str = "argument_";

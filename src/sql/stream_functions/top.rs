@@ -1,12 +1,12 @@
 //! The greatest values of a group.
 
-use super::{Call, StreamFunction, Written, Wrong};
+use super::{FunctionCall, Replacement, StreamFunction, Wrong};
 
-/// `TOPK(value, others, k)`: the `k` greatest, the greatest first, with what stands beside them as `{sort_col, col0, col1, ...}` where others
-/// are given; NULLs are passed over.
+/// `TOPK(value, others, k)`: the `k` greatest values, the greatest first. With `others`, the elements are `{sort_col, col0, col1, ...}`.
+/// NULLs are ignored.
 pub(super) const TOPK: StreamFunction = StreamFunction {
     name: "topk",
-    usage: "topk(value, 3), or topk(value, other, 3) for what stands beside it",
+    usage: "topk(value, 3), or topk(value, other, 3) for other columns of the same rows",
     write: |call| match call.arguments.len() {
         0..=2 => written(call, 1, "array_agg($1 ORDER BY $1 DESC)"),
         count => {
@@ -16,7 +16,7 @@ pub(super) const TOPK: StreamFunction = StreamFunction {
     },
 };
 
-/// `TOPKDISTINCT(value, k)`: each value once.
+/// `TOPKDISTINCT(value, k)`: the same with each value once.
 pub(super) const TOPK_DISTINCT: StreamFunction = StreamFunction {
     name: "topkdistinct",
     usage: "topkdistinct(value, 3)",
@@ -26,8 +26,8 @@ pub(super) const TOPK_DISTINCT: StreamFunction = StreamFunction {
     },
 };
 
-/// `last`: the place of `k`.
-fn written(call: &Call, last: usize, all: &str) -> Result<Written, Wrong> {
+/// `last`: the index of the argument `k`.
+fn written(call: &FunctionCall, last: usize, all: &str) -> Result<Replacement, Wrong> {
     let k = call.number(last).ok_or(Wrong::Arguments)?;
-    Ok(Written { text: format!("array_slice({all}, 1, {k})"), where_: Some("$1 IS NOT NULL") })
+    Ok(Replacement { text: format!("array_slice({all}, 1, {k})"), where_: Some("$1 IS NOT NULL") })
 }

@@ -1,4 +1,4 @@
-//! Window functions over the rows of one partition, in their order.
+//! Window functions over the ordered rows of one partition.
 
 mod reach;
 
@@ -23,18 +23,18 @@ use super::expression::carried;
 use super::{EvaluationError, SqlError};
 use crate::value::{Column, Schema, arrow};
 
-/// A call such as `row_number()` or `sum(price)` with its order and frame. Two are equal if they are called alike on the same columns.
+/// A call such as `row_number()` or `sum(price)` with its order and frame. Two are equal if the calls, schemas and columns are equal.
 #[derive(Debug, Clone)]
 pub struct WindowFunction {
     text: String,
     call: Call,
     input: Schema,
     function: Arc<dyn WindowExpr>,
-    /// The columns of a batch that it is computed on, in the order of the call.
+    /// The columns of the input that a batch has, in the order of the call.
     columns: Vec<usize>,
-    /// Which of them says what rows an aggregate takes.
+    /// The index in a batch of the column that selects the rows of an aggregate (FILTER).
     filter: Option<usize>,
-    /// For an aggregate that is computed anew for each frame.
+    /// Set if the aggregate must be computed from scratch for each frame.
     each_frame: Option<Arc<AggregateFunctionExpr>>,
     output: Column,
 }
@@ -45,17 +45,17 @@ impl PartialEq for WindowFunction {
     }
 }
 
-/// Aggregates that give the same answer however often they are asked between rows. Others may forget what they have seen.
+/// Aggregates that can be evaluated repeatedly while rows are added. Others may discard what they have seen.
 const ASKED_OFTEN: [&str; 5] = ["count", "sum", "avg", "min", "max"];
-/// Functions whose result is one of the values that went in.
+/// Functions whose result is one of their input values.
 const PICKS_A_VALUE: [&str; 7] = ["lag", "lead", "first_value", "last_value", "nth_value", "min", "max"];
 
 impl WindowFunction {
-    /// Compiles a call of a query's plan whose arguments, order and filter are columns or constants; `text` is what people are shown.
-    /// `names` is what its columns are named by; `input` has the same columns by place.
+    /// Compiles a call of a query's plan, whose arguments, order and filter must be columns or constants. `text` is the name shown to
+    /// users. `names` gives the names of its columns; `input` has the same columns in the same order.
     pub fn of_plan(text: String, call: &Call, names: &DFSchema, input: &Schema) -> Result<WindowFunction, SqlError> {
         let described = |error: DataFusionError| SqlError::of_definition(&error);
-        // A batch is of one partition.
+        // A batch has the rows of one partition.
         let params = WindowFunctionParams { partition_by: Vec::new(), ..call.params.clone() };
         let call = Call { fun: call.fun.clone(), params };
         let columns = columns_of(&call.params, names)?;
@@ -74,22 +74,23 @@ impl WindowFunction {
         &self.text
     }
 
-    /// The function's name, in small letters.
+    /// The function's name, in lower case.
     pub fn name(&self) -> &str {
         self.call.fun.name()
     }
 
-    /// The result: its name is the text.
+    /// The result column; its name is the text.
     pub fn output(&self) -> &Column {
         &self.output
     }
 
-    /// The columns of the input that a batch has, in this order.
+    /// The columns of the input that a batch must have, in this order.
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// The value of each row of a partition that has some. `batch` has these [`columns`](WindowFunction::columns) of its rows, in their order.
+    /// The value of each row of a partition that is not empty. `batch` has these [`columns`](WindowFunction::columns) of the partition's
+    /// rows, in their order.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef, EvaluationError> {
         let result = match &self.each_frame {
             Some(aggregate) => self.of_each_frame(aggregate, batch)?,
@@ -123,7 +124,7 @@ impl WindowFunction {
         ScalarValue::iter_to_array(results)
     }
 
-    /// The frame of each row.
+    /// The frame of each row, as a range of rows.
     fn frames(&self, batch: &RecordBatch) -> Result<Vec<Range<usize>>, DataFusionError> {
         let order: Vec<ArrayRef> = self.function.order_by_columns(batch)?.into_iter().map(|column| column.values).collect();
         let options = self.function.order_by().iter().map(|sort| sort.options).collect();
@@ -137,13 +138,13 @@ impl WindowFunction {
         Ok(frames)
     }
 
-    /// Which rows the filter takes.
+    /// Which rows pass the filter; `None` without a filter.
     fn taken(&self, batch: &RecordBatch) -> Option<BooleanArray> {
         let filter = batch.column(self.filter?).as_boolean();
         Some((0..filter.len()).map(|row| Some(filter.is_valid(row) && filter.value(row))).collect())
     }
 
-    /// DataFusion's sum of integers and of lengths of time wraps; this sums again in 128 bits and compares.
+    /// DataFusion's sum of integers and of durations wraps: compares it with a sum in 128 bits.
     fn check_sum(&self, batch: &RecordBatch, result: &ArrayRef) -> Result<(), EvaluationError> {
         let most = match result.data_type() {
             _ if self.name() != "sum" => return Ok(()),
@@ -193,7 +194,7 @@ fn distinct_sums(frames: &[Range<usize>], of_row: impl Fn(usize) -> Option<i128>
     frames.iter().map(|frame| distinct(frame).into_iter().sum()).collect()
 }
 
-/// The places of the columns that are computed with, each once.
+/// The indexes of the columns that the call reads, each once.
 fn columns_of(params: &WindowFunctionParams, names: &DFSchema) -> Result<Vec<usize>, SqlError> {
     let order = params.order_by.iter().map(|sort| &sort.expr);
     let exprs = params.args.iter().chain(order).chain(params.filter.as_deref());
@@ -214,7 +215,7 @@ fn place_of(expr: &Expr, names: &DFSchema) -> Result<usize, SqlError> {
     }
 }
 
-/// Our column under the plan's name.
+/// The input column under the plan's name.
 fn named(names: &DFSchema, place: usize, input: &Schema) -> Column {
     Column { name: names.field(place).name().clone(), ..input.columns()[place].clone() }
 }

@@ -1,4 +1,4 @@
-//! How far a window function sees: what a change of one row can do to the values of the others.
+//! How far a window function reaches: which values a change of one row can affect.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunctionParams};
@@ -7,18 +7,18 @@ use datafusion::logical_expr::{Expr, WindowFrameBound, WindowFrameUnits};
 use super::WindowFunction;
 use crate::value::Type;
 
-/// Which rows a row's value depends on.
+/// The rows that the value of a row depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// On those that stand no further from it than that.
+    /// Only rows at most this many positions before and after it.
     Near { before: usize, behind: usize },
-    /// On it and what the rows before it add up to; `peers`: also on those that the order leaves equal to it.
+    /// The row itself and a running total of the rows before it. `peers`: also all rows that are equal to it in the order.
     Running { running: Running, peers: bool },
-    /// On any row of its partition.
+    /// Any row of the partition.
     Partition,
 }
 
-/// What rows add up to, one after the other.
+/// The running total of a sequence of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Running {
     /// `row_number()`.
@@ -27,9 +27,9 @@ pub enum Running {
     Ranks,
     /// `dense_rank()`.
     Values,
-    /// Rows, or those in which the column is not NULL.
+    /// The number of rows, or of rows in which the column is not NULL.
     Count(Option<usize>),
-    /// Of integers or decimals.
+    /// A sum of integers or decimals.
     Sum(usize),
     Least(usize),
     Greatest(usize),
@@ -58,14 +58,14 @@ impl WindowFunction {
         respects.then_some(Reach::Near { before: if lag { distance } else { 0 }, behind: if lag { 0 } else { distance } })
     }
 
-    /// From the first row to this one.
+    /// For frames from the first row of the partition to the current row.
     fn running(&self, params: &WindowFunctionParams) -> Option<Reach> {
         let frame = &params.window_frame;
         let to_here = frame.start_bound.is_unbounded() && matches!(frame.end_bound, WindowFrameBound::CurrentRow);
         if !to_here || params.distinct || params.filter.is_some() {
             return None;
         }
-        // Without an order the frame is the partition.
+        // Without an order the frame is the whole partition.
         let peers = frame.units != WindowFrameUnits::Rows;
         let column = match params.args.as_slice() {
             [Expr::Column(_)] => Some(*self.columns.first()?),
@@ -83,8 +83,8 @@ impl WindowFunction {
         Some(Reach::Running { running, peers })
     }
 
-    /// A frame of a number of rows, where its value depends on nothing but the rows in it. A sum or an average of floats depends on where
-    /// the summing began.
+    /// For frames of a fixed number of rows, if the value depends on these rows only. A sum or an average of floats also depends on the row
+    /// at which summation began.
     fn near(&self, params: &WindowFunctionParams) -> Option<Reach> {
         let exact = match self.name() {
             "first_value" | "last_value" | "nth_value" | "count" | "min" | "max" => true,
@@ -99,7 +99,7 @@ impl WindowFunction {
         Some(Reach::Near { before: usize::try_from(-start).unwrap_or(0), behind: usize::try_from(end).unwrap_or(0) })
     }
 
-    /// Whether the column is of numbers that add up exactly.
+    /// Whether a sum over the column is exact.
     fn is_exact(&self, column: usize) -> bool {
         match (&self.input.columns()[column].ty, &self.output.ty) {
             (Type::Int64, Type::Int64) | (Type::UInt64, Type::UInt64) => true,
@@ -115,7 +115,7 @@ fn is_float(ty: &Type) -> bool {
     matches!(ty, Type::Float32 | Type::Float64)
 }
 
-/// How many rows behind this one the bound is.
+/// The offset of the bound from the current row, in rows.
 fn rows(bound: &WindowFrameBound) -> Option<isize> {
     let number = |value: &ScalarValue| match value {
         ScalarValue::UInt64(Some(number)) => isize::try_from(*number).ok(),

@@ -1,4 +1,4 @@
-//! Against a map of the rows held, change by change.
+//! Compared with a map of the stored rows, change by change.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn key_of(id: i64) -> Row {
     out.into()
 }
 
-/// A store with a keyed input and a multiset, both holding these rows as of tick 1.
+/// A store with a keyed input and a multiset, both with these rows as of tick 1.
 fn holding(rows: &[Row]) -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Sync::Os).unwrap();
@@ -70,7 +70,7 @@ fn of_rows_without_a_key_as_many_may_go_as_are_held() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The first tick at which a map of rows cannot follow is the one that is found.
+    /// Finds the first tick whose changes do not fit a map of the rows.
     #[test]
     fn what_a_map_cannot_follow_is_found(
         held in prop::collection::btree_map(0..4i64, 0..3i64, 0..4),
@@ -81,7 +81,7 @@ proptest! {
         let (mut now, mut deltas, mut tick, mut expected) = (held, Vec::new(), 1, None);
         for (step, id, v, after, right) in changes {
             tick += step;
-            // Mostly what a log would say; sometimes whatever was drawn.
+            // Mostly a change that a log could have; sometimes any change.
             let before = if right { now.get(&id).copied() } else { Some(v).filter(|v| *v > 0) };
             if before == after {
                 continue;

@@ -1,26 +1,26 @@
-//! Keys as BSON, for `_id`: two different keys are different under MongoDB's comparison.
+//! Keys as BSON, for `_id`: different keys are different under MongoDB's comparison.
 //!
-//! In: a value as a key holds it ([`row_of_key`](crate::value::row_of_key): one zero, one NaN). Out: its BSON as in the module above, but
+//! In: a value as a key stores it ([`row_of_key`](crate::value::row_of_key): one zero, one NaN). Out: its BSON as in the parent module, except:
 //!
 //! | value | BSON |
 //! |---|---|
-//! | datetime, timestamp of more than 3 fractional digits | String with six of them: `2017-10-02T10:56:33.123456` (a timestamp with `Z`) |
-//! | the same of fewer, where the value itself has more | that String too |
+//! | datetime, timestamp with more than 3 fractional digits | String with six digits: `2017-10-02T10:56:33.123456` (a timestamp with `Z`) |
+//! | datetime, timestamp with fewer, if the value itself has more | the same String |
 //! | time with more digits than its type | String with six fractional digits |
-//! | JSON | its text, a String: as numbers, 1 and 1.0 would be equal |
-//! | NULL | Null, also where the column is `absent_when_null` |
+//! | JSON | String of its text: as numbers, 1 and 1.0 would be equal |
+//! | NULL | Null, also if the column is `absent_when_null` |
 //!
-//! MongoDB compares numbers of all its types by their value
-//! (<https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/>): of one column each value has one form, and two values of it are
-//! never equal numbers. A decimal of more than 34 digits that is no Decimal128 is its text, and no number is equal to a text.
+//! MongoDB compares numbers of all its types by value (<https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/>). Within
+//! one column each value has one form, so two different values are never equal numbers. A decimal of more than 34 digits that is not a
+//! Decimal128 is its text, and a number never equals a text.
 
-use mongodb::bson::spec::ElementType;
-use mongodb::bson::{RawBson, RawDocumentBuf};
+use bson::spec::ElementType;
+use bson::{RawBson, RawDocumentBuf};
 
 use super::{document, field, index_field, string};
 use crate::value::{Datum, Layout, Schema, Type, list_items, temporal};
 
-/// One value of a key; `datum` must be of the type.
+/// One value of a key. `datum` must be a value of `ty`.
 pub fn to_exact_bson(ty: &Type, datum: Datum) -> RawBson {
     let nested = match ty {
         Type::Struct(schema) => Some(Layout::new(schema)),
@@ -43,7 +43,8 @@ pub fn exact_row(layout: &Layout, row: &[u8]) -> RawDocumentBuf {
     RawDocumentBuf::from_bytes(out).expect("the document has the length it says")
 }
 
-/// How a key's values of this type are written where that is not as in a document; `None` where it is the same. Nested types by what is in them.
+/// Describes how keys of this type are written if that differs from documents; `None` if it does not. For nested types: the first
+/// difference inside.
 pub fn exact_form(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::DateTime { fsp } if *fsp > 3 => Some("a text with microseconds, such as `2017-10-02T10:56:33.123456`"),
@@ -89,7 +90,7 @@ fn value(ty: &Type, nested: Option<&Layout>, datum: Datum, out: &mut Vec<u8>) ->
     }
 }
 
-/// Whether a date of milliseconds would lose something, of this value or of others of its type.
+/// Whether a date in milliseconds would lose precision, for this value or for others of its type.
 fn is_finer(fsp: u8, micros: i64) -> bool {
     fsp > 3 || micros % 1000 != 0
 }

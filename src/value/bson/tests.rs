@@ -1,5 +1,5 @@
+use bson::{Bson, Document, doc};
 use datafusion::arrow::datatypes::i256;
-use mongodb::bson::{Bson, Document, doc};
 use proptest::prelude::*;
 
 use super::*;
@@ -37,7 +37,7 @@ fn numbers_keep_their_value_and_digits() {
 
 #[test]
 fn times_are_dates_of_milliseconds() {
-    let millis = |v| Bson::DateTime(mongodb::bson::DateTime::from_millis(v));
+    let millis = |v| Bson::DateTime(bson::DateTime::from_millis(v));
     assert_eq!(bson("date", Datum::Date(-1)), millis(-86_400_000));
     assert_eq!(bson("datetime(6)", Datum::DateTime(1_506_941_793_123_456)), millis(1_506_941_793_123));
     assert_eq!(bson("timestamp(6)", Datum::Timestamp(-1)), millis(-1));

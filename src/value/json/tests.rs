@@ -90,7 +90,7 @@ fn what_does_not_fit_is_refused_without_the_value() {
     assert_eq!(refused("date", "[]"), "expected date, but it is a JSON array");
     assert_eq!(refused("bool", "1"), "expected bool, but it is a JSON number");
     assert_eq!(refused("int8", "null"), "expected int8, but it is NULL, which the column does not allow");
-    assert_eq!(refused("decimal(4,2)", "1.005"), "expected decimal(4,2), but it has more digits behind the point than the type");
+    assert_eq!(refused("decimal(4,2)", "1.005"), "expected decimal(4,2), but it has more digits after the point than the type");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Case {
         let recording = record(prepared.source(), prepared.tables.clone()).await;
         let states: Vec<_> = recording.states.iter().map(|(_, contents)| contents).collect();
         let answered = answers(&prepared, &states).map_err(Wrong::Unanswered)?;
-        let right = |(place, view): (usize, &WrittenView)| match view.query {
+        let right = |(place, view): (usize, &WrittenView)| match view.query() {
             None => Right::Documents(Recomputed::new(view, &recording, &answered)),
             Some(_) => {
                 let rows = answered.iter().map(|views| views[place].as_ref().expect("a query has an answer").clone());

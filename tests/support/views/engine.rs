@@ -102,9 +102,9 @@ impl Prepared {
         let engine = Engine::open(setup).expect("the state folder opens");
         let store = engine.store().clone();
         let (_running, stop) = watch::channel(false);
-        let status = engine.status().clone();
+        let report = engine.report().clone();
         engine.run(stop).await.unwrap_or_else(|error| panic!("the run ended: {error}"));
-        for held in status.held_in_memory() {
+        for held in report.held_in_memory() {
             assert!(held.bytes < MOST_HELD, "{held:?}: a case has few rows");
         }
         self.spec.views.iter().map(|view| observe(&store, &view.name.value)).collect()

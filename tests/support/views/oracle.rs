@@ -7,7 +7,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tidemill::plan::{Missing, OnMany, WrittenColumn, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView};
+use tidemill::plan::{
+    Missing, OnMany, WrittenColumn, WrittenDocument, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup, WrittenView,
+};
 use tidemill::sources::Table;
 
 use super::expression::evaluate;
@@ -27,7 +29,7 @@ struct Seen {
 }
 
 struct Oracle<'a> {
-    view: &'a WrittenView,
+    document: &'a WrittenDocument,
     root_key: Vec<String>,
     /// The lookup that each lookup lies in.
     parents: Vec<Option<usize>>,
@@ -46,24 +48,25 @@ pub(crate) struct Known<'a> {
 }
 
 pub(crate) fn state(view: &WrittenView, known: &Known) -> State {
-    let (key, roots) = seen(&view.root, &view.name.value, known);
+    let document = view.document().expect("a view of documents");
+    let (key, roots) = seen(&document.root, &view.name.value, known);
     let named: Vec<String> = view.key.iter().map(|k| k.value.clone()).collect();
     let root_key = if named.is_empty() { key } else { named };
-    let inputs = view.lookups.iter().map(|lookup| {
+    let inputs = document.lookups.iter().map(|lookup| {
         let (key, rows) = seen(&lookup.input, &view.name.value, known);
         let last = if key.is_empty() { rows.first().map_or(Vec::new(), Seen::shown_names) } else { key };
         (rows, last)
     });
-    let oracle = Oracle { view, root_key, parents: parents(&view.lookups), inputs: inputs.collect() };
+    let oracle = Oracle { document, root_key, parents: parents(&document.lookups), inputs: inputs.collect() };
     let mut by_key: BTreeMap<String, Vec<&Seen>> = BTreeMap::new();
     for root in &roots {
         by_key.entry(oracle.key_of(root)).or_default().push(root);
     }
-    let document = |rows: Vec<&Seen>| match rows.as_slice() {
+    let shown = |rows: Vec<&Seen>| match rows.as_slice() {
         [row] => oracle.element(None, row).ok().map(|d| Value::Object(d).to_string()),
         _ => None,
     };
-    by_key.into_iter().map(|(key, rows)| (key, document(rows))).collect()
+    by_key.into_iter().map(|(key, rows)| (key, shown(rows))).collect()
 }
 
 /// Compares two keys of a state by their values.
@@ -158,7 +161,7 @@ impl Oracle<'_> {
     }
 
     fn embed(&self, i: usize, parent: &Seen, out: &mut Object) -> Result<(), Wrong> {
-        let lookup = &self.view.lookups[i];
+        let lookup = &self.document.lookups[i];
         let children = self.children(i, parent);
         let field = lookup.path.value.last().cloned().unwrap_or_default();
         match lookup.embed.as_ref().expect("a checked spec") {
@@ -195,7 +198,7 @@ impl Oracle<'_> {
 
     /// The fields that a flattened child has, also where there is none.
     fn names_of(&self, i: usize, child: Option<&Seen>) -> Vec<String> {
-        match (child, &self.view.lookups[i].input.columns) {
+        match (child, &self.document.lookups[i].input.columns) {
             (Some(child), _) => child.shown_names(),
             (None, Some(columns)) => {
                 let name = |c: &WrittenColumn| match c {
@@ -208,7 +211,7 @@ impl Oracle<'_> {
     }
 
     fn children(&self, i: usize, parent: &Seen) -> Vec<&Seen> {
-        let lookup = &self.view.lookups[i];
+        let lookup = &self.document.lookups[i];
         let (rows, last) = &self.inputs[i];
         let related = |child: &&Seen| {
             lookup.on.iter().all(|(field, column)| {

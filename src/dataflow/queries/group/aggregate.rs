@@ -1,57 +1,58 @@
-//! What is kept of groups for one call of an aggregate function.
+//! The states of groups for one call of an aggregate function.
 //!
-//! In: rows that come and go, each with the place of its group. Out: the call's value for a group. What is kept of a part of the rows is
-//! written as bytes and taken into what is kept of the whole, in whatever order parts come: a value may go before it came.
+//! In: changes of rows, each with the place of its group. Out: the call's value for a group. The state of a part of the rows is written as
+//! bytes and merged into the state of the whole group. Parts may be merged in any order, so a value may be deleted before it is inserted.
 //! Elsewhere: which [`Aggregate`] a call has ([`super::calls`]).
 
-use crate::dataflow::held::memory::{Holds, block};
+use crate::dataflow::held::memory::{HeapSize, block};
 use crate::dataflow::held::updates::Updates;
 use crate::plan::{AggregateFunction, Argument, Order, Simple};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
-/// A function over the rows of a group.
+/// An aggregate function over the rows of a group.
 pub(super) trait Aggregate: 'static {
-    /// What is kept of a group. The default is that of no rows, and whatever came and went again leaves nothing more behind.
-    type State: Default + Holds;
-    /// Whether a state grows with the rows.
+    /// The state of a group. The default is that of no rows; when all inserted rows are deleted again, nothing else is left.
+    type State: Default + HeapSize;
+    /// Whether a state grows with the number of rows.
     const GROWS: bool = false;
 
-    /// Takes `diff` copies of a row in.
+    /// Adds `diff` copies of a row.
     fn add(&self, state: &mut Self::State, layout: &Layout, row: &[u8], diff: Diff);
-    /// Appends the state.
+    /// Appends the state as bytes.
     fn write(&self, state: &Self::State, out: &mut Vec<u8>);
-    /// Takes in what [`write`](Aggregate::write) wrote, from the front of `bytes`.
+    /// Merges a state that [`write`](Aggregate::write) wrote, taken from the front of `bytes`.
     fn merge(&self, state: &mut Self::State, bytes: &mut &[u8]);
-    /// Pushes the value, or says why there is none.
+    /// Pushes the value, or returns why there is none.
     fn finish(&self, state: &Self::State, builder: &mut RowBuilder) -> Result<(), String>;
 }
 
 /// The states of all groups for one call, by the groups' places.
 pub(super) trait Accumulators {
     fn grows(&self) -> bool;
-    /// Makes sure that there are states for so many groups.
+    /// Makes sure that there are states for this many groups.
     fn reach(&mut self, groups: usize);
-    /// Takes in rows, each into the state at its place.
+    /// Adds rows, each to the state at its place.
     fn add(&mut self, layout: &Layout, rows: &Updates, places: &[usize]);
     fn write(&self, place: usize, out: &mut Vec<u8>);
     fn merge(&mut self, place: usize, bytes: &mut &[u8]);
     fn finish(&self, place: usize, builder: &mut RowBuilder) -> Result<(), String>;
-    /// Makes the state what it is without any row.
+    /// Resets the state to that of no rows.
     fn reset(&mut self, place: usize);
-    /// Forgets all of them.
+    /// Removes all states.
     fn clear(&mut self);
     fn held_bytes(&self) -> usize;
 }
 
-/// A call whose columns are those of the rows.
-pub(super) struct Call<'a> {
+/// A call whose columns refer to `layout`. `only_come`: rows are only inserted, never deleted.
+pub(super) struct AggregateCall<'a> {
     pub(super) function: &'a AggregateFunction,
     pub(super) simple: Simple<'a>,
     pub(super) layout: &'a Layout,
     pub(super) only_come: bool,
 }
 
-impl Call<'_> {
+impl AggregateCall<'_> {
+    /// Whether the call's function has one of these names.
     pub(super) fn is(&self, names: &[&str]) -> bool {
         names.contains(&self.simple.name)
     }
@@ -60,7 +61,7 @@ impl Call<'_> {
         &self.function.output().ty
     }
 
-    /// The argument, where it is the only one and a column.
+    /// The argument, if it is the only one and a column.
     pub(super) fn column(&self) -> Option<usize> {
         match self.simple.arguments.as_slice() {
             [Argument::Column(column)] => Some(*column),
@@ -68,7 +69,7 @@ impl Call<'_> {
         }
     }
 
-    /// The same where it is read as a double.
+    /// The column of the only argument, if it is read as a double.
     pub(super) fn float(&self) -> Option<usize> {
         match self.simple.arguments.as_slice() {
             [Argument::Float(column)] => Some(*column),
@@ -88,28 +89,28 @@ impl Call<'_> {
         self.simple.order_by.clone()
     }
 
-    /// Computed by this, of the rows that count.
+    /// Accumulators that use this aggregate, over the rows that pass the call's filter.
     pub(super) fn by<A: Aggregate>(&self, aggregate: A) -> Option<Box<dyn Accumulators>> {
-        let counted = Counted { filter: self.simple.filter, not_null: self.simple.not_null };
+        let counted = CountedRows { filter: self.simple.filter, not_null: self.simple.not_null };
         Some(Box::new(States { aggregate, counted, states: Vec::new(), bytes: 0 }))
     }
 }
 
-/// Computed by this, of all rows.
+/// Accumulators that use this aggregate, over all rows.
 pub(super) fn of_all_rows<A: Aggregate>(aggregate: A) -> Box<dyn Accumulators> {
-    Box::new(States { aggregate, counted: Counted::default(), states: Vec::new(), bytes: 0 })
+    Box::new(States { aggregate, counted: CountedRows::default(), states: Vec::new(), bytes: 0 })
 }
 
-/// Which rows count.
+/// Which rows are counted.
 #[derive(Default)]
-struct Counted {
-    /// Those where this column is true.
+struct CountedRows {
+    /// Only rows where this column is true.
     filter: Option<usize>,
-    /// And this one is not NULL.
+    /// Only rows where this column is not NULL.
     not_null: Option<usize>,
 }
 
-impl Counted {
+impl CountedRows {
     #[inline]
     fn counts(&self, layout: &Layout, row: &[u8]) -> bool {
         self.filter.is_none_or(|column| matches!(layout.get(row, column), Datum::Bool(true)))
@@ -119,14 +120,14 @@ impl Counted {
 
 struct States<A: Aggregate> {
     aggregate: A,
-    counted: Counted,
+    counted: CountedRows,
     states: Vec<A::State>,
-    /// What the states hold on the heap.
+    /// Heap memory of the states.
     bytes: usize,
 }
 
 impl<A: Aggregate> States<A> {
-    /// Changes the state at a place.
+    /// Changes the state at a place and updates `bytes`.
     #[inline]
     fn change(&mut self, place: usize, change: impl FnOnce(&A, &mut A::State)) {
         let state = &mut self.states[place];
@@ -181,7 +182,7 @@ impl<A: Aggregate> Accumulators for States<A> {
     }
 }
 
-/// Takes what was written with a fixed length.
+/// Takes a value of fixed length from the front.
 pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     let (taken, rest) = bytes.split_first_chunk().expect("it was written whole");
     *bytes = rest;
@@ -192,7 +193,7 @@ pub(super) fn take_diff(bytes: &mut &[u8]) -> Diff {
     Diff::from_le_bytes(take(bytes))
 }
 
-/// Bytes with their length before them.
+/// Writes bytes preceded by their length.
 pub(super) fn write_bytes(written: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&(written.len() as u32).to_le_bytes());
     out.extend_from_slice(written);

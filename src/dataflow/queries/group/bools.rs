@@ -1,30 +1,30 @@
-//! `bool_and` and `bool_or`: how many values are true and how many false.
+//! `bool_and` and `bool_or`: counts the true and the false values.
 
-use super::aggregate::{Accumulators, Aggregate, Call, take_diff};
-use crate::dataflow::held::memory::Holds;
+use super::aggregate::{Accumulators, Aggregate, AggregateCall, take_diff};
+use crate::dataflow::held::memory::HeapSize;
 use crate::value::{Datum, Diff, Layout, RowBuilder};
 
-pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn accumulators(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let column = call.column().filter(|_| call.is(&["bool_and", "bool_or"]))?;
     call.by(Bools { column, decides: call.is(&["bool_or"]) })
 }
 
 struct Bools {
     column: usize,
-    /// The value of which one is enough.
+    /// The value that determines the result if it occurs at least once.
     decides: bool,
 }
 
 #[derive(Default)]
-struct Numbers {
+struct BoolCounts {
     deciding: Diff,
     others: Diff,
 }
 
 impl Aggregate for Bools {
-    type State = Numbers;
+    type State = BoolCounts;
 
-    fn add(&self, state: &mut Numbers, layout: &Layout, row: &[u8], diff: Diff) {
+    fn add(&self, state: &mut BoolCounts, layout: &Layout, row: &[u8], diff: Diff) {
         match layout.get(row, self.column) {
             Datum::Bool(value) if value == self.decides => state.deciding += diff,
             Datum::Bool(_) => state.others += diff,
@@ -32,27 +32,27 @@ impl Aggregate for Bools {
         }
     }
 
-    fn write(&self, state: &Numbers, out: &mut Vec<u8>) {
+    fn write(&self, state: &BoolCounts, out: &mut Vec<u8>) {
         out.extend_from_slice(&state.deciding.to_le_bytes());
         out.extend_from_slice(&state.others.to_le_bytes());
     }
 
-    fn merge(&self, state: &mut Numbers, bytes: &mut &[u8]) {
+    fn merge(&self, state: &mut BoolCounts, bytes: &mut &[u8]) {
         state.deciding += take_diff(bytes);
         state.others += take_diff(bytes);
     }
 
-    fn finish(&self, state: &Numbers, builder: &mut RowBuilder) -> Result<(), String> {
+    fn finish(&self, state: &BoolCounts, builder: &mut RowBuilder) -> Result<(), String> {
         builder.push(match state {
-            Numbers { deciding: 0, others: 0 } => Datum::Null,
-            Numbers { deciding: 0, .. } => Datum::Bool(!self.decides),
+            BoolCounts { deciding: 0, others: 0 } => Datum::Null,
+            BoolCounts { deciding: 0, .. } => Datum::Bool(!self.decides),
             _ => Datum::Bool(self.decides),
         });
         Ok(())
     }
 }
 
-impl Holds for Numbers {
+impl HeapSize for BoolCounts {
     fn held_bytes(&self) -> usize {
         0
     }

@@ -1,15 +1,15 @@
 //! Chooses how the call of an aggregate function is computed.
 //!
-//! Every call gets accumulators: those of the first constructor in [`ALL`] that takes the call, else those of [`Computed`], which computes
-//! any function. A new function is a file of its own with its [`Aggregate`](super::aggregate::Aggregate), and a line in [`ALL`].
+//! Every call gets accumulators: from the first constructor in [`ALL`] that supports the call, else from [`Computed`], which computes any
+//! function. A new function is a file of its own with its [`Aggregate`](super::aggregate::Aggregate), and a line in [`ALL`].
 
-use super::aggregate::{Accumulators, Call, of_all_rows};
+use super::aggregate::{Accumulators, AggregateCall, of_all_rows};
 use super::computed::Computed;
 use super::{bits, bools, count, float, histogram, list, only, pairs, percentile, pick, sum, variance};
 use crate::plan::AggregateFunction;
 use crate::value::Layout;
 
-/// The accumulators of a call. The call's columns are at `place` in the rows' layout; `only_come`: no row is ever taken back.
+/// The accumulators of a call. Column c of the call is column `place(c)` in `layout`. `only_come`: rows are only inserted, never deleted.
 pub(super) fn accumulators(
     function: &AggregateFunction,
     layout: &Layout,
@@ -17,16 +17,16 @@ pub(super) fn accumulators(
     only_come: bool,
 ) -> Box<dyn Accumulators> {
     let special = function.simple().and_then(|simple| {
-        let call = Call { function, simple: simple.moved(place), layout, only_come };
+        let call = AggregateCall { function, simple: simple.moved(place), layout, only_come };
         ALL.iter().find_map(|constructor| constructor(&call))
     });
     special.unwrap_or_else(|| of_all_rows(Computed::new(function, place)))
 }
 
-/// Makes the accumulators of a call, or returns `None` where it does not compute such calls.
-type Constructor = fn(&Call) -> Option<Box<dyn Accumulators>>;
+/// Builds the accumulators of a call; `None` if it does not support the call.
+type Constructor = fn(&AggregateCall) -> Option<Box<dyn Accumulators>>;
 
-/// The calls that are not computed from all values; the first constructor that takes a call has it.
+/// Constructors of calls that need not be recomputed from all values. The first one that supports a call is used.
 const ALL: &[Constructor] = &[
     count::rows,
     count::values,
@@ -36,13 +36,13 @@ const ALL: &[Constructor] = &[
     only::value,
     sum::whole,
     float::sum_or_average,
-    variance::of,
-    pairs::of,
+    variance::accumulators,
+    pairs::accumulators,
     list::array,
     list::text,
     list::nth,
-    percentile::of,
-    histogram::of,
-    bools::of,
-    bits::of,
+    percentile::accumulators,
+    histogram::accumulators,
+    bools::accumulators,
+    bits::accumulators,
 ];

@@ -1,4 +1,4 @@
-//! Any function of DataFusion: all values that it reads are kept, and it is computed from all of them at every change.
+//! Any function of DataFusion: keeps all values that it reads, and recomputes the result from all of them at every change.
 
 use std::cell::RefCell;
 
@@ -9,9 +9,9 @@ use crate::value::{Diff, Layout, RowBuilder, arrow};
 
 pub(super) struct Computed {
     function: AggregateFunction,
-    /// Where what it reads is in the rows.
+    /// The columns that the function reads, as places in the rows.
     columns: Vec<usize>,
-    /// Of what it reads.
+    /// Layout of these columns.
     layout: Layout,
     builder: RefCell<RowBuilder>,
 }

@@ -1,25 +1,25 @@
-//! `count`: rows, values that are not NULL, different ones.
+//! `count`: of rows, of values that are not NULL, and of distinct values.
 
-use super::aggregate::{Accumulators, Aggregate, Call, take_diff};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall, take_diff};
 use super::values::Values;
 use crate::plan::Argument;
 use crate::value::{Datum, Diff, Layout, RowBuilder, key};
 
-/// `count(*)`: of a literal that is not NULL.
-pub(super) fn rows(call: &Call) -> Option<Box<dyn Accumulators>> {
+/// `count(*)`: the argument is a literal that is not NULL.
+pub(super) fn rows(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let counts_all = matches!(call.simple.arguments.as_slice(), [argument] if argument.is_literal() && *argument != Argument::Null);
     (call.is(&["count"]) && counts_all && !call.simple.distinct).then(|| call.by(Count { column: None }))?
 }
 
-pub(super) fn values(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn values(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let column = call.column().or(call.float())?;
     (call.is(&["count"]) && !call.simple.distinct).then(|| call.by(Count { column: Some(column) }))?
 }
 
-/// `approx_distinct` too: what is kept to be right under deletes knows the number.
-pub(super) fn distinct(call: &Call) -> Option<Box<dyn Accumulators>> {
+/// Also `approx_distinct`: deletes require that the values are kept anyway, so the exact number is known.
+pub(super) fn distinct(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let counts = call.is(&["approx_distinct"]) || (call.is(&["count"]) && call.simple.distinct);
-    counts.then(|| call.by(Distinct { column: call.column()?, unsigned: call.is(&["approx_distinct"]) }))?
+    counts.then(|| call.by(CountDistinct { column: call.column()?, unsigned: call.is(&["approx_distinct"]) }))?
 }
 
 struct Count {
@@ -50,18 +50,18 @@ impl Aggregate for Count {
     }
 }
 
-struct Distinct {
+struct CountDistinct {
     column: usize,
     unsigned: bool,
 }
 
-impl Aggregate for Distinct {
+impl Aggregate for CountDistinct {
     type State = Values;
     const GROWS: bool = true;
 
     fn add(&self, state: &mut Values, layout: &Layout, row: &[u8], diff: Diff) {
         if !layout.is_null(row, self.column) {
-            state.add(&key::of(layout, row, &[self.column]), diff);
+            state.add(&key::encode(layout, row, &[self.column]), diff);
         }
     }
 

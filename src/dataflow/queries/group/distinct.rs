@@ -1,14 +1,15 @@
-//! A function of the different values of a column.
+//! An aggregate over the distinct values of a column.
 //!
-//! A part of the rows knows how often each value came; only of the whole it is known which are there, and they are what the function is told.
+//! A part of the rows only has the counts of values. Only the merged state knows which values exist: it passes each value to the function
+//! when it appears, and retracts it when it disappears.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
 use super::values::{self, Values};
-use crate::dataflow::held::memory::Holds;
+use crate::dataflow::held::memory::HeapSize;
 use crate::value::{Diff, Layout, RowBuilder, key, row_of_key};
 
-impl Call<'_> {
-    /// Computed of this column by what is given; with DISTINCT, once of each value.
+impl AggregateCall<'_> {
+    /// Computes the call with `aggregate` over this column; with DISTINCT, over each distinct value once.
     pub(super) fn by_values<A: Aggregate>(&self, column: usize, aggregate: impl Fn(usize) -> A) -> Option<Box<dyn Accumulators>> {
         match self.simple.distinct {
             true => self.by(Distinct { column, value: Layout::new(&self.layout.schema().project(&[column])), aggregate: aggregate(0) }),
@@ -19,9 +20,9 @@ impl Call<'_> {
 
 struct Distinct<A> {
     column: usize,
-    /// Of the column alone.
+    /// Layout of the column alone.
     value: Layout,
-    /// Over rows of that.
+    /// Reads rows of that layout.
     aggregate: A,
 }
 
@@ -42,7 +43,7 @@ impl<A: Aggregate> Aggregate for Distinct<A> {
 
     fn add(&self, state: &mut Self::State, layout: &Layout, row: &[u8], diff: Diff) {
         if !layout.is_null(row, self.column) {
-            state.values.add(&key::of(layout, row, &[self.column]), diff);
+            state.values.add(&key::encode(layout, row, &[self.column]), diff);
         }
     }
 
@@ -66,7 +67,7 @@ impl<A: Aggregate> Aggregate for Distinct<A> {
     }
 }
 
-impl<S: Holds> Holds for Different<S> {
+impl<S: HeapSize> HeapSize for Different<S> {
     fn held_bytes(&self) -> usize {
         self.values.held_bytes() + self.state.held_bytes()
     }

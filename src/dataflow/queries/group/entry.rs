@@ -1,11 +1,11 @@
-//! Values of a column in an order of their rows, as bytes.
+//! Values of a column as byte strings that sort in an order of their rows.
 //!
-//! An entry is the row's place in the order, then the packed value, then how long the former is (`u32`, little endian): entries have the order
-//! of the rows, and where that leaves them equal, one of the values' bytes. Where only different values matter, equal ones have equal entries.
+//! An entry is the row's sort key, then the packed value, then the length of the sort key (`u32`, little endian). So entries sort like
+//! their rows, and rows that are equal in the order sort by the bytes of their values. With DISTINCT, equal values have equal entries.
 
 use std::cell::RefCell;
 
-use super::aggregate::Call;
+use super::aggregate::AggregateCall;
 use crate::dataflow::held::order::place_into;
 use crate::plan::Order;
 use crate::value::{Datum, Layout, RowBuilder, key};
@@ -13,7 +13,7 @@ use crate::value::{Datum, Layout, RowBuilder, key};
 pub(super) struct Entries {
     order: Vec<Order>,
     pub(super) column: usize,
-    /// Of the column alone.
+    /// Layout of the column alone.
     pub(super) value: Layout,
     distinct: bool,
     scratch: RefCell<Scratch>,
@@ -25,14 +25,14 @@ struct Scratch {
 }
 
 impl Entries {
-    /// Of a column, in an order; in that of the values where it is of nothing.
-    pub(super) fn new(call: &Call, column: usize, order: Vec<Order>) -> Entries {
+    /// Entries of a column, sorted by `order`, or by value if `order` is empty.
+    pub(super) fn new(call: &AggregateCall, column: usize, order: Vec<Order>) -> Entries {
         let value = Layout::new(&call.layout.schema().project(&[column]));
         let scratch = RefCell::new(Scratch { entry: Vec::new(), builder: RowBuilder::new(&value) });
         Entries { order, column, value, distinct: call.simple.distinct, scratch }
     }
 
-    /// Does something with the entry of a row.
+    /// Calls `what` with the entry of a row.
     pub(super) fn with<T>(&self, layout: &Layout, row: &[u8], what: impl FnOnce(&[u8]) -> T) -> T {
         let Scratch { entry, builder } = &mut *self.scratch.borrow_mut();
         entry.clear();
@@ -42,7 +42,7 @@ impl Entries {
         }
         let place = entry.len() as u32;
         builder.push(match layout.get(row, self.column) {
-            // There are two zeros, which are equal.
+            // 0.0 and -0.0 are equal, so they get equal entries.
             Datum::Float64(0.0) if self.distinct => Datum::Float64(0.0),
             Datum::Float32(0.0) if self.distinct => Datum::Float32(0.0),
             value => value,
@@ -53,7 +53,7 @@ impl Entries {
     }
 }
 
-/// The place and the packed value of an entry.
+/// The sort key and the packed value of an entry.
 pub(super) fn place_and_value(entry: &[u8]) -> (&[u8], &[u8]) {
     let (entry, place) = entry.split_last_chunk().expect("it ends with a number");
     entry.split_at(u32::from_le_bytes(*place) as usize)

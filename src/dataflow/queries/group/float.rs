@@ -1,19 +1,19 @@
-//! `sum` and `avg` of doubles: exact, and rounded once, when they are told.
+//! `sum` and `avg` of doubles: kept exactly, and rounded once, at output.
 
-use super::aggregate::{Accumulators, Aggregate, Call, take, take_diff};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall, take, take_diff};
 use super::exact::{Exact, Number};
-use crate::dataflow::held::memory::{Holds, block};
+use crate::dataflow::held::memory::{HeapSize, block};
 use crate::plan::Argument;
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
-pub(super) fn sum_or_average(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn sum_or_average(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let fits = call.is(&["sum", "avg"]) && *call.output() == Type::Float64;
     let column = double_of(call, call.simple.arguments.first().filter(|_| fits && call.simple.arguments.len() == 1)?)?;
     call.by_values(column, |column| Floats { column, averages: call.is(&["avg"]), beside: None })
 }
 
 /// The column of an argument that is read as a double.
-pub(super) fn double_of(call: &Call, argument: &Argument) -> Option<usize> {
+pub(super) fn double_of(call: &AggregateCall, argument: &Argument) -> Option<usize> {
     match argument {
         Argument::Column(column) if matches!(call.type_of(*column), Type::Float32 | Type::Float64) => Some(*column),
         Argument::Float(column) => Some(*column),
@@ -21,7 +21,7 @@ pub(super) fn double_of(call: &Call, argument: &Argument) -> Option<usize> {
     }
 }
 
-/// The double that a number is cast to.
+/// The double that a number is converted to.
 #[inline]
 pub(super) fn double(datum: Datum) -> Option<f64> {
     match datum {
@@ -36,21 +36,22 @@ pub(super) fn double(datum: Datum) -> Option<f64> {
 pub(super) struct Floats {
     pub(super) column: usize,
     pub(super) averages: bool,
-    /// Rows where this one is NULL do not count.
+    /// Rows where this column is NULL are not counted.
     pub(super) beside: Option<usize>,
 }
 
+/// The state of a sum of doubles.
 #[derive(Default)]
 pub(super) struct Total {
-    /// How many there are, the others included.
+    /// The number of values, including those in `others`.
     count: Diff,
-    /// Of the finite ones.
+    /// The sum of the finite values.
     sum: Exact,
-    /// Where there are any.
+    /// `None` if all values are finite.
     others: Option<Box<Others>>,
 }
 
-/// How many there are that no sum of finite numbers comes to.
+/// How many values are infinite or NaN.
 #[derive(Default, PartialEq)]
 struct Others {
     positive: Diff,
@@ -69,7 +70,7 @@ impl Total {
         self.others.take_if(|others| **others == Others::default());
     }
 
-    /// What the others make of the sum.
+    /// The sum if some values are not finite; else `None`.
     fn beyond(&self) -> Option<f64> {
         let Others { positive, negative, nan } = **self.others.as_ref()?;
         Some(match (nan, positive, negative) {
@@ -124,20 +125,20 @@ impl Aggregate for Floats {
     }
 }
 
-/// Exact sums of doubles and of products of two, of rows in which all are finite, and how many rows are not like that.
-pub(super) struct Sums<const N: usize> {
+/// Exact sums of doubles and of products of two doubles over the rows where all of them are finite, and the number of other rows.
+pub(super) struct FloatSums<const N: usize> {
     pub(super) count: Diff,
     pub(super) others: Diff,
     pub(super) sums: [Exact; N],
 }
 
-impl<const N: usize> Default for Sums<N> {
-    fn default() -> Sums<N> {
-        Sums { count: 0, others: 0, sums: std::array::from_fn(|_| Exact::default()) }
+impl<const N: usize> Default for FloatSums<N> {
+    fn default() -> FloatSums<N> {
+        FloatSums { count: 0, others: 0, sums: std::array::from_fn(|_| Exact::default()) }
     }
 }
 
-impl<const N: usize> Sums<N> {
+impl<const N: usize> FloatSums<N> {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.count.to_le_bytes());
         out.extend_from_slice(&self.others.to_le_bytes());
@@ -150,25 +151,26 @@ impl<const N: usize> Sums<N> {
         self.sums.iter_mut().for_each(|sum| sum.merge(bytes));
     }
 
+    /// The sum with this index.
     pub(super) fn sum(&self, of: usize) -> Number {
         self.sums[of].number()
     }
 
-    /// The number of rows times the sum of products less the product of the sums: the square of the number times the covariance.
+    /// count * sum(products) - sum(a) * sum(b): the covariance times the square of the count.
     pub(super) fn spread(&self, products: usize, a: usize, b: usize) -> Number {
-        let count = Number::of(self.count.unsigned_abs());
+        let count = Number::from_count(self.count.unsigned_abs());
         count.times(&self.sum(products)).minus(&self.sum(a).times(&self.sum(b)))
     }
 }
 
-impl Holds for Total {
+impl HeapSize for Total {
     fn held_bytes(&self) -> usize {
         self.sum.held_bytes() + self.others.as_ref().map_or(0, |_| block(size_of::<Others>()))
     }
 }
 
-impl<const N: usize> Holds for Sums<N> {
+impl<const N: usize> HeapSize for FloatSums<N> {
     fn held_bytes(&self) -> usize {
-        self.sums.iter().map(Holds::held_bytes).sum()
+        self.sums.iter().map(HeapSize::held_bytes).sum()
     }
 }

@@ -1,17 +1,17 @@
-//! `histogram`: how often each value is there, as a document.
+//! `histogram`: how often each value occurs, as a JSON document.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
 use super::values::Values;
 use crate::value::{Datum, Diff, Layout, RowBuilder, histogram, is_counted, key};
 
-pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn accumulators(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let column = call.column().filter(|&column| call.is(&["histogram"]) && is_counted(call.type_of(column)) && !call.simple.distinct)?;
     call.by(Histogram { column, value: Layout::new(&call.layout.schema().project(&[column])) })
 }
 
 struct Histogram {
     column: usize,
-    /// Of the column alone.
+    /// Layout of the column alone.
     value: Layout,
 }
 
@@ -21,7 +21,7 @@ impl Aggregate for Histogram {
 
     fn add(&self, state: &mut Values, layout: &Layout, row: &[u8], diff: Diff) {
         if !layout.is_null(row, self.column) {
-            state.add(&key::of(layout, row, &[self.column]), diff);
+            state.add(&key::encode(layout, row, &[self.column]), diff);
         }
     }
 

@@ -1,17 +1,17 @@
-//! The values of a group in an order: `array_agg`, `string_agg`, `nth_value`, and what is written with them (`topk`, `latest_by_offset`
-//! with a number, `collect_list`, ...).
+//! The values of a group in an order: `array_agg`, `string_agg`, `nth_value`, and functions that are rewritten to them (`topk`,
+//! `latest_by_offset` with a number, `collect_list`, ...).
 //!
-//! All values are kept in the order, so that a change costs the logarithm of the group and what is told of it. Where rows only come, and
-//! only so many at one end are told, no others are kept. Without an order it is that of the values.
+//! All values are kept sorted, so a change costs the logarithm of the group's size, plus the size of the output. If rows are only inserted
+//! and only a limited number of values at one end is output, the others are not kept. Without ORDER BY the values are sorted by themselves.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
 use super::entry::{Entries, place_and_value};
 use super::values::{self, Values};
-use crate::dataflow::held::memory::Holds;
+use crate::dataflow::held::memory::HeapSize;
 use crate::plan::Argument;
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type, pack_list};
 
-pub(super) fn array(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn array(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let Type::List(item) = call.output() else { return None };
     let column = call.column().filter(|&column| call.is(&["array_agg"]) && item.arrow() == call.type_of(column).arrow())?;
     let limit = call.function.first_read();
@@ -19,57 +19,63 @@ pub(super) fn array(call: &Call) -> Option<Box<dyn Accumulators>> {
         Type::Struct(schema) => {
             let mut builder = RowBuilder::new(&Layout::new(schema));
             schema.columns().iter().for_each(|_| builder.push(Datum::Null));
-            Shown::List { without_struct: Some(builder.finish().to_vec()) }
+            ListResult::List { without_struct: Some(builder.finish().to_vec()) }
         }
-        _ => Shown::List { without_struct: None },
+        _ => ListResult::List { without_struct: None },
     };
-    List::of(call, column, call.simple.ignores_nulls, limit.map(|limit| End { limit, last: false }), shown)
+    List::accumulators(call, column, call.simple.ignores_nulls, limit.map(|limit| End { limit, last: false }), shown)
 }
 
-pub(super) fn text(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn text(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let [Argument::Column(column), Argument::Text(between)] = call.simple.arguments.as_slice() else { return None };
     let is_text = call.is(&["string_agg"]) && [call.type_of(*column), call.output()] == [&Type::Text, &Type::Text];
-    is_text.then(|| List::of(call, *column, true, None, Shown::Text { between: between.clone() }))?
+    is_text.then(|| List::accumulators(call, *column, true, None, ListResult::Text { between: between.clone() }))?
 }
 
-/// Counted from the end where the number is less than 0.
-pub(super) fn nth(call: &Call) -> Option<Box<dyn Accumulators>> {
+/// `nth_value`. A negative number counts from the end.
+pub(super) fn nth(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let [Argument::Column(column), Argument::Whole(number)] = call.simple.arguments.as_slice() else { return None };
     let (column, limit) = (*column, usize::try_from(number.unsigned_abs()).ok().filter(|number| *number > 0)?);
     let fits = call.is(&["nth_value"]) && !call.simple.order_by.is_empty() && call.output() == call.type_of(column);
-    fits.then(|| List::of(call, column, call.simple.ignores_nulls, Some(End { limit, last: *number < 0 }), Shown::Furthest))?
+    fits.then(|| List::accumulators(call, column, call.simple.ignores_nulls, Some(End { limit, last: *number < 0 }), ListResult::Furthest))?
 }
 
 struct List {
     entries: Entries,
     distinct: bool,
     skips_nulls: bool,
-    /// What of the list is told, where it is not all.
+    /// The part of the list that is output; `None` for all of it.
     end: Option<End>,
-    shown: Shown,
+    shown: ListResult,
 }
 
-/// So many of the first ones, or of the last ones.
+/// The first `limit` values, or the last ones.
 #[derive(Clone, Copy)]
 struct End {
     limit: usize,
     last: bool,
 }
 
-enum Shown {
-    /// With the item for a struct that is NULL.
+enum ListResult {
+    /// A list; `without_struct` is the item that replaces a NULL struct.
     List {
         without_struct: Option<Vec<u8>>,
     },
     Text {
         between: String,
     },
-    /// The value at the limit, counted from the end.
+    /// The last value within the limit, for `nth_value`.
     Furthest,
 }
 
 impl List {
-    fn of(call: &Call, column: usize, skips_nulls: bool, end: Option<End>, shown: Shown) -> Option<Box<dyn Accumulators>> {
+    fn accumulators(
+        call: &AggregateCall,
+        column: usize,
+        skips_nulls: bool,
+        end: Option<End>,
+        shown: ListResult,
+    ) -> Option<Box<dyn Accumulators>> {
         let list = List { entries: Entries::new(call, column, call.order()), distinct: call.simple.distinct, skips_nulls, end, shown };
         match end {
             Some(end) if call.only_come => call.by(Bounded { list, end }),
@@ -83,12 +89,12 @@ impl List {
         }
     }
 
-    /// As often as a value counts.
+    /// How many copies of a value with this count are output.
     fn copies(&self, count: Diff) -> usize {
         if self.distinct { usize::from(count > 0) } else { count.max(0) as usize }
     }
 
-    /// The entries that are told, from their end on.
+    /// The entries that are output, beginning at the chosen end.
     fn told<'a>(&'a self, values: &'a Values) -> impl Iterator<Item = &'a [u8]> {
         let End { limit, last } = self.end.unwrap_or(End { limit: usize::MAX, last: false });
         let (forwards, backwards) = match last {
@@ -107,12 +113,12 @@ impl List {
         }
         let value = |row| self.entries.value.get(row, 0);
         match &self.shown {
-            Shown::List { without_struct: None } => push_list(told.collect(), builder),
-            Shown::List { without_struct: Some(null) } => {
+            ListResult::List { without_struct: None } => push_list(told.collect(), builder),
+            ListResult::List { without_struct: Some(null) } => {
                 let item = |row| if let Datum::Struct(item) = value(row) { item } else { null };
                 push_list(told.map(item).collect(), builder);
             }
-            Shown::Text { between } => {
+            ListResult::Text { between } => {
                 let mut text = String::new();
                 while let Some(Datum::Text(part)) = told.next().map(value) {
                     text.push_str(part);
@@ -122,7 +128,7 @@ impl List {
                 }
                 builder.push(Datum::Text(&text));
             }
-            Shown::Furthest => {
+            ListResult::Furthest => {
                 let before = self.end.map_or(0, |end| end.limit - 1);
                 builder.push(told.nth(before).map_or(Datum::Null, value));
             }
@@ -160,21 +166,21 @@ impl Aggregate for List {
     }
 }
 
-/// Where rows only come.
+/// Keeps only the values that are output. For rows that are only inserted.
 struct Bounded {
     list: List,
     end: End,
 }
 
 #[derive(Default)]
-struct Kept {
+struct KeptValue {
     values: Values,
-    /// How often they count, together.
+    /// The number of kept values, including copies.
     count: usize,
 }
 
 impl Bounded {
-    fn add_entry(&self, state: &mut Kept, entry: &[u8], diff: Diff) {
+    fn add_entry(&self, state: &mut KeptValue, entry: &[u8], diff: Diff) {
         let (before, now) = state.values.add(entry, diff);
         state.count += self.list.copies(now) - self.list.copies(before);
         while state.count > self.end.limit {
@@ -182,7 +188,7 @@ impl Bounded {
             state.count -= self.list.copies(count);
             let missing = self.end.limit.saturating_sub(state.count);
             if missing > 0 {
-                // Some copies of the value are in.
+                // Some copies of the value are within the limit.
                 state.values.add(&entry, missing as Diff);
                 state.count += missing;
             }
@@ -191,27 +197,27 @@ impl Bounded {
 }
 
 impl Aggregate for Bounded {
-    type State = Kept;
+    type State = KeptValue;
 
-    fn add(&self, state: &mut Kept, layout: &Layout, row: &[u8], diff: Diff) {
+    fn add(&self, state: &mut KeptValue, layout: &Layout, row: &[u8], diff: Diff) {
         self.list.with_entry(layout, row, |entry| self.add_entry(state, entry, diff));
     }
 
-    fn write(&self, state: &Kept, out: &mut Vec<u8>) {
+    fn write(&self, state: &KeptValue, out: &mut Vec<u8>) {
         state.values.write(out);
     }
 
-    fn merge(&self, state: &mut Kept, bytes: &mut &[u8]) {
+    fn merge(&self, state: &mut KeptValue, bytes: &mut &[u8]) {
         values::read(bytes, |entry, diff| self.add_entry(state, entry, diff));
     }
 
-    fn finish(&self, state: &Kept, builder: &mut RowBuilder) -> Result<(), String> {
+    fn finish(&self, state: &KeptValue, builder: &mut RowBuilder) -> Result<(), String> {
         self.list.push(&state.values, builder);
         Ok(())
     }
 }
 
-impl Holds for Kept {
+impl HeapSize for KeptValue {
     fn held_bytes(&self) -> usize {
         self.values.held_bytes()
     }

@@ -1,10 +1,10 @@
 //! One row for each group of rows.
 //!
-//! For every moment t: the sum of the output up to t = { aggregates(g) : g a group of the sum of the input up to t }. A changed group's old
-//! row goes and its new row comes, one right after the other, with the group's key beside them, at the worker that owns the key.
+//! For every moment t: the sum of the output up to t = { aggregates(g) : g a group of the sum of the input up to t }. If a group changes,
+//! its old row is deleted and its new row is inserted right after, both with the group's key, at the worker that owns the key.
 //!
-//! Each worker first adds up its own rows ([`mod@partial`]). The group's owner merges these parts and keeps of each group what its
-//! aggregates need ([`mod@aggregate`]): sums and counts, values in order, or all values for functions that need them all.
+//! Each worker first aggregates its own rows ([`mod@partial`]). The group's owner merges these parts and keeps for each group what its
+//! aggregates need ([`mod@aggregate`]): sums and counts, sorted values, or all values for functions that need them all.
 
 mod aggregate;
 mod bits;
@@ -28,49 +28,45 @@ mod sum;
 mod values;
 mod variance;
 
-use timely::dataflow::Stream;
-
 use self::aggregate::Accumulators;
 use self::calls::accumulators;
 use self::partial::{Grouping, partial};
 use crate::dataflow::changes::Failure;
-use crate::dataflow::errors::{Errors, tell_of_key};
+use crate::dataflow::errors::tell_of_key;
 use crate::dataflow::exchange::{by_key, hash};
-use crate::dataflow::held::memory::{Holds, Memory, block};
+use crate::dataflow::held::memory::{HeapSize, Memory, block};
 use crate::dataflow::held::slots::Slots;
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect_early};
-use crate::dataflow::time::{Moment, START};
+use crate::dataflow::streams::{ErrorStream, RowStream};
+use crate::dataflow::time::START;
 use crate::plan::Group as Plan;
 use crate::value::{Diff, Layout, Row, RowBuilder, row_of_key};
 
-type Grouped<'s> = (Stream<'s, Moment, Updates>, Errors<'s, Moment>);
-
-/// Groups `rows`, which have the columns of the plan's node at the places of `columns` in `layout`. `only_come`: none of them is ever
-/// taken back.
+/// Groups `rows`. Column c of the plan's input is column `columns(c)` in `layout`. `only_come`: rows are only inserted, never deleted.
 pub(crate) fn group<'s>(
     memory: &Memory,
     name: &str,
-    rows: Stream<'s, Moment, Updates>,
+    rows: RowStream<'s>,
     plan: &Plan,
     layout: &Layout,
     columns: &dyn Fn(usize) -> usize,
     only_come: bool,
-) -> Grouped<'s> {
+) -> (RowStream<'s>, ErrorStream<'s>) {
     let calls = || plan.calls.iter().map(|call| accumulators(call, layout, columns, only_come)).collect();
     let key = plan.key.iter().map(|&column| columns(column)).collect();
     let parts = partial(memory, &format!("{name} parts"), rows, Grouping { layout: layout.clone(), key, calls: calls() });
     whole(memory, name, parts, Groups::new(plan, calls()))
 }
 
-fn whole<'s>(memory: &Memory, name: &str, parts: Stream<'s, Moment, Updates>, mut groups: Groups) -> Grouped<'s> {
+fn whole<'s>(memory: &Memory, name: &str, parts: RowStream<'s>, mut groups: Groups) -> (RowStream<'s>, ErrorStream<'s>) {
     let scope = parts.scope();
     let mut operator = Operator::new(name, scope);
     operator.input(parts, by_key(), collect_early(Groups::add));
     let (mut rows_out, grouped) = operator.output::<Updates>();
     let (mut errors_out, errors) = operator.output();
     if groups.single && hash(&[]) % scope.peers() as u64 == scope.index() as u64 {
-        // Where there is no key there is one group, also of no rows.
+        // Without a key there is exactly one group, even if it has no rows.
         groups.touch(&[]);
         operator.begin_with(START, Vec::new());
     }
@@ -88,49 +84,49 @@ fn whole<'s>(memory: &Memory, name: &str, parts: Stream<'s, Moment, Updates>, mu
 }
 
 struct Groups {
-    /// Of the key's columns.
+    /// Layout of the key's columns.
     key: Layout,
-    /// With what is kept of each group at its place.
+    /// Each has a state for each group, at the group's place.
     calls: Vec<Box<dyn Accumulators>>,
     output: Layout,
     builder: RowBuilder,
-    groups: Slots<Group>,
+    groups: Slots<GroupState>,
     touched: Vec<usize>,
-    /// Of what was last told of the groups.
+    /// Heap memory of the groups' last outputs.
     told_bytes: usize,
-    /// Whether there is one group, whatever its rows.
+    /// Whether there is always exactly one group.
     single: bool,
     built: Vec<u8>,
 }
 
 #[derive(Default)]
-struct Group {
-    /// How many rows it has.
+struct GroupState {
+    /// The number of rows in the group.
     rows: Diff,
-    told: Told,
+    told: LastOutput,
     touched: bool,
 }
 
-/// What was last said of a group.
+/// What was last output for a group.
 #[derive(Default)]
-enum Told {
+enum LastOutput {
     #[default]
     Nothing,
     Row(Row),
     Problem(String),
 }
 
-impl Holds for Told {
+impl HeapSize for LastOutput {
     fn held_bytes(&self) -> usize {
         match self {
-            Told::Nothing => 0,
-            Told::Row(row) => block(row.len()),
-            Told::Problem(reason) => block(reason.capacity()),
+            LastOutput::Nothing => 0,
+            LastOutput::Row(row) => block(row.len()),
+            LastOutput::Problem(reason) => block(reason.capacity()),
         }
     }
 }
 
-impl Holds for Groups {
+impl HeapSize for Groups {
     fn held_bytes(&self) -> usize {
         self.groups.held_bytes() + self.told_bytes + self.calls.iter().map(|call| call.held_bytes()).sum::<usize>()
     }
@@ -152,7 +148,7 @@ impl Groups {
         }
     }
 
-    /// The place of the key's group, which is touched.
+    /// Marks the key's group as touched. Returns its place.
     fn touch(&mut self, key: &[u8]) -> usize {
         let place = self.groups.place(key);
         self.calls.iter_mut().for_each(|call| call.reach(place + 1));
@@ -163,7 +159,7 @@ impl Groups {
         place
     }
 
-    /// Takes in what [`partial()`] gave.
+    /// Merges the records that [`partial()`] sent.
     fn add(&mut self, parts: &Updates) {
         for part in parts.iter() {
             let place = self.touch(part.key);
@@ -173,7 +169,7 @@ impl Groups {
         }
     }
 
-    /// What became of every touched group.
+    /// Outputs the changes of every touched group.
     fn tell(&mut self, mut give: impl FnMut(&[u8], &[u8], Diff), mut complain: impl FnMut(String, Diff)) {
         for place in std::mem::take(&mut self.touched) {
             let (key, group) = self.groups.at(place);
@@ -198,25 +194,25 @@ impl Groups {
                 false => None,
             };
             let same = match (&group.told, there, &problem) {
-                (Told::Nothing, now, _) => !now,
-                (Told::Row(before), now, None) => now && **before == *self.built,
-                (Told::Problem(before), now, Some(after)) => now && before == after,
+                (LastOutput::Nothing, now, _) => !now,
+                (LastOutput::Row(before), now, None) => now && **before == *self.built,
+                (LastOutput::Problem(before), now, Some(after)) => now && before == after,
                 _ => false,
             };
             if !same {
                 let now = match (there, problem) {
-                    (false, _) => Told::Nothing,
-                    (true, None) => Told::Row(Row::from_bytes(&self.built)),
-                    (true, Some(reason)) => Told::Problem(reason),
+                    (false, _) => LastOutput::Nothing,
+                    (true, None) => LastOutput::Row(Row::from_bytes(&self.built)),
+                    (true, Some(reason)) => LastOutput::Problem(reason),
                 };
                 self.told_bytes += now.held_bytes();
                 let before = std::mem::replace(&mut group.told, now);
                 self.told_bytes -= before.held_bytes();
                 for (told, diff) in [(&before, -1), (&group.told, 1)] {
                     match told {
-                        Told::Nothing => {}
-                        Told::Row(row) => give(key, row, diff),
-                        Told::Problem(reason) => complain(tell_of_key("the group", &self.key, key, reason), diff),
+                        LastOutput::Nothing => {}
+                        LastOutput::Row(row) => give(key, row, diff),
+                        LastOutput::Problem(reason) => complain(tell_of_key("the group", &self.key, key, reason), diff),
                     }
                 }
             }
@@ -228,11 +224,11 @@ impl Groups {
     }
 }
 
-/// Pushes the values of a group's key: they are the first ones of its last row, if there is one.
-fn push_key(bytes: &[u8], told: &Told, key: &Layout, output: &Layout, builder: &mut RowBuilder) {
+/// Pushes the values of a group's key, taken from the group's last row if there is one.
+fn push_key(bytes: &[u8], told: &LastOutput, key: &Layout, output: &Layout, builder: &mut RowBuilder) {
     let columns = 0..key.schema().len();
     match told {
-        Told::Row(row) => columns.for_each(|column| builder.push(output.get(row, column))),
+        LastOutput::Row(row) => columns.for_each(|column| builder.push(output.get(row, column))),
         _ => {
             let values = row_of_key(key, bytes).expect("it was made of a row");
             columns.for_each(|column| builder.push(key.get(&values, column)));

@@ -1,19 +1,20 @@
-//! `only_value`: the value of the only row, which makes one value of the rows of a subquery. Several are an error of the group.
+//! `only_value`: the value of the only row, for a subquery that yields one value. NULL without rows; several rows are an error of the
+//! group.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
 use super::entry::{Entries, place_and_value};
 use super::values::Values;
 use crate::plan::SEVERAL;
 use crate::value::{Datum, Diff, Layout, RowBuilder};
 
-pub(super) fn value(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn value(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let column = call.column().filter(|_| call.is(&["only_value"]))?;
-    call.by(Only(Entries::new(call, column, Vec::new())))
+    call.by(OnlyEntries(Entries::new(call, column, Vec::new())))
 }
 
-struct Only(Entries);
+struct OnlyEntries(Entries);
 
-impl Aggregate for Only {
+impl Aggregate for OnlyEntries {
     type State = Values;
     const GROWS: bool = true;
 

@@ -1,47 +1,47 @@
 //! `covar_pop`, `covar_samp`, `corr` and the `regr_` functions: from the exact sums of two values and of their products.
 //!
-//! With n pairs, S the sums, and D(a, b) = n S(ab) - S(a) S(b), all of that exact: the covariance is D(x, y) / n², or / (n (n - 1)) of a sample;
-//! the correlation is the root of D(x, y)² / (D(x, x) D(y, y)), with the sign of D(x, y); the slope is D(x, y) / D(x, x), and the intercept
-//! (S(y) S(xx) - S(x) S(xy)) / D(x, x). Each is rounded once. Pairs count in which neither is NULL.
+//! With n pairs, S the sums, and D(a, b) = n S(ab) - S(a) S(b), all exact: the covariance is D(x, y) / n², or D(x, y) / (n (n - 1)) for a
+//! sample; the correlation is the square root of D(x, y)² / (D(x, x) D(y, y)), with the sign of D(x, y); the slope is D(x, y) / D(x, x),
+//! and the intercept (S(y) S(xx) - S(x) S(xy)) / D(x, x). Each result is rounded once. Only pairs without NULL are counted.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
 use super::exact::Number;
-use super::float::{Floats, Sums, double, double_of};
+use super::float::{FloatSums, Floats, double, double_of};
 use crate::value::{Datum, Diff, Layout, RowBuilder};
 
-pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn accumulators(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let [first, second] = call.simple.arguments.as_slice() else { return None };
     let (first, second) = (double_of(call, first)?, double_of(call, second)?);
-    // A regression is of the first by the second.
+    // The first argument of a regression is the dependent variable.
     let (x, y) = (second, first);
     let average = |column: usize, beside: usize| call.by(Floats { column, averages: true, beside: Some(beside) });
     match call.simple.name {
         _ if call.simple.distinct => None,
-        "covar" | "covar_samp" => pairs::<3>(call, x, y, Of::Covariance { sample: true }),
-        "covar_pop" => pairs::<3>(call, x, y, Of::Covariance { sample: false }),
-        "corr" => pairs::<5>(call, x, y, Of::Correlation),
-        "regr_slope" => pairs::<4>(call, x, y, Of::Slope),
-        "regr_intercept" => pairs::<4>(call, x, y, Of::Intercept),
-        "regr_r2" => pairs::<5>(call, x, y, Of::Determination),
-        "regr_count" => pairs::<0>(call, x, y, Of::Count),
+        "covar" | "covar_samp" => pairs::<3>(call, x, y, PairStatistic::Covariance { sample: true }),
+        "covar_pop" => pairs::<3>(call, x, y, PairStatistic::Covariance { sample: false }),
+        "corr" => pairs::<5>(call, x, y, PairStatistic::Correlation),
+        "regr_slope" => pairs::<4>(call, x, y, PairStatistic::Slope),
+        "regr_intercept" => pairs::<4>(call, x, y, PairStatistic::Intercept),
+        "regr_r2" => pairs::<5>(call, x, y, PairStatistic::Determination),
+        "regr_count" => pairs::<0>(call, x, y, PairStatistic::Count),
         "regr_avgx" => average(x, y),
         "regr_avgy" => average(y, x),
-        "regr_sxx" => pairs::<4>(call, x, y, Of::Spread { products: XX, a: X, b: X }),
-        "regr_syy" => pairs::<5>(call, x, y, Of::Spread { products: YY, a: Y, b: Y }),
-        "regr_sxy" => pairs::<3>(call, x, y, Of::Spread { products: XY, a: X, b: Y }),
+        "regr_sxx" => pairs::<4>(call, x, y, PairStatistic::Spread { products: XX, a: X, b: X }),
+        "regr_syy" => pairs::<5>(call, x, y, PairStatistic::Spread { products: YY, a: Y, b: Y }),
+        "regr_sxy" => pairs::<3>(call, x, y, PairStatistic::Spread { products: XY, a: X, b: Y }),
         _ => None,
     }
 }
 
-fn pairs<const N: usize>(call: &Call, x: usize, y: usize, of: Of) -> Option<Box<dyn Accumulators>> {
-    call.by(Pairs::<N> { x, y, of })
+fn pairs<const N: usize>(call: &AggregateCall, x: usize, y: usize, of: PairStatistic) -> Option<Box<dyn Accumulators>> {
+    call.by(PairAggregate::<N> { x, y, of })
 }
 
-/// `N`: how many of the sums are kept, in this order.
-struct Pairs<const N: usize> {
+/// `N`: how many of the sums X, Y, XY, XX and YY are kept, in this order.
+struct PairAggregate<const N: usize> {
     x: usize,
     y: usize,
-    of: Of,
+    of: PairStatistic,
 }
 
 const X: usize = 0;
@@ -50,7 +50,7 @@ const XY: usize = 2;
 const XX: usize = 3;
 const YY: usize = 4;
 
-enum Of {
+enum PairStatistic {
     Covariance { sample: bool },
     Correlation,
     Slope,
@@ -60,10 +60,10 @@ enum Of {
     Spread { products: usize, a: usize, b: usize },
 }
 
-impl<const N: usize> Aggregate for Pairs<N> {
-    type State = Sums<N>;
+impl<const N: usize> Aggregate for PairAggregate<N> {
+    type State = FloatSums<N>;
 
-    fn add(&self, state: &mut Sums<N>, layout: &Layout, row: &[u8], diff: Diff) {
+    fn add(&self, state: &mut FloatSums<N>, layout: &Layout, row: &[u8], diff: Diff) {
         let (Some(x), Some(y)) = (double(layout.get(row, self.x)), double(layout.get(row, self.y))) else { return };
         state.count += diff;
         if !x.is_finite() || !y.is_finite() {
@@ -81,30 +81,34 @@ impl<const N: usize> Aggregate for Pairs<N> {
         }
     }
 
-    fn write(&self, state: &Sums<N>, out: &mut Vec<u8>) {
+    fn write(&self, state: &FloatSums<N>, out: &mut Vec<u8>) {
         state.write(out);
     }
 
-    fn merge(&self, state: &mut Sums<N>, bytes: &mut &[u8]) {
+    fn merge(&self, state: &mut FloatSums<N>, bytes: &mut &[u8]) {
         state.merge(bytes);
     }
 
-    fn finish(&self, state: &Sums<N>, builder: &mut RowBuilder) -> Result<(), String> {
+    fn finish(&self, state: &FloatSums<N>, builder: &mut RowBuilder) -> Result<(), String> {
         builder.push(match self.of {
-            Of::Count => Datum::UInt(state.count.unsigned_abs()),
+            PairStatistic::Count => Datum::UInt(state.count.unsigned_abs()),
             _ => self.of.value(state).map_or(Datum::Null, Datum::Float64),
         });
         Ok(())
     }
 }
 
-impl Of {
-    /// `None` of too few pairs, or where all are equal that must not be.
-    fn value<const N: usize>(&self, state: &Sums<N>) -> Option<f64> {
+impl PairStatistic {
+    /// `None` if there are too few pairs, or if a spread in the divisor is 0.
+    fn value<const N: usize>(&self, state: &FloatSums<N>) -> Option<f64> {
         let count = state.count.unsigned_abs();
         let needed = match self {
-            Of::Covariance { sample: false } | Of::Spread { .. } | Of::Count => 1,
-            Of::Covariance { sample: true } | Of::Correlation | Of::Slope | Of::Intercept | Of::Determination => 2,
+            PairStatistic::Covariance { sample: false } | PairStatistic::Spread { .. } | PairStatistic::Count => 1,
+            PairStatistic::Covariance { sample: true }
+            | PairStatistic::Correlation
+            | PairStatistic::Slope
+            | PairStatistic::Intercept
+            | PairStatistic::Determination => 2,
         };
         if count < needed {
             return None;
@@ -114,24 +118,24 @@ impl Of {
         }
         let not_zero = |number: Number| Some(number).filter(|number| !number.is_zero());
         Some(match self {
-            Of::Covariance { sample } => state.spread(XY, X, Y).over(&[count, count - u64::from(*sample)]),
-            Of::Spread { products, a, b } => state.spread(*products, *a, *b).over(&[count]),
-            Of::Correlation | Of::Determination => {
+            PairStatistic::Covariance { sample } => state.spread(XY, X, Y).over(&[count, count - u64::from(*sample)]),
+            PairStatistic::Spread { products, a, b } => state.spread(*products, *a, *b).over(&[count]),
+            PairStatistic::Correlation | PairStatistic::Determination => {
                 let both = state.spread(XY, X, Y);
                 let (square, by) = (both.times(&both), not_zero(state.spread(XX, X, X).times(&state.spread(YY, Y, Y)))?);
                 match self {
-                    Of::Correlation if both.is_negative() => -square.root_over(&by),
-                    Of::Correlation => square.root_over(&by),
+                    PairStatistic::Correlation if both.is_negative() => -square.root_over(&by),
+                    PairStatistic::Correlation => square.root_over(&by),
                     _ => square.over_number(&by),
                 }
             }
-            Of::Slope => state.spread(XY, X, Y).over_number(&not_zero(state.spread(XX, X, X))?),
-            Of::Intercept => {
+            PairStatistic::Slope => state.spread(XY, X, Y).over_number(&not_zero(state.spread(XX, X, X))?),
+            PairStatistic::Intercept => {
                 let spread = not_zero(state.spread(XX, X, X))?;
                 let above = state.sum(Y).times(&state.sum(XX)).minus(&state.sum(X).times(&state.sum(XY)));
                 above.over_number(&spread)
             }
-            Of::Count => return None,
+            PairStatistic::Count => return None,
         })
     }
 }

@@ -1,45 +1,40 @@
-//! What each worker's own rows come to, before they go to the groups' workers.
+//! Aggregates each worker's own rows before they are sent to the groups' workers.
 //!
-//! In: rows. Out, with the group's key beside: how many rows and what each accumulator has come to, one record for each group of what
-//! was there to work on; at the first moment, for as many rows as are held in bounds. Rows are read where they are and not copied.
+//! In: rows. Out, with the group's key: how many rows the group has and the state of each accumulator, one record for each group of a
+//! moment, or several if more groups or values are collected than the bounds allow. Rows are read in place, not copied.
 
-use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 
 use super::aggregate::Accumulators;
-use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::memory::{HeapSize, Memory};
 use crate::dataflow::held::slots::Slots;
 use crate::dataflow::held::updates::{Update, Updates, push_to};
 use crate::dataflow::moments::{Operator, collect};
+use crate::dataflow::streams::RowStream;
 use crate::dataflow::time::Moment;
 use crate::value::{Diff, Layout, key};
 
-/// Groups that are held at most before they are handed on.
+/// The most groups that are collected before they are handed on.
 const MOST_GROUPS: usize = 1 << 14;
-/// Rows after which all is handed on where an accumulator holds values: they are not fewer than the rows.
+/// The most rows that are collected if an accumulator keeps values, because its state grows with them.
 const MOST_VALUES: usize = 1 << 14;
 
-/// How groups are made of rows.
+/// How rows are grouped.
 pub(super) struct Grouping {
-    /// Of the rows.
+    /// Layout of the rows.
     pub(super) layout: Layout,
     pub(super) key: Vec<usize>,
     pub(super) calls: Vec<Box<dyn Accumulators>>,
 }
 
-pub(super) fn partial<'s>(
-    memory: &Memory,
-    name: &str,
-    rows: Stream<'s, Moment, Updates>,
-    grouping: Grouping,
-) -> Stream<'s, Moment, Updates> {
+pub(super) fn partial<'s>(memory: &Memory, name: &str, rows: RowStream<'s>, grouping: Grouping) -> RowStream<'s> {
     let mut operator = Operator::new(name, rows.scope());
     operator.blocks(rows, Pipeline, collect);
     let (mut rows_out, partials) = operator.output::<Updates>();
-    operator.build(memory, Parts::new(grouping), move |parts, now, blocks| {
+    operator.build(memory, PartialGroups::new(grouping), move |parts, now, blocks| {
         let moment = now.moment();
         let mut out = rows_out.activate();
-        // Blocks of a later moment may have come first.
+        // Blocks of a later moment may have arrived first: hand on what they left.
         if let Some(later) = parts.open.replace(moment).filter(|open| *open != moment) {
             let mut records = Vec::new();
             parts.hand_on(later, |update| push_to(&mut records, update));
@@ -52,7 +47,7 @@ pub(super) fn partial<'s>(
             }
             parts.add(&block);
         }
-        // More of the moment may go with what there is.
+        // Until the moment is complete, more of its rows may be added to these groups.
         match now.is_complete() {
             true => {
                 parts.hand_on(moment, |update| out.give(update));
@@ -64,31 +59,40 @@ pub(super) fn partial<'s>(
     partials
 }
 
-/// The groups of rows that were not handed on yet.
-struct Parts {
-    /// The moment that they are of.
+/// The groups of rows that are not handed on yet.
+struct PartialGroups {
+    /// The moment of these rows.
     open: Option<Moment>,
     grouping: Grouping,
-    /// How many rows each has.
+    /// The number of rows in each group.
     groups: Slots<Diff>,
     rows: usize,
     grows: bool,
-    /// Of the rows that are added.
+    /// The places of the groups of the rows that are being added.
     places: Vec<usize>,
     key: Vec<u8>,
     record: Vec<u8>,
 }
 
-impl Holds for Parts {
+impl HeapSize for PartialGroups {
     fn held_bytes(&self) -> usize {
         self.groups.held_bytes() + self.grouping.calls.iter().map(|call| call.held_bytes()).sum::<usize>()
     }
 }
 
-impl Parts {
-    fn new(grouping: Grouping) -> Parts {
+impl PartialGroups {
+    fn new(grouping: Grouping) -> PartialGroups {
         let grows = grouping.calls.iter().any(|call| call.grows());
-        Parts { open: None, grouping, groups: Slots::new(), rows: 0, grows, places: Vec::new(), key: Vec::new(), record: Vec::new() }
+        PartialGroups {
+            open: None,
+            grouping,
+            groups: Slots::new(),
+            rows: 0,
+            grows,
+            places: Vec::new(),
+            key: Vec::new(),
+            record: Vec::new(),
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -112,7 +116,7 @@ impl Parts {
         }
     }
 
-    /// Gives what each group's rows came to, and forgets them.
+    /// Gives the record of each group, then removes all groups.
     fn hand_on(&mut self, moment: Moment, mut give: impl FnMut(Update<'_>)) {
         for place in 0..self.groups.len() {
             let (key, rows) = self.groups.at(place);

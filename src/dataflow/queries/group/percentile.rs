@@ -1,15 +1,15 @@
-//! `median`, `percentile_cont`, and with the same exact answers `approx_median` and `approx_percentile_cont`.
+//! `median` and `percentile_cont`; also `approx_median` and `approx_percentile_cont`, with the same exact results.
 //!
-//! The values are kept in order ([`mod@super::ranked`]). A percentile p of n values is what stands at place p (n - 1), between two values
-//! as far from the one to the other.
+//! The values are kept in order ([`mod@super::ranked`]). Percentile p of n values is the value at place p (n - 1), linearly interpolated
+//! between two places.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
 use super::float::{double, double_of};
 use super::ranked::Ranked;
 use crate::plan::Argument;
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type};
 
-pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn accumulators(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let [argument, others @ ..] = call.simple.arguments.as_slice() else { return None };
     let at = match (call.simple.name, others) {
         ("median" | "approx_median", []) => 0.5,
@@ -23,13 +23,16 @@ pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
         Argument::Column(column) if call.is(&["median"]) && *call.output() == *call.type_of(*column) && is_narrow_decimal(&ty) => {
             call.by_values(*column, |column| Decimals { column })
         }
+        Argument::Column(column) if call.type_of(*column).is_integer() && ty.is_integer() => {
+            let unsigned = matches!(ty, Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64);
+            call.by_values(*column, |column| Integers { column, at, unsigned })
+        }
         _ => {
             let column = match argument {
                 Argument::Column(column) if call.type_of(*column).is_integer() => *column,
                 other => double_of(call, other)?,
             };
-            let can_be_told = ty.is_integer() || matches!(ty, Type::Float32 | Type::Float64);
-            can_be_told.then(|| call.by_values(column, |column| Doubles { column, at, ty: ty.clone() }))?
+            matches!(ty, Type::Float32 | Type::Float64).then(|| call.by_values(column, |column| Doubles { column, at, ty: ty.clone() }))?
         }
     }
 }
@@ -38,7 +41,7 @@ fn is_narrow_decimal(ty: &Type) -> bool {
     matches!(ty, Type::Decimal { precision: ..=38, .. })
 }
 
-/// The median of decimals, cut off behind their digits.
+/// The median of decimals, truncated to their digits.
 struct Decimals {
     column: usize,
 }
@@ -63,16 +66,75 @@ impl Aggregate for Decimals {
 
     fn finish(&self, state: &Ranked<i128>, builder: &mut RowBuilder) -> Result<(), String> {
         let last = state.count() - 1;
-        // Two numbers of 38 digits leave room for their sum.
-        let middle = state.at(last / 2).zip(state.at(last - last / 2)).map(|(low, high)| (low + high) / 2);
+        // The sum of two numbers of 38 digits may not fit in an i128.
+        let middle = state.at(last / 2).zip(state.at(last - last / 2)).map(|(low, high)| low.midpoint(high));
         builder.push(middle.map_or(Datum::Null, Datum::Decimal));
         Ok(())
     }
 }
 
-struct Doubles {
+/// A percentile of integers as an integer: what lies between two is rounded, halves to the even one.
+struct Integers {
     column: usize,
     /// From 0 to 1.
+    at: f64,
+    unsigned: bool,
+}
+
+impl Aggregate for Integers {
+    type State = Ranked<i128>;
+    const GROWS: bool = true;
+
+    fn add(&self, state: &mut Ranked<i128>, layout: &Layout, row: &[u8], diff: Diff) {
+        match layout.get(row, self.column) {
+            Datum::Int(value) => state.add(value.into(), diff),
+            Datum::UInt(value) => state.add(value.into(), diff),
+            _ => {}
+        }
+    }
+
+    fn write(&self, state: &Ranked<i128>, out: &mut Vec<u8>) {
+        state.write(out);
+    }
+
+    fn merge(&self, state: &mut Ranked<i128>, bytes: &mut &[u8]) {
+        state.merge(bytes);
+    }
+
+    fn finish(&self, state: &Ranked<i128>, builder: &mut RowBuilder) -> Result<(), String> {
+        builder.push(match (self.value(state), self.unsigned) {
+            (None, _) => Datum::Null,
+            (Some(value), true) => Datum::UInt(value as u64),
+            (Some(value), false) => Datum::Int(value as i64),
+        });
+        Ok(())
+    }
+}
+
+impl Integers {
+    /// Between the smallest and the greatest value. Exact where the place is a value's, or in the middle of two.
+    fn value(&self, state: &Ranked<i128>) -> Option<i128> {
+        let place = self.at * (state.count() - 1) as f64;
+        let below = place.floor();
+        let (low, share) = (state.at(below as Diff)?, place - below);
+        if share == 0.0 {
+            return Some(low);
+        }
+        let between = state.at(below as Diff + 1)? - low;
+        if share == 0.5 {
+            let value = low + between / 2;
+            return Some(if between % 2 == 1 { value + value.rem_euclid(2) } else { value });
+        }
+        let step = between as f64 * share;
+        let value = low + step.floor() as i128;
+        let rest = step - step.floor();
+        Some(if rest > 0.5 || rest == 0.5 && value.rem_euclid(2) == 1 { value + 1 } else { value })
+    }
+}
+
+struct Doubles {
+    column: usize,
+    /// The percentile, from 0 to 1.
     at: f64,
     ty: Type,
 }
@@ -100,9 +162,7 @@ impl Aggregate for Doubles {
             None => Datum::Null,
             Some(value) => match self.ty {
                 Type::Float32 => Datum::Float32(value as f32),
-                Type::Float64 => Datum::Float64(value),
-                Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64 => Datum::UInt(value.round_ties_even() as u64),
-                _ => Datum::Int(value.round_ties_even() as i64),
+                _ => Datum::Float64(value),
             },
         });
         Ok(())
@@ -120,14 +180,14 @@ impl Doubles {
         let high = ranked(state.at(below as Diff + 1)?);
         Some(match share == 0.5 && low.is_finite() && high.is_finite() {
             true => low.midpoint(high),
-            // The same where two are equal, also infinite ones.
+            // Equal values are not interpolated: infinite ones would give NaN.
             false if low == high => low,
             false => low + (high - low) * share,
         })
     }
 }
 
-/// A number that has the order of the doubles; NaN is behind all others.
+/// A number that sorts like the doubles. NaN sorts after all other values.
 fn rank(value: f64) -> i64 {
     let bits = value.to_bits() as i64;
     bits ^ ((bits >> 63) as u64 >> 1) as i64

@@ -1,26 +1,27 @@
-//! One value that an order chooses: `min`, `max`, `first_value`, `last_value`.
+//! One value chosen by an order: `min`, `max`, `first_value`, `last_value`.
 //!
-//! All values are kept in the order, so that a change costs the logarithm of the group; where rows only come, nothing but the chosen one.
+//! All values are kept sorted, so a change costs the logarithm of the group's size. If rows are only inserted, only the chosen value is
+//! kept.
 
-use super::aggregate::{Accumulators, Aggregate, Call, take_bytes, write_bytes};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall, take_bytes, write_bytes};
 use super::entry::{Entries, place_and_value};
 use super::values::Values;
 use crate::value::{Datum, Diff, Layout, RowBuilder};
 
-/// Of equal values one is as good as another: `min(DISTINCT x)` is `min(x)`, and an order of the rows says nothing.
-pub(super) fn extreme(call: &Call) -> Option<Box<dyn Accumulators>> {
+/// Any of several equal values will do, so DISTINCT and the order of the rows are ignored: `min(DISTINCT x)` is `min(x)`.
+pub(super) fn extreme(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let column = call.column().filter(|&column| call.is(&["min", "max"]) && call.output() == call.type_of(column))?;
     picked(call, Pick { entries: Entries::new(call, column, Vec::new()), last: call.is(&["max"]), skips_nulls: true })
 }
 
-pub(super) fn first_or_last(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn first_or_last(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let in_an_order = call.is(&["first_value", "last_value"]) && !call.simple.distinct && !call.simple.order_by.is_empty();
     let column = call.column().filter(|&column| in_an_order && call.output() == call.type_of(column))?;
     let entries = Entries::new(call, column, call.order());
     picked(call, Pick { entries, last: call.is(&["last_value"]), skips_nulls: call.simple.ignores_nulls })
 }
 
-fn picked(call: &Call, pick: Pick) -> Option<Box<dyn Accumulators>> {
+fn picked(call: &AggregateCall, pick: Pick) -> Option<Box<dyn Accumulators>> {
     match call.only_come {
         true => call.by(Best(pick)),
         false => call.by(pick),
@@ -68,7 +69,7 @@ impl Aggregate for Pick {
     }
 }
 
-/// Where rows only come. Nothing is the entry of no row.
+/// Keeps only the chosen entry, for rows that are only inserted. An empty entry means that there is none yet.
 struct Best(Pick);
 
 impl Best {

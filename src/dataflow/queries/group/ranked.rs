@@ -1,19 +1,19 @@
-//! Numbers in order, with what stands at which place.
+//! Numbers in order, with access by place.
 //!
-//! Blocks of at most [`FULL`] different numbers, each with how many it has in all: a change moves a part of one block, and a place is found
-//! by walking the blocks and then one block, which is the root of the group's size for groups of any size that memory takes.
+//! The numbers are in blocks of at most [`FULL`] distinct numbers, each with its total count. A change moves a part of one block. A lookup
+//! by place walks the blocks and then one block, which costs about the square root of the group's size for groups that fit in memory.
 
 use super::aggregate::{take, take_diff};
-use crate::dataflow::held::memory::{Holds, block};
+use crate::dataflow::held::memory::{HeapSize, block};
 use crate::value::Diff;
 
-/// A whole number that values are ordered by.
-pub(super) trait Number: Copy + Ord {
+/// An integer that values are ordered by.
+pub(super) trait RankedInteger: Copy + Ord {
     fn write(self, out: &mut Vec<u8>);
     fn take(bytes: &mut &[u8]) -> Self;
 }
 
-impl Number for i64 {
+impl RankedInteger for i64 {
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
     }
@@ -23,7 +23,7 @@ impl Number for i64 {
     }
 }
 
-impl Number for i128 {
+impl RankedInteger for i128 {
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
     }
@@ -33,18 +33,18 @@ impl Number for i128 {
     }
 }
 
-/// Different numbers in a block, at most.
+/// The most distinct numbers in a block.
 const FULL: usize = 512;
 
 pub(super) struct Ranked<N> {
-    /// None is empty, and each one's numbers are less than the next one's.
+    /// No block is empty, and the numbers of each are less than those of the next.
     blocks: Vec<Block<N>>,
     count: Diff,
-    /// How many different ones.
+    /// How many distinct numbers there are.
     different: usize,
 }
 
-impl<N> Holds for Ranked<N> {
+impl<N> HeapSize for Ranked<N> {
     fn held_bytes(&self) -> usize {
         block(self.blocks.capacity() * size_of::<Block<N>>()) + block(self.different * size_of::<(N, Diff)>())
     }
@@ -52,7 +52,7 @@ impl<N> Holds for Ranked<N> {
 
 struct Block<N> {
     count: Diff,
-    /// In order, each with how often it is there: less than 0 where it went before it came.
+    /// In order, each with its count, which is negative if deletes arrived before inserts.
     numbers: Vec<(N, Diff)>,
 }
 
@@ -62,8 +62,8 @@ impl<N> Default for Ranked<N> {
     }
 }
 
-impl<N: Number> Ranked<N> {
-    /// How many numbers there are.
+impl<N: RankedInteger> Ranked<N> {
+    /// How many numbers there are, including duplicates.
     pub(super) fn count(&self) -> Diff {
         self.count
     }
@@ -95,7 +95,7 @@ impl<N: Number> Ranked<N> {
         }
     }
 
-    /// The number at a place, counted from 0, where there are more numbers than that.
+    /// The number at a place, counted from 0; `None` if there are not that many.
     pub(super) fn at(&self, place: Diff) -> Option<N> {
         let mut before = 0;
         let block = self.blocks.iter().find(|block| {
@@ -110,7 +110,7 @@ impl<N: Number> Ranked<N> {
         found.map(|(number, _)| *number)
     }
 
-    /// How many different numbers there are (`u32`), then each with its diff.
+    /// Writes the number of distinct numbers (`u32`), then each with its count.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.different as u32).to_le_bytes());
         for (number, count) in self.blocks.iter().flat_map(|block| &block.numbers) {
@@ -119,6 +119,7 @@ impl<N: Number> Ranked<N> {
         }
     }
 
+    /// Adds numbers in the format of [`write`](Ranked::write).
     pub(super) fn merge(&mut self, bytes: &mut &[u8]) {
         for _ in 0..u32::from_le_bytes(take(bytes)) {
             let number = N::take(bytes);
@@ -134,7 +135,7 @@ impl<N: Number> Ranked<N> {
         self.blocks.insert(at + 1, Block { count, numbers });
     }
 
-    /// Joins a block from which a number went with the next one where both are small.
+    /// Removes the block if it is empty after a removal, or joins it with the next one if both are small.
     fn close_up(&mut self, at: usize) {
         if self.blocks[at].numbers.is_empty() {
             self.blocks.remove(at);
@@ -182,6 +183,6 @@ mod tests {
         let mut other = Ranked::default();
         sorted.iter().for_each(|number| other.add(*number, -1));
         other.merge(&mut &written[..]);
-        assert_eq!((other.count(), other.blocks.len()), (0, 0), "what went before it came leaves nothing");
+        assert_eq!((other.count(), other.blocks.len()), (0, 0), "deletes that arrive before their inserts leave nothing");
     }
 }

@@ -1,28 +1,28 @@
-//! `sum` and `avg` of integers and decimals: exact, a number and a sum of 128 bits, or of 256 where values have many digits.
+//! `sum` and `avg` of integers and decimals: an exact count and sum of 128 bits, or of 256 bits for values with many digits.
 
 use datafusion::arrow::datatypes::i256;
 
-use super::aggregate::{Accumulators, Aggregate, Call, take, take_diff};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall, take, take_diff};
 use crate::value::{Datum, Diff, Layout, RowBuilder, Type, decimal};
 
-/// Up to so many digits, sums of ten thousand million values fit 128 bits.
+/// Sums of 10^10 values with at most this many digits fit in 128 bits.
 const MAX_DIGITS: u8 = 28;
 
-pub(super) fn whole(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn whole(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let column = call.column().or(call.float().filter(|_| call.is(&["avg"])))?;
     let (ty, output) = (call.type_of(column), call.output());
     let of = match (call.simple.name, ty, output) {
         ("sum", Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: same })
             if *precision <= 38 && *digits <= 38 && scale == same =>
         {
-            Of::Sum
+            SumKind::Sum
         }
-        ("sum", _, Type::Int64 | Type::UInt64) if ty.is_integer() => Of::Sum,
-        ("avg", _, Type::Float64) if ty.is_integer() => Of::Average,
+        ("sum", _, Type::Int64 | Type::UInt64) if ty.is_integer() => SumKind::Sum,
+        ("avg", _, Type::Float64) if ty.is_integer() => SumKind::Average,
         ("avg", Type::Decimal { precision, scale }, Type::Decimal { precision: digits, scale: more })
             if *precision <= 38 && *digits <= 38 && more >= scale =>
         {
-            Of::AverageDecimal { more_digits: u32::from(more - scale) }
+            SumKind::AverageDecimal { more_digits: u32::from(more - scale) }
         }
         _ => return None,
     };
@@ -35,25 +35,25 @@ pub(super) fn whole(call: &Call) -> Option<Box<dyn Accumulators>> {
 
 struct Sum {
     column: usize,
-    of: Of,
+    of: SumKind,
     ty: Type,
     text: String,
 }
 
-/// What is made of a number and a sum.
+/// The result that is computed from a count and a sum.
 #[derive(Clone, Copy)]
-enum Of {
+enum SumKind {
     Sum,
     /// The average of integers: a double.
     Average,
-    /// The average of decimals, with so many more digits behind the point than they have.
+    /// The average of decimals, with this many more fractional digits than the values have.
     AverageDecimal {
         more_digits: u32,
     },
 }
 
 impl Aggregate for Sum {
-    /// How many there are, and their sum.
+    /// The count and the sum.
     type State = (Diff, i128);
 
     #[inline]
@@ -77,9 +77,9 @@ impl Aggregate for Sum {
     fn finish(&self, (count, sum): &(Diff, i128), builder: &mut RowBuilder) -> Result<(), String> {
         builder.push(match self.of {
             _ if *count == 0 => Datum::Null,
-            Of::Sum => self.fitting(*sum)?,
-            Of::Average => Datum::Float64(*sum as f64 / *count as f64),
-            Of::AverageDecimal { more_digits } => match sum.checked_mul(10i128.pow(more_digits)) {
+            SumKind::Sum => self.fitting(*sum)?,
+            SumKind::Average => Datum::Float64(*sum as f64 / *count as f64),
+            SumKind::AverageDecimal { more_digits } => match sum.checked_mul(10i128.pow(more_digits)) {
                 Some(scaled) => self.fitting(decimal::quotient(scaled, (*count).into()).ok_or_else(|| self.too_large())?)?,
                 None => self.average(i256::from_i128(*sum), *count, more_digits)?,
             },
@@ -99,7 +99,7 @@ impl Sum {
         datum.ok_or_else(|| self.too_large())
     }
 
-    /// Rounded half away from zero.
+    /// Rounds half away from zero.
     fn average(&self, sum: i256, count: Diff, more_digits: u32) -> Result<Datum<'static>, String> {
         let scaled = sum.checked_mul(i256::from_i128(10i128.pow(more_digits)));
         let average = scaled.and_then(|scaled| decimal::quotient_i256(scaled, i256::from_i128(count.into()))).and_then(i256::to_i128);
@@ -111,7 +111,7 @@ impl Sum {
     }
 }
 
-/// Where values need not leave room in 128 bits.
+/// 256-bit sums, for values with too many digits for 128 bits.
 struct Wide(Sum);
 
 impl Aggregate for Wide {
@@ -137,8 +137,8 @@ impl Aggregate for Wide {
     fn finish(&self, (count, sum): &(Diff, i256), builder: &mut RowBuilder) -> Result<(), String> {
         builder.push(match self.0.of {
             _ if *count == 0 => Datum::Null,
-            Of::AverageDecimal { more_digits } => self.0.average(*sum, *count, more_digits)?,
-            Of::Sum | Of::Average => self.0.fitting(sum.to_i128().ok_or_else(|| self.0.too_large())?)?,
+            SumKind::AverageDecimal { more_digits } => self.0.average(*sum, *count, more_digits)?,
+            SumKind::Sum | SumKind::Average => self.0.fitting(sum.to_i128().ok_or_else(|| self.0.too_large())?)?,
         });
         Ok(())
     }

@@ -1,43 +1,44 @@
-//! How often each of some values is there, in the order of their bytes.
+//! The counts of values, sorted by the values' bytes.
 
 use std::collections::BTreeMap;
 
 use super::aggregate::{take, take_bytes, take_diff, write_bytes};
-use crate::dataflow::held::memory::{Holds, block, tree};
+use crate::dataflow::held::memory::{HeapSize, block, tree};
 use crate::value::{Diff, Row};
 
+/// A multiset of values, sorted by their bytes.
 #[derive(Default)]
 pub(super) struct Values {
     counts: BTreeMap<Row, Diff>,
-    /// Of the values.
+    /// Heap memory of the values.
     bytes: usize,
 }
 
-impl Holds for Values {
+impl HeapSize for Values {
     fn held_bytes(&self) -> usize {
         tree::<(Row, Diff)>(self.counts.len()) + self.bytes
     }
 }
 
 impl Values {
-    /// How many different ones there are.
+    /// How many distinct values there are.
     pub(super) fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Each with how often it is there, which is less than 0 where it went before it came.
+    /// Each value with its count, which is negative if deletes arrived before inserts.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], Diff)> {
         self.counts.iter().map(|(value, count)| (&**value, *count))
     }
 
-    /// Takes out one of the ends.
+    /// Removes the last or the first value, with all its copies.
     pub(super) fn pop(&mut self, last: bool) -> Option<(Row, Diff)> {
         let popped = if last { self.counts.pop_last() } else { self.counts.pop_first() }?;
         self.bytes -= block(popped.0.len());
         Some(popped)
     }
 
-    /// How often the value was there, and is now.
+    /// Adds `diff` to the value's count. Returns the count before and after.
     pub(super) fn add(&mut self, value: &[u8], diff: Diff) -> (Diff, Diff) {
         match self.counts.get_mut(value) {
             Some(count) => {
@@ -59,7 +60,7 @@ impl Values {
         }
     }
 
-    /// Their number (`u32`), then each one's diff, length (`u32`) and bytes.
+    /// Writes the number of values (`u32`), then each one's count, length (`u32`) and bytes.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.counts.len() as u32).to_le_bytes());
         for (value, count) in &self.counts {
@@ -68,6 +69,7 @@ impl Values {
         }
     }
 
+    /// Adds values in the format of [`write`](Values::write).
     pub(super) fn merge(&mut self, bytes: &mut &[u8]) {
         read(bytes, |value, diff| {
             self.add(value, diff);
@@ -75,7 +77,7 @@ impl Values {
     }
 }
 
-/// What was [written](Values::write), one value after the other.
+/// Reads values in the format of [`write`](Values::write), one after the other.
 pub(super) fn read(bytes: &mut &[u8], mut each: impl FnMut(&[u8], Diff)) {
     for _ in 0..u32::from_le_bytes(take(bytes)) {
         let diff = take_diff(bytes);

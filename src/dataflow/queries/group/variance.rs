@@ -1,13 +1,13 @@
 //! `var_pop`, `var_samp`, `stddev_pop` and `stddev_samp`: from the exact sums of the values and of their squares.
 //!
-//! With n values whose sum is s and whose squares' sum is q, the variance is (n q - s²) / n², or (n q - s²) / (n (n - 1)) of a sample. All of that
-//! but the quotient is exact, and the quotient is rounded once; the deviation is the root of what that gives.
+//! With n values, s their sum and q the sum of their squares, the variance is (n q - s²) / n², or (n q - s²) / (n (n - 1)) for a sample.
+//! Only the quotient is rounded, once; the standard deviation is the square root of the rounded quotient.
 
-use super::aggregate::{Accumulators, Aggregate, Call};
-use super::float::{Sums, double, double_of};
+use super::aggregate::{Accumulators, Aggregate, AggregateCall};
+use super::float::{FloatSums, double, double_of};
 use crate::value::{Datum, Diff, Layout, RowBuilder};
 
-pub(super) fn of(call: &Call) -> Option<Box<dyn Accumulators>> {
+pub(super) fn accumulators(call: &AggregateCall) -> Option<Box<dyn Accumulators>> {
     let (sample, root) = match call.simple.name {
         "var" | "var_samp" => (true, false),
         "var_pop" => (false, false),
@@ -30,9 +30,9 @@ const VALUES: usize = 0;
 const SQUARES: usize = 1;
 
 impl Aggregate for Variance {
-    type State = Sums<2>;
+    type State = FloatSums<2>;
 
-    fn add(&self, state: &mut Sums<2>, layout: &Layout, row: &[u8], diff: Diff) {
+    fn add(&self, state: &mut FloatSums<2>, layout: &Layout, row: &[u8], diff: Diff) {
         let Some(value) = double(layout.get(row, self.column)) else { return };
         state.count += diff;
         match value.is_finite() {
@@ -44,15 +44,15 @@ impl Aggregate for Variance {
         }
     }
 
-    fn write(&self, state: &Sums<2>, out: &mut Vec<u8>) {
+    fn write(&self, state: &FloatSums<2>, out: &mut Vec<u8>) {
         state.write(out);
     }
 
-    fn merge(&self, state: &mut Sums<2>, bytes: &mut &[u8]) {
+    fn merge(&self, state: &mut FloatSums<2>, bytes: &mut &[u8]) {
         state.merge(bytes);
     }
 
-    fn finish(&self, state: &Sums<2>, builder: &mut RowBuilder) -> Result<(), String> {
+    fn finish(&self, state: &FloatSums<2>, builder: &mut RowBuilder) -> Result<(), String> {
         let count = state.count.unsigned_abs();
         let of = count - u64::from(self.sample).min(count);
         builder.push(match (of, state.others) {

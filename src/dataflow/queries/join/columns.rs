@@ -1,8 +1,8 @@
-//! Columns of a pair of rows.
+//! The columns of a pair of rows.
 
 use crate::value::{Datum, Layout, RowBuilder};
 
-/// Pushes columns of a left row and, numbered on, of a right one; NULL for those of a row that is not there.
+/// Pushes columns of a left and a right row. Numbers of right columns follow those of the left ones. A missing row yields NULL.
 pub(crate) fn push_columns(builder: &mut RowBuilder, layouts: &[Layout; 2], columns: &[usize], left: Option<&[u8]>, right: Option<&[u8]>) {
     let width = layouts[0].schema().len();
     for &column in columns {

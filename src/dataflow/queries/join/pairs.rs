@@ -1,4 +1,4 @@
-//! The pairs of rows of one key, and what the kinds of join make of rows without a partner.
+//! Joins the rows of one key, and returns what the kind of join gives for rows without a partner.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,17 @@ use super::columns::push_columns;
 use super::condition::{Condition, Holds};
 use super::{Sides, each_key};
 use crate::dataflow::errors::Key;
-use crate::dataflow::held::arranged::Entry;
+use crate::dataflow::held::arranged::RowCounts;
 use crate::dataflow::held::updates::{Update, Updates};
+use crate::dataflow::streams::EmitRow;
 use crate::dataflow::time::Moment;
 use crate::plan::{Join, JoinKind};
 use crate::value::{Datum, Diff, Layout, Row, RowBuilder};
 
-pub(crate) type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
+/// Receives the error of a pair and its diff.
 pub(crate) type Complain<'a> = &'a mut dyn FnMut(String, Diff);
 
+/// Computes the result of a join for the rows of a key.
 pub(crate) struct Pairs {
     kind: JoinKind,
     null_equals_null: bool,
@@ -22,28 +24,28 @@ pub(crate) struct Pairs {
     layouts: [Layout; 2],
     keys: [Vec<usize>; 2],
     names: [Key; 2],
-    read: [Option<Read>; 2],
-    made: Made,
+    read: [Option<ReadColumns>; 2],
+    made: RowMaker,
 }
 
-/// Rows of the result.
-pub(super) struct Made {
+/// Builds rows of the result.
+pub(super) struct RowMaker {
     shown: Vec<usize>,
-    /// Whether a row of the result is a left one as it is.
+    /// Whether a row of the result is a left row unchanged.
     as_is: bool,
     builder: RowBuilder,
     built: Vec<u8>,
 }
 
-impl Made {
-    pub(super) fn new(plan: &Join) -> Made {
+impl RowMaker {
+    pub(super) fn new(plan: &Join) -> RowMaker {
         let width = plan.left.node.schema().len();
         let as_is = plan.kind.is_left_only() && plan.shown.len() == width && plan.shown.iter().enumerate().all(|(i, &s)| i == s);
-        Made { shown: plan.shown.clone(), as_is, builder: RowBuilder::new(&Layout::new(&plan.schema)), built: Vec::new() }
+        RowMaker { shown: plan.shown.clone(), as_is, builder: RowBuilder::new(&Layout::new(&plan.schema)), built: Vec::new() }
     }
 
-    /// Of a left row by itself.
-    pub(super) fn left(&mut self, layouts: &[Layout; 2], row: &[u8], diff: Diff, give: Give) {
+    /// Outputs a left row without a partner.
+    pub(super) fn left(&mut self, layouts: &[Layout; 2], row: &[u8], diff: Diff, give: EmitRow) {
         match self.as_is {
             true if diff != 0 => give(row, diff),
             true => {}
@@ -51,7 +53,7 @@ impl Made {
         }
     }
 
-    fn pair(&mut self, layouts: &[Layout; 2], left: Option<&[u8]>, right: Option<&[u8]>, diff: Diff, give: Give) {
+    fn pair(&mut self, layouts: &[Layout; 2], left: Option<&[u8]>, right: Option<&[u8]>, diff: Diff, give: EmitRow) {
         if diff == 0 {
             return;
         }
@@ -59,8 +61,8 @@ impl Made {
         self.give(diff, give);
     }
 
-    /// A left row with whether it has a partner.
-    fn marked(&mut self, layouts: &[Layout; 2], row: &[u8], mark: bool, diff: Diff, give: Give) {
+    /// Outputs a left row with the mark that says whether it has a partner.
+    fn marked(&mut self, layouts: &[Layout; 2], row: &[u8], mark: bool, diff: Diff, give: EmitRow) {
         if diff == 0 {
             return;
         }
@@ -71,7 +73,7 @@ impl Made {
         self.give(diff, give);
     }
 
-    fn give(&mut self, diff: Diff, give: Give) {
+    fn give(&mut self, diff: Diff, give: EmitRow) {
         self.built.clear();
         self.builder.finish_into(&mut self.built);
         give(&self.built, diff);
@@ -79,7 +81,7 @@ impl Made {
 }
 
 impl Pairs {
-    /// `names`: by what messages name rows of the sides.
+    /// `names`: the columns by which messages identify rows of the sides.
     pub(crate) fn new(plan: &Join, names: [Key; 2]) -> Pairs {
         Pairs {
             kind: plan.kind,
@@ -88,13 +90,13 @@ impl Pairs {
             layouts: [&plan.left, &plan.right].map(|side| Layout::new(side.node.schema())),
             keys: [&plan.left, &plan.right].map(|side| side.key.clone()),
             names,
-            read: Read::of(plan),
-            made: Made::new(plan),
+            read: ReadColumns::of_sides(plan),
+            made: RowMaker::new(plan),
         }
     }
 
-    /// What the changes of a moment make of the result.
-    pub(super) fn work(&mut self, changes: &[Updates; 2], sides: &mut Sides, give: Give, complain: Complain) {
+    /// Outputs the changes that the changes of a moment cause in the result.
+    pub(super) fn work(&mut self, changes: &[Updates; 2], sides: &mut Sides, give: EmitRow, complain: Complain) {
         each_key(changes, |key, changed| {
             let net = self.net(changed);
             let changed = net.as_ref().unwrap_or(changed);
@@ -126,8 +128,16 @@ impl Pairs {
         });
     }
 
-    /// What the rows of a key give.
-    pub(crate) fn of_key(&mut self, key: &[u8], moment: Moment, left: &[Entry], right: &[Entry], give: Give, complain: Complain) {
+    /// Outputs the changes of one key, given its rows before the moment and as of it.
+    pub(crate) fn of_key(
+        &mut self,
+        key: &[u8],
+        moment: Moment,
+        left: &[RowCounts],
+        right: &[RowCounts],
+        give: EmitRow,
+        complain: Complain,
+    ) {
         if self.kind != JoinKind::Inner {
             return self.both(left, right, give, complain);
         }
@@ -138,7 +148,7 @@ impl Pairs {
         self.inner(&changed, left, right, give, complain);
     }
 
-    /// The changes without those that change nothing that is read; `None` where that is all of them.
+    /// The changes without those that affect only columns that are not read. `None` if there is nothing to remove.
     fn net<'a>(&mut self, changed: &[Vec<Update<'a>>; 2]) -> Option<[Vec<Update<'a>>; 2]> {
         let may_cancel = |side: usize| self.read[side].is_some() && changed[side].len() > 1;
         if !may_cancel(0) && !may_cancel(1) {
@@ -156,8 +166,8 @@ impl Pairs {
         !self.null_equals_null && self.keys[side].iter().any(|&c| self.layouts[side].is_null(row, c))
     }
 
-    /// Rows whose key has a NULL.
-    pub(crate) fn without_partner(&mut self, changed: &[Vec<Update>; 2], give: Give) {
+    /// Outputs changed rows whose key has a NULL.
+    pub(crate) fn without_partner(&mut self, changed: &[Vec<Update>; 2], give: EmitRow) {
         for update in &changed[0] {
             self.alone(update.row, false, update.diff, give);
         }
@@ -170,15 +180,15 @@ impl Pairs {
         format!("a pair of rows{}{}: {reason}", self.names[0].text(left), self.names[1].text(right))
     }
 
-    /// Changed left rows with all right ones as of the moment, and changed right ones with all left ones as of before.
-    fn inner(&mut self, changed: &[Vec<Update>; 2], left: &[Entry], right: &[Entry], give: Give, complain: Complain) {
+    /// Pairs changed left rows with all right rows as of the moment, and changed right rows with all left rows before it.
+    fn inner(&mut self, changed: &[Vec<Update>; 2], left: &[RowCounts], right: &[RowCounts], give: EmitRow, complain: Complain) {
         let [left_changed, right_changed] = changed;
         let of_left = left_changed.iter().flat_map(|l| right.iter().map(|r| (l.row, &*r.row, l.diff * r.after)));
         let of_right = right_changed.iter().flat_map(|r| left.iter().map(|l| (&*l.row, r.row, r.diff * l.before)));
         let pairs: Vec<(&[u8], &[u8], Diff)> = of_left.chain(of_right).filter(|(_, _, diff)| *diff != 0).collect();
         let holds = self.holds(pairs.iter().map(|(l, r, _)| (*l, *r)));
         for (i, (left, right, diff)) in pairs.into_iter().enumerate() {
-            match holds.of(i) {
+            match holds.is_true(i) {
                 Ok(true) => self.pair(Some(left), Some(right), diff, give),
                 Ok(false) => {}
                 Err(reason) => complain(self.tell(left, right, &reason), diff),
@@ -186,8 +196,9 @@ impl Pairs {
         }
     }
 
-    /// Where any right row is a partner, left ones are read only if the first comes or the last goes.
-    fn by_presence(&mut self, changed: &[Vec<Update>; 2], key: &[u8], sides: &mut Sides, give: Give) {
+    /// Without a condition every right row is a partner. All left rows are read only if the key's first right row is inserted or its last
+    /// one deleted.
+    fn by_presence(&mut self, changed: &[Vec<Update>; 2], key: &[u8], sides: &mut Sides, give: EmitRow) {
         let [before, after] = sides.right_presence(key);
         if before == after {
             changed[0].iter().for_each(|update| self.alone(update.row, after, update.diff, give));
@@ -199,13 +210,13 @@ impl Pairs {
         }
     }
 
-    /// Changed left rows where the right ones stay as they are.
-    fn left_only(&mut self, changed: &[Update], right: &[Entry], give: Give, complain: Complain) {
+    /// Changed left rows, while the right rows are unchanged.
+    fn left_only(&mut self, changed: &[Update], right: &[RowCounts], give: EmitRow, complain: Complain) {
         let holds = self.holds(changed.iter().flat_map(|l| right.iter().map(move |r| (l.row, &*r.row))));
         for (l, left) in changed.iter().enumerate() {
             let mut partner = false;
             for (r, entry) in right.iter().enumerate() {
-                match holds.of(l * right.len() + r) {
+                match holds.is_true(l * right.len() + r) {
                     Ok(true) => {
                         partner |= entry.after > 0;
                         if self.kind == JoinKind::Left {
@@ -221,8 +232,8 @@ impl Pairs {
         }
     }
 
-    /// Everything that a key gives, as of the moment and as of before.
-    fn both(&mut self, left: &[Entry], right: &[Entry], give: Give, complain: Complain) {
+    /// Outputs the difference between the key's results before the moment and as of it.
+    fn both(&mut self, left: &[RowCounts], right: &[RowCounts], give: EmitRow, complain: Complain) {
         let holds = self.holds(left.iter().flat_map(|l| right.iter().map(move |r| (&*l.row, &*r.row))));
         let place = |l: usize, r: usize| l * right.len() + r;
         let mut right_partners = vec![[false; 2]; right.len()];
@@ -230,7 +241,7 @@ impl Pairs {
             let mut partners = [false; 2];
             for (r, right) in right.iter().enumerate() {
                 let diff = left.after * right.after - left.before * right.before;
-                match holds.of(place(l, r)) {
+                match holds.is_true(place(l, r)) {
                     Ok(true) => {
                         partners = [partners[0] || right.before > 0, partners[1] || right.after > 0];
                         let [before, after] = &mut right_partners[r];
@@ -261,8 +272,8 @@ impl Pairs {
         }
     }
 
-    /// What a left row is by itself, given whether it has a partner.
-    fn alone(&mut self, row: &[u8], partner: bool, diff: Diff, give: Give) {
+    /// Outputs what the kind of join gives for a left row by itself, depending on whether it has a partner.
+    fn alone(&mut self, row: &[u8], partner: bool, diff: Diff, give: EmitRow) {
         match (self.kind, partner) {
             (JoinKind::Left | JoinKind::Full, false) => self.pair(Some(row), None, diff, give),
             (JoinKind::Semi, true) | (JoinKind::Anti, false) => self.made.left(&self.layouts, row, diff, give),
@@ -271,29 +282,29 @@ impl Pairs {
         }
     }
 
-    fn pair(&mut self, left: Option<&[u8]>, right: Option<&[u8]>, diff: Diff, give: Give) {
+    fn pair(&mut self, left: Option<&[u8]>, right: Option<&[u8]>, diff: Diff, give: EmitRow) {
         self.made.pair(&self.layouts, left, right, diff, give);
     }
 
     fn holds<'a>(&mut self, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Holds {
         match &mut self.condition {
-            Some(condition) => condition.of(&self.layouts, pairs),
+            Some(condition) => condition.evaluate(&self.layouts, pairs),
             None => Holds::All,
         }
     }
 }
 
-/// The columns that are read of a side that has others.
-struct Read {
+/// The columns that are read of a side, if it has others.
+struct ReadColumns {
     columns: Vec<usize>,
     builder: RowBuilder,
 }
 
-impl Read {
-    /// Of each side; `None` where all are read.
-    fn of(plan: &Join) -> [Option<Read>; 2] {
+impl ReadColumns {
+    /// For each side; `None` if all its columns are read.
+    fn of_sides(plan: &Join) -> [Option<ReadColumns>; 2] {
         let width = plan.left.node.schema().len();
-        // The mark stands behind the left columns.
+        // The mark's number follows those of the left columns.
         let shown = plan.shown.iter().filter(|column| !plan.kind.is_marked() || **column < width);
         let of_condition = plan.condition.iter().flat_map(|condition| &condition.columns);
         let (left, right): (Vec<usize>, Vec<usize>) = shown.chain(of_condition).partition(|column| **column < width);
@@ -304,11 +315,12 @@ impl Read {
             columns.sort_unstable();
             columns.dedup();
             let schema = of_side.node.schema();
-            (columns.len() < schema.len()).then(|| Read { builder: RowBuilder::new(&Layout::new(&schema.project(&columns))), columns })
+            (columns.len() < schema.len())
+                .then(|| ReadColumns { builder: RowBuilder::new(&Layout::new(&schema.project(&columns))), columns })
         })
     }
 
-    /// Of the changes of a key those that change something that is read.
+    /// The changes of a key that affect columns that are read.
     fn net<'a>(&mut self, changed: &[Update<'a>], layout: &Layout) -> Vec<Update<'a>> {
         let mut narrow = |row: &[u8]| {
             self.columns.iter().for_each(|&column| self.builder.push(layout.get(row, column)));

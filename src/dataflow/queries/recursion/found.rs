@@ -1,8 +1,8 @@
-//! The beginning of each round: the rows that it finds.
+//! The beginning of each round: determines the rows that belong to it.
 //!
-//! In: the base's rows, as round 0, and those that the step made of the round before. Out: the rows of each round ([`Rounds`]) as far as the
-//! recursion may go ([`Limit`]); those of later rounds are errors. Workers send each other how many rows they found, in time for the next
-//! round.
+//! In: the rows of the base, as round 0, and the rows that the step computed from the previous round. Out: the rows of each round
+//! ([`Rounds`]) within the recursion's limit ([`RoundLimit`]); rows of later rounds become errors. Workers send each other the number of
+//! rows they found, in time for the next round.
 
 use std::collections::HashMap;
 
@@ -10,41 +10,48 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::order::Product;
 
-use super::Rows;
-use super::limit::{Limit, Passing};
-use super::rounds::{Rounds, Told};
+use super::limit::{Passing, RoundLimit};
+use super::rounds::{RoundSink, Rounds};
 use crate::dataflow::changes::Failure;
-use crate::dataflow::errors::{Errors, ROW};
+use crate::dataflow::errors::ROW;
 use crate::dataflow::exchange::by_row;
-use crate::dataflow::held::memory::{Holds, Memory};
+use crate::dataflow::held::memory::{HeapSize, Memory};
 use crate::dataflow::held::updates::{Update, Updates};
-use crate::dataflow::moments::{Now, Operator, Turn};
+use crate::dataflow::moments::{AtTime, Operator, Turn};
+use crate::dataflow::streams::{ErrorStream, RowStream};
 use crate::plan::Recursion;
 use crate::value::{Diff, Row};
 
-/// How many more rows of a round a worker has found, for each worker.
-type Counts<'s> = Stream<'s, Turn, Vec<(u64, u32, Diff)>>;
+/// For each worker, the change in the number of rows of a round that another worker has found.
+type RoundCounts<'s> = Stream<'s, Turn, Vec<(u64, u32, Diff)>>;
 
-pub(super) struct Found<'s> {
-    pub(super) rows: Rows<'s, Turn>,
-    /// What comes back as `counts`, a round later.
-    pub(super) counts: Counts<'s>,
-    pub(super) errors: Errors<'s, Turn>,
+/// The outputs of [`found()`].
+pub(super) struct FoundRows<'s> {
+    pub(super) rows: RowStream<'s, Turn>,
+    /// Is fed back as `counts`, one round later.
+    pub(super) counts: RoundCounts<'s>,
+    pub(super) errors: ErrorStream<'s, Turn>,
 }
 
-pub(super) fn found<'s>(memory: &Memory, name: &str, rows: Rows<'s, Turn>, counts: Counts<'s>, plan: &Recursion) -> Found<'s> {
+pub(super) fn found<'s>(
+    memory: &Memory,
+    name: &str,
+    rows: RowStream<'s, Turn>,
+    counts: RoundCounts<'s>,
+    plan: &Recursion,
+) -> FoundRows<'s> {
     let peers = rows.scope().peers() as u64;
-    let mut operator: Operator<'_, Turn, _, Waiting> = Operator::new(name, rows.scope());
+    let mut operator: Operator<'_, Turn, _, FoundInput> = Operator::new(name, rows.scope());
     operator.input(rows, by_row(), |_, _, waiting, block| waiting.blocks.push(std::mem::take(block)));
     let by_worker = Exchange::new(|(worker, _, _): &(u64, u32, Diff)| *worker);
     operator.input(counts, by_worker, |_, _, waiting, counts| waiting.counts.append(counts));
     let (mut rows_out, rows) = operator.output::<Updates>();
     let (mut counts_out, counts) = operator.output::<Vec<(u64, u32, Diff)>>();
     let (mut errors_out, errors) = operator.output();
-    let state = State { rounds: Rounds::new(plan.distinct), limit: Limit::new(plan) };
+    let state = State { rounds: Rounds::new(plan.distinct), limit: RoundLimit::new(plan) };
     operator.build(memory, state, move |State { rounds, limit }, now, waiting| {
         let Product { outer: moment, inner: round } = now.time;
-        let Waiting { blocks, counts, again, told } = waiting;
+        let FoundInput { blocks, counts, again, told } = waiting;
         counts.iter().for_each(|(_, round, more)| limit.count(*round, *more));
         let mut ahead = Ahead { told, now };
         rounds.work(round, &consolidated(&blocks), &again, &mut ahead);
@@ -60,12 +67,12 @@ pub(super) fn found<'s>(memory: &Memory, name: &str, rows: Rows<'s, Turn>, count
             }
             Passing::Closed { more } => more,
             Passing::Closes { beyond } => {
-                rounds.of(round).for_each(|(row, count)| give(row, -count));
+                rounds.rows_of(round).for_each(|(row, count)| give(row, -count));
                 told.iter().for_each(|update| give(update.row, update.diff));
                 beyond
             }
             Passing::Opens { beyond } => {
-                rounds.of(round).for_each(|(row, count)| give(row, count));
+                rounds.rows_of(round).for_each(|(row, count)| give(row, count));
                 -beyond
             }
         };
@@ -87,62 +94,62 @@ pub(super) fn found<'s>(memory: &Memory, name: &str, rows: Rows<'s, Turn>, count
             now.later(&Product::new(moment, next));
         }
     });
-    Found { rows, counts, errors }
+    FoundRows { rows, counts, errors }
 }
 
 struct State {
     rounds: Rounds,
-    limit: Limit,
+    limit: RoundLimit,
 }
 
-impl Holds for State {
+impl HeapSize for State {
     fn held_bytes(&self) -> usize {
         self.rounds.held_bytes()
     }
 }
 
-/// What has come for a turn.
+/// The input of a turn.
 #[derive(Default)]
-struct Waiting {
+struct FoundInput {
     blocks: Vec<Updates>,
     counts: Vec<(u64, u32, Diff)>,
-    /// Rows that are no longer where they were, and may be found in this round.
+    /// Rows that lost their round and may belong to this one.
     again: Vec<Row>,
-    /// Rows of the round that came or went by what was found before.
+    /// Changes of the round's rows that were determined in earlier turns.
     told: Updates,
 }
 
-impl Holds for Waiting {
+impl HeapSize for FoundInput {
     fn held_bytes(&self) -> usize {
         self.blocks.held_bytes() + self.again.held_bytes() + self.told.held_bytes()
     }
 }
 
-/// A turn that is worked off, and those behind it.
+/// The current turn, with access to later ones.
 struct Ahead<'a, 'n> {
-    /// What becomes of the round's rows.
+    /// Changes of the current round's rows.
     told: Updates,
-    now: &'a mut Now<'n, Turn, Waiting>,
+    now: &'a mut AtTime<'n, Turn, FoundInput>,
 }
 
 impl Ahead<'_, '_> {
-    fn of(&mut self, round: u32) -> &mut Waiting {
+    fn at_round(&mut self, round: u32) -> &mut FoundInput {
         let turn = Product::new(self.now.time.outer, round);
         self.now.later(&turn)
     }
 }
 
-impl Told for Ahead<'_, '_> {
+impl RoundSink for Ahead<'_, '_> {
     fn tell(&mut self, round: u32, row: &[u8], diff: Diff) {
         let update = Update { key: &[], row, moment: self.now.time.outer, diff };
         match round == self.now.time.inner {
             true => self.told.push(update),
-            false => self.of(round).told.push(update),
+            false => self.at_round(round).told.push(update),
         }
     }
 
     fn look_again(&mut self, round: u32, row: &[u8]) {
-        self.of(round).again.push(Row::from_bytes(row));
+        self.at_round(round).again.push(Row::from_bytes(row));
     }
 }
 

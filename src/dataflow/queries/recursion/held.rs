@@ -1,33 +1,35 @@
-//! The rows of a recursion by a key, with the rounds that they are of.
+//! The rows of a recursion by key, with their rounds.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::dataflow::held::memory::{Holds, block, table, tree};
+use crate::dataflow::held::memory::{HeapSize, block, table, tree};
 use crate::value::{Diff, Row};
 
+/// Rows by key, with their counts in each round.
 #[derive(Default)]
-pub(super) struct Held {
-    keys: HashMap<Row, Rows>,
-    /// Of the keys and their rows.
+pub(super) struct RoundRows {
+    keys: HashMap<Row, KeyRows>,
+    /// Heap memory of the keys and their rows.
     bytes: usize,
 }
 
-/// Rows of one key: how often each is there in each round.
-enum Rows {
+/// The rows of one key: the count of each in each round.
+enum KeyRows {
     Few(Vec<(Row, u32, Diff)>),
     Many(BTreeMap<(Row, u32), Diff>),
 }
 
+/// Keys with at most this many rows store them as a list.
 const FEW: usize = 16;
 
-impl Holds for Held {
+impl HeapSize for RoundRows {
     fn held_bytes(&self) -> usize {
-        table::<(Row, Rows)>(self.keys.capacity()) + self.bytes
+        table::<(Row, KeyRows)>(self.keys.capacity()) + self.bytes
     }
 }
 
-impl Held {
+impl RoundRows {
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -35,7 +37,7 @@ impl Held {
     pub(super) fn add(&mut self, key: &[u8], row: &[u8], round: u32, diff: Diff) {
         match self.keys.get_mut(key) {
             None => {
-                let rows = Rows::Few(vec![(Row::from_bytes(row), round, diff)]);
+                let rows = KeyRows::Few(vec![(Row::from_bytes(row), round, diff)]);
                 self.bytes += block(key.len()) + rows.held_bytes() + block(row.len());
                 self.keys.insert(Row::from_bytes(key), rows);
             }
@@ -56,37 +58,37 @@ impl Held {
         }
     }
 
-    /// Every row of the key: the row, the round, how often.
-    pub(super) fn of(&self, key: &[u8]) -> Vec<(&Row, u32, Diff)> {
+    /// Every row of the key with its round and its count.
+    pub(super) fn rows(&self, key: &[u8]) -> Vec<(&Row, u32, Diff)> {
         match self.keys.get(key) {
             None => Vec::new(),
-            Some(Rows::Few(rows)) => rows.iter().map(|(row, round, count)| (row, *round, *count)).collect(),
-            Some(Rows::Many(rows)) => rows.iter().map(|((row, round), count)| (row, *round, *count)).collect(),
+            Some(KeyRows::Few(rows)) => rows.iter().map(|(row, round, count)| (row, *round, *count)).collect(),
+            Some(KeyRows::Many(rows)) => rows.iter().map(|((row, round), count)| (row, *round, *count)).collect(),
         }
     }
 }
 
-impl Holds for Rows {
-    /// Without the rows' bytes.
+impl HeapSize for KeyRows {
+    /// Excludes the rows' bytes.
     fn held_bytes(&self) -> usize {
         match self {
-            Rows::Few(rows) => block(rows.capacity() * size_of::<(Row, u32, Diff)>()),
-            Rows::Many(rows) => tree::<((Row, u32), Diff)>(rows.len()),
+            KeyRows::Few(rows) => block(rows.capacity() * size_of::<(Row, u32, Diff)>()),
+            KeyRows::Many(rows) => tree::<((Row, u32), Diff)>(rows.len()),
         }
     }
 }
 
-impl Rows {
+impl KeyRows {
     fn len(&self) -> usize {
         match self {
-            Rows::Few(rows) => rows.len(),
-            Rows::Many(rows) => rows.len(),
+            KeyRows::Few(rows) => rows.len(),
+            KeyRows::Many(rows) => rows.len(),
         }
     }
 
     fn add(&mut self, row: &[u8], round: u32, diff: Diff) {
         match self {
-            Rows::Few(rows) => match rows.iter().position(|(held, of, _)| **held == *row && *of == round) {
+            KeyRows::Few(rows) => match rows.iter().position(|(held, of, _)| **held == *row && *of == round) {
                 Some(place) => {
                     rows[place].2 += diff;
                     if rows[place].2 == 0 {
@@ -97,10 +99,10 @@ impl Rows {
                 None => {
                     let mut many: BTreeMap<_, _> = rows.drain(..).map(|(row, round, count)| ((row, round), count)).collect();
                     many.insert((Row::from_bytes(row), round), diff);
-                    *self = Rows::Many(many);
+                    *self = KeyRows::Many(many);
                 }
             },
-            Rows::Many(rows) => {
+            KeyRows::Many(rows) => {
                 let place = (Row::from_bytes(row), round);
                 let count = rows.entry(place.clone()).or_default();
                 *count += diff;

@@ -1,40 +1,41 @@
-//! How far a recursion may go: so many rounds, and no further than the round with which it has found more than so many rows.
+//! The limit of a recursion: a number of rounds and a number of rows. The last round is the one in which the total number of rows first
+//! exceeds the limit.
 //!
-//! Rows of rounds behind that are found, but not passed on. Every worker decides alike: it counts what all of them have found.
+//! Rows of later rounds are found but not passed on. All workers decide alike, because each counts the rows found by all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::Recursion;
 use crate::value::Diff;
 
-pub(super) struct Limit {
+pub(super) struct RoundLimit {
     rounds: u32,
     rows: Diff,
-    /// How many rows there are of each round, at all workers, and in all.
+    /// The number of rows of each round at all workers; `total` is their sum.
     everywhere: BTreeMap<u32, Diff>,
     total: Diff,
-    /// How many there are at this worker.
+    /// The number of rows of each round at this worker.
     here: BTreeMap<u32, Diff>,
     /// Rounds whose rows at this worker are not passed on.
     closed: BTreeSet<u32>,
 }
 
-/// What becomes of a round's rows.
+/// What to do with a round's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passing {
-    /// Changes are passed on.
+    /// Pass changes on.
     Open,
-    /// All rows that were passed on are taken back: `beyond` are there now.
+    /// The round is now beyond the limit: retract all rows that were passed on. `beyond` rows are held back now.
     Closes { beyond: Diff },
-    /// There are so many more of them.
+    /// The round is still beyond the limit. `more` is the change in the number of rows that are held back.
     Closed { more: Diff },
-    /// All rows are passed on: `beyond` were there.
+    /// The round is now within the limit: pass all its rows on. `beyond` rows were held back.
     Opens { beyond: Diff },
 }
 
-impl Limit {
-    pub(super) fn new(plan: &Recursion) -> Limit {
-        Limit {
+impl RoundLimit {
+    pub(super) fn new(plan: &Recursion) -> RoundLimit {
+        RoundLimit {
             rounds: plan.limit.rounds,
             rows: plan.limit.rows,
             everywhere: BTreeMap::new(),
@@ -44,13 +45,14 @@ impl Limit {
         }
     }
 
-    /// Counts rows of a round that a worker has found.
+    /// Counts rows of a round that some worker has found.
     pub(super) fn count(&mut self, round: u32, more: Diff) {
         self.total += more;
         add(&mut self.everywhere, round, more);
     }
 
-    /// Takes it that there are so many more rows of the round at this worker. What was found in the rounds before it must have been counted.
+    /// Records `more` rows of the round at this worker, and returns what to do with them. All rows of earlier rounds must have been
+    /// counted.
     pub(super) fn pass(&mut self, round: u32, more: Diff) -> Passing {
         let before = self.here.get(&round).copied().unwrap_or(0);
         add(&mut self.here, round, more);
@@ -61,7 +63,7 @@ impl Limit {
         };
         match (was_closed, is_closed) {
             (false, false) => Passing::Open,
-            // None were passed on.
+            // No rows were passed on.
             (false, true) if before == 0 => Passing::Closed { more },
             (false, true) => Passing::Closes { beyond: before + more },
             (true, true) => Passing::Closed { more },
@@ -69,7 +71,7 @@ impl Limit {
         }
     }
 
-    /// The first round behind this one with rows that are passed on and must not be, or the other way round.
+    /// The first later round whose rows are passed on but must not be, or the other way round.
     pub(super) fn next_to_turn(&self, round: u32) -> Option<u32> {
         if self.total <= self.rows && self.closed.is_empty() {
             return None;
@@ -82,7 +84,7 @@ impl Limit {
     pub(super) fn reason(&self, round: u32) -> String {
         match round > self.rounds {
             true => format!("the recursion did not end within {} rounds (max_recursion)", self.rounds),
-            false => format!("the recursion went on where it had found more than {} rows (max_recursion_rows)", self.rows),
+            false => format!("the recursion continued after it had found more than {} rows (max_recursion_rows)", self.rows),
         }
     }
 

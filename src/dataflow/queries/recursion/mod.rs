@@ -7,13 +7,13 @@
 //! UNION:     the same without rows that an earlier round has
 //! ```
 //!
-//! In: the rows of the base, and arrangements of whatever the step joins with. In the loop there is a [`Turn`] for each round of each moment.
-//! A change goes through the rounds with what it changes in each, so that it costs what it changes, also where rows lead to each other in
-//! a circle.
+//! In: the rows of the base, and arrangements of everything that the step joins with. The loop has a [`Turn`] for each round of each
+//! moment. A change passes through the rounds as the changes it causes in each, so its cost is proportional to them, even if rows lead to
+//! each other in a circle.
 //!
-//! `found` begins each round: it holds which rows there are, and from which round on. The step follows: selections, and `lookup`s in what
-//! does not depend on the recursion. The step's rows are those of the next round. All of them take turns in one order, moment by moment and
-//! in it round by round: each sees earlier turns as of its moment, and later ones as of the moment before.
+//! `found` begins each round: it stores which rows exist, and from which round on. Then the step follows: selections, and `lookup`s in
+//! sides that do not depend on the recursion. The step's rows belong to the next round. All these operators process turns in one order: by
+//! moment, then by round. Each sees earlier turns as of its moment, and later ones as of the moment before.
 
 mod found;
 mod held;
@@ -22,44 +22,42 @@ mod lookup;
 mod rounds;
 
 use differential_dataflow::operators::arrange::Arranged;
+use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Concatenate, ConnectLoop, Enter, Feedback, Leave};
-use timely::dataflow::{Scope, Stream};
 use timely::order::Product;
 
 use self::found::found;
 use self::lookup::lookup;
 use super::select::{key_by, select};
 use crate::dataflow::changes::Failure;
-use crate::dataflow::errors::{Errors, ROW};
+use crate::dataflow::errors::ROW;
 use crate::dataflow::held::arranged::RowTrace;
 use crate::dataflow::held::memory::Memory;
-use crate::dataflow::held::updates::Updates;
 use crate::dataflow::inputs::selector::Inlet;
 use crate::dataflow::moments::Turn;
+use crate::dataflow::streams::{ErrorStream, RowStream};
 use crate::dataflow::time::Moment;
 use crate::plan::{Join, Recursion};
 use crate::value::Layout;
 
-type Rows<'s, T> = Stream<'s, T, Updates>;
-
 /// The step of a recursion, with what it reads from outside.
-pub(crate) enum Step<'s> {
+pub(crate) enum RecursionStep<'s> {
     Itself,
-    Select(Box<Step<'s>>, Inlet),
+    Select(Box<RecursionStep<'s>>, Inlet),
     /// The recursion's rows are the left side, or the right one of an inner join.
-    Join(Box<Step<'s>>, Box<Join>, Arranged<'s, RowTrace>),
-    Union(Vec<Step<'s>>),
+    Join(Box<RecursionStep<'s>>, Box<Join>, Arranged<'s, RowTrace>),
+    Union(Vec<RecursionStep<'s>>),
 }
 
 pub(crate) fn recursion<'s>(
     memory: &Memory,
     name: &str,
     scope: Scope<'s, Moment>,
-    base: Rows<'s, Moment>,
-    step: Step<'s>,
+    base: RowStream<'s>,
+    step: RecursionStep<'s>,
     plan: &Recursion,
-) -> (Rows<'s, Moment>, Errors<'s, Moment>) {
+) -> (RowStream<'s>, ErrorStream<'s>) {
     scope.scoped("Recursion", |inner: Scope<'_, Turn>| {
         let a_round = Product::new(Default::default(), 1);
         let (again, next) = inner.feedback(a_round);
@@ -72,23 +70,23 @@ pub(crate) fn recursion<'s>(
     })
 }
 
-impl Step<'_> {
+impl RecursionStep<'_> {
     fn rows<'i>(
         self,
         memory: &Memory,
         name: &str,
         scope: Scope<'i, Turn>,
-        itself: &Rows<'i, Turn>,
-        errors: &mut Vec<Errors<'i, Turn>>,
-    ) -> Rows<'i, Turn> {
+        itself: &RowStream<'i, Turn>,
+        errors: &mut Vec<ErrorStream<'i, Turn>>,
+    ) -> RowStream<'i, Turn> {
         match self {
-            Step::Itself => itself.clone(),
-            Step::Select(of, inlet) => {
+            RecursionStep::Itself => itself.clone(),
+            RecursionStep::Select(of, inlet) => {
                 let (selected, failed) = select(memory, "Select", of.rows(memory, name, scope, itself, errors), inlet);
                 errors.push(reasons(failed));
                 selected
             }
-            Step::Join(of, plan, outside) => {
+            RecursionStep::Join(of, plan, outside) => {
                 let rows = of.rows(memory, name, scope, itself, errors);
                 let own = usize::from(plan.right.node.reads_itself());
                 let side = [&plan.left, &plan.right][own];
@@ -98,7 +96,7 @@ impl Step<'_> {
                 errors.push(error);
                 rows
             }
-            Step::Union(branches) => {
+            RecursionStep::Union(branches) => {
                 let branches: Vec<_> = branches.into_iter().map(|branch| branch.rows(memory, name, scope, itself, errors)).collect();
                 scope.concatenate(branches)
             }
@@ -106,7 +104,7 @@ impl Step<'_> {
     }
 }
 
-/// Of rows that a query made, the reason is told and nothing else.
-fn reasons(failures: Errors<'_, Turn>) -> Errors<'_, Turn> {
+/// The row that failed is not reported, only the reason.
+fn reasons(failures: ErrorStream<'_, Turn>) -> ErrorStream<'_, Turn> {
     failures.map(|(failure, moment, diff)| (Failure::of_query(format!("{ROW}: {}", failure.reason)), moment, diff))
 }

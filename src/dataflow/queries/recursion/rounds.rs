@@ -1,40 +1,40 @@
 //! Which rows a recursion has found, and in which rounds.
 //!
-//! Where rows are distinct, a row is of the first round that it is found in. It stays as long as it is found in any, and moves to a later
-//! round when the ways to it get longer. Else it is of every round that it is found in, as often.
+//! If rows are distinct, a row belongs to the first round that finds it. It is kept while any round finds it, and moves to a later round
+//! when earlier ones no longer do. Otherwise it belongs to every round that finds it, with its count there.
 
 use std::collections::HashMap;
 
-use crate::dataflow::held::memory::{Holds, block, table};
+use crate::dataflow::held::memory::{HeapSize, block, table};
 use crate::value::{Diff, Row};
 
 pub(super) struct Rounds {
     distinct: bool,
-    rows: HashMap<Row, Found>,
-    /// Of the rows and of their counts.
+    rows: HashMap<Row, RowRounds>,
+    /// Heap memory of the rows and of their counts.
     bytes: usize,
 }
 
-/// What becomes of the rows.
-pub(super) trait Told {
-    /// There are more or fewer of a row of the round that is worked off, or of a later one.
+/// Receives the changes of rows.
+pub(super) trait RoundSink {
+    /// The count of a row changes by `diff` in the current round or a later one.
     fn tell(&mut self, round: u32, row: &[u8], diff: Diff);
 
-    /// The row may be found in this later round.
+    /// Asks to settle the row again in this later round.
     fn look_again(&mut self, round: u32, row: &[u8]);
 }
 
 #[derive(Default)]
-struct Found {
-    /// How often in which round, in the order of the rounds.
+struct RowRounds {
+    /// The row's count in each round, ordered by round.
     counts: Vec<(u32, Diff)>,
-    /// Where rows are distinct: the round whose row it was last told to be.
+    /// If rows are distinct: the round that the row was last reported to belong to.
     told: Option<u32>,
 }
 
-impl Holds for Rounds {
+impl HeapSize for Rounds {
     fn held_bytes(&self) -> usize {
-        table::<(Row, Found)>(self.rows.capacity()) + self.bytes
+        table::<(Row, RowRounds)>(self.rows.capacity()) + self.bytes
     }
 }
 
@@ -43,12 +43,11 @@ impl Rounds {
         Rounds { distinct, rows: HashMap::new(), bytes: 0 }
     }
 
-    /// Takes what changes in how often each row is found in a round, and looks `again` at rows that it asked for. Rounds are worked off in
-    /// their order.
-    pub(super) fn work(&mut self, round: u32, changes: &HashMap<&[u8], Diff>, again: &[Row], told: &mut impl Told) {
+    /// Applies the changes in how often each row is found in a round, and settles the rows in `again`. Rounds must be processed in order.
+    pub(super) fn work(&mut self, round: u32, changes: &HashMap<&[u8], Diff>, again: &[Row], told: &mut impl RoundSink) {
         for (row, diff) in changes {
             if !self.rows.contains_key(*row) {
-                self.rows.insert(Row::from_bytes(row), Found::default());
+                self.rows.insert(Row::from_bytes(row), RowRounds::default());
                 self.bytes += block(row.len());
             }
             let found = self.rows.get_mut(*row).expect("it is there now");
@@ -70,8 +69,8 @@ impl Rounds {
         }
     }
 
-    /// The rows of a round. Looks at all.
-    pub(super) fn of(&self, round: u32) -> impl Iterator<Item = (&Row, Diff)> {
+    /// The rows of a round. Scans all rows.
+    pub(super) fn rows_of(&self, round: u32) -> impl Iterator<Item = (&Row, Diff)> {
         self.rows.iter().filter_map(move |(row, found)| {
             let count = match self.distinct {
                 true => Diff::from(found.told == Some(round)),
@@ -82,13 +81,13 @@ impl Rounds {
     }
 }
 
-impl Holds for Found {
+impl HeapSize for RowRounds {
     fn held_bytes(&self) -> usize {
         block(self.counts.capacity() * size_of::<(u32, Diff)>())
     }
 }
 
-impl Found {
+impl RowRounds {
     fn add(&mut self, round: u32, diff: Diff) {
         match self.counts.binary_search_by_key(&round, |(round, _)| *round) {
             Ok(place) => {
@@ -104,8 +103,9 @@ impl Found {
         }
     }
 
-    /// Rounds up to this one are as of the moment; those behind it are as they were, and will be looked at in their turn.
-    fn settle(&mut self, round: u32, row: &[u8], out: &mut impl Told) {
+    /// Assigns the row to the first round that finds it. Counts up to `round` are as of the moment; those of later rounds are still as of
+    /// before it, and are settled in their turn.
+    fn settle(&mut self, round: u32, row: &[u8], out: &mut impl RoundSink) {
         let first = self.counts.first().map(|(round, _)| *round);
         match (self.told, first) {
             (Some(told), Some(first)) if told == first => {}

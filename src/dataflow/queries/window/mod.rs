@@ -1,8 +1,8 @@
-//! Rows with the values that window functions give them in their partition.
+//! Rows with the values of window functions over their partition.
 //!
 //! For every moment t: the sum of the output up to t = { (r, f(r, partition of r)) : r in the sum of the input up to t }, without the
-//! partitions on which a function fails: these have one error instead. In: rows with their partition's key. Out: the rows whose values
-//! changed. The owner of a partition keeps its rows in their order, each with the values that it last had.
+//! partitions on which a function fails: these have one error instead. In: rows with their partition's key. Out: changes of rows whose
+//! values changed. The owner of a partition keeps its rows sorted, each with the values that were last output.
 
 mod partition;
 mod running;
@@ -10,26 +10,19 @@ mod shape;
 
 use std::collections::HashMap;
 
-use timely::dataflow::Stream;
-
 use self::partition::Partition;
-use self::shape::Shape;
+use self::shape::WindowShape;
 use crate::dataflow::changes::Failure;
-use crate::dataflow::errors::{Errors, tell_of_key};
+use crate::dataflow::errors::tell_of_key;
 use crate::dataflow::exchange::by_key;
-use crate::dataflow::held::memory::{Holds, Memory, block, table};
+use crate::dataflow::held::memory::{HeapSize, Memory, block, table};
 use crate::dataflow::held::updates::{Update, Updates};
 use crate::dataflow::moments::{Operator, collect_early};
-use crate::dataflow::time::Moment;
+use crate::dataflow::streams::{ErrorStream, RowStream};
 use crate::plan::Window as Plan;
 use crate::value::{Diff, Layout, Row};
 
-pub(crate) fn window<'s>(
-    memory: &Memory,
-    name: &str,
-    rows: Stream<'s, Moment, Updates>,
-    plan: &Plan,
-) -> (Stream<'s, Moment, Updates>, Errors<'s, Moment>) {
+pub(crate) fn window<'s>(memory: &Memory, name: &str, rows: RowStream<'s>, plan: &Plan) -> (RowStream<'s>, ErrorStream<'s>) {
     let mut operator = Operator::new(name, rows.scope());
     operator.input(rows, by_key(), collect_early(Partitions::add));
     let (mut rows_out, windowed) = operator.output::<Updates>();
@@ -47,17 +40,17 @@ pub(crate) fn window<'s>(
 }
 
 struct Partitions {
-    shape: Shape,
-    /// Of the columns that rows of a partition share.
+    shape: WindowShape,
+    /// Layout of the partition's key columns.
     key: Layout,
     partitions: HashMap<Row, Partition>,
-    /// Keys of the partitions that have changes to tell.
+    /// Keys of the partitions with changes that are not output yet.
     touched: Vec<Row>,
-    /// Of the keys and the partitions.
+    /// Heap memory of the keys and the partitions.
     bytes: usize,
 }
 
-impl Holds for Partitions {
+impl HeapSize for Partitions {
     fn held_bytes(&self) -> usize {
         table::<(Row, Partition)>(self.partitions.capacity()) + self.bytes
     }
@@ -66,7 +59,7 @@ impl Holds for Partitions {
 impl Partitions {
     fn new(plan: &Plan) -> Partitions {
         let key = Layout::new(&plan.of.schema().project(&plan.partition));
-        Partitions { shape: Shape::new(plan), key, partitions: HashMap::new(), touched: Vec::new(), bytes: 0 }
+        Partitions { shape: WindowShape::new(plan), key, partitions: HashMap::new(), touched: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, updates: &Updates) {

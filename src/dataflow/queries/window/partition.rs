@@ -1,57 +1,57 @@
-//! The rows of one partition, in their order.
+//! The rows of one partition, sorted.
 //!
-//! A change is told by walking: from the first row that can see it, stretch by stretch, until a stretch behind it leaves everything as it
-//! was; then from the next change that is further on. Where a function sees the whole partition all rows are one stretch.
+//! Values are updated by a walk. It begins at the first row whose values a change can affect and recomputes rows stretch by stretch, until
+//! a stretch shows that all rows after it are unaffected. Then it continues at the next change that is further on. If a function reads the
+//! whole partition, all rows are recomputed together.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::shape::{Copy, Shape, Sums};
-use crate::dataflow::held::memory::{Holds, block, tree};
+use super::shape::{OrderedRow, RunningSums, WindowShape};
+use crate::dataflow::held::memory::{HeapSize, block, tree};
+use crate::dataflow::streams::EmitRow;
 use crate::value::{Diff, Row};
 
 #[derive(Default)]
 pub(super) struct Partition {
-    /// By a row's place and then its bytes, so that equal rows are one.
-    rows: BTreeMap<Row, Held>,
+    /// By a row's sort key followed by its bytes, so equal rows share an entry.
+    rows: BTreeMap<Row, HeldRow>,
     problem: Option<String>,
     touched: bool,
-    /// Whether all rows have the values that were told, but for the changed ones and those that see them.
+    /// Whether the output is right except for rows in `changed` and rows that depend on them. False after an error.
     told: bool,
     changed: Vec<Row>,
-    /// Of the rows with their places, and of the values that were told.
+    /// Heap memory of the map's keys and of the values that were output.
     bytes: usize,
 }
 
-impl Holds for Partition {
+impl HeapSize for Partition {
     fn held_bytes(&self) -> usize {
-        tree::<(Row, Held)>(self.rows.len()) + self.bytes
+        tree::<(Row, HeldRow)>(self.rows.len()) + self.bytes
     }
 }
 
-/// A row that is there, or was.
-struct Held {
-    /// Where its bytes begin, behind its place.
+/// A row of the partition. Its count may be 0 until its deletion is output.
+struct HeldRow {
+    /// Where the row's bytes begin in the map's key, after the sort key.
     at: usize,
     count: Diff,
-    /// The values that were told of each of its copies.
+    /// The values that were last output for each copy.
     told: Vec<Row>,
 }
-
-type Give<'a> = &'a mut dyn FnMut(&[u8], Diff);
 
 /// How many rows the first stretch of a walk has.
 const FIRST_STRETCH: usize = 8;
 
-impl Held {
+impl HeldRow {
     fn copies(&self) -> usize {
         self.count.max(0) as usize
     }
 }
 
-fn copies<'a>(place: &'a Row, held: &'a Held) -> impl Iterator<Item = Copy<'a>> {
+fn copies<'a>(place: &'a Row, held: &'a HeldRow) -> impl Iterator<Item = OrderedRow<'a>> {
     let (place, row) = place.split_at(held.at);
-    std::iter::repeat_n(Copy { place, row }, held.copies())
+    std::iter::repeat_n(OrderedRow { place, row }, held.copies())
 }
 
 impl Partition {
@@ -59,15 +59,15 @@ impl Partition {
         self.rows.is_empty()
     }
 
-    /// Whether this is its first change since it was last told.
-    pub(super) fn add(&mut self, shape: &mut Shape, row: &[u8], diff: Diff) -> bool {
+    /// Changes a row's count. Returns whether this is the first change since the last output.
+    pub(super) fn add(&mut self, shape: &mut WindowShape, row: &[u8], diff: Diff) -> bool {
         let walks = self.told && !shape.reach.partition;
         let (place, at) = shape.placed(row);
         match self.rows.get_mut(place) {
             Some(held) => held.count += diff,
             None => {
                 self.bytes += block(place.len());
-                self.rows.insert(Row::from_bytes(place), Held { at, count: diff, told: Vec::new() });
+                self.rows.insert(Row::from_bytes(place), HeldRow { at, count: diff, told: Vec::new() });
             }
         }
         if walks {
@@ -76,8 +76,8 @@ impl Partition {
         !std::mem::replace(&mut self.touched, true)
     }
 
-    /// What became of its rows.
-    pub(super) fn tell(&mut self, shape: &mut Shape, give: Give, complain: &mut dyn FnMut(String, Diff)) {
+    /// Outputs the changes of the partition's rows.
+    pub(super) fn tell(&mut self, shape: &mut WindowShape, give: EmitRow, complain: &mut dyn FnMut(String, Diff)) {
         self.touched = false;
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
@@ -113,9 +113,9 @@ impl Partition {
         }
     }
 
-    /// Computes all rows; where that fails none is told any more.
-    fn all(&mut self, shape: &mut Shape, give: Give) -> Result<(), String> {
-        let rows: Vec<Copy> = self.rows.iter().flat_map(|(place, held)| copies(place, held)).collect();
+    /// Recomputes all rows. If that fails, all rows are retracted.
+    fn all(&mut self, shape: &mut WindowShape, give: EmitRow) -> Result<(), String> {
+        let rows: Vec<OrderedRow> = self.rows.iter().flat_map(|(place, held)| copies(place, held)).collect();
         let values = shape.evaluate(&rows, 0..rows.len(), &mut shape.nothing());
         if values.is_err() {
             self.take_back(shape, give);
@@ -129,13 +129,13 @@ impl Partition {
         Ok(())
     }
 
-    fn take_back(&mut self, shape: &mut Shape, give: Give) {
+    fn take_back(&mut self, shape: &mut WindowShape, give: EmitRow) {
         let bytes = &mut self.bytes;
         self.rows.iter_mut().for_each(|(place, held)| told(shape, place, held, Vec::new(), bytes, give));
     }
 
-    /// Computes the rows that see a change.
-    fn walk(&mut self, shape: &mut Shape, changed: &[Row], give: Give) -> Result<(), String> {
+    /// Recomputes the rows that depend on a change.
+    fn walk(&mut self, shape: &mut WindowShape, changed: &[Row], give: EmitRow) -> Result<(), String> {
         let mut left = changed.iter().peekable();
         let mut done: Option<Row> = None;
         let mut sums = shape.nothing();
@@ -166,9 +166,9 @@ impl Partition {
         Ok(())
     }
 
-    /// The first row that a change at this place can make another one, or one before it where a walk can begin; and whether the rows of
-    /// its place have the rank that was told.
-    fn start(&self, shape: &Shape, changed: &Row) -> (Row, bool) {
+    /// Where a walk for this change begins: the first row whose values the change can affect, or an earlier row from which running sums can
+    /// be read. The second value is true if the walk begins at an earlier place, whose rank in the output is still right.
+    fn start(&self, shape: &WindowShape, changed: &Row) -> (Row, bool) {
         let mut start = changed;
         let mut seen = 0;
         for (place, held) in self.rows.range::<Row, _>(..changed).rev() {
@@ -192,23 +192,23 @@ impl Partition {
         same.last().map_or(row, |(first, _)| first)
     }
 
-    /// The last row before this one that is there.
-    fn row_before(&self, row: &Row) -> Option<(&Row, &Held)> {
+    /// The last row before this one with a positive count.
+    fn row_before(&self, row: &Row) -> Option<(&Row, &HeldRow)> {
         self.rows.range::<Row, _>(..row).rev().find(|(_, held)| held.count > 0)
     }
 
-    fn sums_before(&self, shape: &Shape, start: &Row, ranked: bool) -> Sums {
+    fn sums_before(&self, shape: &WindowShape, start: &Row, ranked: bool) -> RunningSums {
         let last = self.row_before(start).and_then(|(_, held)| held.told.last());
         let next = ranked.then(|| self.rows.range::<Row, _>(start..).find(|(_, held)| held.count > 0)).flatten();
         shape.read(last, next.and_then(|(_, held)| held.told.first()))
     }
 
-    /// Computes that many rows, and those that the order leaves equal to the last. `None` where there are none.
-    fn stretch(&self, shape: &mut Shape, from: Bound<Row>, length: usize, sums: &mut Sums) -> Option<Result<Stretch, String>> {
-        let mut inside: Vec<Copy> = Vec::new();
-        let mut last: Option<(&Row, &Held)> = None;
+    /// Computes the next `length` rows and, if peers are computed together, the peers of the last one. `None` if there are no more rows.
+    fn stretch(&self, shape: &mut WindowShape, from: Bound<Row>, length: usize, sums: &mut RunningSums) -> Option<Result<Stretch, String>> {
+        let mut inside: Vec<OrderedRow> = Vec::new();
+        let mut last: Option<(&Row, &HeldRow)> = None;
         for (row, held) in self.rows.range::<Row, _>((from.as_ref(), Bound::Unbounded)) {
-            let goes_on = |(last, of): (&Row, &Held)| shape.reach.peers && row.starts_with(&last[..of.at]);
+            let goes_on = |(last, of): (&Row, &HeldRow)| shape.reach.peers && row.starts_with(&last[..of.at]);
             if inside.len() >= length && !last.is_some_and(goes_on) {
                 break;
             }
@@ -221,7 +221,7 @@ impl Partition {
             Bound::Excluded(before) => self.rows.range::<Row, _>(..=before),
             Bound::Unbounded => self.rows.range::<Row, _>(..last),
         };
-        let mut rows: Vec<Copy> = first.rev().flat_map(|(row, held)| copies(row, held)).take(shape.reach.before).collect();
+        let mut rows: Vec<OrderedRow> = first.rev().flat_map(|(row, held)| copies(row, held)).take(shape.reach.before).collect();
         rows.reverse();
         let wanted = rows.len()..rows.len() + inside.len();
         rows.append(&mut inside);
@@ -232,8 +232,9 @@ impl Partition {
         Some(values.map(|values| Stretch { from, last, values }))
     }
 
-    /// Tells the rows of a stretch. Whether behind it rows add up to what they did before; counts those since the change.
-    fn give(&mut self, shape: &mut Shape, stretch: &Stretch, change: Option<&Row>, since: &mut usize, give: Give) -> bool {
+    /// Outputs the changes of a stretch. Returns whether the running sums after it are as before. Adds to `since` the number of rows after
+    /// the change.
+    fn give(&mut self, shape: &mut WindowShape, stretch: &Stretch, change: Option<&Row>, since: &mut usize, give: EmitRow) -> bool {
         let changed_at = change.and_then(|change| self.rows.get(change)).map_or(0, |held| held.at);
         let mut values = stretch.values.iter().cloned();
         let mut same = false;
@@ -252,15 +253,15 @@ impl Partition {
     }
 }
 
-/// Rows in a row, with their values.
+/// Consecutive rows, with their values.
 struct Stretch {
     from: Bound<Row>,
     last: Row,
     values: Vec<Row>,
 }
 
-/// Tells what became of a row's copies. `bytes`: of what was told.
-fn told(shape: &mut Shape, place: &[u8], held: &mut Held, now: Vec<Row>, bytes: &mut usize, give: &mut dyn FnMut(&[u8], Diff)) {
+/// Outputs the changes of a row's copies. `bytes`: heap memory of the values that were output.
+fn told(shape: &mut WindowShape, place: &[u8], held: &mut HeldRow, now: Vec<Row>, bytes: &mut usize, give: &mut dyn FnMut(&[u8], Diff)) {
     let row = &place[held.at..];
     for copy in 0..now.len().max(held.told.len()) {
         let (before, after) = (held.told.get(copy), now.get(copy));

@@ -1,26 +1,26 @@
-//! What the rows of a partition add up to, one after the other.
+//! Running sums over the rows of a partition.
 
 use std::cmp::Ordering;
 
 use crate::plan::{Running, WindowFunction};
 use crate::value::{Datum, Layout, Row, RowBuilder, Schema, Type, key, row_of_key};
 
-/// What a call needs to know of a row.
+/// How a call updates its running sum by a row.
 pub(super) struct Adder {
     running: Running,
-    /// The call's value, alone, and its text.
+    /// Layout of the call's value.
     value: Layout,
     text: String,
 }
 
-/// What the rows so far add up to.
+/// The running sum of a call: its state after some rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sum {
-    /// A count, or a sum.
+pub(super) struct RunningSum {
+    /// A count, a rank or a sum.
     number: i128,
-    /// Ranks: how many rows there were.
+    /// For ranks: the number of rows.
     rows: i128,
-    /// The key of the least or the greatest value; for a sum, nothing as long as there is no value.
+    /// The key of the least or the greatest value. For a sum: `None` until there is a value.
     value: Option<Row>,
 }
 
@@ -39,8 +39,8 @@ impl Adder {
         &self.value.schema().columns()[0].ty
     }
 
-    /// A new place in the order begins.
-    pub(super) fn place(&self, sum: &mut Sum) {
+    /// Starts a new place in the order, which rows that are equal in it share.
+    pub(super) fn place(&self, sum: &mut RunningSum) {
         match self.running {
             Running::Ranks => sum.number = sum.rows + 1,
             Running::Values => sum.number += 1,
@@ -48,7 +48,7 @@ impl Adder {
         }
     }
 
-    pub(super) fn add(&self, sum: &mut Sum, layout: &Layout, row: &[u8]) {
+    pub(super) fn add(&self, sum: &mut RunningSum, layout: &Layout, row: &[u8]) {
         match self.running {
             Running::Rows | Running::Count(None) => sum.number += 1,
             Running::Ranks => sum.rows += 1,
@@ -65,8 +65,8 @@ impl Adder {
         }
     }
 
-    /// Pushes the value, or says why there is none.
-    pub(super) fn push(&self, sum: &Sum, builder: &mut RowBuilder) -> Result<(), String> {
+    /// Pushes the value, or returns why there is none.
+    pub(super) fn push(&self, sum: &RunningSum, builder: &mut RowBuilder) -> Result<(), String> {
         let too_large = || format!("`{}` became too large for its type", self.text);
         match self.running {
             Running::Rows | Running::Ranks | Running::Values => builder.push(Datum::UInt(sum.number as u64)),
@@ -89,31 +89,32 @@ impl Adder {
         Ok(())
     }
 
-    /// What the rows up to one add up to, of which this is the value. For ranks: up to the row before the first of its place.
-    pub(super) fn read(&self, value: Datum) -> Sum {
+    /// Recovers the running sum from an output value: up to the row with this value or, for ranks, up to the row before the first one of
+    /// its place.
+    pub(super) fn read(&self, value: Datum) -> RunningSum {
         let number = value.unscaled().unwrap_or(0);
         let made = !matches!(value, Datum::Null);
         match self.running {
-            Running::Ranks => Sum { number, rows: number - 1, value: None },
-            Running::Rows | Running::Values | Running::Count(_) => Sum { number, ..Sum::default() },
-            Running::Sum(_) => Sum { number, rows: 0, value: made.then(Row::default) },
+            Running::Ranks => RunningSum { number, rows: number - 1, value: None },
+            Running::Rows | Running::Values | Running::Count(_) => RunningSum { number, ..RunningSum::default() },
+            Running::Sum(_) => RunningSum { number, rows: 0, value: made.then(Row::default) },
             Running::Least(_) | Running::Greatest(_) => {
                 let key = || {
                     let mut key = Vec::new();
                     key::push(self.ty(), value, &mut key);
                     Row::from(key)
                 };
-                Sum { number: 0, rows: 0, value: made.then(key) }
+                RunningSum { number: 0, rows: 0, value: made.then(key) }
             }
         }
     }
 }
 
-fn extreme(sum: &mut Sum, layout: &Layout, row: &[u8], column: usize, wanted: Ordering) {
+fn extreme(sum: &mut RunningSum, layout: &Layout, row: &[u8], column: usize, wanted: Ordering) {
     if layout.is_null(row, column) {
         return;
     }
-    let key = key::of(layout, row, &[column]);
+    let key = key::encode(layout, row, &[column]);
     if sum.value.as_ref().is_none_or(|value| key.cmp(value) == wanted) {
         sum.value = Some(key);
     }

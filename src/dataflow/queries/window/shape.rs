@@ -1,53 +1,56 @@
-//! What all partitions of a window have in common, and how the values of a stretch of their rows are computed.
+//! What all partitions of a window have in common, and how the values of a stretch of rows are computed.
 
 use datafusion::arrow::array::ArrayRef;
 
-use super::running::{Adder, Sum};
-use crate::dataflow::held::order::Places;
+use super::running::{Adder, RunningSum};
+use crate::dataflow::held::order::SortKeys;
 use crate::plan::{Reach, Window as Plan, WindowFunction};
 use crate::value::{Layout, Row, RowBuilder, arrow};
 
-pub(super) struct Shape {
+pub(super) struct WindowShape {
     pub(super) rows: Layout,
-    places: Places,
-    calls: Vec<Call>,
+    places: SortKeys,
+    calls: Vec<WindowCall>,
     pub(super) reach: Together,
-    /// The calls' values.
+    /// Builds the calls' values.
     values: RowBuilder,
-    /// A row and its values.
+    /// Builds a row with its values.
     out: RowBuilder,
     built: Vec<u8>,
 }
 
-/// How far the calls see together.
+/// The combined reach of all calls.
 pub(super) struct Together {
-    /// One of them sees the whole partition.
+    /// Some call reads the whole partition.
     pub(super) partition: bool,
+    /// How many rows before a row its values may depend on.
     pub(super) before: usize,
+    /// How many rows after a row its values may depend on.
     pub(super) behind: usize,
-    /// One of them gives rows that the order leaves equal one value.
+    /// Some call gives the same value to rows that are equal in the order (peers).
     pub(super) peers: bool,
+    /// Some call is `rank()`.
     pub(super) ranks: bool,
 }
 
-struct Call {
+struct WindowCall {
     function: WindowFunction,
-    /// For what rows add up to, and whether rows that the order leaves equal are added together.
+    /// For calls with a running sum: how it is updated, and whether peers are added together.
     running: Option<(Adder, bool)>,
 }
 
-/// A copy of a row: its place in the order, and its bytes.
+/// A copy of a row: its sort key and its bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Copy<'a> {
+pub(super) struct OrderedRow<'a> {
     pub(super) place: &'a [u8],
     pub(super) row: &'a [u8],
 }
 
-/// What the rows so far add up to, for each call.
-pub(super) type Sums = Vec<Sum>;
+/// The running sum of each call. Default for calls without one.
+pub(super) type RunningSums = Vec<RunningSum>;
 
-impl Shape {
-    pub(super) fn new(plan: &Plan) -> Shape {
+impl WindowShape {
+    pub(super) fn new(plan: &Plan) -> WindowShape {
         let results = plan.of.schema().len()..plan.schema.len();
         let values = Layout::new(&plan.schema.project(&results.collect::<Vec<_>>()));
         let mut reach = Together { partition: false, before: 0, behind: 0, peers: false, ranks: false };
@@ -67,11 +70,11 @@ impl Shape {
                     running = Some((adder, peers));
                 }
             }
-            calls.push(Call { function: function.clone(), running });
+            calls.push(WindowCall { function: function.clone(), running });
         }
-        Shape {
+        WindowShape {
             rows: Layout::new(plan.of.schema()),
-            places: Places::new(plan.of.schema(), &plan.order),
+            places: SortKeys::new(plan.of.schema(), &plan.order),
             calls,
             reach,
             values: RowBuilder::new(&values),
@@ -80,7 +83,7 @@ impl Shape {
         }
     }
 
-    /// The row's place and then its bytes, and where these begin.
+    /// The row's sort key followed by its bytes, and where the bytes begin.
     pub(super) fn placed(&mut self, row: &[u8]) -> (&[u8], usize) {
         self.built.clear();
         self.places.of_into(row, &mut self.built);
@@ -89,33 +92,40 @@ impl Shape {
         (&self.built, at)
     }
 
-    /// Before the first row.
-    pub(super) fn nothing(&self) -> Sums {
-        vec![Sum::default(); self.calls.len()]
+    /// The running sums before the first row.
+    pub(super) fn nothing(&self) -> RunningSums {
+        vec![RunningSum::default(); self.calls.len()]
     }
 
-    /// What rows add up to, of which these are the last one's values; for ranks the first one's of the next place.
-    pub(super) fn read(&self, last: Option<&Row>, next: Option<&Row>) -> Sums {
+    /// Recovers running sums from output values: `last` are those of the last row before; for ranks, `next` are those of the first row of
+    /// the next place.
+    pub(super) fn read(&self, last: Option<&Row>, next: Option<&Row>) -> RunningSums {
         let layout = self.values.layout();
-        let read = |(column, call): (usize, &Call)| match &call.running {
+        let read = |(column, call): (usize, &WindowCall)| match &call.running {
             Some((adder, _)) => {
                 let values = if adder.ranks() { next } else { last };
                 values.map(|values| adder.read(layout.get(values, column))).unwrap_or_default()
             }
-            None => Sum::default(),
+            None => RunningSum::default(),
         };
         self.calls.iter().enumerate().map(read).collect()
     }
 
-    /// Whether what rows add up to is the same behind a row with the one or the other values.
+    /// Whether two sets of values of a row imply the same running sums after it.
     pub(super) fn same_sums(&self, one: &Row, other: &Row) -> bool {
         let layout = self.values.layout();
         let running = self.calls.iter().enumerate().filter(|(_, call)| call.running.is_some());
         running.map(|(column, _)| column).all(|column| layout.get(one, column) == layout.get(other, column))
     }
 
-    /// The values of the rows of `wanted`, before which the rows add up to `sums`. The rows around them are there to be looked at.
-    pub(super) fn evaluate(&mut self, rows: &[Copy], wanted: std::ops::Range<usize>, sums: &mut Sums) -> Result<Vec<Row>, String> {
+    /// The values of the rows in `wanted`. `sums` are the running sums before these rows, and are advanced. The other rows are only
+    /// context.
+    pub(super) fn evaluate(
+        &mut self,
+        rows: &[OrderedRow],
+        wanted: std::ops::Range<usize>,
+        sums: &mut RunningSums,
+    ) -> Result<Vec<Row>, String> {
         let mut values = Vec::with_capacity(wanted.len());
         if wanted.is_empty() {
             return Ok(values);
@@ -145,8 +155,8 @@ impl Shape {
         Ok(values)
     }
 
-    fn arrays(&self, rows: &[Copy]) -> Result<Vec<Option<ArrayRef>>, String> {
-        let array = |call: &Call| match call.running {
+    fn arrays(&self, rows: &[OrderedRow]) -> Result<Vec<Option<ArrayRef>>, String> {
+        let array = |call: &WindowCall| match call.running {
             Some(_) => Ok(None),
             None => {
                 let batch = arrow::to_batch_of(&self.rows, call.function.columns(), rows.iter().map(|copy| copy.row));
@@ -156,7 +166,7 @@ impl Shape {
         self.calls.iter().map(array).collect()
     }
 
-    fn begin_place(&self, rows: &[Copy], sums: &mut Sums) {
+    fn begin_place(&self, rows: &[OrderedRow], sums: &mut RunningSums) {
         for (call, sum) in self.calls.iter().zip(sums) {
             if let Some((adder, true)) = &call.running {
                 adder.place(sum);

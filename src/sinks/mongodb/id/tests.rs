@@ -1,6 +1,6 @@
-//! Two keys never have one `_id`. The judge is MongoDB's comparison as its manual describes it, written here on its own.
+//! Different keys have different `_id`s. Checked by MongoDB's comparison as its manual describes it, implemented here independently.
 
-use mongodb::bson::{Bson, Document, doc};
+use bson::{Bson, Document, doc};
 use proptest::prelude::*;
 
 use super::*;
@@ -26,7 +26,7 @@ fn is_equal(a: &Bson, b: &Bson) -> bool {
     }
 }
 
-/// A number as its exact decimal expansion, without zeroes that mean nothing.
+/// A number as its exact decimal expansion, without insignificant zeroes.
 fn number(value: &Bson) -> Option<String> {
     let text = match value {
         Bson::Int32(v) => v.to_string(),
@@ -45,7 +45,7 @@ fn number(value: &Bson) -> Option<String> {
     Some(if whole.is_empty() && fraction.is_empty() { "0".into() } else { format!("{sign}{whole}.{fraction}") })
 }
 
-/// Digits with an exponent as digits with a point.
+/// Converts digits with an exponent to digits with a point.
 fn plain(text: &str) -> String {
     let Some((mantissa, power)) = text.split_once('E') else { return text.to_string() };
     let (sign, digits) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
@@ -84,7 +84,7 @@ fn the_judge_knows_numbers() {
 fn id_and_key(schema: &Schema, row: &Row) -> (RawBson, Row) {
     let layout = Layout::new(schema);
     let all: Vec<usize> = (0..schema.len()).collect();
-    let key = key::of(&layout, row, &all);
+    let key = key::encode(&layout, row, &all);
     (IdShape::new(layout).id(&key), key)
 }
 
@@ -97,7 +97,7 @@ proptest! {
         let mut builder = RowBuilder::new(&layout);
         let mut rows = vec![source.row(&layout)];
         for round in 0..12 {
-            // Rows that differ in one column from one before.
+            // Rows that differ from an earlier one in one column.
             let (other, like) = (source.row(&layout), rows[round % rows.len()].clone());
             let changed = round % schema.len();
             (0..schema.len()).for_each(|i| builder.push(layout.get(if i == changed { &other } else { &like }, i)));
@@ -128,8 +128,8 @@ fn every_microsecond_is_a_key_of_its_own() {
     assert_eq!(id_of("datetime(6)", Datum::DateTime(micros)), Bson::String("2017-10-02T10:56:33.000001".into()));
     assert_eq!(id_of("datetime(4)", Datum::DateTime(micros - 1)), Bson::String("2017-10-02T10:56:33.000000".into()));
     assert_eq!(id_of("timestamp(6)", Datum::Timestamp(micros)), Bson::String("2017-10-02T10:56:33.000001Z".into()));
-    assert_eq!(id_of("datetime(3)", Datum::DateTime(micros - 1)), Bson::DateTime(mongodb::bson::DateTime::from_millis(1_506_941_793_000)));
-    // What an expression made finer than its column says.
+    assert_eq!(id_of("datetime(3)", Datum::DateTime(micros - 1)), Bson::DateTime(bson::DateTime::from_millis(1_506_941_793_000)));
+    // An expression may return values with more digits than its column's type.
     assert_eq!(id_of("timestamp", Datum::Timestamp(micros)), Bson::String("2017-10-02T10:56:33.000001Z".into()));
     assert_eq!(id_of("time", Datum::Time(-1)), Bson::String("-00:00:00.000001".into()));
     assert_eq!(id_of("time(2)", Datum::Time(-10_000)), Bson::String("-00:00:00.01".into()));

@@ -74,7 +74,7 @@ async fn a_run_goes_on_behind_its_position_wherever_the_file_was_cut() {
     let source = with_changes(folder.path());
     append(folder.path(), &format!("{ITEM}\n"));
     let mut from = last_position(&*source, None).await;
-    // Without a newline, with the newline alone, with an empty line, and with one in front.
+    // The next line follows directly, after the missing newline, or after empty lines.
     for more in [ITEM.to_string(), format!("\n{ITEM}\n"), format!("\n\n{ITEM}"), format!("\n  \n{ITEM}\n")] {
         append(folder.path(), &more);
         let (sent, ended) = run(&*source, Some(from.clone())).await;
@@ -183,7 +183,7 @@ async fn a_table_that_is_not_captured_only_moves_the_position() {
     assert!(matches!(events.recv().await, Some(Event::Progress { position, .. }) if lines_of(&position) == 1));
 }
 
-/// Changes that cannot be read, and why.
+/// Changes that cannot be read, with the reason.
 const BAD_CHANGES: &[(&str, &str, &str)] = &[
     ("{\"table\"", "?", "it is not a JSON object"),
     ("[]", "?", "it is not a JSON object"),
@@ -205,7 +205,7 @@ const BAD_CHANGES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Marks that are wrong, and why.
+/// Wrong marks, with the reason.
 const BAD_MARKS: &[(&str, &str)] = &[
     (r#"{"commit": true}"#, "`commit` without a `begin`"),
     (r#"{"begin": true, "commit": true}"#, "a mark is `{\"begin\": true}` or `{\"commit\": true}`, alone on its line"),

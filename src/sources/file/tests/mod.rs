@@ -1,4 +1,5 @@
 mod changes;
+#[cfg(feature = "mysql")]
 mod recorded;
 mod rows;
 mod streams;
@@ -31,7 +32,7 @@ async fn discovered(source: &dyn Source) -> Result<Vec<Table>, SourceError> {
     source.discover(&source.table_names().await.unwrap()).await
 }
 
-/// What a run up to the files' end sends, rows as `table {json}` sorted, and how it ends.
+/// The events of a run to the ends of the files, with rows as sorted `table {json}`, and its result.
 async fn run(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Result<(), SourceError>) {
     let (sent, _, ended) = run_on(source, from).await;
     (sent, ended)
@@ -44,7 +45,7 @@ async fn run_on(source: &dyn Source, from: Option<Position>) -> (Vec<String>, Op
     run_held(source, tables, from, Arc::new(held)).await
 }
 
-/// The same, on the rows that are held as of `from`, and then on those that were sent.
+/// The same, with the stored rows as of `from`, to which the sent ones are added.
 async fn run_held(
     source: &dyn Source,
     tables: Vec<Table>,
@@ -86,7 +87,7 @@ async fn run_held(
     (sent, last, ended)
 }
 
-/// Nothing is held, as of this position.
+/// A state without rows, at this position.
 fn nothing_held(tables: &[Table], from: Option<Position>) -> Arc<dyn HeldRows> {
     Arc::new(MemoryRows::new(tables, from))
 }

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
-use crate::shop::{ChangingShop, Format, Shop, TABLES};
+use tidemill_shop::{ChangingShop, Format, Shop, TABLES};
 
-/// What a source's tables come to, as `table {json}` and how often each is there; and the positions of its commits.
+/// The final rows of a source's tables as `table {json}` with their number of copies, and the positions of its commits.
 async fn state_of(source: &dyn Source, from: Option<Position>) -> (BTreeMap<String, i64>, Vec<Position>) {
     let tables = discovered(source).await.unwrap();
     let (sender, mut events) = mpsc::channel(1);
@@ -60,7 +60,7 @@ async fn the_fixtures_come_to_the_shop_that_was_played() {
     for name in ["shop.binlog", "shop-mysql.binlog"] {
         let (state, commits) = state_of(&*fixture(name), None).await;
         assert!(state == played, "{name} comes to other rows");
-        // The rows came in nine statements of up to 1,000, each a transaction of its own; see `fixtures/README.md`.
+        // Nine statements, each its own transaction, inserted up to 1,000 rows each; see `fixtures/README.md`.
         let inserts: u64 = TABLES.iter().map(|table| table.rows(1_000).div_ceil(1_000)).sum();
         assert_eq!(commits.len() as u64, 400 + inserts, "{name}");
     }

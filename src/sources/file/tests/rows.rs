@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::shop::{Format, Shop, TABLES};
 use crate::value::Datum;
+use tidemill_shop::{Format, Shop, TABLES};
 
 #[tokio::test]
 async fn a_csv_is_a_snapshot_and_then_the_end() {
@@ -91,12 +91,12 @@ async fn the_shop_comes_through_whole_in_both_formats() {
     assert_eq!(snapshots[0], snapshots[1]);
 }
 
-/// A file, what is wrong with it, and the rows that are left without the bad line.
+/// A file, its error, and the rows without the bad line.
 const BAD_LINES: &[(&str, &str, &str, &[&str])] = &[
     (
         "a.csv",
         "id,price\n1,1.5\n2,1.555\n3,2\n",
-        "line 3, column `price`: expected decimal(10,2), but it has more digits behind the point than the type",
+        "line 3, column `price`: expected decimal(10,2), but it has more digits after the point than the type",
         &[r#"a {"id":1,"price":1.50}"#, r#"a {"id":3,"price":2.00}"#],
     ),
     (
@@ -218,14 +218,14 @@ async fn what_is_not_there_is_said_before_anything_runs() {
     };
     assert_eq!(
         refused(json!({"csv": path("a.csv"), "key": ["ID"]})).await,
-        "`key` of the table `a` names the column `ID`, which is not there (columns: id, name)"
+        "`key` of the table `a` names the column `ID`, which does not exist (columns: id, name)"
     );
     assert_eq!(
         refused(json!({"csv": path("a.csv"), "columns": {"nmae": "text"}})).await,
-        "`columns` of the table `a` names the column `nmae`, which is not there (columns: id, name)"
+        "`columns` of the table `a` names the column `nmae`, which does not exist (columns: id, name)"
     );
     let twice: PathBuf = path("twice.csv");
-    assert_eq!(refused(json!({"csv": twice})).await, format!("{}, line 1: the column `id` is there twice ()", twice.display()));
+    assert_eq!(refused(json!({"csv": twice})).await, format!("{}, line 1: the column `id` occurs twice ()", twice.display()));
     let missing = path("missing.csv");
     assert_eq!(
         refused(json!({"csv": missing})).await,
@@ -239,8 +239,8 @@ async fn what_is_not_there_is_said_before_anything_runs() {
 fn options_that_make_no_sense_are_refused() {
     for (options, expected) in [
         (json!({}), "option `tables`: there is no table"),
-        (json!({"binlog": ["x"], "changes": "y"}), "option `binlog`: it stands beside `tables` or `changes`"),
-        (json!({"binlog": ["x"], "bad_lines": "stop"}), "option `bad_lines`: it stands beside `binlog`, which has no lines"),
+        (json!({"binlog": ["x"], "changes": "y"}), "option `binlog`: it cannot be combined with `tables` or `changes`"),
+        (json!({"binlog": ["x"], "bad_lines": "stop"}), "option `bad_lines`: it cannot be combined with `binlog`, which has no lines"),
         (json!({"tables": {"a": {}}}), "option `tables.a`: it has neither a file nor columns"),
         (json!({"tables": {"a": {"csv": "x", "jsonl": "y"}}}), "option `tables.a`: it has both `csv` and `jsonl`"),
         (json!({"tables": {"a": {"csv": "x", "delimiter": ";;"}}}), "option `tables.a.delimiter`: it must be one ASCII character"),

@@ -31,7 +31,7 @@ pub(super) fn come(rows: &[String]) -> Vec<String> {
     rows.iter().map(|row| format!("+1 {row}")).collect()
 }
 
-/// What comes between two positions, and the second of them.
+/// What is sent between two positions, and the second position.
 pub(super) async fn on(source: &dyn Source, from: Position) -> (Vec<String>, Position) {
     let (sent, last, ended) = run_on(source, Some(from.clone())).await;
     ended.unwrap();
@@ -97,8 +97,8 @@ async fn a_csv_row_without_a_line_end_counts_where_the_run_ends_at_the_files_end
     }
     std::fs::write(folder.path().join("a.csv"), format!("{HEADER}s1,1\ns2,22\ns3,3\n")).unwrap();
     let (sent, message, help) = refused(&*source, &position, folder.path()).await;
-    assert_eq!(message, "a.csv, line 3: the line was read as a whole row when the file ended with it, and has gone on since");
-    assert_eq!(help, "start with an empty state folder, and let whoever writes the file end each line with a line end");
+    assert_eq!(message, "a.csv, line 3: the line was read as a complete row at the end of the file, but was continued later");
+    assert_eq!(help, "start with an empty state folder, and make the writer of the file end each line with a line end");
     assert!(sent.is_empty(), "{sent:?}");
 }
 
@@ -108,7 +108,7 @@ async fn a_record_of_which_a_part_is_there_is_waited_for() {
     let source = streams(folder.path(), json!({}));
     let mut position = built(&*source).await;
     let waits = |line: u64| format!("waiting: for the end of line {line} of {}", folder.path().join("a.csv").display());
-    // Too few fields, a quote that is open, a value that is not whole.
+    // Too few fields, an open quote, an incomplete value.
     for part in ["s2", ",\"2", "\"\ns3,-"] {
         append(folder.path(), "a.csv", part);
         let (sent, now) = on(&*source, position).await;
@@ -137,7 +137,7 @@ async fn a_record_of_which_a_part_is_there_is_waited_for() {
     let (_, now) = on(&*source, now).await;
     append(folder.path(), "b.jsonl", &json_line("t4", 4));
     let (sent, message, _) = refused(&*source, &now, folder.path()).await;
-    assert_eq!(message, "b.jsonl, line 3: the line was read as a whole row when the file ended with it, and has gone on since");
+    assert_eq!(message, "b.jsonl, line 3: the line was read as a complete row at the end of the file, but was continued later");
     assert!(sent.is_empty(), "{sent:?}");
 }
 
@@ -164,7 +164,7 @@ async fn a_file_is_followed_row_by_row_and_a_line_only_when_it_has_ended() {
     }
     assert_eq!(snapshot, 1);
     append(folder.path(), "a.csv", ",2");
-    // Something of the other file, so that the first was looked at.
+    // An event of the other file shows that the first file was read.
     for reading in 1..=2 {
         append(folder.path(), "b.jsonl", &json_line("t", reading));
         let next = async |events: &mut mpsc::Receiver<Event>| loop {
@@ -239,7 +239,7 @@ async fn changes_and_rows_of_streams_have_one_position() {
     let waits =
         format!("waiting: for the `commit` of the transaction that begins in line 2 of {}", folder.path().join("changes.jsonl").display());
     assert_eq!(sent, [one, "commit 1 None", &format!("+1 {}", row("a", "s1", 1, 2)), "commit 1 None", &waits, "caught up"]);
-    // The transaction that was open begins anew.
+    // The open transaction is read again from its beginning.
     append(folder.path(), "changes.jsonl", "{\"commit\": true}\n");
     let (sent, position) = on(&*source, position).await;
     assert_eq!(sent, [two, "commit 4 None", "caught up"]);
@@ -248,7 +248,7 @@ async fn changes_and_rows_of_streams_have_one_position() {
     append(folder.path(), "changes.jsonl", "{\"table\": \"a\", \"op\": \"insert\", \"after\": {\"sensor\": \"s\", \"reading\": 1}}\n");
     let (sent, position) = on(&*source, position).await;
     let behind = (1_u64 << 40) + 5;
-    let refused = "rejected ?: changes.jsonl, line 6: `a` is a stream with a file of its own, which this row must be appended to";
+    let refused = "rejected ?: changes.jsonl, line 6: `a` is a stream with a file of its own: append the row to that file";
     let none = format!("+1 none {{\"id\":3,\"ROWOFFSET\":{behind}}}");
     assert_eq!(sent, [&none, "commit 5 None", &refused.replace('?', "a"), "progress 6", "caught up"]);
     assert_eq!(on(&*source, position).await.0, ["caught up"]);

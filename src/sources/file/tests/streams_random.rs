@@ -1,5 +1,5 @@
-//! Streams' files that are appended to in random pieces while they are followed, with stops at random moments: what was committed is what
-//! a snapshot of the whole file gives, in its order.
+//! Streams' files that are appended to in random pieces while they are followed, with stops at random moments: the committed rows are those
+//! of a snapshot of the whole file, in the same order.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ impl Random {
     }
 }
 
-/// What was committed, and what came since and is lost by a stop.
+/// The committed rows, and the rows since then, which a stop loses.
 #[derive(Default)]
 struct Committed {
     rows: Vec<Vec<u8>>,
@@ -46,7 +46,7 @@ impl Committed {
         }
     }
 
-    /// A run that ends at the file's end, or when `stop` is there.
+    /// A run that ends at the end of the file, or when `stop` completes.
     async fn run(&mut self, source: &dyn Source, until_caught_up: bool, stop: impl Future<Output = ()>) {
         self.open = Default::default();
         let tables = discovered(source).await.unwrap();
@@ -75,7 +75,7 @@ fn source_of(format: &str, path: &Path) -> Box<dyn Source> {
     source(json!({"tables": {"a": {format: path, "stream": true, "columns": {"sensor": "text", "reading": "int32"}}}}))
 }
 
-/// Lines, some of which are bad, empty, or go over several lines.
+/// Records, some of which are bad, empty, or have several lines.
 fn text_of(format: &str, random: &mut Random) -> String {
     let end = if random.below(2) == 0 { "\n" } else { "\r\n" };
     let mut text = String::new();

@@ -44,7 +44,7 @@ async fn a_strict_source_stops_at_a_bad_line_behind_the_rows_before_it() {
     assert_eq!(sent, [come(&before), vec!["commit 0 None".into()]].concat());
     let (sent, message, _) = refused(&*source, &last.clone().unwrap(), folder.path()).await;
     assert_eq!((sent.len(), message.as_str()), (0, "a.csv, line 6: 1 fields where the header has 2"));
-    // The line behind the position may be mended.
+    // The line after the position may be corrected.
     std::fs::write(folder.path().join("a.csv"), format!("{HEADER}s1,1\n\n\"s\n2\",2\ns4,4\ns3,3\n")).unwrap();
     let (sent, _) = on(&*source, last.unwrap()).await;
     assert_eq!(sent[..2], come(&[row("a", "s4", 4, 6), row("a", "s3", 3, 7)]));

@@ -1,10 +1,11 @@
-//! A cursor over bytes whose every read is checked.
+//! A cursor over bytes that checks every read.
 
-/// The bytes end before what was to be read.
+/// The bytes end before the value does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes end too early")]
 pub(crate) struct Truncated;
 
+/// The bytes that are not read yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
@@ -59,7 +60,7 @@ impl<'a> Bytes<'a> {
         Ok(u64::from_be_bytes(padded))
     }
 
-    /// An integer of the protocol's variable length.
+    /// A length-encoded integer of the protocol.
     pub(crate) fn lenenc(&mut self) -> Result<u64, Truncated> {
         match self.u8()? {
             0xfc => self.le(2),
@@ -70,7 +71,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// A length that must fit what is left.
+    /// A length-encoded length that does not exceed the remaining bytes.
     pub(crate) fn length(&mut self) -> Result<usize, Truncated> {
         let length = self.lenenc()?;
         if length > self.0.len() as u64 { Err(Truncated) } else { Ok(length as usize) }

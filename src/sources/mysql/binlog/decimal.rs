@@ -1,11 +1,11 @@
-//! The server's packed decimals, as they are in rows and in binary JSON.
+//! Decodes the server's packed decimals, which are used in rows and in binary JSON.
 
 use datafusion::arrow::datatypes::i256;
 
 use super::bytes::{Bytes, Truncated};
 use crate::value::Datum;
 
-/// Why bytes are no decimal.
+/// Why the bytes are not a decimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecimalError {
     Truncated,
@@ -18,8 +18,8 @@ impl From<Truncated> for DecimalError {
     }
 }
 
-/// Groups of nine digits in four bytes each, the odd digits at the outer ends in as few bytes as they need, big endian; all bits are
-/// inverted for a negative number, and the first bit is inverted on top (`strings/decimal.c`).
+/// Groups of nine digits are four bytes each; the odd digits at both outer ends take as few bytes as they need. Big endian. A negative
+/// number has all bits inverted, and the first bit is inverted once more (`strings/decimal.c`).
 pub(crate) fn decimal(bytes: &mut Bytes, precision: u8, scale: u8) -> Result<Datum<'static>, DecimalError> {
     const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
     let (whole, fraction) = ((precision - scale) as usize, scale as usize);

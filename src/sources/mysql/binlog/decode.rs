@@ -1,11 +1,11 @@
-//! Row images straight into packed rows.
+//! Decodes row images directly into packed rows.
 //!
-//! A [`RowDecoder`] is made from a captured table and the table map under which its rows come; making it fails where the two
-//! disagree, which is how a change of the table shows that no statement told of. Nothing is allocated per value.
+//! A [`RowDecoder`] is built from a captured table and the table map of its rows. Building it fails if the two disagree, which reveals a
+//! change of the table that no statement in the log announced. Nothing is allocated per value.
 
 use super::bytes::{Bytes, Truncated};
 use super::decimal::{DecimalError, decimal};
-use super::event::{Rows, RowsKind};
+use super::event::{RowsEvent, RowsKind};
 use super::table_map::{LogColumn, TableMap, ty};
 use crate::sources::mysql::charset::Charset;
 use crate::sources::mysql::column::ColumnKind;
@@ -15,17 +15,17 @@ use crate::sources::mysql::unreadable::Unreadable;
 use crate::sources::mysql::values::{Calendar, ValueError, ValueWriter, ZeroDates};
 use crate::value::{Datum, Row, RowBuilder};
 
-/// Why rows cannot be read.
+/// Why rows cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    /// Of one value; the row goes on behind it.
+    /// One value is wrong; the row's other values can still be read.
     #[error("a value that is {0}")]
     Value(#[from] ValueError),
     #[error("a row event is malformed: {0}")]
     Malformed(&'static str),
     #[error("a row event is malformed: {0}")]
     Truncated(#[from] Truncated),
-    /// The writing session has `binlog_row_image` MINIMAL or NOBLOB.
+    /// The session that wrote the row has `binlog_row_image` MINIMAL or NOBLOB.
     #[error("a row event does not have all columns")]
     PartialImage,
 }
@@ -39,14 +39,14 @@ impl From<DecimalError> for DecodeError {
     }
 }
 
-/// How the table in the log is not the table that was captured.
+/// How the table in the log differs from the captured table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mismatch {
-    #[error("it has {found} columns now, and not {expected}")]
+pub(crate) enum ColumnMismatch {
+    #[error("it now has {found} columns instead of {expected}")]
     Count { expected: usize, found: usize },
-    #[error("where `{expected}` was, its column is `{found}` now")]
+    #[error("it now has the column `{found}` in place of `{expected}`")]
     Name { expected: String, found: String },
-    #[error("its column `{column}` has another type now")]
+    #[error("its column `{column}` now has another type")]
     Type { column: String },
 }
 
@@ -56,35 +56,35 @@ pub(crate) type Image = Result<Row, Box<Unreadable>>;
 /// Decodes the rows of one table under one table map.
 #[derive(Debug)]
 pub(crate) struct RowDecoder {
-    fields: Vec<Field>,
+    fields: Vec<ImageField>,
     writer: ValueWriter,
     builder: RowBuilder,
 }
 
 #[derive(Debug)]
-struct Field {
-    /// `None`: a column of the server's own, which no SELECT shows.
+struct ImageField {
+    /// `None`: a hidden column of the server, which SELECT does not return.
     kind: Option<ColumnKind>,
-    /// The number of bytes of a length, a label's number, or a bit field; what else has no need of it.
+    /// The number of bytes of an integer, a length, a label's number, a fraction or a bit field; unused for other kinds.
     width: usize,
 }
 
 impl RowDecoder {
-    pub(crate) fn new(table: &MysqlTable, map: &TableMap, zero_dates: ZeroDates) -> Result<RowDecoder, Mismatch> {
+    pub(crate) fn new(table: &MysqlTable, map: &TableMap, zero_dates: ZeroDates) -> Result<RowDecoder, ColumnMismatch> {
         let mut expected = table.columns.iter().peekable();
         let mut fields = Vec::with_capacity(map.columns.len());
-        let count = || Mismatch::Count { expected: table.columns.len(), found: map.columns.len() };
+        let count = || ColumnMismatch::Count { expected: table.columns.len(), found: map.columns.len() };
         for logged in &map.columns {
             if expected.peek().is_none_or(|column| logged.name.as_ref() != Some(&column.name)) && is_hidden(logged) {
-                fields.push(Field { kind: None, width: HIDDEN_BYTES });
+                fields.push(ImageField { kind: None, width: HIDDEN_BYTES });
                 continue;
             }
             let column = expected.next().ok_or_else(count)?;
             if let Some(name) = logged.name.as_ref().filter(|name| **name != column.name) {
-                return Err(Mismatch::Name { expected: column.name.clone(), found: name.clone() });
+                return Err(ColumnMismatch::Name { expected: column.name.clone(), found: name.clone() });
             }
-            let width = width(&column.kind, logged).ok_or_else(|| Mismatch::Type { column: column.name.clone() })?;
-            fields.push(Field { kind: Some(column.kind.clone()), width });
+            let width = width(&column.kind, logged).ok_or_else(|| ColumnMismatch::Type { column: column.name.clone() })?;
+            fields.push(ImageField { kind: Some(column.kind.clone()), width });
         }
         if expected.next().is_some() {
             return Err(count());
@@ -92,9 +92,9 @@ impl RowDecoder {
         Ok(RowDecoder { fields, writer: ValueWriter::new(zero_dates), builder: RowBuilder::new(&table.layout) })
     }
 
-    /// Hands every row of the event to `each`, with -1 for an image that goes and +1 for one that comes. An unreadable image that goes was
-    /// never held, and is passed over.
-    pub(crate) fn decode(&mut self, rows: &Rows, mut each: impl FnMut(Image, i64)) -> Result<(), DecodeError> {
+    /// Calls `each` for every row of the event, with -1 for a deleted image and +1 for an inserted one. An unreadable deleted image is
+    /// skipped, because it was never in the state.
+    pub(crate) fn decode(&mut self, rows: &RowsEvent, mut each: impl FnMut(Image, i64)) -> Result<(), DecodeError> {
         if rows.column_count != self.fields.len() {
             return Err(DecodeError::Malformed("its columns are not those of its table map"));
         }
@@ -120,7 +120,7 @@ impl RowDecoder {
                     if was_held {
                         each(before, -1);
                     }
-                    // What stays unreadable was told when it came.
+                    // A row that stays unreadable was already reported.
                     if was_held || after.is_ok() {
                         each(after, 1);
                     }
@@ -161,10 +161,10 @@ impl RowDecoder {
     }
 }
 
-/// A BIGINT.
+/// The size of a BIGINT.
 const HIDDEN_BYTES: usize = 8;
 
-/// What MariaDB keeps a UNIQUE over a long column with.
+/// Whether this is the hidden column with which MariaDB enforces UNIQUE on a long column.
 fn is_hidden(logged: &LogColumn) -> bool {
     logged.ty == ty::LONGLONG && logged.name.as_deref().is_some_and(|name| name.starts_with("DB_ROW_HASH_"))
 }
@@ -173,7 +173,7 @@ fn has_all(bitmap: &[u8], columns: usize) -> bool {
     (0..columns).all(|i| bitmap[i / 8] >> (i % 8) & 1 == 1)
 }
 
-/// What is needed beside the kind to read a column's values; `None` where the logged column is not of that kind.
+/// The width for [`ImageField`]; `None` if the logged column is not of this kind.
 fn width(kind: &ColumnKind, logged: &LogColumn) -> Option<usize> {
     let LogColumn { ty, meta, .. } = *logged;
     let sign_is = |unsigned: bool| logged.unsigned.is_none_or(|found| found == unsigned);
@@ -244,15 +244,15 @@ fn same_labels(labels: &[String], charset: Charset, logged: &LogColumn) -> bool 
     logged.len() == labels.len() && logged.iter().zip(labels).all(|(bytes, label)| charset.decode(bytes, &mut scratch) == label)
 }
 
-/// Fractions of a second come in pairs of digits, a byte each.
+/// A fraction of a second has one byte per two digits.
 fn fraction_bytes(fsp: u8) -> usize {
     fsp.div_ceil(2) as usize
 }
 
-/// How many microseconds the unit of a fraction of so many bytes is.
+/// By the number of bytes of a fraction: the microseconds of its unit.
 const FRACTION_UNIT: [u32; 4] = [0, 10_000, 100, 1];
 
-/// Reads a value. After [`DecodeError::Value`] its bytes are read and nothing is pushed.
+/// Reads a value and pushes it. After [`DecodeError::Value`] the value's bytes are read, but nothing is pushed.
 fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, width: usize, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let datum = match *kind {
         ColumnKind::Int { unsigned: true, .. } => Datum::UInt(bytes.le(width)?),
@@ -277,7 +277,7 @@ fn push(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, width
     Ok(())
 }
 
-/// The values whose meaning is the [`ValueWriter`]'s to say.
+/// Reads the values that [`ValueWriter`] converts.
 fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, width: usize, bytes: &mut Bytes) -> Result<(), DecodeError> {
     let written = match kind {
         ColumnKind::Date => {
@@ -301,7 +301,7 @@ fn write(writer: &mut ValueWriter, row: &mut RowBuilder, kind: &ColumnKind, widt
         ColumnKind::Uuid => writer.uuid(row, &zero_padded(sized(bytes, width)?)?),
         ColumnKind::Inet6 => writer.inet6(row, &zero_padded(sized(bytes, width)?)?),
         ColumnKind::Inet4 => writer.inet4(row, &zero_padded(sized(bytes, width)?)?),
-        // Pushed as they are.
+        // `push` handles these.
         ColumnKind::Int { .. }
         | ColumnKind::Bool
         | ColumnKind::Bit
@@ -320,7 +320,7 @@ fn sized<'a>(bytes: &mut Bytes<'a>, width: usize) -> Result<&'a [u8], Truncated>
     bytes.take(length)
 }
 
-/// The server leaves trailing zero bytes of fixed columns out.
+/// The server omits trailing zero bytes of fixed-length columns.
 fn zero_padded<const N: usize>(bytes: &[u8]) -> Result<[u8; N], DecodeError> {
     let mut whole = [0u8; N];
     whole.get_mut(..bytes.len()).ok_or(DecodeError::Malformed("a value that is too long"))?.copy_from_slice(bytes);
@@ -344,7 +344,7 @@ fn date_time(bytes: &mut Bytes, width: usize) -> Result<Calendar, Truncated> {
     })
 }
 
-/// `sign 1 bit, unused 1, hour 10, minute 6, second 6`, then the fraction, all as one big-endian number with an offset, so that a negative
+/// `sign 1 bit, unused 1, hour 10, minute 6, second 6`, then the fraction. All is one big-endian number with an offset, so that a negative
 /// time is the two's complement of the whole.
 fn time(bytes: &mut Bytes, width: usize) -> Result<i64, Truncated> {
     let packed = bytes.be(3 + width)? as i64 - (0x80_0000i64 << (8 * width));

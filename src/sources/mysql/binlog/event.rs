@@ -1,4 +1,4 @@
-//! One event of a binary log, taken apart as far as its kind needs; the same for both servers and for recorded files.
+//! Parses one event of a binary log as deep as its kind needs. Works for both servers and for recorded files.
 //!
 //! The formats are those of MySQL's `libs/mysql/binlog/event` and MariaDB's `sql/log_event.h` and
 //! <https://mariadb.com/kb/en/replication-protocol/>.
@@ -12,7 +12,7 @@ use mysql_common::binlog::events::{Event, GtidEvent};
 use super::bytes::{Bytes, Truncated};
 use super::gtid::NotGtids;
 
-/// Kinds of events, by their number.
+/// The kinds of events, by number.
 pub(crate) mod kind {
     pub(crate) const QUERY: u8 = 2;
     pub(crate) const STOP: u8 = 3;
@@ -54,9 +54,9 @@ pub(crate) mod kind {
     pub(crate) const MARIADB_DELETE_ROWS_COMPRESSED: u8 = 171;
 }
 
-/// Not written to the log but made up by the server for this connection.
+/// The event is not in the log; the server generated it for this connection.
 pub(crate) const FLAG_ARTIFICIAL: u16 = 0x20;
-/// A reader that does not know the event may pass it over.
+/// A reader that does not know the event may skip it.
 pub(crate) const FLAG_IGNORABLE: u16 = 0x80;
 
 /// Why an event cannot be read.
@@ -75,18 +75,18 @@ pub(crate) struct RawEvent<'a> {
     /// Seconds since 1970.
     pub(crate) timestamp: u32,
     pub(crate) server_id: u32,
-    /// With header and checksum.
+    /// In bytes, with header and checksum.
     pub(crate) size: u32,
-    /// The low 32 bits of the offset after the event; 0 where it has none.
+    /// The low 32 bits of the offset after the event; 0 if it has no offset.
     pub(crate) next_offset: u32,
     pub(crate) flags: u16,
     pub(crate) body: &'a [u8],
-    /// Out of a compressed transaction.
+    /// Whether the event is from a compressed transaction.
     pub(crate) is_inner: bool,
 }
 
 impl<'a> RawEvent<'a> {
-    pub(crate) fn of(event: &'a Event) -> RawEvent<'a> {
+    pub(crate) fn from_event(event: &'a Event) -> RawEvent<'a> {
         let header = event.header();
         RawEvent {
             kind: header.event_type_raw(),
@@ -105,7 +105,7 @@ impl<'a> RawEvent<'a> {
     }
 }
 
-/// Whether an event is as it was written: its checksum is right, or it has none.
+/// Whether the event is undamaged: its checksum is right, or it has none.
 pub(crate) fn is_intact(event: &Event) -> bool {
     let footer = event.footer();
     match footer.get_checksum_alg() {
@@ -120,7 +120,7 @@ pub(crate) fn is_intact(event: &Event) -> bool {
 
 /// A statement in the log.
 #[derive(Debug)]
-pub(crate) struct Query<'a> {
+pub(crate) struct QueryEvent<'a> {
     /// The session's default database.
     pub(crate) database: &'a [u8],
     /// The status variables (see `session`).
@@ -128,10 +128,10 @@ pub(crate) struct Query<'a> {
     pub(crate) text: std::borrow::Cow<'a, [u8]>,
 }
 
-/// What LOAD DATA has before the status variables: a file's id, where its name stands in the text, what becomes of duplicates.
+/// The bytes of LOAD DATA before the status variables: a file's id, where the file's name is in the text, how duplicates are handled.
 const LOAD_BYTES: usize = 13;
 
-pub(crate) fn query<'a>(event: &RawEvent<'a>) -> Result<Query<'a>, EventError> {
+pub(crate) fn query<'a>(event: &RawEvent<'a>) -> Result<QueryEvent<'a>, EventError> {
     let mut body = Bytes(event.body);
     body.take(8)?;
     let database_length = body.u8()? as usize;
@@ -147,24 +147,24 @@ pub(crate) fn query<'a>(event: &RawEvent<'a>) -> Result<Query<'a>, EventError> {
         kind::MARIADB_QUERY_COMPRESSED => uncompress(body.0)?.into(),
         _ => body.0.into(),
     };
-    Ok(Query { database, status, text })
+    Ok(QueryEvent { database, status, text })
 }
 
-/// The version of the server that wrote a log, out of its FORMAT_DESCRIPTION.
+/// The version of the server that wrote the log, from the body of FORMAT_DESCRIPTION.
 pub(crate) fn server_version(body: &[u8]) -> Option<&str> {
     let text = body.get(2..52)?;
     let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
     std::str::from_utf8(&text[..end]).ok()
 }
 
-/// The file that comes next, and the offset in it.
+/// The name of the next file, and the offset in it.
 pub(crate) fn rotate(body: &[u8]) -> Result<(&[u8], u64), EventError> {
     let mut body = Bytes(body);
     let offset = body.u64()?;
     Ok((body.0, offset))
 }
 
-/// The begin of a transaction at MySQL.
+/// The beginning of a transaction at MySQL.
 #[derive(Debug)]
 pub(crate) struct MysqlGtid {
     pub(crate) uuid: [u8; 16],
@@ -182,7 +182,7 @@ pub(crate) fn mysql_gtid(event: &Event) -> Result<MysqlGtid, EventError> {
     Ok(MysqlGtid { uuid: gtid.sid(), tag, number: gtid.gno(), committed_ms })
 }
 
-/// The begin of a transaction, or a statement that stands alone, at MariaDB.
+/// The beginning of a transaction, or of a standalone statement, at MariaDB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MariadbGtid {
     pub(crate) domain: u32,
@@ -192,14 +192,15 @@ pub(crate) struct MariadbGtid {
 }
 
 impl MariadbGtid {
-    /// The first half of an ALTER TABLE that is logged in two, or one that was taken back: it did not happen, or not yet.
+    /// Whether this is the first half of an ALTER TABLE that is logged in two halves, or one that was rolled back: it did not take effect
+    /// (yet).
     pub(crate) fn is_without_effect(self) -> bool {
         const START_ALTER: u8 = 2;
         const ROLLBACK_ALTER: u8 = 8;
         self.more_flags & (START_ALTER | ROLLBACK_ALTER) != 0
     }
 
-    /// One statement follows, and nothing ends it.
+    /// Whether one statement follows, without an event that ends the transaction.
     pub(crate) fn is_standalone(self) -> bool {
         self.flags & 1 != 0
     }
@@ -230,25 +231,25 @@ pub(crate) enum RowsKind {
     Delete,
 }
 
-/// A row event, its rows still packed.
+/// A row event with its rows still packed.
 #[derive(Debug)]
-pub(crate) struct Rows<'a> {
+pub(crate) struct RowsEvent<'a> {
     pub(crate) kind: RowsKind,
     pub(crate) column_count: usize,
-    /// A bit per column: present in the only image, or the one before the update.
+    /// One bit per column: whether the only image, or the image before an update, has the column.
     pub(crate) before: &'a [u8],
     /// The same for the image after an update.
     pub(crate) after: &'a [u8],
     pub(crate) rows: std::borrow::Cow<'a, [u8]>,
 }
 
-/// The table id that a table map or row event begins with.
+/// The table id at the beginning of a table map or row event.
 pub(crate) fn table_id(body: &[u8]) -> Result<u64, EventError> {
     Ok(Bytes(body).le(6)?)
 }
 
-/// A row event of any version, also a compressed one of MariaDB; `None` for other kinds.
-pub(crate) fn rows<'a>(event: &RawEvent<'a>) -> Result<Option<Rows<'a>>, EventError> {
+/// Parses a row event of any version, including MariaDB's compressed ones; `None` for other kinds of events.
+pub(crate) fn rows<'a>(event: &RawEvent<'a>) -> Result<Option<RowsEvent<'a>>, EventError> {
     let Some((kind, has_extra, compressed)) = rows_kind(event.kind) else { return Ok(None) };
     let mut body = Bytes(event.body);
     body.take(8)?;
@@ -261,7 +262,7 @@ pub(crate) fn rows<'a>(event: &RawEvent<'a>) -> Result<Option<Rows<'a>>, EventEr
     let before = body.take(bitmap)?;
     let after = if kind == RowsKind::Update { body.take(bitmap)? } else { before };
     let rows = if compressed { uncompress(body.0)?.into() } else { body.0.into() };
-    Ok(Some(Rows { kind, column_count, before, after, rows }))
+    Ok(Some(RowsEvent { kind, column_count, before, after, rows }))
 }
 
 fn rows_kind(kind: u8) -> Option<(RowsKind, bool, bool)> {
@@ -277,7 +278,7 @@ fn rows_kind(kind: u8) -> Option<(RowsKind, bool, bool)> {
     }
 }
 
-/// MariaDB's compressed form: a byte of flags (80, the algorithm, the number of length bytes), the length, big endian, a zlib stream.
+/// MariaDB's compressed format: a byte of flags (80, the algorithm, the number of length bytes), the length, big endian, a zlib stream.
 fn uncompress(bytes: &[u8]) -> Result<Vec<u8>, EventError> {
     const BAD: EventError = EventError::Malformed("compressed data");
     let mut bytes = Bytes(bytes);

@@ -1,8 +1,8 @@
-//! The events of a log file.
+//! Reads the events of a log file.
 //!
-//! A file begins with `FE 62 69 6E`; then event follows event, the first one being the format description, which says whether the others
-//! have checksums. Every length and checksum is verified before an event is handed on. The events of a compressed transaction follow
-//! the one that holds them, as they do from a server.
+//! A file begins with `FE 62 69 6E`, followed by events. The first event is the format description, which says whether the others have
+//! checksums. Every length and checksum is verified before an event is returned. The events of a compressed transaction follow the event
+//! that contains them, as they do from a server.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,7 +29,7 @@ pub(crate) enum FileError {
     Damaged(u64),
 }
 
-/// An event and where in its file it ends.
+/// An event and the offset in its file at which it ends.
 #[derive(Debug)]
 pub(crate) struct Logged {
     pub(crate) event: Event,
@@ -38,6 +38,7 @@ pub(crate) struct Logged {
     pub(crate) flavour: Flavour,
 }
 
+/// Reads one log file.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     bytes: BufReader<File>,
@@ -45,19 +46,19 @@ pub(crate) struct LogFile {
     offset: u64,
     reader: EventStreamReader,
     flavour: Flavour,
-    /// Out of a compressed transaction, not handed on yet.
+    /// Events of a compressed transaction that are not yet returned.
     inner: VecDeque<Event>,
 }
 
 const MAGIC: [u8; 4] = [0xfe, b'b', b'i', b'n'];
 const HEADER: usize = 19;
-/// The parts of a format description that are always there, with its algorithm and checksum.
+/// The fixed parts of a format description, with the checksum algorithm and the checksum.
 const SHORTEST_FORMAT: usize = HEADER + 57 + 5;
 const CHECKSUM: usize = 4;
 const LARGEST: usize = 1 << 31;
 
 impl LogFile {
-    /// Begins at `offset`, which is the end of an event, or 0 for the start.
+    /// Starts at `offset`, which must be the end of an event, or 0 for the start of the file.
     pub(crate) fn open(path: &Path, offset: u64) -> Result<LogFile, FileError> {
         let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());
         let mut file = LogFile {
@@ -76,7 +77,7 @@ impl LogFile {
             Err(error) => return Err(error.into()),
         }
         if offset > file.offset {
-            // How to read the rest stands in the first event.
+            // The first event is needed to read the others.
             file.next()?;
             if offset > file.offset {
                 file.bytes.seek(SeekFrom::Start(offset))?;
@@ -86,7 +87,7 @@ impl LogFile {
         Ok(file)
     }
 
-    /// The next event; `None` at the end of the file.
+    /// Returns the next event; `None` at the end of the file.
     pub(crate) fn next(&mut self) -> Result<Option<Logged>, FileError> {
         let event = match self.inner.pop_front() {
             Some(event) => event,
@@ -116,7 +117,7 @@ impl LogFile {
         Ok(Some(event))
     }
 
-    /// The bytes of one event, long enough for what the reader takes for granted.
+    /// Reads the bytes of one event. They are at least as long as the reader assumes.
     fn read_bytes(&mut self) -> Result<Option<Vec<u8>>, FileError> {
         let at = self.offset;
         let cut = |error: io::Error| match error.kind() {

@@ -1,4 +1,4 @@
-//! Sets of transactions in both dialects: MySQL's GTID sets (also tagged ones) and MariaDB's GTID positions.
+//! Sets of transactions in both dialects: MySQL's GTID sets (including tagged ones) and MariaDB's GTID positions.
 //!
 //! A MySQL set is printed as the server prints it: UUIDs in order, intervals sorted and merged, both ends inclusive.
 
@@ -8,19 +8,20 @@ use std::str::FromStr;
 
 use mysql_common::packets::{GnoInterval, Sid, Tag};
 
+/// A set of transactions of either server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GtidPosition {
     Mysql(MysqlGtids),
     Mariadb(MariadbGtids),
 }
 
-/// MySQL: which numbers of which source (and tag) were executed. The empty tag is "no tag".
+/// MySQL: which numbers of which source (and tag) were executed. An empty tag means no tag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct MysqlGtids(BTreeMap<([u8; 16], String), Vec<Interval>>);
+pub(crate) struct MysqlGtids(BTreeMap<([u8; 16], String), Vec<GtidRange>>);
 
-/// Numbers from `start` to before `end`. In a set: sorted, apart from each other, not empty.
+/// Numbers from `start` to before `end`. The ranges of a set are sorted, disjoint, not adjacent and not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Interval {
+struct GtidRange {
     start: u64,
     end: u64,
 }
@@ -42,7 +43,7 @@ pub(crate) struct DomainGtid {
 pub(crate) struct NotGtids;
 
 impl GtidPosition {
-    /// Whether everything in `other` is in here too.
+    /// Whether all transactions of `other` are in this set.
     pub(crate) fn contains(&self, other: &GtidPosition) -> bool {
         match (self, other) {
             (GtidPosition::Mysql(here), GtidPosition::Mysql(there)) => here.contains(there),
@@ -54,10 +55,10 @@ impl GtidPosition {
 
 impl MysqlGtids {
     pub(crate) fn add(&mut self, uuid: [u8; 16], tag: &str, number: u64) {
-        self.add_interval(uuid, tag, Interval { start: number, end: number + 1 });
+        self.add_interval(uuid, tag, GtidRange { start: number, end: number + 1 });
     }
 
-    fn add_interval(&mut self, uuid: [u8; 16], tag: &str, new: Interval) {
+    fn add_interval(&mut self, uuid: [u8; 16], tag: &str, new: GtidRange) {
         let intervals = self.0.entry((uuid, tag.to_string())).or_default();
         // The common case: the next number.
         if let Some(last) = intervals.last_mut()
@@ -68,7 +69,7 @@ impl MysqlGtids {
         }
         let from = intervals.partition_point(|i| i.end < new.start);
         let to = intervals.partition_point(|i| i.start <= new.end);
-        let merged = intervals[from..to].iter().fold(new, |a, b| Interval { start: a.start.min(b.start), end: a.end.max(b.end) });
+        let merged = intervals[from..to].iter().fold(new, |a, b| GtidRange { start: a.start.min(b.start), end: a.end.max(b.end) });
         intervals.splice(from..to, [merged]);
     }
 
@@ -79,14 +80,14 @@ impl MysqlGtids {
         })
     }
 
-    /// A set of this transaction alone.
-    pub(crate) fn of(uuid: [u8; 16], tag: &str, number: u64) -> MysqlGtids {
+    /// A set of this one transaction.
+    pub(crate) fn one(uuid: [u8; 16], tag: &str, number: u64) -> MysqlGtids {
         let mut set = MysqlGtids::default();
         set.add(uuid, tag, number);
         set
     }
 
-    /// What is in here and not in `other`.
+    /// The transactions of this set that are not in `other`.
     pub(crate) fn without(&self, other: &MysqlGtids) -> MysqlGtids {
         let mut rest = MysqlGtids::default();
         for (source, intervals) in &self.0 {
@@ -96,12 +97,12 @@ impl MysqlGtids {
                 let mut start = interval.start;
                 for cut in taken.iter().filter(|cut| cut.start < interval.end && cut.end > interval.start) {
                     if start < cut.start {
-                        left.push(Interval { start, end: cut.start });
+                        left.push(GtidRange { start, end: cut.start });
                     }
                     start = cut.end;
                 }
                 if start < interval.end {
-                    left.push(Interval { start, end: interval.end });
+                    left.push(GtidRange { start, end: interval.end });
                 }
             }
             if !left.is_empty() {
@@ -111,15 +112,15 @@ impl MysqlGtids {
         rest
     }
 
-    /// What a server of this UUID made.
+    /// The transactions of the server with this UUID.
     pub(crate) fn made_by(&self, server: &str) -> MysqlGtids {
         let Ok(uuid) = parse_uuid(server) else { return MysqlGtids::default() };
         MysqlGtids(self.0.iter().filter(|((source, _), _)| *source == uuid).map(|(s, i)| (s.clone(), i.clone())).collect())
     }
 
-    /// As the dump request takes it.
+    /// The set in the form of the dump request.
     pub(crate) fn sids(&self) -> Result<Vec<Sid<'static>>, NotGtids> {
-        let sid = |((uuid, tag), intervals): (&([u8; 16], String), &Vec<Interval>)| {
+        let sid = |((uuid, tag), intervals): (&([u8; 16], String), &Vec<GtidRange>)| {
             let intervals = intervals.iter().map(|i| GnoInterval::new(i.start, i.end)).collect();
             let sid = Sid::new(*uuid).with_intervals(intervals);
             match tag.as_str() {
@@ -146,7 +147,7 @@ impl fmt::Display for MysqlGtids {
             if !tag.is_empty() {
                 write!(f, ":{tag}")?;
             }
-            for Interval { start, end } in intervals {
+            for GtidRange { start, end } in intervals {
                 match end - start {
                     1 => write!(f, ":{start}")?,
                     _ => write!(f, ":{start}-{}", end - 1)?,
@@ -198,13 +199,13 @@ fn parse_uuid(text: &str) -> Result<[u8; 16], NotGtids> {
     if digits.next().is_some() { Err(NotGtids) } else { Ok(uuid) }
 }
 
-fn parse_interval(text: &str) -> Result<Interval, NotGtids> {
+fn parse_interval(text: &str) -> Result<GtidRange, NotGtids> {
     let number = |text: &str| text.trim().parse::<u64>().map_err(|_| NotGtids);
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (number(first)?, number(last)?),
         None => (number(text)?, number(text)?),
     };
-    if first == 0 || last < first || last == u64::MAX { Err(NotGtids) } else { Ok(Interval { start: first, end: last + 1 }) }
+    if first == 0 || last < first || last == u64::MAX { Err(NotGtids) } else { Ok(GtidRange { start: first, end: last + 1 }) }
 }
 
 impl MariadbGtids {
@@ -216,7 +217,7 @@ impl MariadbGtids {
         self.0.iter().map(|(&domain, &(server, sequence))| DomainGtid { domain, server, sequence })
     }
 
-    /// Sequence numbers grow within a domain.
+    /// Sequence numbers increase within a domain.
     pub(crate) fn contains(&self, other: &MariadbGtids) -> bool {
         other.0.iter().all(|(domain, (_, sequence))| self.0.get(domain).is_some_and(|(_, here)| here >= sequence))
     }
@@ -314,7 +315,7 @@ mod tests {
         assert_eq!(both.without(&both), MysqlGtids::default());
         assert_eq!(both.made_by(B).to_string(), format!("{B}:1-3"));
         assert_eq!(both.made_by("7"), MysqlGtids::default());
-        assert_eq!(MysqlGtids::of(parse_uuid(A).unwrap(), "blue", 2), set(&format!("{A}:blue:2")));
+        assert_eq!(MysqlGtids::one(parse_uuid(A).unwrap(), "blue", 2), set(&format!("{A}:blue:2")));
     }
 
     proptest! {

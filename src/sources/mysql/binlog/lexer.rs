@@ -1,41 +1,43 @@
 //! Cuts a statement into tokens by the server's own lexical rules.
 //!
-//! In: a text in the characters that it was written in, decoded; the session's `sql_mode` and the version of the server, because both
-//! say what is a name, a text, or a comment. Out: the tokens without comments; a comment that the server carries out is part of the
-//! statement. The rules are those of `sql/sql_lex.cc` of both servers.
+//! In: a decoded text, the session's `sql_mode` and the server's version; the last two decide what is a name, a text, or a comment. Out: the
+//! tokens without comments, except that a comment that the server executes is part of the statement. The rules are those of `sql/sql_lex.cc`
+//! of both servers.
 
 use super::session::SqlMode;
 use crate::sources::mysql::server::Flavour;
 
+/// A token of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A bare word, as written: a keyword, a name, or a number.
     Word(String),
-    /// A name between quotes.
+    /// A quoted name, without quotes.
     Quoted(String),
     /// A text; its content does not matter.
     Text,
     Symbol(char),
 }
 
-/// What the meaning of a text depends on.
+/// What the tokens of a text depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) sql_mode: SqlMode,
     pub(crate) flavour: Flavour,
-    /// As in `/*!80013 */`; `None` where it is not known.
+    /// As in `/*!80013 */`; `None` if unknown.
     pub(crate) version: Option<u32>,
 }
 
+/// The tokens of one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tokens {
     pub(crate) list: Vec<Token>,
-    /// Whether every quote and comment ends.
+    /// Whether every quote and comment is closed.
     pub(crate) is_whole: bool,
 }
 
 impl Tokens {
-    pub(crate) fn of(text: &str, rules: &Rules) -> Tokens {
+    pub(crate) fn lex(text: &str, rules: &Rules) -> Tokens {
         let mut lexer = Lexer { chars: text.chars().collect(), at: 0, rules, in_comment: false, is_whole: true };
         let mut list = Vec::new();
         while let Some(token) = lexer.next() {
@@ -49,7 +51,7 @@ struct Lexer<'a> {
     chars: Vec<char>,
     at: usize,
     rules: &'a Rules,
-    /// Inside a comment that is carried out.
+    /// Inside a comment that the server executes.
     in_comment: bool,
     is_whole: bool,
 }
@@ -90,7 +92,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Goes behind a comment, or only behind the beginning of one that is carried out.
+    /// Skips a comment, or only the beginning of one that the server executes.
     fn comment(&mut self) {
         self.at += 2;
         let of_mariadb = self.peek(0) == Some('M') && self.peek(1) == Some('!') && self.rules.flavour == Flavour::Mariadb;
@@ -107,7 +109,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Five or six digits that follow at once.
+    /// Reads a version: five or six digits, without a space before them.
     fn version(&mut self) -> Option<u32> {
         let digits = (0..6).map_while(|i| self.peek(i)?.to_digit(10)).collect::<Vec<_>>();
         if digits.len() < 5 {
@@ -118,7 +120,7 @@ impl Lexer<'_> {
     }
 
     fn is_reached(&self, version: u32, of_mariadb: bool) -> bool {
-        // Versions from 5.7 to 9.99 mean a MySQL that MariaDB does not follow.
+        // MariaDB skips comments with a MySQL version from 5.7 to 9.99.
         let of_mysql_only = self.rules.flavour == Flavour::Mariadb && !of_mariadb && (50_700..=99_999).contains(&version);
         !of_mysql_only && self.rules.version.is_none_or(|here| version <= here)
     }
@@ -182,7 +184,8 @@ impl Lexer<'_> {
     }
 }
 
-/// Outside of ASCII everything may be part of a bare name; a server whose charset sees it otherwise refuses the statement.
+/// All characters outside of ASCII may be part of a bare name. If the server's charset disagrees, the server has already refused the
+/// statement.
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
@@ -202,9 +205,9 @@ mod tests {
     };
     const MARIADB: Rules = Rules { flavour: Flavour::Mariadb, version: Some(101_119), ..MYSQL };
 
-    /// Words as they are, names in backticks, texts as a quote.
+    /// Prints words as they are, names in backticks, texts as a quote.
     fn shown(text: &str, rules: &Rules) -> String {
-        let tokens = Tokens::of(text, rules);
+        let tokens = Tokens::lex(text, rules);
         assert!(tokens.is_whole, "{text}");
         let shown = tokens.list.iter().map(|token| match token {
             Token::Word(word) => word.clone(),
@@ -234,7 +237,7 @@ mod tests {
             ("a /*", "", ""),
         ] {
             if mysql.is_empty() {
-                assert!(!Tokens::of(text, &MYSQL).is_whole);
+                assert!(!Tokens::lex(text, &MYSQL).is_whole);
                 continue;
             }
             assert_eq!((shown(text, &MYSQL).as_str(), shown(text, &MARIADB).as_str()), (mysql, mariadb), "{text}");
@@ -260,7 +263,7 @@ mod tests {
             assert_eq!(shown(text, &rules), expected, "{text}");
         }
         for text in ["'a", "`a", "\"a", r"'a\'", "/*! a"] {
-            assert!(!Tokens::of(text, &MYSQL).is_whole, "{text}");
+            assert!(!Tokens::lex(text, &MYSQL).is_whole, "{text}");
         }
     }
 }

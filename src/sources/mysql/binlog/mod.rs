@@ -1,9 +1,9 @@
-//! The binary log: from the bytes of events to whole transactions of captured tables.
+//! Reads the binary log: from the bytes of events to whole transactions of captured tables.
 //!
-//! `stream` follows a server's log (`open` asks for it, `watch` sees whether it is still the server's), `file` reads a recorded one; `event` takes
-//! events apart; `table_map` and `decode` turn row images into packed rows; `statement` judges the statements that a log holds as text, which
-//! `lexer` cuts into tokens as their `session` says, and compares `names`; `assemble` puts transactions together and keeps the position, `trail`
-//! what tells the log from another. What is not understood is an error: nothing is passed over in silence.
+//! `stream` follows a server's log (`open` requests it, `watch` notices when the server replaced it), `file` reads a recorded log. `event`
+//! parses events. `table_map` and `decode` convert row images to packed rows. `statement` judges statements that the log has as text:
+//! `lexer` cuts them into tokens according to their `session`, and `names` compares names. `assemble` builds transactions and keeps the
+//! position; `trail` keeps what identifies the log. Anything that is not understood is an error: nothing is skipped silently.
 
 pub(crate) mod assemble;
 pub(crate) mod bytes;

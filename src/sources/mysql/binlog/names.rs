@@ -1,29 +1,29 @@
-//! The names of the captured tables, compared with those in a log as the server compares names.
+//! Compares names in a log with those of the captured tables, as the server compares names.
 
-/// The captured tables' names, each of a database and a table.
+/// The captured tables, each as database and table name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Names {
+pub(crate) struct CapturedNames {
     tables: Vec<(String, String)>,
     case: Case,
 }
 
-/// Whether upper and lower case are told apart: `lower_case_table_names` of the server.
+/// Whether names are case-sensitive: `lower_case_table_names` of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Case {
-    /// 0: names are compared as they are.
+    /// 0: names are case-sensitive.
     Kept,
-    /// 1 and 2: without regard to case.
+    /// 1 and 2: names are case-insensitive.
     Folded,
-    /// Of a recorded log. A table map has a name as the server keeps it; a statement may have it in another case.
+    /// For a recorded log. A table map has the name as the server stores it; a statement may have it in another case.
     Unknown,
 }
 
-impl Names {
-    pub(crate) fn new(tables: Vec<(String, String)>, case: Case) -> Names {
-        Names { tables, case }
+impl CapturedNames {
+    pub(crate) fn new(tables: Vec<(String, String)>, case: Case) -> CapturedNames {
+        CapturedNames { tables, case }
     }
 
-    /// Which captured table a table map is about.
+    /// Returns the index of the captured table that a table map describes.
     pub(crate) fn mapped(&self, database: &[u8], name: &[u8]) -> Option<usize> {
         let exact = self.tables.iter().position(|(d, n)| d.as_bytes() == database && n.as_bytes() == name);
         if exact.is_some() || self.case != Case::Folded {
@@ -32,17 +32,17 @@ impl Names {
         self.table(std::str::from_utf8(database).ok()?, std::str::from_utf8(name).ok()?)
     }
 
-    /// Which captured table a statement means by this.
+    /// Returns the index of the captured table that a name in a statement may mean.
     pub(crate) fn table(&self, database: &str, name: &str) -> Option<usize> {
         self.tables.iter().position(|(d, n)| self.same(d, database) && self.same(n, name))
     }
 
-    /// A captured table of this database.
+    /// Returns the index of a captured table in this database.
     pub(crate) fn in_database(&self, database: &str) -> Option<usize> {
         self.tables.iter().position(|(d, _)| self.same(d, database))
     }
 
-    /// A name that could not be read whole may be any.
+    /// A name with undecodable characters may be any name.
     fn same(&self, captured: &str, found: &str) -> bool {
         if captured == found || found.contains(char::REPLACEMENT_CHARACTER) {
             return true;
@@ -51,7 +51,7 @@ impl Names {
     }
 }
 
-/// One character for one, as the server does it.
+/// Lower-cases character by character, as the server does.
 fn folded(name: &str) -> impl Iterator<Item = char> {
     name.chars().map(|c| c.to_lowercase().next().unwrap_or(c))
 }
@@ -63,8 +63,8 @@ mod tests {
     #[test]
     fn names_are_compared_as_the_server_compares_them() {
         let tables = vec![("Shop".to_string(), "Žluť".to_string())];
-        let kept = Names::new(tables.clone(), Case::Kept);
-        let folded = Names::new(tables, Case::Folded);
+        let kept = CapturedNames::new(tables.clone(), Case::Kept);
+        let folded = CapturedNames::new(tables, Case::Folded);
         for (database, name, is_kept, is_folded) in [
             ("Shop", "Žluť", true, true),
             ("shop", "žluť", false, true),

@@ -1,4 +1,4 @@
-//! Asks a server for its log: a connection that is set up as a replica's is, and the request that fits the place to begin at.
+//! Requests a server's log: opens a connection, sets it up like a replica's, and builds the request for a start position.
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStreamRequest, Conn, Error, Row};
@@ -11,23 +11,23 @@ use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::server::{Flavour, Server};
 
 const DOING: &str = "reading the log";
-/// How a server says that its log does not have what is asked for.
+/// The server's error code if its log does not have the requested position.
 pub(crate) const FATAL_READING_LOG: u16 = 1236;
 
-/// Where to begin.
+/// Where to begin in the log.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start<'a> {
+pub(crate) enum StartAt<'a> {
     /// After these transactions.
     Gtids(&'a GtidPosition),
     /// At the offset of an event.
     File { file: &'a str, offset: u64 },
 }
 
-/// A connection and what to ask for on it. `server_id`: as which replica, made up where it is not said.
+/// Returns a connection and the request to send on it. `server_id` is the replica id; `None` generates one.
 pub(crate) async fn prepare<'a>(
     options: &MysqlOptions,
     server: &Server,
-    start: Start<'a>,
+    start: StartAt<'a>,
     server_id: Option<u32>,
 ) -> Result<(Conn, BinlogStreamRequest<'a>), SourceError> {
     let mut conn = connect(options).await?;
@@ -40,21 +40,21 @@ pub(crate) async fn prepare<'a>(
     }
     let mut request = BinlogStreamRequest::new(server_id.unwrap_or_else(made_up_id));
     match start {
-        Start::Gtids(GtidPosition::Mysql(set)) => {
-            let malformed = |_| SourceError::Stopped { message: format!("the GTID set {set} cannot be asked for"), help: None };
+        StartAt::Gtids(GtidPosition::Mysql(set)) => {
+            let malformed = |_| SourceError::Stopped { message: format!("the GTID set {set} cannot be requested"), help: None };
             request = request.with_gtid().with_gtid_set(set.sids().map_err(malformed)?);
         }
-        Start::Gtids(GtidPosition::Mariadb(set)) => {
+        StartAt::Gtids(GtidPosition::Mariadb(set)) => {
             variables.extend([("@slave_gtid_strict_mode", "0".into()), ("@slave_gtid_ignore_duplicates", "0".into())]);
             variables.push(("@slave_connect_state", format!("'{set}'")));
         }
-        Start::File { file, offset } => request = request.with_filename(file.as_bytes()).with_pos(offset),
+        StartAt::File { file, offset } => request = request.with_filename(file.as_bytes()).with_pos(offset),
     }
     set(&mut conn, &variables).await?;
     Ok((conn, request))
 }
 
-/// Sets variables of the session and reads them back: without one of them the server would begin elsewhere, or send other events.
+/// Sets session variables and reads them back. Without one of them the server would begin elsewhere or send other events.
 async fn set(conn: &mut Conn, variables: &[(&str, String)]) -> Result<(), SourceError> {
     let assignments: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
     run(conn, &format!("SET {}", assignments.join(", "))).await?;
@@ -64,7 +64,7 @@ async fn set(conn: &mut Conn, variables: &[(&str, String)]) -> Result<(), Source
         let found = row.as_ref().and_then(|row| row.get_opt::<Option<String>, usize>(column)).and_then(Result::ok).flatten();
         if found.as_deref() != Some(value.trim_matches('\'')) {
             return Err(SourceError::Invalid {
-                message: format!("the variable `{name}` was set and is not what it was set to, so the log would come from elsewhere"),
+                message: format!("the variable `{name}` does not have the value that was set, so the log would be read from another place"),
                 table: None,
                 help: Some("connect to the server itself: its log cannot be read through a proxy that shares sessions".into()),
             });
@@ -73,7 +73,7 @@ async fn set(conn: &mut Conn, variables: &[(&str, String)]) -> Result<(), Source
     Ok(())
 }
 
-/// What an error before the first event means.
+/// Maps an error before the first event.
 pub(crate) fn error(error: Error) -> SourceError {
     query_error(DOING, error)
 }
@@ -82,7 +82,8 @@ async fn run(conn: &mut Conn, statement: &str) -> Result<(), SourceError> {
     conn.query_drop(statement).await.map_err(error)
 }
 
-/// An id in the upper half, where people do not number their servers; anew each time, so that two readers do not meet.
+/// A random id in the upper half of the range, where people do not number their servers. Each connection has a new one, so two readers do
+/// not collide.
 fn made_up_id() -> u32 {
     use std::hash::{BuildHasher, Hasher};
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();

@@ -1,30 +1,30 @@
-//! The session that a statement of the log was run in, as far as reading its text needs it.
+//! The parts of the session of a logged statement that are needed to read its text.
 //!
-//! In: the status variables of a QUERY event. Out: the character set of the text, the parts of `sql_mode` that change where quotes
-//! begin and end, and the databases that were written, where the server says so. The codes are those of
-//! `libs/mysql/binlog/event/statement_events.h` and MariaDB's `sql/log_event.h`; they come in rising order, and what is behind the ones
-//! needed here is not read.
+//! In: the status variables of a QUERY event. Out: the character set of the text, the parts of `sql_mode` that change where quotes begin and
+//! end, and the databases that were written, if the server lists them. The codes are those of `libs/mysql/binlog/event/statement_events.h`
+//! and MariaDB's `sql/log_event.h`. They are in ascending order; those after the ones needed here are not read.
 
 use super::bytes::{Bytes, Truncated};
 use crate::sources::mysql::charset::Charset;
 
+/// What the status variables of a statement contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Session {
-    /// `None`: not said, or one that is not known here.
+    /// `None` if absent or unknown.
     pub(crate) charset: Option<Charset>,
     pub(crate) sql_mode: SqlMode,
-    /// The databases in which something was written. `None`: not said, or too many to be listed.
+    /// The databases that were written to. `None` if not listed or too many to be listed.
     pub(crate) written_databases: Option<Vec<String>>,
 }
 
-/// What of `sql_mode` changes how a text is cut into tokens.
+/// The flags of `sql_mode` that change how a text is cut into tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SqlMode {
-    /// Names may stand between double quotes.
+    /// Double quotes enclose names.
     pub(crate) ansi_quotes: bool,
-    /// A backslash in a text is a character like any other.
+    /// A backslash in a text is an ordinary character.
     pub(crate) no_backslash_escapes: bool,
-    /// Names may stand between square brackets (MSSQL of MariaDB).
+    /// Square brackets enclose names (MSSQL of MariaDB).
     pub(crate) brackets: bool,
 }
 
@@ -47,18 +47,18 @@ mod code {
 const ANSI_QUOTES: u64 = 4;
 const MSSQL: u64 = 1 << 10;
 const NO_BACKSLASH_ESCAPES: u64 = 1 << 20;
-/// Stands for a number of databases that is too large to list them.
+/// The count that means too many databases to list.
 const TOO_MANY: u8 = 254;
 
 impl Session {
-    /// Reads the variables as far as they are known.
+    /// Reads the variables up to the first unknown one.
     pub(crate) fn read(status: &[u8]) -> Result<Session, Truncated> {
         let mut session = Session::default();
         let mut rest = Bytes(status);
         while !rest.is_empty() {
             match rest.u8()? {
                 code::FLAGS | code::AUTO_INCREMENT | code::MASTER_DATA_WRITTEN => skip(&mut rest, 4)?,
-                code::SQL_MODE => session.sql_mode = SqlMode::of(rest.u64()?),
+                code::SQL_MODE => session.sql_mode = SqlMode::from_bits(rest.u64()?),
                 code::CATALOG => {
                     let length = rest.u8()? as usize;
                     skip(&mut rest, length + 1)?;
@@ -87,7 +87,7 @@ impl Session {
 }
 
 impl SqlMode {
-    fn of(bits: u64) -> SqlMode {
+    fn from_bits(bits: u64) -> SqlMode {
         SqlMode {
             ansi_quotes: bits & ANSI_QUOTES != 0,
             no_backslash_escapes: bits & NO_BACKSLASH_ESCAPES != 0,

@@ -1,7 +1,7 @@
-//! Follows a server's log: asks for it from a position, hands every event to the [`Assembler`], and sends what comes of it.
+//! Follows a server's log: requests it from a position, passes every event to the [`Assembler`], and sends the results.
 //!
-//! The server is made to speak at least once per heartbeat; a silence of `read_timeout_ms` is a dead connection. Every end of the stream,
-//! also an orderly one, is transient: the caller asks again from the last position.
+//! The server sends something at least once per heartbeat; after `read_timeout_ms` of silence the connection counts as dead. Every end of
+//! the stream, even an orderly one, is transient: the caller requests the log again from the last position.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use mysql_async::{BinlogStream, Error, ServerError};
 
 use super::assemble::{Assembler, Step};
 use super::event::{RawEvent, kind};
-use super::open::{self, FATAL_READING_LOG, Start};
-use super::transaction::Transaction;
+use super::open::{self, FATAL_READING_LOG, StartAt};
+use super::transaction::LogTransaction;
 use super::watch::Watch;
 use crate::sources::mysql::errors::transient;
 use crate::sources::mysql::history;
@@ -23,35 +23,36 @@ use crate::sources::mysql::side_effects;
 use crate::sources::{Event, EventSender, Rejected, SourceError};
 
 const DOING: &str = "reading the log";
-/// How often a position without changes is told.
+/// How often a position without changes is sent.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// The engine hung up: the end of a run, and no error.
+/// The engine closed the channel. This ends the run without an error.
 pub(crate) struct HungUp;
 
-pub(crate) enum Ended {
+/// Why following the log ended.
+pub(crate) enum StreamEnd {
     HungUp,
     CaughtUp,
     Failed(SourceError),
 }
 
-impl From<HungUp> for Ended {
-    fn from(_: HungUp) -> Ended {
-        Ended::HungUp
+impl From<HungUp> for StreamEnd {
+    fn from(_: HungUp) -> StreamEnd {
+        StreamEnd::HungUp
     }
 }
 
-impl From<SourceError> for Ended {
-    fn from(error: SourceError) -> Ended {
-        Ended::Failed(error)
+impl From<SourceError> for StreamEnd {
+    fn from(error: SourceError) -> StreamEnd {
+        StreamEnd::Failed(error)
     }
 }
 
-/// Sends the events of a source, and when its past is through.
+/// Sends the events of a source, and [`Event::CaughtUp`] when the initial end of the log is reached.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     pub(crate) out: EventSender,
-    /// What is to be reached for [`Event::CaughtUp`]; `None` once it was.
+    /// The position to reach for [`Event::CaughtUp`]; `None` once that was sent.
     pub(crate) end: Option<LogPosition>,
     pub(crate) until_caught_up: bool,
     told: Instant,
@@ -67,8 +68,8 @@ impl Outlet {
         self.out.send(event).await.map_err(|_| HungUp)
     }
 
-    /// Sends what a step brought.
-    pub(crate) async fn step(&mut self, step: Step, position: &LogPosition) -> Result<(), Ended> {
+    /// Sends the result of a step.
+    pub(crate) async fn step(&mut self, step: Step, position: &LogPosition) -> Result<(), StreamEnd> {
         match step {
             Step::Nothing | Step::Asks(_) => return Ok(()),
             Step::Moved { committed_ms, rejected } => {
@@ -90,19 +91,19 @@ impl Outlet {
         self.check_end(position).await
     }
 
-    /// Sends [`Event::CaughtUp`] where the end is reached.
-    pub(crate) async fn check_end(&mut self, position: &LogPosition) -> Result<(), Ended> {
+    /// Sends [`Event::CaughtUp`] if the end is reached.
+    pub(crate) async fn check_end(&mut self, position: &LogPosition) -> Result<(), StreamEnd> {
         if self.end.as_ref().is_some_and(|end| position.reaches(end)) {
             self.end = None;
             self.end_here(position).await?;
             if self.until_caught_up {
-                return Err(Ended::CaughtUp);
+                return Err(StreamEnd::CaughtUp);
             }
         }
         Ok(())
     }
 
-    /// Says that this is the end, whatever it was.
+    /// Sends [`Event::CaughtUp`] here, without regard to the expected end.
     pub(crate) async fn end_here(&mut self, position: &LogPosition) -> Result<(), HungUp> {
         if self.untold {
             self.tell(position, None).await?;
@@ -124,7 +125,7 @@ impl Outlet {
         Ok(())
     }
 
-    async fn changes(&mut self, changes: Transaction) -> Result<(), Ended> {
+    async fn changes(&mut self, changes: LogTransaction) -> Result<(), StreamEnd> {
         let on_disk = |e: std::io::Error| SourceError::Transient { message: format!("a large transaction cannot be read back: {e}") };
         let mut batches = changes.into_batches().map_err(on_disk)?;
         loop {
@@ -136,20 +137,20 @@ impl Outlet {
         }
     }
 
-    /// When a position that was not told yet is due.
+    /// How long until a pending position must be sent; `None` if none is pending.
     fn due(&self) -> Option<Duration> {
         self.untold.then(|| PROGRESS_EVERY.saturating_sub(self.told.elapsed()))
     }
 }
 
-/// Reads the log from the assembler's position on, until the engine hangs up, the end is reached, or something fails.
+/// Reads the log from the assembler's position, until the engine closes the channel, the end is reached, or something fails.
 pub(crate) async fn follow(
     options: &MysqlOptions,
     server: &Server,
     tables: &[MysqlTable],
     assembler: &mut Assembler,
     outlet: &mut Outlet,
-) -> Ended {
+) -> StreamEnd {
     match follow_inner(options, server, tables, assembler, outlet).await {
         Ok(never) => match never {},
         Err(ended) => ended,
@@ -164,7 +165,7 @@ async fn follow_inner(
     tables: &[MysqlTable],
     assembler: &mut Assembler,
     outlet: &mut Outlet,
-) -> Result<Never, Ended> {
+) -> Result<Never, StreamEnd> {
     let mut watch = Watch::new(outlet.end.as_ref());
     let mut stream = open(options, server, assembler.position()).await?;
     let read_timeout = Duration::from_millis(options.read_timeout_ms);
@@ -177,7 +178,7 @@ async fn follow_inner(
                 outlet.tell(assembler.position(), None).await?;
                 continue;
             }
-            () = outlet.out.closed() => return Err(Ended::HungUp),
+            () = outlet.out.closed() => return Err(StreamEnd::HungUp),
         };
         let event = match event {
             Err(_) => return Err(silent(options).into()),
@@ -185,16 +186,16 @@ async fn follow_inner(
             Ok(Some(Err(error))) => return Err(stream_error(assembler.position(), error).into()),
             Ok(Some(Ok(event))) => event,
         };
-        // The first event comes at once and says where the server begins.
+        // The first event arrives immediately. The server has then chosen its start position.
         if !std::mem::replace(&mut is_verified, true) {
             history::verify(options, server, assembler.position()).await?;
             outlet.check_end(assembler.position()).await?;
         }
-        let raw = RawEvent::of(&event);
+        let raw = RawEvent::from_event(&event);
         watch.pass(&raw, assembler.position())?;
         let mut step = assembler.next(&event)?;
         if let Step::Asks(written) = step {
-            let reaches_further = side_effects::of(options, &written, tables).await?;
+            let reaches_further = side_effects::find(options, &written, tables).await?;
             step = assembler.answer(written, reaches_further)?;
         }
         outlet.step(step, assembler.position()).await?;
@@ -208,20 +209,20 @@ fn silent(options: &MysqlOptions) -> SourceError {
     SourceError::Transient { message: format!("{DOING}: the server was silent for {} ms", options.read_timeout_ms) }
 }
 
-/// Connects and asks for the log.
+/// Connects and requests the log.
 async fn open(options: &MysqlOptions, server: &Server, from: &LogPosition) -> Result<BinlogStream, SourceError> {
     let start = match &from.gtid {
-        Some(gtid) if server.has_gtids => Start::Gtids(gtid),
+        Some(gtid) if server.has_gtids => StartAt::Gtids(gtid),
         _ => {
-            let not_here = || SourceError::Resync { message: format!("the position `{from}` means nothing at this server") };
+            let not_here = || SourceError::Resync { message: format!("the position `{from}` is not valid at this server") };
             let place = from.file.as_ref().filter(|_| from.server == server.identity).ok_or_else(not_here)?;
             if place.offset > u32::MAX as u64 {
                 return Err(SourceError::Stopped {
-                    message: format!("the offset {} of the log is beyond what the server can be asked for without GTIDs", place.offset),
+                    message: format!("the offset {} of the log is too large to be requested without GTIDs", place.offset),
                     help: Some("switch GTIDs on at the server, or keep max_binlog_size at 1 GB and transactions below 4 GB".into()),
                 });
             }
-            Start::File { file: &place.file, offset: place.offset }
+            StartAt::File { file: &place.file, offset: place.offset }
         }
     };
     let (conn, request) = open::prepare(options, server, start, options.server_id).await?;
@@ -245,7 +246,7 @@ fn stream_error(from: &LogPosition, error: Error) -> SourceError {
                     message,
                     help: Some("SET GLOBAL gtid_mode = ON_PERMISSIVE; and ON again once a run has caught up".into()),
                 },
-                // What was purged before it was read; to keep it longer is binlog_expire_logs_seconds.
+                // The log was purged before it was read; binlog_expire_logs_seconds determines how long it is kept.
                 false => SourceError::Resync { message },
             }
         }

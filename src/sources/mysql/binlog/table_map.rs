@@ -1,19 +1,20 @@
-//! The event that says which table the rows after it belong to, and what their columns are.
+//! Parses the event that describes the table of the following row events and its columns.
 //!
-//! The types and their metadata always come; names, labels, the key, signedness and charsets only as far as the server's
-//! `binlog_row_metadata` says. The format is that of `Table_map_event` in MySQL's `libs/mysql/binlog/event/rows_event.h`; the lists
-//! that count character columns count as the server does: at MySQL VECTOR is one, at MariaDB GEOMETRY.
+//! Types and their metadata are always present; names, labels, the key, signedness and charsets only if the server's `binlog_row_metadata`
+//! includes them. The format is that of `Table_map_event` in MySQL's `libs/mysql/binlog/event/rows_event.h`. Lists that count character
+//! columns count as the server does: VECTOR is one at MySQL, GEOMETRY is one at MariaDB.
 
 use super::bytes::{Bytes, Truncated};
 use super::event::EventError;
 use crate::sources::mysql::server::Flavour;
 
+/// A parsed table map event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableMap {
     pub(crate) database: String,
     pub(crate) name: String,
     pub(crate) columns: Vec<LogColumn>,
-    /// The columns of the primary key in key order; `None` where the log does not say.
+    /// The columns of the primary key, in key order; `None` if the log does not have it.
     pub(crate) key: Option<Vec<usize>>,
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct LogColumn {
     pub(crate) labels: Option<Vec<Vec<u8>>>,
 }
 
-/// Column types, by their number.
+/// Column types, by number.
 pub(crate) mod ty {
     pub(crate) const TINY: u8 = 1;
     pub(crate) const SHORT: u8 = 2;
@@ -62,7 +63,7 @@ pub(crate) mod ty {
     pub(crate) const GEOMETRY: u8 = 255;
 }
 
-/// The names of the table that a table map is about, without reading the rest.
+/// Reads only the database and the name of a table map.
 pub(crate) fn names(body: &[u8]) -> Result<(&[u8], &[u8]), EventError> {
     let mut body = Bytes(body);
     body.take(8)?;
@@ -123,13 +124,13 @@ impl TableMap {
             9 => self.read_key(value, true)?,
             10 => self.read_default_charset(value, is_enum_or_set)?,
             11 => self.read_charsets(value, is_enum_or_set)?,
-            // Geometry types, visibility, vector dimensions, and whatever newer servers add: not needed to read values.
+            // Geometry types, visibility, vector dimensions, and fields of newer servers: not needed to read values.
             _ => {}
         }
         Ok(())
     }
 
-    /// A bit per numeric column, the first in the highest bit.
+    /// One bit per numeric column, the first in the highest bit.
     fn read_signedness(&mut self, value: Bytes) -> Result<(), EventError> {
         for (i, column) in self.columns.iter_mut().filter(|c| is_numeric(c.ty)).enumerate() {
             let byte = value.0.get(i / 8).ok_or(Truncated)?;
@@ -212,8 +213,8 @@ fn type_and_meta(raw: u8, metadata: &mut Bytes) -> Result<(u8, u16), EventError>
     })
 }
 
-/// CHAR, BINARY, ENUM and SET all come as STRING: the first byte is the real type, with two bits of the length in it where the length is above
-/// 255.
+/// CHAR, BINARY, ENUM and SET are all logged as STRING. The first byte is the real type; if the length is above 255, it also has two bits of
+/// the length.
 fn string_type([real, length]: [u8; 2]) -> (u8, u16) {
     match real {
         0 => (ty::STRING, length as u16),
@@ -232,7 +233,7 @@ fn is_character(column: u8) -> bool {
     matches!(column, STRING | VAR_STRING | VARCHAR | BLOB | VECTOR | MARIADB_BLOB_COMPRESSED | MARIADB_VARCHAR_COMPRESSED)
 }
 
-/// MariaDB counts every column that has a collation, also `binary`, and a GEOMETRY has that.
+/// MariaDB counts every column that has a collation, including `binary`, which GEOMETRY has.
 fn is_mariadb_character(column: u8) -> bool {
     is_character(column) || column == ty::GEOMETRY
 }

@@ -1,6 +1,6 @@
-//! Remembers of the log what tells it from another: the event before a position, and the last transaction.
+//! Remembers what distinguishes the log from another one: the event before a position, and the last transaction.
 //!
-//! Both go into every position, so that the next run can ask whether the log it finds is the one that was read (`history`).
+//! Both are stored in every position, so that the next run can check whether it finds the same log (`history`).
 
 use mysql_common::binlog::consts::BinlogChecksumAlg;
 use mysql_common::binlog::events::{Event, GtidEvent};
@@ -9,25 +9,25 @@ use super::event::{self, RawEvent, kind};
 use super::gtid::{GtidPosition, MariadbGtids, MysqlGtids};
 use crate::sources::mysql::position::{LastTransaction, LogEvent, LogPosition};
 
-/// Of one connection's events.
+/// Tracks the events of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
-    /// The last event that stands in the file, and where it ends.
+    /// The last event that is in the file, and the offset at which it ends.
     passed: Option<(u64, LogEvent)>,
-    /// The last event that a position was behind, and the file it is in.
+    /// The last event that a position was after, and its file.
     settled: Option<(String, LogEvent)>,
     /// The transaction that began last.
     begun: Option<LastTransaction>,
 }
 
 impl Trail {
-    /// Where a position from an earlier run says so.
+    /// Continues from a position of an earlier run, if it has an event.
     pub(crate) fn new(position: &LogPosition) -> Trail {
         let settled = position.file.as_ref().zip(position.event).map(|(place, event)| (place.file.clone(), event));
         Trail { passed: None, settled, begun: None }
     }
 
-    /// An event came that ends at this offset.
+    /// Records an event that ends at this offset.
     pub(crate) fn pass(&mut self, event: &Event, raw: &RawEvent, end: u64) {
         if let Some(start) = start(raw, end) {
             self.passed = Some((end, LogEvent { start, checksum: checksum(event) }));
@@ -37,7 +37,7 @@ impl Trail {
         }
     }
 
-    /// The position is behind what has passed.
+    /// Stores the trail in `position`, which is now after all recorded events.
     pub(crate) fn settle(&mut self, position: &mut LogPosition) {
         match (&position.gtid, self.begun.take()) {
             (None, _) => position.last = None,
@@ -63,7 +63,7 @@ pub(crate) fn transaction(event: &Event, raw: &RawEvent) -> Option<LastTransacti
         kind::GTID | kind::TAGGED_GTID => {
             let begun: GtidEvent = event.read_event().ok()?;
             let tag = begun.tag().map_or("", |tag| tag.as_str()).to_string();
-            let gtid = GtidPosition::Mysql(MysqlGtids::of(begun.sid(), &tag, begun.gno()));
+            let gtid = GtidPosition::Mysql(MysqlGtids::one(begun.sid(), &tag, begun.gno()));
             Some(LastTransaction { gtid, committed: begun.original_commit_timestamp() })
         }
         kind::MARIADB_GTID => {
@@ -76,10 +76,10 @@ pub(crate) fn transaction(event: &Event, raw: &RawEvent) -> Option<LastTransacti
     }
 }
 
-/// Where an event that ends at this offset begins; `None` where it does not stand in the file, or is not there as it is sent.
+/// The start of an event that ends at this offset; `None` if the event is not in the file, or is not sent as it is in the file.
 pub(crate) fn start(raw: &RawEvent, end: u64) -> Option<u64> {
     let is_made_up = raw.next_offset == 0 || raw.is_artificial() || raw.is_inner;
-    // The first event is sent in another form where it is not what was asked for.
+    // The format description is sent in another form if it is not what was requested.
     let varies = matches!(raw.kind, kind::HEARTBEAT | kind::HEARTBEAT_2 | kind::FORMAT_DESCRIPTION | kind::ROTATE);
     if is_made_up || varies { None } else { end.checked_sub(raw.size as u64) }
 }

@@ -1,4 +1,4 @@
-//! The changes of one transaction, collected until it is whole: in memory, and beyond a limit in an unnamed temporary file.
+//! Collects the changes of one transaction until it is complete: in memory, and above a limit in an unnamed temporary file.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -6,15 +6,16 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use crate::sources::Rejected;
 use crate::value::{Delta, Row};
 
-/// What a transaction may hold in memory.
+/// How much of a transaction is kept in memory.
 const MEMORY_BYTES: usize = 64 << 20;
 pub(crate) const DELTAS_PER_EVENT: usize = 2048;
-/// The bytes of rows after which a batch is full.
+/// A batch is full when its rows have this many bytes.
 const BYTES_PER_EVENT: usize = 1 << 20;
 
+/// The changes of one transaction, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Transaction {
-    /// The rows that came and are left out.
+pub(crate) struct LogTransaction {
+    /// The rows of the transaction that are left out.
     pub(crate) rejected: Vec<Rejected>,
     deltas: Vec<Delta>,
     bytes: usize,
@@ -22,8 +23,8 @@ pub(crate) struct Transaction {
     limit: Option<usize>,
 }
 
-impl Transaction {
-    /// Whether nothing changes by it.
+impl LogTransaction {
+    /// Whether the transaction changes nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.deltas.is_empty() && self.spilled.is_none()
     }
@@ -37,7 +38,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Appends to the file: table, diff and length as u32, i8 and u32, then the row.
+    /// Appends the deltas to the file: table, diff and length as u32, i8 and u32, then the row.
     fn spill(&mut self) -> io::Result<()> {
         let file = match &mut self.spilled {
             Some(file) => file,
@@ -67,6 +68,7 @@ impl Transaction {
     }
 }
 
+/// Reads the changes of a transaction back.
 #[derive(Debug)]
 pub(crate) struct Batches {
     spilled: Option<BufReader<File>>,
@@ -74,7 +76,7 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    /// The next batch; empty at the end.
+    /// Returns the next batch; an empty one at the end.
     pub(crate) fn next_batch(&mut self) -> io::Result<Vec<Delta>> {
         let mut batch = Vec::with_capacity(self.rest.len().clamp(16, DELTAS_PER_EVENT));
         let mut bytes = 0;
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_large_transaction_comes_back_in_order_from_disk() {
-        let mut transaction = Transaction { limit: Some(1000), ..Transaction::default() };
+        let mut transaction = LogTransaction { limit: Some(1000), ..LogTransaction::default() };
         let delta = |i: usize| Delta {
             table: i % 3,
             row: Row::from_bytes(&i.to_le_bytes().repeat(i % 5)),

@@ -1,9 +1,9 @@
-//! Notices that the log which is followed is no longer the server's.
+//! Notices that the followed log is no longer the server's log.
 //!
-//! After a reset a server may leave a reader at the old file, where nothing comes any more, and go on with the next file as if it followed.
-//! So while nothing comes the server is asked how far its log is: it must have everything that was read, and what it has must come
-//! until it is asked again. And a file that
-//! was begun meanwhile comes after one that says so at its end: a server that crashed ends the stream.
+//! After a reset a server may leave a reader at the old file, to which nothing is written any more, and later continue with the next file as
+//! if it followed. So while no changes arrive, this module asks the server where its log ends: the log must have everything that was read,
+//! and what it has must arrive before the next question. Also, a file that was begun meanwhile must follow a file that announced it at its
+//! end, because a server that crashes ends the stream.
 
 use std::time::{Duration, Instant};
 
@@ -14,30 +14,30 @@ use super::gtid::GtidPosition;
 use crate::sources::SourceError;
 use crate::sources::mysql::connect::connect;
 use crate::sources::mysql::options::MysqlOptions;
-use crate::sources::mysql::position::{FilePosition, LogPosition};
+use crate::sources::mysql::position::{LogFilePosition, LogPosition};
 use crate::sources::mysql::server::Server;
 
-/// Of one stream.
+/// Watches one stream.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// The file in which the log ended when the stream was begun, as far as known.
-    newest: Option<FilePosition>,
-    /// For asking; opened when it is needed.
+    /// The end of the log when the stream was begun, if known.
+    newest: Option<LogFilePosition>,
+    /// The connection for questions, opened when first needed.
     conn: Option<Conn>,
-    /// What was seen when the log was last asked for its end and that had not been read.
+    /// What had not been read when the server was last asked.
     unread: Option<Unread>,
-    /// When it was last asked.
+    /// When the server was last asked.
     asked: Option<Instant>,
     /// Whether a file has begun in this stream.
     has_begun: bool,
-    /// Whether the file said at its end which one follows.
+    /// Whether the current file announced the next one at its end.
     was_closed: bool,
 }
 
 #[derive(Debug)]
 struct Unread {
     end: LogPosition,
-    /// Up to where it had been read.
+    /// The position that had been read then.
     read: LogPosition,
 }
 
@@ -48,8 +48,8 @@ impl Watch {
         Watch { newest, conn: None, unread: None, asked: None, has_begun: false, was_closed: false }
     }
 
-    /// Looks at an event before it is taken; `position` is before it. Each file begins with a ROTATE that is made up, and all but the first
-    /// follow a real one.
+    /// Inspects an event before the assembler gets it; `position` is the position before the event. Each file begins with an artificial
+    /// ROTATE, which must follow a real one for all files but the first.
     pub(crate) fn pass(&mut self, raw: &RawEvent, position: &LogPosition) -> Result<(), SourceError> {
         let is_made_up = raw.is_artificial() || raw.timestamp == 0;
         match raw.kind {
@@ -69,15 +69,15 @@ impl Watch {
 
     /// Whether the file that a ROTATE names was begun after the stream.
     fn is_newer(&self, raw: &RawEvent) -> bool {
-        let file = event::rotate(raw.body).map(|(name, offset)| FilePosition { file: String::from_utf8_lossy(name).into_owned(), offset });
+        let file =
+            event::rotate(raw.body).map(|(name, offset)| LogFilePosition { file: String::from_utf8_lossy(name).into_owned(), offset });
         match (&self.newest, file) {
             (Some(newest), Ok(file)) => file.number() > newest.number(),
             _ => false,
         }
     }
 
-    /// The server says that it is alive. A server that passes over transactions that were asked not to come says so too, but then the offset
-    /// moves on.
+    /// Called on a heartbeat. A server that skips unrequested transactions sends heartbeats too, but their offset advances.
     pub(crate) async fn look(&mut self, options: &MysqlOptions, server: &Server, position: &LogPosition) -> Result<(), SourceError> {
         let pause = Duration::from_millis(options.heartbeat_ms) / 2;
         if self.asked.is_some_and(|asked| asked.elapsed() < pause) {
@@ -94,7 +94,7 @@ impl Watch {
         let late = || SourceError::Transient { message: "no answer".into() };
         let end = match tokio::time::timeout(timeout, self.ask(options, server)).await.unwrap_or_else(|_| Err(late())) {
             Ok(end) => end,
-            // It may be that no more connections are allowed; the log itself goes on.
+            // The server may allow no more connections. The log itself is still followed.
             Err(error) => {
                 self.conn = None;
                 tracing::warn!(reason = %error, "the server cannot be asked how far its log is");
@@ -117,7 +117,7 @@ impl Watch {
     }
 }
 
-/// Whether a log that ends there has what was read.
+/// Whether a log that ends there contains what was read.
 fn has(end: &LogPosition, read: &LogPosition) -> bool {
     let by_gtid = match (&end.gtid, &read.gtid) {
         (Some(end), Some(read)) => end.contains(read),
@@ -130,7 +130,7 @@ fn has(end: &LogPosition, read: &LogPosition) -> bool {
     by_gtid && by_file
 }
 
-/// Whether everything up to that end of the log was read. Of MySQL's GTIDs only the server's own are in its log for certain.
+/// Whether everything up to this end of the log was read. Of MySQL's GTIDs, only the server's own are certain to be in its log.
 fn has_read(read: &LogPosition, end: &LogPosition, server: &Server) -> bool {
     match (&read.gtid, &end.gtid) {
         (Some(GtidPosition::Mysql(read)), Some(GtidPosition::Mysql(end))) => read.contains(&end.made_by(&server.identity)),

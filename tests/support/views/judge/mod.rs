@@ -244,9 +244,10 @@ fn loaded(tables: &[String], contents: &Contents) -> String {
 }
 
 fn query_of(view: &WrittenView) -> Option<&WrittenQuery> {
-    match view.root.from.as_ref().map(|from| &from.value) {
+    let root = view.document().and_then(|document| document.root.from.as_ref());
+    match root.map(|from| &from.value) {
         Some(WrittenFrom::Query(query)) => Some(query),
-        _ => view.query.as_ref(),
+        _ => view.query(),
     }
 }
 

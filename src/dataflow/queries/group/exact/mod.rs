@@ -1,11 +1,11 @@
-//! Sums of doubles, and of products of two, without any rounding.
+//! Sums of doubles, and of products of two doubles, without any rounding.
 //!
-//! A finite double is a whole number times a power of two, and so is a product of two of them. They are added as what they are: a sum is one
-//! whole number, in units of 2^-2176, of which only the limbs between the lowest and the highest bit that is in use are there. So it does not
-//! depend on the order of what was added, and what was added and taken back leaves nothing. What a sum comes to is rounded once, to the
-//! nearest double, of two the even one ([`Number`]).
+//! A finite double is an integer times a power of two, and so is a product of two of them. A sum is one integer in units of 2^-2176, of
+//! which only the limbs between the lowest and the highest bit in use are stored. So a sum does not depend on the order of additions, and a
+//! value that is added and subtracted again leaves nothing. A sum is rounded only when it is read, to the nearest double, ties to even
+//! ([`Number`]).
 //!
-//! Written: the lowest limb's place, how many there are (a byte each), and the limbs, little endian.
+//! Written form: the place of the lowest limb and the number of limbs (a byte each), then the limbs, little endian.
 
 mod number;
 #[cfg(test)]
@@ -13,19 +13,19 @@ mod tests;
 
 pub(super) use self::number::Number;
 use super::aggregate::take;
-use crate::dataflow::held::memory::{Holds, block};
+use crate::dataflow::held::memory::{HeapSize, block};
 use crate::value::Diff;
 use datafusion::arrow::datatypes::i256;
 
-/// The exponent of the lowest bit of the limb at place 0: no product of doubles has a lower one.
+/// The exponent of the lowest bit of the limb at place 0. No product of doubles has a bit below it.
 const LOWEST: i32 = -2176;
-/// Limbs that need no memory of their own: numbers of usual sizes.
+/// How many limbs are stored inline, enough for numbers of usual sizes.
 const FEW: usize = 3;
 
 #[derive(Debug, Clone)]
 pub(super) struct Exact(Limbs);
 
-/// Two's complement. `low` is the place of the first one.
+/// Two's complement. `low` is the place of the first limb.
 #[derive(Debug, Clone)]
 enum Limbs {
     Few { low: u8, limbs: [u64; FEW] },
@@ -38,7 +38,7 @@ impl Default for Exact {
     }
 }
 
-impl Holds for Exact {
+impl HeapSize for Exact {
     fn held_bytes(&self) -> usize {
         match &self.0 {
             Limbs::Few { .. } => 0,
@@ -48,14 +48,14 @@ impl Holds for Exact {
 }
 
 impl Exact {
-    /// Adds `diff` times a finite number.
+    /// Adds `diff` times a finite double.
     #[inline]
     pub(super) fn add(&mut self, value: f64, diff: Diff) {
         let (mantissa, exponent) = parts(value);
         self.add_scaled(mantissa.into(), exponent, diff);
     }
 
-    /// Adds `diff` times the product of two finite numbers.
+    /// Adds `diff` times the product of two finite doubles.
     pub(super) fn add_product(&mut self, a: f64, b: f64, diff: Diff) {
         let ((m, e), (n, f)) = (parts(a), parts(b));
         self.add_scaled(i128::from(m) * i128::from(n), e + f, diff);
@@ -75,7 +75,7 @@ impl Exact {
                 self.add_limbs(at, &[shifted as u64, (shifted >> 64) as u64]);
             }
             None => {
-                // Of 106 and 64 bits at most, shifted by less than 64.
+                // At most 106 and 64 bits, shifted by less than 64: fits in 256 bits.
                 let product = i256::from_i128(mantissa).wrapping_mul(i256::from_i128(diff.into())) << shift as u8;
                 let (low, high) = product.to_parts();
                 self.add_limbs(at, &[low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64]);
@@ -102,7 +102,7 @@ impl Exact {
 
     pub(super) fn merge(&mut self, bytes: &mut &[u8]) {
         let [low, count] = take(bytes);
-        // More than that there are not: from the lowest bit of a product to the highest one, and 63 more.
+        // At most 80 limbs: from the lowest bit of a product to the highest one, and 63 more for the count.
         let mut limbs = [0u64; 80];
         limbs[..count as usize].iter_mut().for_each(|limb| *limb = u64::from_le_bytes(take(bytes)));
         self.add_limbs(low as usize, &limbs[..count as usize]);
@@ -143,7 +143,7 @@ impl Exact {
             Limbs::Many { low, limbs } => (low as usize, limbs),
         };
         let zeros = limbs.iter().take_while(|limb| **limb == 0).count();
-        // What is there, from the first limb on that says something or that is added to.
+        // The stored limbs without the lowest ones that are zero.
         let (mut low, mut limbs) = match zeros == limbs.len() {
             true => (at, Vec::new()),
             false => (low + zeros, limbs[zeros..].to_vec()),
@@ -172,7 +172,7 @@ impl Exact {
     }
 }
 
-/// The whole number and the exponent that a finite double is made of.
+/// The integer and the exponent of a finite double.
 fn parts(value: f64) -> (i64, i32) {
     let bits = value.to_bits();
     let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i32, (bits & ((1 << 52) - 1)) as i64);
@@ -183,7 +183,7 @@ fn parts(value: f64) -> (i64, i32) {
     (if value.is_sign_negative() { -mantissa } else { mantissa }, exponent)
 }
 
-/// What the limbs above the last one are.
+/// The value of all limbs above the last one.
 fn sign(limbs: &[u64]) -> u64 {
     match limbs.last() {
         Some(last) if *last >> 63 == 1 => u64::MAX,
@@ -191,7 +191,7 @@ fn sign(limbs: &[u64]) -> u64 {
     }
 }
 
-/// Without last limbs that only repeat the sign; nothing of 0.
+/// Drops high limbs that only repeat the sign. The result is empty for 0.
 fn without_needless(mut limbs: &[u64]) -> &[u64] {
     while let [rest @ .., last] = limbs {
         let needless = match rest.last() {
@@ -206,13 +206,13 @@ fn without_needless(mut limbs: &[u64]) -> &[u64] {
     limbs
 }
 
-/// Adds at the place `from`, where there must be room for all limbs that are added. The limb above, where the sum needs one more.
+/// Adds `more` at the place `from`. `limbs` must have room for it. Returns the limb above the last one if the sum needs one more.
 fn add_into(limbs: &mut [u64], from: usize, more: &[u64]) -> Option<u64> {
     let (before, added) = (sign(limbs), sign(more));
     let mut carry = false;
     for (i, limb) in limbs[from..].iter_mut().enumerate() {
         if i >= more.len() && carry == (added == u64::MAX) {
-            // The sign and the carry, or neither, come to nothing.
+            // The sign and the carry cancel out, or both are zero.
             break;
         }
         let (sum, over) = limb.overflowing_add(more.get(i).copied().unwrap_or(added));

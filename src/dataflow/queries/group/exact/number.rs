@@ -1,28 +1,28 @@
-//! Whole numbers of any length times a power of two: what exact sums are made results of.
+//! Integers of any length times a power of two: computes results from exact sums.
 
 use std::cmp::Ordering;
 
-/// `limbs`, little endian, times two to the power of `exponent`.
+/// `limbs`, little endian, times 2 to the power of `exponent`.
 #[derive(Debug, Clone)]
 pub(in crate::dataflow::queries::group) struct Number {
     negative: bool,
-    /// The last one is not 0.
+    /// The last limb is not 0.
     limbs: Vec<u64>,
     exponent: i32,
 }
 
-/// The first bits of a result.
+/// The leading bits of a result.
 struct Leading {
     negative: bool,
-    /// At least 64 bits where there is anything behind.
+    /// At least 64 bits, if any bits follow.
     bits: u128,
     exponent: i32,
-    /// Whether the whole result is a little more.
+    /// Whether non-zero bits follow.
     more: bool,
 }
 
 impl Number {
-    /// Of limbs in two's complement.
+    /// Converts limbs in two's complement.
     pub(super) fn of_limbs(limbs: &[u64], exponent: i32) -> Number {
         let negative = limbs.last().is_some_and(|last| last >> 63 == 1);
         let mut magnitude = limbs.to_vec();
@@ -35,7 +35,7 @@ impl Number {
         Number { negative, limbs: magnitude, exponent }.trimmed()
     }
 
-    pub(in crate::dataflow::queries::group) fn of(count: u64) -> Number {
+    pub(in crate::dataflow::queries::group) fn from_count(count: u64) -> Number {
         Number { negative: false, limbs: vec![count], exponent: 0 }.trimmed()
     }
 
@@ -88,19 +88,19 @@ impl Number {
         Number { negative, limbs, exponent }.trimmed()
     }
 
-    /// The limbs where the exponent is this one, which is not above the number's own.
+    /// The limbs for this exponent, which must not be above the number's own.
     fn down_to(&self, exponent: i32) -> Vec<u64> {
         shifted(&self.limbs, (self.exponent - exponent) as usize)
     }
 
-    /// The nearest double, infinite where it is beyond all of them.
+    /// The nearest double; infinite if the number is too large.
     pub(in crate::dataflow::queries::group) fn rounded(&self) -> f64 {
         self.leading(false).rounded()
     }
 
-    /// The double that is nearest to the quotient. The numbers that it is divided by are not 0.
+    /// The double nearest to the quotient by all divisors, which must not be 0.
     pub(in crate::dataflow::queries::group) fn over(&self, divisors: &[u64]) -> f64 {
-        // So that there are more than 64 bits of the quotient by two numbers.
+        // Room for more than 64 bits of the quotient, even by two divisors.
         let room = 64 * (1 + divisors.len());
         let mut limbs = shifted(&self.limbs, room);
         let mut more = false;
@@ -116,17 +116,17 @@ impl Number {
         Number { limbs, exponent: self.exponent - room as i32, ..*self }.trimmed().leading(more).rounded()
     }
 
-    /// The double that is nearest to the quotient by a number that is not 0.
+    /// The double nearest to the quotient. The divisor must not be 0.
     pub(in crate::dataflow::queries::group) fn over_number(&self, divisor: &Number) -> f64 {
         self.quotient(divisor).rounded()
     }
 
-    /// The double that is nearest to the root of the quotient by a number that is not 0; both are not negative.
+    /// The double nearest to the square root of the quotient. Neither number may be negative, and the divisor must not be 0.
     pub(in crate::dataflow::queries::group) fn root_over(&self, divisor: &Number) -> f64 {
         self.quotient(divisor).root().rounded()
     }
 
-    /// The first 128 bits; `more`: of a number that is a little more than this one.
+    /// The leading 128 bits. `more`: the number has further non-zero bits that are not in `self`.
     fn leading(&self, more: bool) -> Leading {
         let cut = self.bits().saturating_sub(128);
         let (words, bits) = (cut / 64, cut % 64);
@@ -140,18 +140,18 @@ impl Number {
         Leading { negative: self.negative, bits: first, exponent: self.exponent + cut as i32, more }
     }
 
-    /// How many bits there are.
+    /// The number of bits.
     fn bits(&self) -> usize {
         self.limbs.last().map_or(0, |last| 64 * self.limbs.len() - last.leading_zeros() as usize)
     }
 
-    /// 126 or 127 bits of it, of which each is found by comparing what is left with the divisor.
+    /// The leading 126 or 127 bits of the quotient, by long division.
     fn quotient(&self, divisor: &Number) -> Leading {
         const BITS: usize = 126;
         let shift = (BITS + divisor.bits()) as i32 - self.bits() as i32;
         let dividend = shifted(&self.limbs, shift.max(0) as usize);
         let by = shifted(&divisor.limbs, (-shift).max(0) as usize);
-        // What is before the last ones is less than the divisor.
+        // The first part of the dividend is less than the divisor.
         let (mut rest, mut quotient) = (shifted_down(&dividend, BITS + 1), 0u128);
         for bit in (0..=BITS).rev() {
             double(&mut rest, dividend.get(bit / 64).map_or(0, |limb| limb >> (bit % 64) & 1));
@@ -168,7 +168,7 @@ impl Number {
 }
 
 impl Leading {
-    /// The root of what is not negative, of 126 or 127 bits.
+    /// The square root of a non-negative number of 126 or 127 bits.
     fn root(self) -> Leading {
         let odd = self.exponent.rem_euclid(2);
         let (bits, more) = (self.bits >> odd, self.more || self.bits & odd as u128 != 0);
@@ -176,14 +176,14 @@ impl Leading {
         Leading { negative: false, bits: root, exponent: (self.exponent + odd) / 2, more: more || root * root != bits }
     }
 
-    /// To the nearest double, of two the even one.
+    /// Rounds to the nearest double, ties to even.
     fn rounded(&self) -> f64 {
         if self.bits == 0 {
             return 0.0;
         }
         let bits = 128 - self.bits.leading_zeros() as i32;
         let highest = self.exponent + bits - 1;
-        // The last bit of a double of this size.
+        // The exponent of the last bit of a double of this size.
         let last = (highest - 52).max(-1074);
         let cut = last - self.exponent;
         let kept = match cut {
@@ -205,7 +205,7 @@ impl Leading {
     }
 }
 
-/// Of -1074 to 1023.
+/// Two to the power of `exponent`, from -1074 to 1023.
 fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(match exponent {
         -1022.. => ((exponent + 1023) as u64) << 52,
@@ -231,7 +231,7 @@ fn shifted_down(limbs: &[u64], by: usize) -> Vec<u64> {
     (words..limbs.len()).map(|i| limbs[i] >> bits | above(i)).collect()
 }
 
-/// Makes it twice as much and adds a bit.
+/// Doubles the number and adds a bit.
 fn double(limbs: &mut Vec<u64>, bit: u64) {
     let mut carry = bit;
     for limb in limbs.iter_mut() {
@@ -261,7 +261,7 @@ fn sum(a: &[u64], b: &[u64]) -> Vec<u64> {
     out
 }
 
-/// `a` less `b`, which is not more.
+/// `a` minus `b`, which must not be greater.
 fn difference(a: &[u64], b: &[u64]) -> Vec<u64> {
     let mut out = Vec::with_capacity(a.len());
     let mut borrow = false;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Finite doubles of every size, many of them near each other.
+/// Finite doubles of all sizes, many of them close to each other.
 fn double() -> impl Strategy<Value = f64> {
     prop_oneof![
         3 => any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |value| value.is_finite()),
@@ -14,7 +14,7 @@ fn double() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// The nearest double to a sum, as Shewchuk's algorithm has it: partial sums that do not overlap. `None` where it overflows.
+/// The double nearest to a sum, by Shewchuk's algorithm: partial sums that do not overlap. `None` if it overflows.
 fn shewchuk(values: &[f64]) -> Option<f64> {
     let mut partials: Vec<f64> = Vec::new();
     for &value in values {
@@ -108,14 +108,14 @@ proptest! {
         values.iter().for_each(|(a, b)| sum.add_product(-b, *a, 1));
         values.iter().for_each(|(a, b)| sum.add_product(*b, *a, -1));
         prop_assert!(sum.is_zero());
-        // A product that a double can hold is that double.
+        // A product that a double can represent is that double.
         if let Some((a, b)) = values.first() {
             sum.add_product(*a, *b, 1);
             prop_assert_eq!(sum.number().rounded(), a * b);
         }
     }
 
-    /// Quotients of whole numbers that doubles hold: IEEE's division is right.
+    /// Quotients of integers that doubles can represent: IEEE division is the reference.
     #[test]
     fn quotients_and_roots_are_the_nearest_doubles(a in -(1i64 << 53)..1i64 << 53, b in 1i64..1 << 53, c in 1u64..1 << 26) {
         let number = |value: i64| sum_of(&[(value as f64, 1)]).number();
@@ -125,7 +125,7 @@ proptest! {
         let product = b as u64 % (1 << 26) + 1;
         prop_assert_eq!(number(a).over(&[c, product]), a as f64 / (c * product) as f64);
         prop_assert_eq!(number(b).root_over(&number(1)), (b as f64).sqrt());
-        // The root of a fraction is between the middles to its neighbours: b is between their squares times c.
+        // The exact root is between the midpoints to the neighbours: b is between their squares times c.
         let root = number(b).root_over(&number(c as i64));
         for (neighbour, is_above) in [(root.next_up(), true), (root.next_down(), false)] {
             let step = neighbour - root;
@@ -146,7 +146,7 @@ proptest! {
         let (a_number, b_number) = (sum.number(), sum_of(&[(b as f64, 1)]).number());
         prop_assert_eq!(a_number.minus(&b_number).rounded(), (a - i128::from(b)) as f64);
         prop_assert_eq!(b_number.minus(&a_number).rounded(), (i128::from(b) - a) as f64);
-        let product = b_number.times(&b_number).minus(&Number::of(7));
+        let product = b_number.times(&b_number).minus(&Number::from_count(7));
         prop_assert_eq!(product.rounded(), (i128::from(b) * i128::from(b) - 7) as f64);
     }
 }

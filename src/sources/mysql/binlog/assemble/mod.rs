@@ -1,9 +1,8 @@
-//! Events, one by one, into whole transactions of captured tables, and the position after each.
+//! Assembles events into whole transactions of captured tables, with the position after each.
 //!
-//! A transaction begins with its GTID (or a `BEGIN`) and ends with an XID, a `COMMIT`, or the end of the one statement it is. Row events
-//! of other tables are passed over without reading them. An event that is not understood is an error, unless its writer said that
-//! it may be ignored. `statements` has what comes as text, `place` the position. Elsewhere: where events come from (`stream`, `recorded`), and
-//! sending (`stream`).
+//! A transaction begins with its GTID (or a `BEGIN`) and ends with an XID, a `COMMIT`, or after its only statement. Row events of other
+//! tables are skipped without decoding. An unknown event is an error, unless its writer marked it as ignorable. `statements` handles events
+//! that are text, `place` the position. Elsewhere: where events come from (`stream`, `recorded`), and sending (`stream`).
 
 mod place;
 mod statements;
@@ -17,26 +16,27 @@ use mysql_common::binlog::events::Event;
 
 use super::decode::{DecodeError, RowDecoder};
 use super::event::{self, EventError, FLAG_IGNORABLE, MariadbGtid, MysqlGtid, RawEvent, kind};
-use super::names::{Case, Names};
+use super::names::{CapturedNames, Case};
 use super::table_map::{self, TableMap};
 use super::trail::Trail;
-use super::transaction::Transaction;
+use super::transaction::LogTransaction;
 use crate::sources::mysql::position::LogPosition;
 use crate::sources::mysql::schema::MysqlTable;
 use crate::sources::mysql::server::Flavour;
 use crate::sources::mysql::values::ZeroDates;
 use crate::sources::{Rejected, SourceError};
 
-/// What an event led to.
+/// The result of an event.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// In the middle of something.
+    /// No result yet.
     Nothing,
-    /// The position moved, and no captured table changed; rows of them that came cannot be read.
+    /// The position advanced without a change of a captured table. `rejected` has the rows of captured tables that cannot be read.
     Moved { committed_ms: Option<u64>, rejected: Vec<Rejected> },
-    /// A transaction with changes is whole.
-    Committed { changes: Transaction, committed_ms: Option<u64> },
-    /// A statement's text wrote this. Whether a captured table was changed with it is to be found out and told by [`Assembler::answer`].
+    /// A transaction with changes is complete.
+    Committed { changes: LogTransaction, committed_ms: Option<u64> },
+    /// A statement was logged as text and wrote this. The caller finds out whether that changed a captured table, and calls
+    /// [`Assembler::answer`].
     Asks(WrittenByText),
 }
 
@@ -44,29 +44,29 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Assembler {
     tables: Arc<Vec<MysqlTable>>,
-    names: Names,
+    names: CapturedNames,
     zero_dates: ZeroDates,
     maps: HashMap<u64, Mapped>,
-    /// Up to the end of the last transaction.
+    /// The end of the last transaction.
     position: LogPosition,
-    /// The file that events come from, and the offset after the last one.
+    /// The current file, and the offset after the last event.
     file: String,
     offset: u64,
     open: Option<Open>,
     trail: Trail,
-    /// The version of the server that wrote the present file, as in `/*!80013 */`.
+    /// The version of the server that wrote the current file, as in `/*!80013 */`.
     version: Option<u32>,
-    /// What XA transactions changed of which only the first half came yet, by their ids.
-    prepared: HashMap<Vec<u8>, Transaction>,
-    /// What can be written without a captured table being changed.
+    /// The changes of XA transactions that are prepared but not yet committed, by their ids.
+    prepared: HashMap<Vec<u8>, LogTransaction>,
+    /// Known targets whose writes change no captured table.
     alone: HashSet<WrittenByText>,
-    /// How many bytes of events of the present compressed transaction are still to come.
+    /// The remaining bytes of events of the current compressed transaction.
     payload_left: u64,
-    /// Of a recorded log that begins with empty tables: which of them have had rows. Until then no definition can lose any.
+    /// For a recorded log, which begins with empty tables: whether each table has had rows. Until then a definition cannot lose any.
     filled: Option<Vec<bool>>,
 }
 
-/// What a table id stands for, and the map's bytes: the same map is not read twice.
+/// The captured table of a table id, if it is captured. `body` is the map, so that the same map is not parsed twice.
 #[derive(Debug)]
 struct Mapped {
     body: Vec<u8>,
@@ -77,9 +77,9 @@ struct Mapped {
 #[derive(Debug, Default)]
 struct Open {
     gtid: Option<Gtid>,
-    changes: Transaction,
+    changes: LogTransaction,
     committed_ms: Option<u64>,
-    /// Statements belong together until an end; else the first one is all.
+    /// Whether the transaction continues up to an end event; else it ends after its first statement.
     in_block: bool,
 }
 
@@ -90,9 +90,9 @@ enum Gtid {
 }
 
 impl Assembler {
-    /// `position` is where the first event comes from.
+    /// `position` is where the first event is read from.
     pub(crate) fn new(tables: Arc<Vec<MysqlTable>>, case: Case, zero_dates: ZeroDates, position: LogPosition) -> Assembler {
-        let names = Names::new(tables.iter().map(|t| (t.database.clone(), t.name.clone())).collect(), case);
+        let names = CapturedNames::new(tables.iter().map(|t| (t.database.clone(), t.name.clone())).collect(), case);
         let (file, offset) = position.file.as_ref().map_or((String::new(), 0), |f| (f.file.clone(), f.offset));
         let trail = Trail::new(&position);
         Assembler {
@@ -113,13 +113,13 @@ impl Assembler {
         }
     }
 
-    /// For a recorded log, whose files are told by [`Assembler::at`]; `from_start` where nothing of it was read before.
+    /// For a recorded log: [`Assembler::at`] sets the file of each event. `from_start` means that nothing of the log was read before.
     pub(crate) fn of_recorded(tables: Arc<Vec<MysqlTable>>, position: LogPosition, from_start: bool) -> Assembler {
         let filled = vec![!from_start; tables.len()];
         Assembler { filled: Some(filled), ..Assembler::new(tables, Case::Unknown, ZeroDates::default(), position) }
     }
 
-    /// The next event ends at this place of a recorded file.
+    /// Sets the end of the next event in a recorded file.
     pub(crate) fn at(&mut self, flavour: Flavour, file: &str, offset: u64) {
         self.position.flavour = flavour;
         if self.file != file {
@@ -133,17 +133,18 @@ impl Assembler {
         self.open.as_ref().is_some_and(|open| open.in_block || !open.changes.is_empty())
     }
 
+    /// The end of the last transaction.
     pub(crate) fn position(&self) -> &LogPosition {
         &self.position
     }
 
-    /// Takes the next event.
+    /// Processes the next event.
     pub(crate) fn next(&mut self, event: &Event) -> Result<Step, SourceError> {
         if !event::is_intact(event) {
-            // A fault on the way may be gone on the next; one in the server's file comes again and again, and is seen so.
+            // A transmission error may not recur. Damage in the server's file does, so it becomes visible by the repeated error.
             return Err(SourceError::Transient { message: format!("an event {} has a wrong checksum", self.place()) });
         }
-        let raw = RawEvent::of(event);
+        let raw = RawEvent::from_event(event);
         self.check_payload(&raw)?;
         if !raw.is_inner && self.filled.is_none() {
             self.advance(&raw);
@@ -153,7 +154,7 @@ impl Assembler {
         Ok(self.settled(step))
     }
 
-    /// After a step that moved the position.
+    /// Updates the trail after a step that moved the position.
     fn settled(&mut self, step: Step) -> Step {
         if self.filled.is_none() && matches!(step, Step::Moved { .. } | Step::Committed { .. }) {
             self.trail.settle(&mut self.position);
@@ -161,7 +162,7 @@ impl Assembler {
         step
     }
 
-    /// The events of a compressed transaction must be exactly as many bytes as it says.
+    /// The events of a compressed transaction must have exactly the announced number of bytes.
     fn check_payload(&mut self, raw: &RawEvent) -> Result<(), SourceError> {
         match (raw.is_inner, self.payload_left.checked_sub(raw.size as u64)) {
             (false, _) if self.payload_left == 0 => Ok(()),
@@ -169,7 +170,7 @@ impl Assembler {
                 self.payload_left = left;
                 Ok(())
             }
-            _ => Err(self.stop("a compressed transaction cannot be unpacked whole", None)),
+            _ => Err(self.stop("a compressed transaction does not have its announced size", None)),
         }
     }
 
@@ -202,7 +203,7 @@ impl Assembler {
             kind::FORMAT_DESCRIPTION => self.format_description(raw),
             kind::HEARTBEAT => Ok(self.heartbeat(raw)),
             kind::PARTIAL_UPDATE_ROWS => self.partial_update(raw),
-            kind::INCIDENT => Err(self.lost("the server notes that changes may be missing from its log (an incident event)")),
+            kind::INCIDENT => Err(self.lost("the server reports that changes may be missing from its log (an incident event)")),
             kind::MARIADB_START_ENCRYPTION => Err(self.stop("the log is encrypted", None)),
             kind::STOP
             | kind::INTVAR
@@ -220,7 +221,7 @@ impl Assembler {
             | kind::MARIADB_CHECKPOINT
             | kind::MARIADB_GTID_LIST => Ok(self.idle_move()),
             _ if raw.flags & FLAG_IGNORABLE != 0 => Ok(self.idle_move()),
-            unknown => Err(self.stop(&format!("an event of the kind {unknown}, which is not known"), None)),
+            unknown => Err(self.stop(&format!("an event of the unknown kind {unknown}"), None)),
         }
     }
 
@@ -244,7 +245,7 @@ impl Assembler {
                 let map = TableMap::read(raw.body, self.position.flavour).map_err(|e| self.unreadable(&e))?;
                 let decoder = RowDecoder::new(&self.tables[table], &map, self.zero_dates).map_err(|mismatch| {
                     let name = self.table_name(table);
-                    self.lost(&format!("the table `{name}` is not what it was: {mismatch}"))
+                    self.lost(&format!("the table `{name}` has changed: {mismatch}"))
                 })?;
                 Some((table, Box::new(decoder)))
             }
@@ -256,7 +257,7 @@ impl Assembler {
     fn rows(&mut self, raw: &RawEvent) -> Result<Step, SourceError> {
         let id = event::table_id(raw.body).map_err(|e| self.unreadable(&e))?;
         let Some(mapped) = self.maps.get_mut(&id) else {
-            return Err(self.stop("rows come before what table they are of", None));
+            return Err(self.stop("a row event has no table map before it", None));
         };
         let Some((table, decoder)) = &mut mapped.captured else { return Ok(Step::Nothing) };
         let table = *table;
@@ -288,11 +289,11 @@ impl Assembler {
             Some(Mapped { captured: Some((table, _)), .. }) => {
                 let name = self.table_name(*table);
                 Err(self.lost(&format!(
-                    "an update of `{name}` holds only parts of its JSON; SET GLOBAL binlog_row_value_options = ''; and keep sessions from \
+                    "an update of `{name}` contains only parts of its JSON; SET GLOBAL binlog_row_value_options = ''; and keep sessions from \
                      changing it"
                 )))
             }
-            None => Err(self.stop("rows come before what table they are of", None)),
+            None => Err(self.stop("a row event has no table map before it", None)),
         }
     }
 
@@ -300,7 +301,8 @@ impl Assembler {
         &self.tables[table].table.name
     }
 
-    /// What happened is not in the log: it does not lead on from what is held. Capturing a recorded log again would lead here again.
+    /// The error for a change that is not in the log, so that the log does not continue from the stored state. Capturing a recorded log
+    /// again would end at the same error, so there it is final.
     fn lost(&self, what: &str) -> SourceError {
         match self.filled {
             None => SourceError::Resync { message: format!("{what} ({})", self.place()) },

@@ -1,4 +1,4 @@
-//! Where in the log we are: the end of the last whole transaction, and the place of the last event.
+//! Tracks the position in the log: the end of the last complete transaction, and the end of the last event.
 
 use mysql_common::binlog::events::Event;
 use mysql_common::proto::MySerialize;
@@ -7,15 +7,16 @@ use super::super::event::{self, RawEvent, kind};
 use super::super::gtid::GtidPosition;
 use super::{Assembler, Gtid, Step};
 use crate::sources::SourceError;
-use crate::sources::mysql::position::FilePosition;
+use crate::sources::mysql::position::LogFilePosition;
 use crate::sources::mysql::server::parse_version;
 
 impl Assembler {
-    /// The end of the present transaction, whatever it was.
+    /// Ends the current transaction.
     pub(super) fn commit(&mut self) -> Result<Step, SourceError> {
         Ok(self.end_transaction())
     }
 
+    /// Ends the current transaction and moves the position to its end.
     pub(super) fn end_transaction(&mut self) -> Step {
         let open = self.open.take().unwrap_or_default();
         self.count_gtid(open.gtid);
@@ -33,14 +34,14 @@ impl Assembler {
         }
         match (gtid, &mut self.position.gtid) {
             (Some(Gtid::Mysql(gtid)), Some(GtidPosition::Mysql(set))) if gtid.number > 0 => set.add(gtid.uuid, &gtid.tag, gtid.number),
-            // An anonymous transaction: from here on no set of GTIDs says where we are, also not one that begins later.
+            // After an anonymous transaction no set of GTIDs describes the position, nor does one that begins later.
             (Some(Gtid::Mysql(gtid)), here) if gtid.number == 0 => *here = None,
             (Some(Gtid::Mariadb { gtid, server }), Some(GtidPosition::Mariadb(set))) => set.set(gtid.domain, server, gtid.sequence),
             _ => {}
         }
     }
 
-    /// Headers have the low 32 bits of an offset only.
+    /// Event headers have only the low 32 bits of an offset.
     pub(super) fn advance(&mut self, raw: &RawEvent) {
         if raw.next_offset == 0 || raw.is_artificial() || matches!(raw.kind, kind::HEARTBEAT | kind::HEARTBEAT_2 | kind::FORMAT_DESCRIPTION)
         {
@@ -55,7 +56,7 @@ impl Assembler {
         }
         let body = without_stray_checksum(event);
         let (file, offset) = event::rotate(body).map_err(|e| self.unreadable(&e))?;
-        // A server that is asked by GTID names the file, and its start, before it goes to the place.
+        // A server that is asked by GTID names the file and its start before it jumps to the requested position.
         let goes_back = self.file.as_bytes() == file && offset < self.offset;
         if !goes_back {
             self.file = String::from_utf8_lossy(file).into_owned();
@@ -67,7 +68,7 @@ impl Assembler {
         Ok(self.idle_move())
     }
 
-    /// A server that crashed begins a new file; what was open then was never committed.
+    /// A server begins a new file after a crash; a transaction that was open then was never committed.
     pub(super) fn format_description(&mut self, raw: &RawEvent) -> Result<Step, SourceError> {
         self.version = event::server_version(raw.body).map(|text| {
             let (major, minor, patch) = parse_version(text);
@@ -97,28 +98,28 @@ impl Assembler {
         Step::Moved { committed_ms: None, rejected: Vec::new() }
     }
 
-    /// The position never goes back in a file, though what stands at its start comes again each time that it is asked for by GTID.
+    /// The position never goes back within a file, although the start of the file is sent again after every request by GTID.
     fn settle(&mut self) {
         match &mut self.position.file {
             _ if self.file.is_empty() => {}
             Some(place) if place.file == self.file => place.offset = place.offset.max(self.offset),
-            place => *place = Some(FilePosition { file: self.file.clone(), offset: self.offset }),
+            place => *place = Some(LogFilePosition { file: self.file.clone(), offset: self.offset }),
         }
     }
 
-    /// Where in the log we are, for messages.
+    /// The current place in the log, for messages.
     pub(super) fn place(&self) -> String {
         format!("before {}:{}", self.file, self.offset)
     }
 }
 
-/// The offset whose low 32 bits these are, not before the last one.
+/// Completes the low 32 bits of an offset to the offset that follows `last`.
 fn follow_offset(last: u64, low: u32) -> u64 {
     let same = last & !0xffff_ffff | low as u64;
     if same + (1 << 31) < last { same + (1 << 32) } else { same }
 }
 
-/// The body of a ROTATE. The one that MariaDB makes up before it tells that events have checksums has one itself.
+/// The body of a ROTATE. Before MariaDB announces that events have checksums, it sends an artificial ROTATE that already has one.
 fn without_stray_checksum(event: &Event) -> &[u8] {
     let body = event.data();
     let Some((name, stray)) = body.split_last_chunk::<4>() else { return body };

@@ -1,22 +1,22 @@
-//! Statements in the log: the ends of transactions, definitions, XA, and writes without rows.
+//! Handles statements in the log: ends of transactions, definitions, XA, and writes without rows.
 
 use std::fmt::{self, Display, Formatter};
 
 use super::super::event::{self, RawEvent};
 use super::super::session::Session;
-use super::super::statement::{self, Effect, Statement, Written};
-use super::super::transaction::Transaction;
+use super::super::statement::{self, Effect, Statement, StatementTarget};
+use super::super::transaction::LogTransaction;
 use super::{Assembler, Gtid, Open, Step};
 use crate::sources::SourceError;
 
-/// What a statement's text wrote, none of it captured.
+/// What a statement that was logged as text wrote; none of it is captured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum WrittenByText {
     Table {
         database: String,
         name: String,
     },
-    /// In databases without a captured table, and nowhere else, triggers and views counted.
+    /// Only databases without a captured table, including what triggers and views wrote.
     OtherDatabases,
 }
 
@@ -45,7 +45,7 @@ impl Assembler {
                 let flavour = self.position.flavour;
                 let statement = Statement { text, session: &session, database: &database, flavour, version: self.version };
                 match statement::effect(&statement, &self.names) {
-                    Effect::Data(Written::Unknown | Written::Other { .. }) if self.is_elsewhere(&session) => {
+                    Effect::Data(StatementTarget::Unknown | StatementTarget::Other { .. }) if self.is_elsewhere(&session) => {
                         return Ok(self.written_by_text(WrittenByText::OtherDatabases));
                     }
                     effect => effect,
@@ -63,7 +63,7 @@ impl Assembler {
             }
             Effect::Commit => self.commit(),
             Effect::Rollback | Effect::RollbackTo if self.has_changes() => {
-                Err(self.lost("a transaction is rolled back in part, which happens when a table of it knows no transactions"))
+                Err(self.lost("a transaction is partly rolled back, which happens if one of its tables is not transactional"))
             }
             Effect::Rollback => self.commit(),
             Effect::RollbackTo | Effect::Savepoint | Effect::XaStep => Ok(Step::Nothing),
@@ -72,14 +72,14 @@ impl Assembler {
                 self.prepared.remove(&xid_of_text(text));
                 self.commit()
             }
-            Effect::Data(Written::Captured(table)) => {
+            Effect::Data(StatementTarget::Captured(table)) => {
                 let name = self.table_name(table);
                 Err(self.lost(&format!("a session changed the table `{name}` {BY_TEXT}; {KEEP_ROWS}")))
             }
-            Effect::Data(Written::Unknown) => {
-                Err(self.lost(&format!("a session changed data {BY_TEXT}, and it cannot be told in which tables; {KEEP_ROWS}")))
+            Effect::Data(StatementTarget::Unknown) => {
+                Err(self.lost(&format!("a session changed data {BY_TEXT}, and it cannot be determined in which tables; {KEEP_ROWS}")))
             }
-            Effect::Data(Written::Other { database, name }) => Ok(self.written_by_text(WrittenByText::Table { database, name })),
+            Effect::Data(StatementTarget::Other { database, name }) => Ok(self.written_by_text(WrittenByText::Table { database, name })),
             Effect::Changes { table, .. } | Effect::Unclear { table } if self.is_still_empty(table) => Ok(self.statement_end()),
             Effect::Changes { table, by } => {
                 let name = self.table_name(table);
@@ -90,14 +90,14 @@ impl Assembler {
                 Err(self.lost(&format!("a statement that is not understood may concern the table `{name}`")))
             }
             Effect::Harmless => {
-                // It may have made a trigger.
+                // The statement may have created a trigger.
                 self.alone.clear();
                 Ok(self.statement_end())
             }
         }
     }
 
-    /// Whether the server says that all that was written is in databases without a captured table.
+    /// Whether the server lists the written databases and none of them has a captured table.
     fn is_elsewhere(&self, session: &Session) -> bool {
         let databases = session.written_databases.as_deref().unwrap_or_default();
         !databases.is_empty() && databases.iter().all(|name| self.names.in_database(name).is_none())
@@ -107,7 +107,7 @@ impl Assembler {
         if self.alone.contains(&written) { self.statement_end() } else { Step::Asks(written) }
     }
 
-    /// What became of [`Step::Asks`]: why such a write may reach further, if it may.
+    /// The caller's answer to [`Step::Asks`]: why the write may have changed a captured table, or `None` if it did not.
     pub(crate) fn answer(&mut self, written: WrittenByText, reaches_further: Option<&str>) -> Result<Step, SourceError> {
         if let Some(why) = reaches_further {
             return Err(self.lost(&format!("a session changed {written} {BY_TEXT}, and {why}; {KEEP_ROWS}")));
@@ -121,7 +121,7 @@ impl Assembler {
         self.open.as_ref().is_some_and(|open| !open.changes.is_empty())
     }
 
-    /// In a recorded log that began with empty tables: no row of it came yet.
+    /// Whether this table of a recorded log, which began empty, still has no rows.
     fn is_still_empty(&self, table: usize) -> bool {
         self.filled.as_ref().is_some_and(|filled| !filled[table])
     }
@@ -131,7 +131,7 @@ impl Assembler {
         matches!(gtid, Some(Gtid::Mariadb { gtid, .. }) if gtid.is_without_effect())
     }
 
-    /// After a statement that is of no consequence: the end of its transaction, unless that goes on.
+    /// Called after a statement without effect on captured tables. Ends its transaction unless it continues.
     fn statement_end(&mut self) -> Step {
         match self.open.as_ref().is_some_and(|open| open.in_block) {
             true => Step::Nothing,
@@ -139,17 +139,17 @@ impl Assembler {
         }
     }
 
-    /// The first half of an XA transaction, or at MySQL the whole one where it has one phase only.
+    /// Handles the first phase of an XA transaction, or at MySQL a whole one-phase one.
     ///
-    /// Its rows are held until the second half. They are not held across runs: the position moves on, and a second half whose first is
-    /// not here is answered by capturing again.
+    /// Its rows are kept until the second phase, but not across runs: the position moves on, and a second phase without its first makes the
+    /// source be captured again.
     pub(super) fn xa_prepare(&mut self, raw: &RawEvent) -> Result<Step, SourceError> {
         let one_phase = raw.body.first() == Some(&1);
         if one_phase {
             return self.commit();
         }
         let xid = raw.body.get(1..).map(<[u8]>::to_vec).unwrap_or_default();
-        let changes = self.open.as_mut().map_or_else(Transaction::default, |open| std::mem::take(&mut open.changes));
+        let changes = self.open.as_mut().map_or_else(LogTransaction::default, |open| std::mem::take(&mut open.changes));
         self.prepared.insert(xid, changes);
         self.commit()
     }
@@ -167,7 +167,7 @@ impl Assembler {
     }
 }
 
-/// The id out of `XA COMMIT X'..',X'..',1` as XA_PREPARE has it: the format and the two lengths as u32, then the two parts.
+/// Converts the id of `XA COMMIT X'..',X'..',1` to the format of XA_PREPARE: the format and the two lengths as u32, then the two parts.
 fn xid_of_text(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
     let mut parts = text.split('\'').skip(1).step_by(2).map(bytes_of_hex);

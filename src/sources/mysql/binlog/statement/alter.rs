@@ -1,25 +1,25 @@
-//! What an ALTER TABLE does to the rows and columns of its table.
+//! Judges what an ALTER TABLE does to the rows and columns of its table.
 //!
-//! Each clause must be one that is known to leave them as they are; whatever else stands there counts as a change. Such a clause may
-//! rebuild the table, but every row comes out of it as it was: what does not fit makes the statement fail.
+//! Every clause must be known to leave them unchanged; any other clause counts as a change. A known clause may rebuild the table, but keeps
+//! every row: a row that does not fit makes the statement fail.
 
 use super::super::lexer::Token;
 use super::cursor::Cursor;
 use super::{Effect, unclear};
 
-/// By which clause a table is changed.
+/// The clause that changes a table.
 type Changed = &'static str;
 
 const ALTER: Changed = "ALTER TABLE";
 
-/// The rest of a statement behind `ALTER [ONLINE] [IGNORE] TABLE`.
+/// Judges the part after `ALTER [ONLINE] [IGNORE] TABLE`.
 pub(super) fn effect(words: &mut Cursor, ignores_rows: bool) -> Effect {
     words.accept_all(&["IF", "EXISTS"]);
     let all = *words;
     let Ok(table) = words.table() else { return unclear(&all) };
     while words.accept_any(&["WAIT", "NOWAIT"]) || words.accept_number() {}
     let Some(table) = words.which(&table) else { return of_another(words) };
-    // With IGNORE rows that do not fit are dropped.
+    // With IGNORE, rows that do not fit are dropped.
     let changed = if ignores_rows { Err(ALTER) } else { clauses(words) };
     match changed {
         Ok(()) => Effect::Harmless,
@@ -27,7 +27,7 @@ pub(super) fn effect(words: &mut Cursor, ignores_rows: bool) -> Effect {
     }
 }
 
-/// Another table may take a captured one's name, or its place as a partition, or swap rows with it.
+/// An uncaptured table may take a captured one's name, take it in as a partition, or swap rows with it.
 fn of_another(words: &Cursor) -> Effect {
     let may_reach_others = words.has_any(&["RENAME", "EXCHANGE", "CONVERT"]);
     match words.mentioned() {
@@ -81,7 +81,7 @@ fn clause(words: &mut Cursor) -> Result<(), Changed> {
     option(words)
 }
 
-/// For the message; what is not here is a change too.
+/// Named for the message only; an unlisted clause is a change too.
 const ROW_CHANGES: [(&[&str], Changed); 9] = [
     (&["MODIFY"], "ALTER TABLE ... MODIFY"),
     (&["CHANGE"], "ALTER TABLE ... CHANGE"),
@@ -119,7 +119,7 @@ fn add(words: &mut Cursor) -> Result<(), Changed> {
     Err(if words.is_at("PRIMARY") { "ALTER TABLE ... ADD PRIMARY KEY" } else { "ALTER TABLE ... ADD COLUMN" })
 }
 
-/// What a foreign key does to rows may not be logged: whether the table can be captured with it is to be looked at again.
+/// The actions of a foreign key may not be logged, so it must be checked again whether the table can be captured.
 fn foreign_key(words: &mut Cursor) -> Result<(), Changed> {
     let clause = part_to_comma(words)?;
     let acts = clause.windows(3).any(|three| {
@@ -129,7 +129,7 @@ fn foreign_key(words: &mut Cursor) -> Result<(), Changed> {
     if acts { Err("ALTER TABLE ... ADD FOREIGN KEY with an action") } else { Ok(()) }
 }
 
-/// MariaDB's JSON is a text with a check.
+/// MariaDB's JSON is a text with this check.
 fn check(words: &mut Cursor) -> Result<(), Changed> {
     let clause = part_to_comma(words)?;
     if (Cursor { rest: clause, ..*words }).has("JSON_VALID") { Err("ALTER TABLE ... ADD CHECK (JSON_VALID)") } else { Ok(()) }
@@ -147,7 +147,7 @@ fn drop(words: &mut Cursor) -> Result<(), Changed> {
     Err(if words.is_at("PARTITION") { "ALTER TABLE ... DROP PARTITION" } else { "ALTER TABLE ... DROP" })
 }
 
-/// The name of every primary key.
+/// Whether this is the name of the primary key; it is the same for all tables.
 pub(super) fn is_primary(index: &str) -> bool {
     index.eq_ignore_ascii_case("PRIMARY")
 }
@@ -207,7 +207,7 @@ const OPTIONS: [&[&str]; 41] = [
     &["LOCK"],
 ];
 
-/// Engines that keep every row; MEMORY and BLACKHOLE do not, and what FEDERATED and its like show is somewhere else.
+/// Engines that keep every row. MEMORY and BLACKHOLE do not, and FEDERATED and similar ones show rows of another place.
 const KEEPING_ENGINES: [&str; 7] = ["INNODB", "MYISAM", "ARIA", "ROCKSDB", "MYROCKS", "NDB", "NDBCLUSTER"];
 
 fn option(words: &mut Cursor) -> Result<(), Changed> {
@@ -231,7 +231,7 @@ fn to_comma(words: &mut Cursor) -> Result<(), Changed> {
     part_to_comma(words).map(|_| ())
 }
 
-/// Everything up to the next comma that stands in no bracket.
+/// Takes everything up to the next comma outside of brackets.
 fn part_to_comma<'a>(words: &mut Cursor<'a>) -> Result<&'a [Token], Changed> {
     part(words, |token| *token == Token::Symbol(','))
 }
@@ -240,7 +240,7 @@ fn to_end(words: &mut Cursor) -> Result<(), Changed> {
     part(words, |_| false).map(|_| ())
 }
 
-/// Everything up to an end. No other clause may hide in it.
+/// Takes everything up to an end outside of brackets. Fails if it may contain another clause.
 fn part<'a>(words: &mut Cursor<'a>, is_end: impl Fn(&Token) -> bool) -> Result<&'a [Token], Changed> {
     const VERBS: [&str; 12] =
         ["ADD", "DROP", "MODIFY", "CHANGE", "ALTER", "RENAME", "CONVERT", "TRUNCATE", "EXCHANGE", "DISCARD", "IMPORT", "VERSIONING"];

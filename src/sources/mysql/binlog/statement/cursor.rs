@@ -1,29 +1,30 @@
-//! Reads the tokens of a statement one after the other.
+//! Reads the tokens of a statement one by one.
 
 use super::super::lexer::Token;
-use super::super::names::Names;
+use super::super::names::CapturedNames;
 
+/// The tokens of a statement that are not read yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'a> {
     pub(super) rest: &'a [Token],
     /// The session's default database.
     pub(super) database: &'a str,
-    pub(super) captured: &'a Names,
+    pub(super) captured: &'a CapturedNames,
 }
 
-/// What stands there is not what the grammar has there, as far as it is known here.
+/// The next tokens do not fit the part of the grammar that is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotUnderstood;
 
-/// A table as a statement names it.
+/// A table as a statement names it, with the default database if it names none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TableName {
+pub(super) struct StatementTable {
     pub(super) database: String,
     pub(super) name: String,
 }
 
 impl Token {
-    /// Whether it is this keyword (not a name in quotes), or this symbol.
+    /// Whether this is the keyword (not a quoted name) or symbol.
     fn is(&self, word: &str) -> bool {
         match self {
             Token::Word(w) => w.eq_ignore_ascii_case(word),
@@ -45,7 +46,7 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// The next keyword in upper case; empty where there is none. A statement may begin with a bracket.
+    /// Returns the next keyword in upper case; empty if there is none. Skips opening brackets, with which a statement may begin.
     pub(super) fn next_keyword(&mut self) -> String {
         while self.accept("(") {}
         match self.rest.split_first() {
@@ -85,7 +86,7 @@ impl<'a> Cursor<'a> {
         words.iter().any(|word| self.accept(word))
     }
 
-    /// All of these, one after the other, or nothing.
+    /// Accepts all of these words in order, or none.
     pub(super) fn accept_all(&mut self, words: &[&str]) -> bool {
         let found = self.rest.len() >= words.len() && words.iter().zip(self.rest).all(|(word, token)| token.is(word));
         if found {
@@ -94,7 +95,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// A bare number.
+    /// Accepts a bare number.
     pub(super) fn accept_number(&mut self) -> bool {
         let found = matches!(self.rest.first(), Some(Token::Word(word)) if word.bytes().all(|b| b.is_ascii_digit()));
         if found {
@@ -103,6 +104,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Whether this word occurs anywhere in the rest.
     pub(super) fn has(&self, word: &str) -> bool {
         self.rest.iter().any(|token| token.is(word))
     }
@@ -111,7 +113,7 @@ impl<'a> Cursor<'a> {
         words.iter().any(|word| self.has(word))
     }
 
-    /// Goes behind the next of these words that stands in no bracket.
+    /// Skips to after the next occurrence of this word outside of brackets.
     pub(super) fn skip_past(&mut self, word: &str) -> Result<(), NotUnderstood> {
         let mut depth = 0i32;
         while let Some(token) = self.next_token() {
@@ -125,7 +127,7 @@ impl<'a> Cursor<'a> {
         Err(NotUnderstood)
     }
 
-    /// Goes behind the bracket that ends the one that was begun.
+    /// Skips to after the bracket that closes the one just opened.
     pub(super) fn skip_past_bracket(&mut self) -> Result<(), NotUnderstood> {
         let mut depth = 1i32;
         while depth > 0 {
@@ -139,31 +141,32 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a table's name: `t`, `d.t`, or `.t`.
-    pub(super) fn table(&mut self) -> Result<TableName, NotUnderstood> {
+    pub(super) fn table(&mut self) -> Result<StatementTable, NotUnderstood> {
         if self.accept(".") {
-            return Ok(TableName { database: self.database.into(), name: self.next_name()?.into() });
+            return Ok(StatementTable { database: self.database.into(), name: self.next_name()?.into() });
         }
         let first = self.next_name()?;
         Ok(match self.rest {
-            // `DELETE t.* FROM`: the star is no name.
+            // In `DELETE t.* FROM` the star is not a name.
             [Token::Symbol('.'), second, ..] if second.as_name().is_some() => {
                 self.rest = &self.rest[1..];
-                TableName { database: first.into(), name: self.next_name()?.into() }
+                StatementTable { database: first.into(), name: self.next_name()?.into() }
             }
-            _ => TableName { database: self.database.into(), name: first.into() },
+            _ => StatementTable { database: self.database.into(), name: first.into() },
         })
     }
 
-    pub(super) fn which(&self, table: &TableName) -> Option<usize> {
+    /// Returns the index of the captured table with this name.
+    pub(super) fn which(&self, table: &StatementTable) -> Option<usize> {
         self.captured.table(&table.database, &table.name)
     }
 
-    /// The first captured table of which the name stands anywhere in the rest.
+    /// The first captured table whose name occurs anywhere in the rest.
     pub(super) fn mentioned(&self) -> Option<usize> {
         (0..self.rest.len()).find_map(|at| self.mentioned_at(at))
     }
 
-    /// The same where names are those of tables: what a dot follows is a database.
+    /// Like [`mentioned`](Cursor::mentioned), for lists of table names: a name before a dot is a database and does not count.
     pub(super) fn listed(&self) -> Option<usize> {
         let is_database = |at: usize| self.rest.get(at + 1) == Some(&Token::Symbol('.'));
         (0..self.rest.len()).filter(|&at| !is_database(at)).find_map(|at| self.mentioned_at(at))
@@ -179,7 +182,7 @@ impl<'a> Cursor<'a> {
         self.captured.table(database, name)
     }
 
-    /// A captured table of the first database of which the name stands anywhere in the rest.
+    /// A captured table of the first database whose name occurs anywhere in the rest.
     pub(super) fn mentioned_database(&self) -> Option<usize> {
         self.rest.iter().filter_map(Token::as_name).find_map(|name| self.captured.in_database(name))
     }

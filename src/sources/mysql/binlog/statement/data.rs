@@ -1,26 +1,26 @@
-//! Which table is written by a statement that stands in the log in the place of rows.
+//! Finds the table that is written by a statement that is logged as text instead of rows.
 //!
-//! A session in the format STATEMENT, or a server in MIXED, logs what it was asked to do. Only a statement that names one table and calls
-//! nothing that could write elsewhere is taken for a write to that table; triggers, views and foreign keys do not show in a text.
+//! A session in the format STATEMENT, or a server in MIXED, logs the statement itself. Only a statement that names one table and calls
+//! nothing that could write elsewhere counts as a write to that table. Triggers, views and foreign keys do not appear in a text.
 
 use super::super::lexer::Token;
-use super::cursor::{Cursor, NotUnderstood, TableName};
+use super::cursor::{Cursor, NotUnderstood, StatementTable};
 
 /// What a statement writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Written {
+pub(crate) enum StatementTarget {
     Captured(usize),
-    /// This table that nobody captures, and what its triggers do.
+    /// This uncaptured table, and what its triggers write.
     Other {
         database: String,
         name: String,
     },
-    /// Which tables cannot be told from the text.
+    /// The text does not show which tables.
     Unknown,
 }
 
-/// The rest of a statement that begins with this keyword.
-pub(super) fn written(keyword: &str, words: &mut Cursor) -> Written {
+/// Judges the rest of a statement that begins with this keyword.
+pub(super) fn written(keyword: &str, words: &mut Cursor) -> StatementTarget {
     let target = match keyword {
         "INSERT" | "REPLACE" => insert(words),
         "UPDATE" => update(words),
@@ -28,17 +28,17 @@ pub(super) fn written(keyword: &str, words: &mut Cursor) -> Written {
         "LOAD" => load(words),
         _ => Err(NotUnderstood),
     };
-    let Ok(target) = target else { return Written::Unknown };
+    let Ok(target) = target else { return StatementTarget::Unknown };
     match words.which(&target) {
-        Some(table) => Written::Captured(table),
-        None if may_call_functions(words) => Written::Unknown,
-        None => Written::Other { database: target.database, name: target.name },
+        Some(table) => StatementTarget::Captured(table),
+        None if may_call_functions(words) => StatementTarget::Unknown,
+        None => StatementTarget::Other { database: target.database, name: target.name },
     }
 }
 
 const MODIFIERS: [&str; 5] = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "IGNORE"];
 
-fn insert(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
+fn insert(words: &mut Cursor) -> Result<StatementTable, NotUnderstood> {
     while words.accept_any(&MODIFIERS) {}
     words.accept("INTO");
     let table = words.table()?;
@@ -46,7 +46,7 @@ fn insert(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
     Ok(table)
 }
 
-/// The columns' names, which stand before the values.
+/// Skips the column names before the values.
 fn column_list(words: &mut Cursor) {
     let before = *words;
     if words.accept("(") && words.skip_past_bracket().is_err() {
@@ -54,7 +54,7 @@ fn column_list(words: &mut Cursor) {
     }
 }
 
-fn update(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
+fn update(words: &mut Cursor) -> Result<StatementTable, NotUnderstood> {
     while words.accept_any(&MODIFIERS) {}
     let table = words.table()?;
     if !words.is_at("SET") {
@@ -64,7 +64,7 @@ fn update(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
     if words.is_at("SET") { Ok(table) } else { Err(NotUnderstood) }
 }
 
-fn delete(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
+fn delete(words: &mut Cursor) -> Result<StatementTable, NotUnderstood> {
     while words.accept_any(&MODIFIERS) {}
     if !words.accept("FROM") {
         return Err(NotUnderstood);
@@ -74,7 +74,7 @@ fn delete(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
     if is_one { Ok(table) } else { Err(NotUnderstood) }
 }
 
-fn load(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
+fn load(words: &mut Cursor) -> Result<StatementTable, NotUnderstood> {
     words.skip_past("INTO")?;
     if !words.accept("TABLE") {
         return Err(NotUnderstood);
@@ -82,8 +82,7 @@ fn load(words: &mut Cursor) -> Result<TableName, NotUnderstood> {
     words.table()
 }
 
-/// Words that may stand before a bracket without calling a function of somebody's own: keywords, and functions of the server, which no
-/// other can take the place of.
+/// Words that may precede a bracket without calling a user's function: keywords, and functions of the server, which users cannot replace.
 const BUILT_IN: [&str; 79] = [
     "ABS",
     "ADDDATE",
@@ -166,6 +165,7 @@ const BUILT_IN: [&str; 79] = [
     "WHEN",
 ];
 
+/// Whether the rest of a statement may call a user's function.
 pub(super) fn may_call_functions(words: &Cursor) -> bool {
     words.rest.windows(2).enumerate().any(|(at, pair)| match pair {
         [Token::Word(word), Token::Symbol('(')] => {

@@ -1,11 +1,11 @@
-//! What a statement that stands in the log as text does to the captured tables.
+//! Judges what a statement that is logged as text does to the captured tables.
 //!
-//! In: the text in the bytes of its session, and what of the session and the server its meaning depends on. Out: its [`Effect`]. In a log of
-//! rows only transaction control and definitions come as text. What is known to leave rows and columns alone is harmless; what is not
-//! understood and names a captured table counts as concerning it. Texts may hold secrets and values: they are judged here and never shown.
+//! In: the text in the bytes of its session, and what its meaning depends on in the session and the server. Out: its [`Effect`]. In a log of
+//! rows only transaction control and definitions are text. A statement that is known to leave rows and columns alone is harmless; one that
+//! is not understood counts as a change of the captured table that it names. Texts may contain secrets and values, so they are never shown.
 //!
-//! A parser of whole statements does not fit: those at hand know a part of what the two servers write, and where they fail nothing is
-//! known. Here tokens are exact, and of a statement only so much is read as decides.
+//! A parser of whole statements does not fit: existing ones know only part of what the two servers write, and where they fail nothing is
+//! known. Here the tokens are exact, and a statement is read only as far as needed to judge it.
 
 mod alter;
 mod cursor;
@@ -13,16 +13,16 @@ mod data;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::data::Written;
+pub(crate) use self::data::StatementTarget;
 
 use self::cursor::{Cursor, NotUnderstood};
 use super::lexer::{Rules, Token, Tokens};
-use super::names::Names;
+use super::names::CapturedNames;
 use super::session::{Session, SqlMode};
 use crate::sources::mysql::charset::Charset;
 use crate::sources::mysql::server::Flavour;
 
-/// What a statement does, as far as it matters.
+/// The effect of a statement on captured tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
     Begin,
@@ -37,19 +37,19 @@ pub(crate) enum Effect {
     XaStep,
     XaCommit,
     XaRollback,
-    /// Nothing to rows or columns of captured tables.
+    /// Does not change rows or columns of captured tables.
     Harmless,
-    /// A captured table's rows or columns are changed by a definition: which, and by what sort of statement.
+    /// A definition changes rows or columns of this captured table. `by` is the sort of statement.
     Changes {
         table: usize,
         by: &'static str,
     },
-    /// It is not understood, and it names this captured table or its database.
+    /// The statement is not understood, and it names this captured table or its database.
     Unclear {
         table: usize,
     },
-    /// Rows are changed by a statement's text.
-    Data(Written),
+    /// Rows were changed by a statement that is logged as text.
+    Data(StatementTarget),
 }
 
 /// A statement of the log.
@@ -59,18 +59,18 @@ pub(crate) struct Statement<'a> {
     pub(crate) session: &'a Session,
     /// The session's default database.
     pub(crate) database: &'a str,
-    /// The server that wrote it, and its version as in `/*!80013 */`.
+    /// The server that wrote the statement, and its version as in `/*!80013 */`.
     pub(crate) flavour: Flavour,
     pub(crate) version: Option<u32>,
 }
 
-/// Judges a statement. Where it can be read in several ways the one that does something counts.
-pub(crate) fn effect(statement: &Statement, captured: &Names) -> Effect {
+/// Judges a statement. If it can be read in several ways, a reading with an effect wins.
+pub(crate) fn effect(statement: &Statement, captured: &CapturedNames) -> Effect {
     for text in readings(statement.text, statement.session.charset) {
         let mut modes = vec![statement.session.sql_mode];
         while let Some(sql_mode) = modes.pop() {
             let rules = Rules { sql_mode, flavour: statement.flavour, version: statement.version };
-            let tokens = Tokens::of(&text, &rules);
+            let tokens = Tokens::lex(&text, &rules);
             if sql_mode == statement.session.sql_mode && sets_mode(&tokens.list) {
                 modes.extend(other_modes(sql_mode));
             }
@@ -83,7 +83,8 @@ pub(crate) fn effect(statement: &Statement, captured: &Names) -> Effect {
     Effect::Harmless
 }
 
-/// The text in its session's character set. The server itself writes names in UTF-8, whatever the session is in.
+/// The possible texts: in the session's character set, and in UTF-8, because the server itself writes names in UTF-8 regardless of the
+/// session.
 fn readings(bytes: &[u8], charset: Option<Charset>) -> Vec<String> {
     let as_utf8 = std::str::from_utf8(bytes).ok().map(str::to_string);
     let mut readings = match (charset, &as_utf8) {
@@ -96,19 +97,19 @@ fn readings(bytes: &[u8], charset: Option<Charset>) -> Vec<String> {
     readings
 }
 
-/// A name with a character that cannot be told may be any.
+/// Replaces uncertain characters. A name with such a character may be any name.
 fn doubtful(bytes: &[u8], is_certain: impl Fn(u8) -> bool) -> String {
     bytes.iter().map(|&b| if is_certain(b) { b as char } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 fn decoded(bytes: &[u8], charset: Charset) -> String {
     let text = charset.decode(bytes, &mut String::new()).to_string();
-    // What the charset does not have comes as a question mark.
+    // Characters that the charset lacks are decoded as question marks.
     let written = bytes.iter().filter(|b| **b == b'?').count();
     if text.matches('?').count() > written { text.replace('?', "\u{fffd}") } else { text }
 }
 
-/// `SET STATEMENT sql_mode = ... FOR` is cut into tokens under the session's mode and logged with the statement's.
+/// `SET STATEMENT sql_mode = ... FOR` is cut into tokens under the session's mode, but logged with the statement's mode.
 fn sets_mode(tokens: &[Token]) -> bool {
     let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w.eq_ignore_ascii_case(word));
     tokens.len() > 2 && is(&tokens[0], "SET") && is(&tokens[1], "STATEMENT") && tokens.iter().any(|token| is(token, "sql_mode"))
@@ -119,15 +120,15 @@ fn other_modes(mode: SqlMode) -> [SqlMode; 3] {
     [SqlMode { ansi_quotes, ..mode }, SqlMode { no_backslash_escapes, ..mode }, SqlMode { ansi_quotes, no_backslash_escapes, ..mode }]
 }
 
-fn effect_of(tokens: &Tokens, database: &str, captured: &Names) -> Effect {
+fn effect_of(tokens: &Tokens, database: &str, captured: &CapturedNames) -> Effect {
     let mut words = Cursor { rest: &tokens.list, database, captured };
     let all = words;
     let found = statement(&mut words);
-    // What ends inside a quote was read by other rules than the server's.
+    // A text that ends inside a quote was cut by other rules than the server's.
     if found == Effect::Harmless && !tokens.is_whole { unclear(&all) } else { found }
 }
 
-/// Concerns a captured table if it names one, or the database of one.
+/// Returns `Unclear` if the statement names a captured table or the database of one.
 fn unclear(words: &Cursor) -> Effect {
     match words.mentioned().or_else(|| words.mentioned_database()) {
         Some(table) => Effect::Unclear { table },
@@ -151,7 +152,7 @@ fn statement(words: &mut Cursor) -> Effect {
             "ROLLBACK" => Effect::XaRollback,
             _ => Effect::XaStep,
         },
-        // `BEGIN NOT ATOMIC` and what else may write is data too.
+        // `BEGIN NOT ATOMIC` and other statements that may write are data too.
         "BEGIN" | "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "CALL" | "DO" | "SELECT" | "WITH" | "TABLE" | "VALUES"
         | "EXECUTE" | "PREPARE" | "IF" | "LOOP" | "WHILE" | "REPEAT" | "FOR" => Effect::Data(data::written(&keyword, words)),
         "SET" if words.accept("STATEMENT") => match words.skip_past("FOR") {
@@ -168,15 +169,15 @@ fn statement(words: &mut Cursor) -> Effect {
         "ALTER" => alter_statement(words),
         "CREATE" => create_statement(words),
         "REPAIR" => of_any(words, "REPAIR TABLE"),
-        // `ANALYZE UPDATE` is carried out.
-        "ANALYZE" if !words.is_at_any(&["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"]) => Effect::Data(Written::Unknown),
+        // `ANALYZE UPDATE` executes the update.
+        "ANALYZE" if !words.is_at_any(&["TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"]) => Effect::Data(StatementTarget::Unknown),
         "" if all.is_at_end() => Effect::Harmless,
         _ if HARMLESS.contains(&keyword.as_str()) => Effect::Harmless,
         _ => unclear(&all),
     }
 }
 
-/// Statements that touch neither rows nor columns of base tables.
+/// Statements that change neither rows nor columns of base tables.
 const HARMLESS: [&str; 29] = [
     "ANALYZE",
     "BINLOG",
@@ -209,7 +210,7 @@ const HARMLESS: [&str; 29] = [
     "UNLOCK",
 ];
 
-/// What a definition may be of beside a table, none of which holds rows of a base table.
+/// Objects other than tables that a definition may be about; none of them contains rows of a base table.
 const OTHER_OBJECTS: [&str; 22] = [
     "AGGREGATE",
     "ALGORITHM",
@@ -241,7 +242,7 @@ fn of_table(words: &mut Cursor, by: &'static str) -> Effect {
     words.which(&name).map_or(Effect::Harmless, |table| Effect::Changes { table, by })
 }
 
-/// Of a list of tables, in whatever form.
+/// For a statement with a list of tables in any form.
 fn of_any(words: &Cursor, by: &'static str) -> Effect {
     words.listed().map_or(Effect::Harmless, |table| Effect::Changes { table, by })
 }
@@ -269,7 +270,7 @@ fn drop_statement(words: &mut Cursor) -> Effect {
             _ => of_any(words, "DROP INDEX"),
         };
     }
-    // A view, a sequence or a temporary table of that name is not the table, and the server does not take one for the other.
+    // A view, a sequence or a temporary table with the table's name is not the table, and the server does not confuse them.
     if words.accept_any(&["TEMPORARY", "VIEW", "SEQUENCE", "PREPARE"]) || words.is_at_any(&OTHER_OBJECTS) {
         return Effect::Harmless;
     }
@@ -293,15 +294,15 @@ fn create_statement(words: &mut Cursor) -> Effect {
     if !words.accept("TABLE") {
         return unclear(&all);
     }
-    // It does nothing to a table that is there, and a captured one is.
+    // It has no effect on an existing table, and captured tables exist.
     let only_if_missing = words.accept_all(&["IF", "NOT", "EXISTS"]);
     let before = *words;
     let Ok(name) = words.table() else { return unclear(&all) };
     match words.which(&name) {
         Some(_) if only_if_missing && !replaces => Effect::Harmless,
         Some(table) => Effect::Changes { table, by: "CREATE TABLE" },
-        // With its SELECT it is logged in the statement format only, and a function there may write anywhere.
-        None if before.has("SELECT") && data::may_call_functions(words) => Effect::Data(Written::Unknown),
+        // With its SELECT it is logged as text only in the statement format, and a function in it may write anywhere.
+        None if before.has("SELECT") && data::may_call_functions(words) => Effect::Data(StatementTarget::Unknown),
         None => Effect::Harmless,
     }
 }

@@ -1,11 +1,11 @@
-//! Statements and their effects, for both servers where nothing else is said.
+//! Statements and their effects, for both servers unless a test names one.
 
 use super::super::names::Case;
 use super::*;
 
-fn captured() -> Names {
+fn captured() -> CapturedNames {
     let tables = [("shop", "orders"), ("shop", "items"), ("shop", "zápis"), ("商店", "表")];
-    Names::new(tables.map(|(d, n)| (d.to_string(), n.to_string())).to_vec(), Case::Kept)
+    CapturedNames::new(tables.map(|(d, n)| (d.to_string(), n.to_string())).to_vec(), Case::Kept)
 }
 
 fn judged_by(flavour: Flavour, text: &[u8], session: &Session) -> Effect {
@@ -43,7 +43,7 @@ fn transaction_control_is_known() {
     }
 }
 
-/// What must never be taken for harmless: rows or columns of a captured table are, or may be, other than before.
+/// These must never count as harmless: they change, or may change, rows or columns of a captured table.
 #[test]
 fn what_changes_captured_tables_is_seen() {
     for text in [
@@ -279,7 +279,7 @@ fn texts_are_read_in_their_own_character_set() {
         (of("swe7", &[b"TRUNCATE orders"]), true),
         // Bytes that the character set does not have.
         (of("ascii", &[b"TRUNCATE `z\xe1pis`"]), true),
-        // Not known: a name that is not ASCII may be any.
+        // An unknown charset: a name that is not ASCII may be any name.
         (of("klingon", &[b"TRUNCATE `z\xe1pis`"]), true),
         (of("klingon", &[b"TRUNCATE `other`"]), false),
         (of("utf8mb4", &[b"TRUNCATE `z\xe1pis`"]), true),
@@ -291,7 +291,7 @@ fn texts_are_read_in_their_own_character_set() {
 
 #[test]
 fn names_are_folded_where_the_server_folds_them() {
-    let names = Names::new(vec![("shop".into(), "Žluť".into())], Case::Folded);
+    let names = CapturedNames::new(vec![("shop".into(), "Žluť".into())], Case::Folded);
     let session = utf8();
     for text in ["TRUNCATE SHOP.`žluť`", "DROP DATABASE Shop", "RENAME TABLE x TO `ŽLUŤ`"] {
         let statement = Statement { text: text.as_bytes(), session: &session, database: "Shop", flavour: Flavour::Mysql, version: None };
@@ -301,14 +301,14 @@ fn names_are_folded_where_the_server_folds_them() {
 
 #[test]
 fn what_is_written_by_text_is_told_from_the_text() {
-    let other = |database: &str, name: &str| Written::Other { database: database.into(), name: name.into() };
+    let other = |database: &str, name: &str| StatementTarget::Other { database: database.into(), name: name.into() };
     for (text, expected) in [
-        ("INSERT INTO orders VALUES (1)", Written::Captured(0)),
-        ("/* c */ UPDATE items SET a=1", Written::Captured(1)),
-        ("-- c\nDELETE FROM shop.orders", Written::Captured(0)),
-        ("REPLACE LOW_PRIORITY orders SET a = 1", Written::Captured(0)),
-        ("LOAD DATA INFILE 'x' REPLACE INTO TABLE `orders` (a, b)", Written::Captured(0)),
-        ("SET STATEMENT max_statement_time=1 FOR DELETE FROM orders", Written::Captured(0)),
+        ("INSERT INTO orders VALUES (1)", StatementTarget::Captured(0)),
+        ("/* c */ UPDATE items SET a=1", StatementTarget::Captured(1)),
+        ("-- c\nDELETE FROM shop.orders", StatementTarget::Captured(0)),
+        ("REPLACE LOW_PRIORITY orders SET a = 1", StatementTarget::Captured(0)),
+        ("LOAD DATA INFILE 'x' REPLACE INTO TABLE `orders` (a, b)", StatementTarget::Captured(0)),
+        ("SET STATEMENT max_statement_time=1 FOR DELETE FROM orders", StatementTarget::Captured(0)),
         ("insert into g values (1)", other("shop", "g")),
         (
             "INSERT INTO mysql.rds_heartbeat2(id, value) values (1, 1532) ON DUPLICATE KEY UPDATE value = 1532",
@@ -319,21 +319,21 @@ fn what_is_written_by_text_is_told_from_the_text() {
         ("UPDATE g AS x SET a = 1 WHERE b IN (1, 2)", other("shop", "g")),
         ("DELETE QUICK FROM g WHERE a = 1 ORDER BY b LIMIT 1", other("shop", "g")),
         ("LOAD DATA LOCAL INFILE 'x' INTO TABLE g", other("shop", "g")),
-        ("UPDATE g, orders SET g.a = 1", Written::Unknown),
-        ("UPDATE g JOIN orders USING (a) SET orders.b = 1", Written::Unknown),
-        ("DELETE g, orders FROM g JOIN orders USING (a)", Written::Unknown),
-        ("DELETE FROM g USING g JOIN orders USING (a)", Written::Unknown),
-        ("WITH x AS (SELECT 1) UPDATE orders SET a = 1", Written::Unknown),
-        ("INSERT INTO g VALUES (f(1))", Written::Unknown),
-        ("INSERT INTO g VALUES (shop.now(1))", Written::Unknown),
-        ("INSERT INTO g VALUES (`f`(1))", Written::Unknown),
-        ("CALL p()", Written::Unknown),
-        ("DO f()", Written::Unknown),
-        ("(SELECT f())", Written::Unknown),
-        ("SELECT `shop`.`f`(1)", Written::Unknown),
-        ("BEGIN NOT ATOMIC TRUNCATE orders; END", Written::Unknown),
-        ("ANALYZE UPDATE g SET a = 1", Written::Unknown),
-        ("CREATE TABLE g SELECT f(1)", Written::Unknown),
+        ("UPDATE g, orders SET g.a = 1", StatementTarget::Unknown),
+        ("UPDATE g JOIN orders USING (a) SET orders.b = 1", StatementTarget::Unknown),
+        ("DELETE g, orders FROM g JOIN orders USING (a)", StatementTarget::Unknown),
+        ("DELETE FROM g USING g JOIN orders USING (a)", StatementTarget::Unknown),
+        ("WITH x AS (SELECT 1) UPDATE orders SET a = 1", StatementTarget::Unknown),
+        ("INSERT INTO g VALUES (f(1))", StatementTarget::Unknown),
+        ("INSERT INTO g VALUES (shop.now(1))", StatementTarget::Unknown),
+        ("INSERT INTO g VALUES (`f`(1))", StatementTarget::Unknown),
+        ("CALL p()", StatementTarget::Unknown),
+        ("DO f()", StatementTarget::Unknown),
+        ("(SELECT f())", StatementTarget::Unknown),
+        ("SELECT `shop`.`f`(1)", StatementTarget::Unknown),
+        ("BEGIN NOT ATOMIC TRUNCATE orders; END", StatementTarget::Unknown),
+        ("ANALYZE UPDATE g SET a = 1", StatementTarget::Unknown),
+        ("CREATE TABLE g SELECT f(1)", StatementTarget::Unknown),
     ] {
         assert_eq!(judged(text), Effect::Data(expected), "{text}");
     }

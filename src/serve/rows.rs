@@ -1,0 +1,66 @@
+//! The rows of a view, all of one commit.
+
+use super::AccessError;
+use super::question::Get;
+use crate::store::{Scan, StoreSnapshot, ViewSnapshot};
+use crate::value::{Layout, RowBuilder, Schema, key, push_text};
+
+/// Rows that were asked for, in key order.
+pub(super) struct Rows {
+    pub(super) schema: Schema,
+    pub(super) scan: Scan,
+    /// Where one row was asked for: there must be one.
+    one: Option<String>,
+}
+
+impl Rows {
+    pub(super) fn read(snapshot: &StoreSnapshot, get: &Get) -> Result<Rows, AccessError> {
+        let view = view(snapshot, &get.view)?;
+        let scan = view.scan_prefix(&key_prefix(view, &get.key)?)?;
+        let one = (get.key.len() == view.key_columns().len()).then(|| get.view.clone());
+        Ok(Rows { schema: view.schema().clone(), scan, one })
+    }
+
+    /// Call once the scan has ended.
+    pub(super) fn check_found(&self, found: bool) -> Result<(), AccessError> {
+        match &self.one {
+            Some(view) if !found => Err(AccessError::not_found(format!("`{view}` has no row with this key"), None)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The view of this name.
+pub(super) fn view<'a>(snapshot: &'a StoreSnapshot, name: &str) -> Result<ViewSnapshot<'a>, AccessError> {
+    if let Some(view) = snapshot.view(name) {
+        return Ok(view);
+    }
+    let names: Vec<String> = snapshot.views().map(|view| format!("`{}`", view.name())).collect();
+    let help = match names.is_empty() {
+        true => "nothing is committed yet".to_string(),
+        false => format!("there is {}", names.join(", ")),
+    };
+    Err(AccessError::not_found(format!("there is no view `{name}`"), Some(help)))
+}
+
+/// The order-preserving key of these values of the first key columns.
+fn key_prefix(view: ViewSnapshot, values: &[String]) -> Result<Vec<u8>, AccessError> {
+    let columns = view.key_columns();
+    let names = |schema: &Schema| schema.columns().iter().map(|c| format!("`{}`", c.name)).collect::<Vec<_>>().join(", ");
+    let Some(columns) = columns.get(..values.len()) else {
+        let has = names(&view.schema().project(columns));
+        return Err(AccessError::invalid(format!(
+            "the key of `{}` has only the columns {has}, but {} values were given",
+            view.name(),
+            values.len()
+        )));
+    };
+    let schema = view.schema().project(columns);
+    let layout = Layout::new(&schema);
+    let mut builder = RowBuilder::new(&layout);
+    for (value, column) in values.iter().zip(schema.columns()) {
+        push_text(&mut builder, value).map_err(|e| AccessError::invalid(format!("`{}` of `{}`: {e}", column.name, view.name())))?;
+    }
+    let all: Vec<usize> = (0..schema.len()).collect();
+    Ok(key::encode(&layout, &builder.finish(), &all).to_vec())
+}
