@@ -22,11 +22,17 @@ pub(super) fn nearness(sql: &str) -> Nearness {
 
 /// The text of a query for PostgreSQL. What does not have to be said in other words, or cannot be, stays.
 pub(crate) fn at_postgres(sql: &str) -> String {
-    let Ok(mut statements) = Parser::parse_sql(&GenericDialect, sql) else { return sql.to_string() };
     let mut saying = Saying { changed: false };
-    let _ = statements.visit(&mut saying);
-    match (saying.changed, statements.as_slice()) {
-        (true, [statement]) => statement.to_string(),
+    let text = said(sql, &mut saying);
+    if saying.changed { text } else { sql.to_string() }
+}
+
+/// The text after a visit; the same text where it cannot be read.
+pub(super) fn said(sql: &str, visitor: &mut impl VisitorMut<Break = ()>) -> String {
+    let Ok(mut statements) = Parser::parse_sql(&GenericDialect, sql) else { return sql.to_string() };
+    let _ = statements.visit(visitor);
+    match statements.as_slice() {
+        [statement] => statement.to_string(),
         _ => sql.to_string(),
     }
 }
@@ -49,12 +55,12 @@ impl VisitorMut for Saying {
     }
 }
 
-fn parsed<T>(text: &str, parse: impl Fn(&mut Parser) -> Result<T, datafusion::sql::sqlparser::parser::ParserError>) -> T {
+pub(super) fn parsed<T>(text: &str, parse: impl Fn(&mut Parser) -> Result<T, datafusion::sql::sqlparser::parser::ParserError>) -> T {
     let mut parser = Parser::new(&GenericDialect).try_with_sql(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     parse(&mut parser).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-fn expression(text: &str) -> Expr {
+pub(super) fn expression(text: &str) -> Expr {
     parsed(text, |parser| parser.parse_expr())
 }
 
@@ -94,7 +100,7 @@ fn name_of(relation: &TableFactor) -> Option<Ident> {
 }
 
 /// `GROUP BY a WITH ROLLUP` is `GROUP BY ROLLUP (a)`.
-fn rolled_up(select: &mut Select) -> bool {
+pub(super) fn rolled_up(select: &mut Select) -> bool {
     let GroupByExpr::Expressions(groups, modifiers) = &mut select.group_by else { return false };
     if modifiers.is_empty() {
         return false;
@@ -194,7 +200,7 @@ fn of_different(found: &mut Expr) -> bool {
     true
 }
 
-fn arguments(call: &Function) -> Vec<String> {
+pub(super) fn arguments(call: &Function) -> Vec<String> {
     let FunctionArguments::List(list) = &call.args else { return Vec::new() };
     list.args.iter().map(FunctionArg::to_string).collect()
 }

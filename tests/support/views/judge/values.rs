@@ -51,14 +51,17 @@ pub(super) fn type_of(given: &str) -> Result<Type, String> {
 }
 
 /// A row as JSON, as the engine writes one that has these values; why it is no row of the view, where it is none.
-pub(super) fn row(layout: &Layout, texts: &[Option<&str>]) -> Result<String, String> {
-    let values: Object =
-        layout.schema().columns().iter().zip(texts).map(|(column, text)| (column.name.clone(), value(column, *text))).collect();
+pub(super) fn row_of(layout: &Layout, values: Object) -> Result<String, String> {
     let mut builder = RowBuilder::new(layout);
     match json::push_object(&mut builder, &values) {
         Ok(()) => Ok(text(layout, &builder.finish())),
         Err(reason) => Err(format!("{} is no row of the view: {reason}", Value::Object(values))),
     }
+}
+
+/// The same of PostgreSQL's texts.
+pub(super) fn row(layout: &Layout, texts: &[Option<&str>]) -> Result<String, String> {
+    row_of(layout, layout.schema().columns().iter().zip(texts).map(|(column, text)| (column.name.clone(), value(column, *text))).collect())
 }
 
 fn value(column: &Column, text: Option<&str>) -> Value {
@@ -71,7 +74,8 @@ fn value(column: &Column, text: Option<&str>) -> Value {
     }
 }
 
-fn scalar(ty: &Type, text: &str) -> Value {
+/// The value of a type that a text says.
+pub(super) fn scalar(ty: &Type, text: &str) -> Value {
     let number = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_number).unwrap_or_else(|| text.into());
     match ty {
         Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::UInt8 | Type::UInt16 | Type::UInt32 | Type::UInt64 => {
