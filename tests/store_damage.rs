@@ -260,7 +260,8 @@ fn a_damaged_folder_gives_the_right_answer_or_none() {
     }
     let (mut refused, mut right, mut unnamed) = (0, 0, Vec::new());
     for seed in seeds {
-        if one.is_none() && !long::is_wanted() && began.elapsed() > Duration::from_secs(20) {
+        // On a busy machine too there are enough to meet both: damage that is found, and damage of what is no longer read.
+        if one.is_none() && !long::is_wanted() && refused + right >= 30 && began.elapsed() > Duration::from_secs(20) {
             break;
         }
         let mut random = Random::new(seed);

@@ -4,7 +4,8 @@
 //! `TIDEMILL_VIEWS=part_of_a_name` runs only those cases; `TIDEMILL_ACCEPT=1` writes their expected files from the recomputation.
 //! `TIDEMILL_VIEW_CASES=N` sets how many random cases are run, `TIDEMILL_VIEW_SEED=S` runs the one of a seed;
 //! `TIDEMILL_QUERY_CASES` and `TIDEMILL_QUERY_SEED` do so for queries, windows, recursions, joins and aggregates. A random case that does not
-//! hold is made smaller before it is printed. With `TIDEMILL_LONG=1` many more cases are run, of seeds that are drawn anew.
+//! hold is made smaller before it is printed. With `TIDEMILL_LONG=1` many more cases are run, of seeds that are drawn anew, and DuckDB judges
+//! queries too; with `TIDEMILL_DUCKDB=1` it does so of any cases.
 
 #[path = "views/dialect_rules.rs"]
 mod dialect_rules;
@@ -12,6 +13,8 @@ mod dialect_rules;
 mod differences;
 #[path = "views/documents_of_queries.rs"]
 mod documents_of_queries;
+#[path = "views/duckdb.rs"]
+mod duckdb;
 #[path = "support/long.rs"]
 mod long;
 #[path = "views/names.rs"]

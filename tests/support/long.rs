@@ -1,5 +1,5 @@
-//! The long mode, for nights: `TIDEMILL_LONG=1 ./test`. Random tests run many cases of new seeds, TPC-H stands beside DuckDB, and each says at the
-//! end what it ran.
+//! The long mode, for nights: `TIDEMILL_LONG=1 ./test`. Random tests run many cases of new seeds, queries and TPC-H stand beside DuckDB, and
+//! each says at the end what it ran.
 
 use std::fs::OpenOptions;
 use std::io::Write;

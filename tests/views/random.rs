@@ -15,6 +15,7 @@ use crate::support::engine::{Observed, Way};
 use crate::support::generate::{
     Generated, generate, generate_aggregates, generate_documents_of_queries, generate_queries, generate_views, generate_windows,
 };
+use crate::support::judge::duckdb;
 use crate::support::parts::Parts;
 use crate::support::random::Random;
 use crate::support::shrink::{Limits, shrink};
@@ -109,10 +110,10 @@ async fn without_refused(generated: &Generated) -> Result<(Generated, usize), Wr
 const LONG: u64 = 2_000;
 
 /// The cases of some seeds: so many as `{variables}_CASES` says, or that of `{variables}_SEED`; with `TIDEMILL_LONG` ones that were never
-/// run before.
+/// run before. `check` returns how many queries of a case DuckDB judged too.
 async fn random_cases<C>(what: &str, variables: &str, cases: u64, generate: fn(u64) -> Generated, check: C)
 where
-    C: AsyncFn(&Generated, u64) -> Result<(), Wrong> + Copy,
+    C: AsyncFn(&Generated, u64) -> Result<usize, Wrong> + Copy,
 {
     let number = |name: &str| std::env::var(format!("{variables}_{name}")).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match (number("SEED"), long::is_wanted()) {
@@ -121,7 +122,7 @@ where
         (None, false) => 0..number("CASES").unwrap_or(cases),
     };
     let began = Instant::now();
-    let [views, judged, refused, wrong] = [const { AtomicUsize::new(0) }; 4];
+    let [views, judged, also, refused, wrong] = [const { AtomicUsize::new(0) }; 5];
     let hold = async |seed| {
         let mut generated = generate(seed);
         views.fetch_add(generated.views(), Ordering::Relaxed);
@@ -135,29 +136,37 @@ where
                 Ok((taken, without)) => {
                     refused.fetch_add(without, Ordering::Relaxed);
                     generated = taken;
-                    if generated.views() > 0 { checked(&generated).await } else { Ok(()) }
+                    if generated.views() > 0 { checked(&generated).await } else { Ok(0) }
                 }
                 Err(wrong) => Err(wrong),
             };
         }
-        judged.fetch_add(generated.queries(), Ordering::Relaxed);
-        let Err(found) = result else { return Ok(()) };
+        let found = match result {
+            Ok(by_duckdb) => {
+                judged.fetch_add(generated.queries(), Ordering::Relaxed);
+                also.fetch_add(by_duckdb, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(found) => found,
+        };
         if wrong.fetch_add(1, Ordering::Relaxed) >= SHRUNK {
             return Err(format!("{found}\n(run with this seed alone, it is made smaller)"));
         }
-        let shrunk = shrink(&generated, found, Limits::default(), async |case| check(case, seed).await).await;
+        let shrunk = shrink(&generated, found, Limits::default(), async |case| check(case, seed).await.map(drop)).await;
         Err(format!("{}\nThe smallest such case that {} runs found:\n{}", shrunk.wrong, shrunk.runs, text(&shrunk.case)))
     };
     let held = all_hold(seeds.clone().map(|seed| (format!("{variables}_SEED={seed}"), hold(seed)))).await;
-    let [views, judged, refused, wrong] = [views, judged, refused, wrong].map(AtomicUsize::into_inner);
+    let [views, judged, also, refused, wrong] = [views, judged, also, refused, wrong].map(AtomicUsize::into_inner);
     let (share, seconds) = (100.0 * refused as f64 / views as f64, began.elapsed().as_secs());
     let seeds = format!("{variables}_SEED {} to {}", seeds.start, seeds.end - 1);
+    let too = if duckdb::is_wanted() { format!(" ({also} by DuckDB too)") } else { String::new() };
     long::tell(&format!(
-        "random {what}: {views} views, {judged} queries judged by PostgreSQL, {refused} views refused ({share:.1}%), {wrong} cases wrong, \
+        "random {what}: {views} views, {judged} queries judged by PostgreSQL{too}, {refused} views refused ({share:.1}%), {wrong} cases wrong, \
          {seeds}, {seconds} s"
     ));
     held.unwrap_or_else(|wrong| panic!("{wrong}"));
     assert!(refused * 10 < views, "{refused} of {views} are refused");
+    assert!(!duckdb::is_wanted() || also * 10 >= judged * 9, "DuckDB answers {also} of {judged} queries");
 }
 
 /// The files of the case, each below its name.
@@ -166,11 +175,11 @@ fn text(case: &Generated) -> String {
     files.map(|(name, text)| format!("--- {name}\n{text}")).collect()
 }
 
-async fn check_queries(generated: &Generated, seed: u64) -> Result<(), Wrong> {
+async fn check_queries(generated: &Generated, seed: u64) -> Result<usize, Wrong> {
     query_case::check(generated, &mut Random::new(seed ^ 0x5eed)).await
 }
 
-async fn check_documents(generated: &Generated, seed: u64) -> Result<(), Wrong> {
+async fn check_documents(generated: &Generated, seed: u64) -> Result<usize, Wrong> {
     let case = Case::new(&generated.files, &generated.changes).await?;
     let mut random = Random::new(seed ^ 0x5eed);
     let one = Way { workers: 1, scatter: None };
@@ -181,7 +190,7 @@ async fn check_documents(generated: &Generated, seed: u64) -> Result<(), Wrong> 
     let stopped = case.run_stopping(&stops, &[one, more]).await.map_err(Wrong::Rows)?;
     let same = |(whole, stopped): (&Observed, &Observed)| whole.rows == stopped.rows && whole.changes == stopped.changes;
     match whole.iter().zip(&stopped).all(same) {
-        true => Ok(()),
+        true => Ok(case.by_duckdb),
         false => Err(Wrong::Rows("stopping made a difference".into())),
     }
 }

@@ -10,7 +10,7 @@ use tidemill::plan::WrittenView;
 
 use super::check::Recomputed;
 use super::engine::{Observed, Prepared, Way, prepare};
-use super::judge::{Answer, answers};
+use super::judge::{Answer, answers, duckdb};
 use super::query_case::compare;
 use super::recording::record;
 use super::wrong::Wrong;
@@ -24,6 +24,8 @@ pub(crate) struct Case {
     transactions: Vec<String>,
     prepared: Prepared,
     views: Vec<Right>,
+    /// How many queries DuckDB judged too.
+    pub(crate) by_duckdb: usize,
 }
 
 /// What a view must be.
@@ -53,7 +55,7 @@ impl Case {
         let prepared = prepare(&folder.path().join("spec.yaml")).await.map_err(Wrong::Refused)?;
         let recording = record(prepared.source(), prepared.tables.clone()).await;
         let states: Vec<_> = recording.states.iter().map(|(_, contents)| contents).collect();
-        let answered = answers(&prepared, &states).map_err(Wrong::Unanswered)?;
+        let answered = answers(&prepared, &states)?;
         let right = |(place, view): (usize, &WrittenView)| match view.query() {
             None => Right::Documents(Recomputed::new(view, &recording, &answered)),
             Some(_) => {
@@ -62,7 +64,8 @@ impl Case {
             }
         };
         let views = prepared.spec.views.iter().enumerate().map(right).collect();
-        Ok(Case { folder, transactions: transactions(changes), prepared, views })
+        let by_duckdb = duckdb::answered(&answered);
+        Ok(Case { folder, transactions: transactions(changes), prepared, views, by_duckdb })
     }
 
     /// The views of documents, each with its place among the views.

@@ -10,6 +10,8 @@ pub(crate) enum Wrong {
     Refused(String),
     /// There is nothing to compare with: PostgreSQL fails on the query.
     Unanswered(String),
+    /// The judges contradict each other.
+    Judges(String),
     /// Rows, errors or the history are not what they must be.
     Rows(String),
     /// The engine, or the test, stopped.
@@ -38,9 +40,12 @@ impl Wrong {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Wrong::Refused(text) | Wrong::Unanswered(text) | Wrong::Rows(text) | Wrong::Panic(text) | Wrong::Stuck(text) => {
-                f.write_str(text)
-            }
+            Wrong::Refused(text)
+            | Wrong::Unanswered(text)
+            | Wrong::Judges(text)
+            | Wrong::Rows(text)
+            | Wrong::Panic(text)
+            | Wrong::Stuck(text) => f.write_str(text),
         }
     }
 }

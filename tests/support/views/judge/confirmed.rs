@@ -1,4 +1,4 @@
-//! Whether what tests assert of queries is also what PostgreSQL says.
+//! Whether what tests assert of queries is also what the judges say.
 
 use super::super::engine::{Observed, Prepared};
 use super::super::query_case::compare;
@@ -23,7 +23,7 @@ async fn confirm_last(prepared: &Prepared, observed: &[Observed], most: usize) -
     let all = recording.states.len();
     let states: Vec<_> = recording.states.iter().map(|(_, contents)| contents).skip(all.saturating_sub(most)).collect();
     let whole = states.len() == all;
-    let judged = judged(prepared, &states, str::to_string)?;
+    let judged = judged(prepared, &states, str::to_string).map_err(|wrong| wrong.to_string())?;
     for (view, observed) in observed.iter().enumerate() {
         let of_view: Vec<&Judged> = judged.iter().map(|views| &views[view]).collect();
         confirm_view(&of_view, whole, observed).map_err(|wrong| format!("`{}`: {wrong}", prepared.plan.views[view].name))?;
@@ -48,7 +48,7 @@ fn confirm_view(states: &[&Judged], whole: bool, observed: &Observed) -> Result<
             _ => {
                 let mut rows = observed.rows.clone();
                 rows.sort();
-                if answer.is(&rows) { Ok(()) } else { Err(format!("is {rows:?}, right {:?}", answer.rows)) }
+                if answer.is(&rows) { Ok(()) } else { Err(format!("is {rows:?}, right {answer}")) }
             }
         },
     }

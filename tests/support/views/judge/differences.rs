@@ -1,12 +1,15 @@
-//! The written list of where our dialect is another one than PostgreSQL's, and how PostgreSQL judges in spite of it.
+//! The written list of where our dialect is another one than PostgreSQL's, and how PostgreSQL judges in spite of it. DuckDB's list is of the same
+//! form: `duckdb/differences.rs`.
 
-/// How PostgreSQL judges in spite of a difference.
+/// How a judge judges in spite of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Treatment {
     /// It is asked in other words: `dialect.rs`.
     Reworded,
-    /// By a function or an aggregate that it is given: `dialect.sql`.
+    /// By a function or an aggregate that it is given: `dialect.sql`, `duckdb/session.sql`.
     Function,
+    /// By a setting of its session.
+    Setting,
     /// Its values are turned into those of the view's columns: `values.rs`.
     Converted,
     /// Its rows are more than the view's, which must be some of them.
@@ -22,7 +25,7 @@ pub(crate) struct Difference {
     pub(crate) treatment: Treatment,
 }
 
-const fn difference(what: &'static str, why: &'static str, treatment: Treatment) -> Difference {
+pub(super) const fn difference(what: &'static str, why: &'static str, treatment: Treatment) -> Difference {
     Difference { what, why, treatment }
 }
 

@@ -2,19 +2,20 @@
 //!
 //! The tables stand in a schema with the source's name, the views before a query in the search path. PostgreSQL gets a query's own text;
 //! `dialect.rs` has what must be said in other words there, `dialect.sql` the functions that it does not have, and `differences.rs` the list of all that is
-//! another dialect.
+//! another dialect. In the long mode DuckDB is asked too (`duckdb/`), and both must say the same.
 
 mod client;
 mod confirmed;
 mod databases;
 pub(crate) mod dialect;
 pub(crate) mod differences;
+pub(crate) mod duckdb;
 pub(crate) mod values;
 
 pub(crate) use self::confirmed::{confirm, confirm_end};
 use self::values::Nearness;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use tidemill::plan::{Body, Uniqueness, View, WrittenFrom, WrittenQuery, WrittenView};
 use tidemill::sources::Table;
@@ -24,6 +25,7 @@ use self::client::{Client, Refusal, Texts};
 use self::databases::Database;
 use super::engine::Prepared;
 use super::recording::Contents;
+use super::wrong::Wrong;
 
 /// The rows of a query as JSON, sorted.
 pub(crate) type Rows = Vec<String>;
@@ -39,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) of_document: bool,
     pub(crate) nearness: Nearness,
     pub(crate) rows: Rows,
+    /// DuckDB's, where it was asked and has an answer.
+    pub(crate) by_duckdb: Option<Rows>,
 }
 
 impl Answer {
@@ -46,17 +50,31 @@ impl Answer {
         self.rows.iter().any(|right| right == row || values::near(&self.schema, self.nearness, row, right))
     }
 
-    /// Whether sorted rows that were seen are these.
+    /// Whether sorted rows that were seen are these, for every judge.
     pub(crate) fn is(&self, rows: &[String]) -> bool {
-        if self.rows == rows {
+        std::iter::once(&self.rows).chain(&self.by_duckdb).all(|right| self.are_near(rows, right))
+    }
+
+    fn are_near(&self, rows: &[String], right: &[String]) -> bool {
+        if right == rows {
             return true;
         }
-        let (mut seen, mut right) = (without(rows, &self.rows), without(&self.rows, rows));
+        let (mut seen, mut right) = (without(rows, right), without(right, rows));
         seen.retain(|is| {
             let near = right.iter().position(|right| values::near(&self.schema, self.nearness, is, right));
             near.map(|near| right.swap_remove(near)).is_none()
         });
         seen.is_empty() && right.is_empty()
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.rows)?;
+        match self.by_duckdb.as_ref().filter(|rows| **rows != self.rows) {
+            Some(rows) => write!(f, "\n DuckDB {rows:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -73,30 +91,37 @@ fn without(rows: &[String], others: &[String]) -> Vec<String> {
     out
 }
 
-/// The text of a query, or another one that PostgreSQL shall be asked instead of it.
+/// The text of a query, or another one that the judges shall be asked instead of it.
 pub(crate) type Saying = fn(&str) -> String;
 
 /// Of a view: `None` for one of documents of tables, an error with the reason where PostgreSQL has no answer.
 pub(crate) type Judged = Option<Result<Answer, String>>;
 
 /// What each view's query gives in each of the states; of documents, what their own one gives, where they have one.
-pub(crate) fn answers(prepared: &Prepared, states: &[&Contents]) -> Result<Vec<Vec<Option<Answer>>>, String> {
+pub(crate) fn answers(prepared: &Prepared, states: &[&Contents]) -> Result<Vec<Vec<Option<Answer>>>, Wrong> {
     answers_to(prepared, states, str::to_string)
 }
 
 /// The same of other texts.
-pub(crate) fn answers_to(prepared: &Prepared, states: &[&Contents], say: Saying) -> Result<Vec<Vec<Option<Answer>>>, String> {
+pub(crate) fn answers_to(prepared: &Prepared, states: &[&Contents], say: Saying) -> Result<Vec<Vec<Option<Answer>>>, Wrong> {
     let judged = judged(prepared, states, say)?;
-    judged.into_iter().map(|views| views.into_iter().map(Option::transpose).collect()).collect()
+    let answers = |views: Vec<Judged>| views.into_iter().map(Option::transpose).collect::<Result<_, String>>();
+    judged.into_iter().map(answers).collect::<Result<_, _>>().map_err(Wrong::Unanswered)
 }
 
-/// Fails where PostgreSQL does not have the tables.
-pub(crate) fn judged(prepared: &Prepared, states: &[&Contents], say: Saying) -> Result<Vec<Vec<Judged>>, String> {
+/// Fails where PostgreSQL does not have the tables, and where DuckDB contradicts it.
+pub(crate) fn judged(prepared: &Prepared, states: &[&Contents], say: Saying) -> Result<Vec<Vec<Judged>>, Wrong> {
     if prepared.spec.views.iter().all(|view| query_of(view).is_none()) {
         return Ok(states.iter().map(|_| prepared.spec.views.iter().map(|_| None).collect()).collect());
     }
-    // It waits for the server without a word to the runtime.
-    tokio::task::block_in_place(|| judged_in(Database::take().client(), prepared, states, say))
+    // The judges are waited for without a word to the runtime.
+    tokio::task::block_in_place(|| {
+        let mut judged = judged_in(Database::take().client(), prepared, states, say).map_err(Wrong::Unanswered)?;
+        if duckdb::is_wanted() {
+            duckdb::judge_too(prepared, states, say, &mut judged)?;
+        }
+        Ok(judged)
+    })
 }
 
 fn judged_in(client: &mut Client, prepared: &Prepared, states: &[&Contents], say: Saying) -> Result<Vec<Vec<Judged>>, String> {
@@ -210,6 +235,7 @@ impl Asked {
             of_document: self.of_document,
             nearness: dialect::nearness(&self.text),
             rows,
+            by_duckdb: None,
         })
     }
 }
