@@ -269,3 +269,32 @@ fn the_option_tables_in_the_docs_are_the_declarations() {
         assert_eq!(table.join("\n"), right.join("\n"), "the table of {what} `{}` in docs/spec.md", kind.name);
     }
 }
+
+#[test]
+fn every_command_is_in_the_completions_and_has_a_manual_page() {
+    let program = Program::new();
+    let help = program.run(&["--help"]).stdout;
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"run") && commands.contains(&"completions"), "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = program.run(&["completions", shell]);
+        assert_eq!(script.code, Some(0));
+        commands.iter().for_each(|command| assert!(script.stdout.contains(command), "{shell}: {command}"));
+    }
+    assert_eq!(program.run(&["man", "pages/man1"]).code, Some(0));
+    for command in commands.iter().filter(|command| **command != "help") {
+        let page = std::fs::read_to_string(program.folder().join(format!("pages/man1/tidemill-{command}.1")));
+        let page = page.unwrap_or_else(|error| panic!("tidemill-{command}.1: {error}"));
+        assert!(page.contains(".SH SYNOPSIS"), "{command}");
+    }
+    program.write("file", "");
+    let refused = program.run(&["man", "file/man1"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.starts_with("error: cannot write the manual pages to `file/man1`: "), "{}", refused.stderr);
+}

@@ -5,20 +5,20 @@ use super::question::Get;
 use crate::store::{Scan, StoreSnapshot, ViewSnapshot};
 use crate::value::{Layout, RowBuilder, Schema, key, push_text};
 
-/// Rows that were asked for, in key order.
-pub(super) struct Rows {
+/// The rows that were asked for, in key order.
+pub(super) struct RowsAnswer {
     pub(super) schema: Schema,
     pub(super) scan: Scan,
     /// Where one row was asked for: there must be one.
     one: Option<String>,
 }
 
-impl Rows {
-    pub(super) fn read(snapshot: &StoreSnapshot, get: &Get) -> Result<Rows, AccessError> {
+impl RowsAnswer {
+    pub(super) fn read(snapshot: &StoreSnapshot, get: &Get) -> Result<RowsAnswer, AccessError> {
         let view = view(snapshot, &get.view)?;
         let scan = view.scan_prefix(&key_prefix(view, &get.key)?)?;
         let one = (get.key.len() == view.key_columns().len()).then(|| get.view.clone());
-        Ok(Rows { schema: view.schema().clone(), scan, one })
+        Ok(RowsAnswer { schema: view.schema().clone(), scan, one })
     }
 
     /// Call once the scan has ended.

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::error::SendError;
 use super::Out;
 use crate::serve::json_lines::{ChangeWriter, Lines, push_error, push_row};
 use crate::serve::question::{Errors, Get, Tail};
-use crate::serve::rows::Rows;
+use crate::serve::rows::RowsAnswer;
 use crate::serve::{AccessError, changes, errors};
 use crate::store::{Store, ViewReader};
 use crate::value::{Layout, Tick};
@@ -36,7 +36,7 @@ impl From<SendError<Lines>> for AnswerEnd {
 
 /// Sends rows as JSON lines in key order, all of one commit. Returns its tick.
 pub(super) fn get(store: &Store, get: &Get, out: &Out) -> Result<Tick, AnswerEnd> {
-    let mut rows = Rows::read(&store.snapshot(), get)?;
+    let mut rows = RowsAnswer::read(&store.snapshot(), get)?;
     let layout = Layout::new(&rows.schema);
     let mut lines = Lines::new();
     let mut found = false;
