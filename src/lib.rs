@@ -3,44 +3,44 @@
 //! A definition passes through `cli`, `spec`, `sql`, `plan` and `dataflow`. A change passes through `sources`, `run`, `dataflow` and `store` to
 //! `sinks` and readers. The modules are listed in this order; `docs/architecture.md` has the whole picture.
 
-/// The program's commands, one file each.
+// The program's commands, one file each.
 pub mod cli;
 
-/// Spec file to checked definition; reports all problems at once, each with its line.
+// Spec file to checked definition; reports all problems at once, each with its line.
 pub mod spec;
 
-/// Expressions and queries through DataFusion, corrected to PostgreSQL's answers.
+// Expressions and queries through DataFusion, corrected to PostgreSQL's answers.
 pub mod sql;
 
-/// What a view is, with every name resolved: inputs and lookups, or the nodes of its query.
+// What a view is, with every name resolved: inputs and lookups, or the nodes of its query.
 pub mod plan;
 
-/// Databases and files that rows and their changes are read from, behind one contract.
+// Databases and files that rows and their changes are read from, behind one contract.
 pub mod sources;
 
-/// The worker loop: gives each source transaction a tick, commits finished ticks, shuts down.
+// The worker loop: gives each source transaction a tick, commits finished ticks, shuts down.
 pub mod run;
 
-/// Plans as timely and differential operators: computes what each view gains and loses.
+// Plans as timely and differential operators: computes what each view gains and loses.
 pub mod dataflow;
 
-/// The local store: views, changelogs, inputs and positions advance in one atomic batch per commit.
+// The local store: views, changelogs, inputs and positions advance in one atomic batch per commit.
 pub mod store;
 
-/// Targets that follow a view's changelog, behind one contract.
+// Targets that follow a view's changelog, behind one contract.
 pub mod sinks;
 
-/// Reads store snapshots and changelogs for readers outside the process.
+// Reads store snapshots and changelogs for readers outside the process.
 pub mod serve;
 
-/// Values, packed rows, keys, ticks and positions; used by every module.
+// Values, packed rows, keys, ticks and positions; used by every module.
 pub mod value;
 
-/// Declarations of the options that kinds of sources and sinks accept in a spec.
+// Declarations of the options that kinds of sources and sinks accept in a spec.
 pub mod options;
 
-/// Findings of `tidemill check` about a server.
+// Findings of `tidemill check` about a server.
 pub mod finding;
 
-/// Named points at which tests kill, stop or fail a process.
+// Named points at which tests kill, stop or fail a process.
 pub mod fault;

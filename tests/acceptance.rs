@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bson::{Document, doc};
 use futures::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{Document, doc};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use support::{MongoDatabase, MysqlDatabase, Program, eventually_async};

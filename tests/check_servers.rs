@@ -2,7 +2,7 @@
 
 mod support;
 
-use mongodb::bson::doc;
+use bson::doc;
 use support::{Finished, MongoDatabase, MysqlDatabase, Program, server_url};
 
 /// The host and port of the test server.

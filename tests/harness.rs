@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use mongodb::bson::{Decimal128, doc};
+use bson::{Decimal128, doc};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use support::{MongoDatabase, MysqlDatabase, Program, eventually_async, server_ca};

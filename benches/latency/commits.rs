@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bson::{Document, doc};
 use mongodb::Collection;
-use mongodb::bson::{Document, doc};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 

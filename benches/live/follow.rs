@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bson::{Document, doc};
 use mongodb::Collection;
-use mongodb::bson::{Document, doc};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tidemill::store::{Store, ViewReader};

@@ -22,12 +22,12 @@ async fn rows_per_s(shop: &MysqlDatabase, orders: u64, workers: usize) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let start = Instant::now();
     let engine = engine::open(shop, None, &folder.path().join("state"), workers).await;
-    let (store, status) = (engine.store().clone(), engine.status().clone());
+    let (store, report) = (engine.store().clone(), engine.report().clone());
     let (_stop, stopping) = watch::channel(false);
     engine.run(stopping).await.expect("the run ends well");
     let seconds = start.elapsed().as_secs_f64();
     let documents = store.view(engine::VIEW).expect("the view is there").len().expect("the store answers");
     assert_eq!(documents, orders, "a document for each order");
-    let rows: u64 = status.sources().iter().flat_map(|source| &source.snapshot).map(|table| table.rows).sum();
+    let rows: u64 = report.sources().iter().flat_map(|source| &source.snapshot).map(|table| table.rows).sum();
     rows as f64 / seconds
 }

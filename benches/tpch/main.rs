@@ -11,11 +11,17 @@
 #[path = "../support/process.rs"]
 #[allow(dead_code, reason = "other benchmarks look at more")]
 mod process;
-#[allow(dead_code, unused_imports, reason = "the tests of views use all of it")]
+
+#[path = "../../tests/support/long.rs"]
+#[allow(dead_code, reason = "the tests of views use all of it")]
+mod long;
+
 #[path = "../../tests/support/views/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests of views use all of it")]
 mod support;
-#[allow(dead_code, reason = "the test of TPC-H uses all of it")]
+
 #[path = "../../tests/support/tpch/mod.rs"]
+#[allow(dead_code, reason = "the test of TPC-H uses all of it")]
 mod tpch;
 
 mod maintain;

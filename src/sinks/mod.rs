@@ -127,6 +127,7 @@ pub const KINDS: &[Kind] = &[
 ];
 
 /// Creates a sink of this kind. The options must have passed the check against [`KINDS`].
+#[cfg_attr(not(feature = "mongodb"), expect(unused_variables))]
 pub fn open(kind: &str, options: &serde_json::Value) -> Result<Box<dyn Sink>, OptionError> {
     match kind {
         #[cfg(feature = "mongodb")]

@@ -1,7 +1,7 @@
 //! The first load of inputs and views: writes sorted runs as table files, past journal and write buffers.
 //!
 //! Rows are buffered up to [`CHUNK_BYTES`] over all inputs and views together; then a thread sorts and writes the fullest buffer
-//! ([`run`](super::run)). Rows in key order make one run; rows in any other order make a few, which the storage engine merges in the
+//! ([`sorted_run`](super::sorted_run)). Rows in key order make one run; rows in any other order make a few, which the storage engine merges in the
 //! background. Memory: the buffers, and the chunk that is being written.
 //!
 //! New rows of a view that exists already are written beside it in the same way, to compute the difference that is committed.

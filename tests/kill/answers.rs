@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bson::{Document, doc};
 use futures::TryStreamExt;
-use mongodb::bson::{Document, doc};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 use serde_json::Value;

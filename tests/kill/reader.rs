@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use bson::{Document, doc};
 use futures::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{Document, doc};
 use serde_json::Value;
 use tokio::runtime::Handle;
 

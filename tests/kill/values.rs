@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mongodb::bson::{Bson, Document};
+use bson::{Bson, Document};
 use mysql_async::consts::ColumnType;
 use mysql_async::{Row, Value as Sql};
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! Types, changes, interruptions, full copies, indexes, connections that fail.
 
-use mongodb::bson::{Binary, Bson, doc, spec::BinarySubtype};
+use bson::{Binary, Bson, doc, spec::BinarySubtype};
 use serde_json::{Value, json};
 use tidemill::sinks::{SinkChange, SinkPosition, ViewShape, open};
 use tidemill::value::{Column, Layout, Row, Schema, Tick, Type, key};
@@ -44,7 +44,7 @@ async fn every_type_arrives_as_its_bson_type() {
     apply(&mut sink, &[SinkChange { key, before: None, after: Some(row) }], 1).await;
 
     let found = database.collection("types").find_one(doc! {}).await.unwrap().unwrap();
-    let time = |text: &str| Bson::DateTime(mongodb::bson::DateTime::parse_rfc3339_str(text).unwrap());
+    let time = |text: &str| Bson::DateTime(bson::DateTime::parse_rfc3339_str(text).unwrap());
     let number = |text: &str| Bson::Decimal128(text.parse().unwrap());
     let expected = doc! {
         "_id": {"b": 7i64, "a": "x"}, "a": "x", "b": 7i64, "flag": true, "small": -3, "long": 1i64, "huge": number("18446744073709551615"),

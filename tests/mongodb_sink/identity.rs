@@ -1,6 +1,6 @@
 //! What `_id`s, collections and positions are told apart by.
 
-use mongodb::bson::doc;
+use bson::doc;
 use serde_json::{Value, json};
 use tidemill::sinks::{SinkChange, ViewShape};
 use tidemill::value::{Column, Layout, Row, Schema, Type, key};

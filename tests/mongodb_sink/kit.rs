@@ -1,7 +1,7 @@
 //! A view of orders and its collection, and steps of a sink.
 
+use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Value, json};
 use tidemill::sinks::{Sink, SinkChange, SinkPosition, TargetRefusal, ViewShape, open};
 use tidemill::value::{Column, Layout, Row, RowBuilder, Schema, Tick, Type, json as value_json, key};

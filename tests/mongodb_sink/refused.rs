@@ -1,6 +1,6 @@
 //! Documents that the server refuses: each alone, with its reason, and gone from the target.
 
-use mongodb::bson::doc;
+use bson::doc;
 use serde_json::{Value, json};
 use tidemill::sinks::{SinkChange, TargetRefusal, ViewShape};
 use tidemill::value::{Column, Layout, Row, Schema, Type, key};
@@ -16,7 +16,7 @@ async fn a_document_that_is_too_large_is_refused_alone_and_its_old_version_goes(
     let secret = "secret".repeat(3_000_000);
     let large = order(1, &secret);
     let changes = [orders.change(1, &order(1, "a"), &large), orders.change(2, &order(2, "a"), &order(2, "b"))];
-    let bytes = mongodb::bson::serialize_to_vec(&order_document(1, &secret)).unwrap().len();
+    let bytes = bson::serialize_to_vec(&order_document(1, &secret)).unwrap().len();
     let reason = format!(
         "the document has {bytes} bytes; MongoDB accepts at most 16777216: embed fewer children (`limit`, `where`) or fewer of their columns"
     );

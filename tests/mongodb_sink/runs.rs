@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use bson::{Document, doc};
 use futures::TryStreamExt;
-use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
 use crate::support::{Finished, MongoDatabase, Program, Running, eventually_async};

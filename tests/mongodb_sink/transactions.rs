@@ -1,6 +1,6 @@
 //! Steps as transactions, against a server in this process that checks the protocol's rules.
 
-use mongodb::bson::doc;
+use bson::doc;
 use serde_json::{Value, json};
 use tidemill::sinks::{Sink, SinkChange, SinkError, SinkPosition, open};
 
@@ -18,7 +18,7 @@ async fn sink_at(fake: &Fake, orders: &Orders) -> (Box<dyn Sink>, Option<SinkPos
 /// The cities of the documents, and the position's tick, as readers see them.
 fn seen(collections: &Collections) -> (Vec<String>, Option<i64>) {
     let docs = collections.get("docs").into_iter().flat_map(|docs| docs.values());
-    let city = |document: &mongodb::bson::Document| document.get_document("customer_info").unwrap().get_str("city").unwrap().to_string();
+    let city = |document: &bson::Document| document.get_document("customer_info").unwrap().get_str("city").unwrap().to_string();
     let tick = collections.get("tidemill_positions").and_then(|positions| positions.values().next());
     (docs.map(city).collect(), tick.map(|position| position.get_i64("tick").unwrap()))
 }

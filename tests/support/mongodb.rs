@@ -1,6 +1,6 @@
 //! A fresh database on the MongoDB-compatible test server.
 
-use ::mongodb::bson::Document;
+use ::bson::Document;
 use ::mongodb::{Client, Collection, Database};
 
 use super::{finally, server_url, unique_name};

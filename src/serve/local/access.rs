@@ -33,7 +33,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// Connects to the running engine, or opens the folder. Fails with [`AccessErrorKind::NotFound`](super::AccessErrorKind::NotFound) if there
+    /// Connects to the running engine, or opens the folder. Fails with [`AccessErrorKind::NotFound`](crate::serve::AccessErrorKind::NotFound) if there
     /// is no state.
     pub async fn open(dir: &Path) -> Result<Access, AccessError> {
         let since = Instant::now();
@@ -99,7 +99,7 @@ impl Access {
     }
 
     /// Sends changes as JSON lines: up to the last commit, or as long as somebody reads. If no engine is running, a follower gets the changes in
-    /// the folder and then waits for an engine. When the engine stops, it ends with [`AccessErrorKind::CutOff`](super::AccessErrorKind::CutOff).
+    /// the folder and then waits for an engine. When the engine stops, it ends with [`AccessErrorKind::CutOff`](crate::serve::AccessErrorKind::CutOff).
     pub async fn tail(self, dir: &Path, mut tail: Tail, out: Out) -> Result<Tick, AccessError> {
         match self {
             Access::Running(stream) => ask(stream, Question::Tail(tail), &out).await,

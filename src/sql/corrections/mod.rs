@@ -54,7 +54,11 @@ fn planned(session: &SessionState, statement: SqlStatement) -> Result<LogicalPla
     futures::executor::block_on(session.statement_to_plan(Statement::Statement(Box::new(statement))))
 }
 
-const OF_SYNTAX: [fn(&mut SyntaxTree) -> Result<(), SqlError>; 6] = [
+type CorrectSyntax = fn(&mut SyntaxTree) -> Result<(), SqlError>;
+type CorrectPlan = fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>;
+type Refuse = fn(&LogicalPlan, &SessionState) -> Result<(), SqlError>;
+
+const OF_SYNTAX: [CorrectSyntax; 6] = [
     |tree| ignored_clauses::write_out(tree.text, &mut tree.statement),
     |tree| {
         time_literals::write_out(&mut tree.statement);
@@ -72,7 +76,7 @@ const OF_SYNTAX: [fn(&mut SyntaxTree) -> Result<(), SqlError>; 6] = [
     },
 ];
 
-const OF_PLAN: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 10] = [
+const OF_PLAN: [CorrectPlan; 10] = [
     lateral::without_joins_beside,
     coercions::bring_together,
     set_operations::count_copies,
@@ -85,7 +89,7 @@ const OF_PLAN: [fn(LogicalPlan) -> Result<LogicalPlan, DataFusionError>; 10] = [
     decorrelated::decorrelate,
 ];
 
-const REFUSED: [fn(&LogicalPlan, &SessionState) -> Result<(), SqlError>; 3] = [
+const REFUSED: [Refuse; 3] = [
     |plan, _| remaining_correlation::refuse_what_is_not_taken_out(plan),
     time_casts::refuse_what_changes_values,
     |plan, _| unnested::refuse_what_takes_elements_for_unique(plan),
