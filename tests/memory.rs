@@ -176,7 +176,7 @@ fn a_run_that_gets_no_more_memory_says_so_and_loses_nothing() {
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         let error = ended.stderr.split_once("error: ").expect("an error").1;
         assert!(
-            error.starts_with("no memory for ") && error.contains(" bytes more\n   = help: allow more (`ulimit -v`"),
+            error.starts_with("no memory for ") && error.contains(" bytes more\n   = help: raise the limit (`ulimit -v`"),
             "{}",
             ended.stderr
         );
