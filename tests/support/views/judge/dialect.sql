@@ -47,10 +47,6 @@ CREATE FUNCTION dialect.middle(numeric[]) RETURNS numeric LANGUAGE sql IMMUTABLE
   WHERE place IN ((n + 1) / 2, n / 2 + 1) $$;
 CREATE AGGREGATE dialect.median(double precision) (sfunc = array_append, stype = double precision[], finalfunc = dialect.middle);
 CREATE AGGREGATE dialect.median(numeric) (sfunc = array_append, stype = numeric[], finalfunc = dialect.middle);
--- Of integers an integer: halves are rounded to the even one.
-CREATE FUNCTION dialect.middle(bigint[]) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
-  SELECT CASE WHEN abs(m % 1) = 0.5 THEN 2 * round(m / 2) ELSE round(m) END FROM (SELECT dialect.middle($1::numeric[]) AS m) o $$;
-CREATE AGGREGATE dialect.median(bigint) (sfunc = array_append, stype = bigint[], finalfunc = dialect.middle);
 
 -- A value of a list by its place, from the end where the place is negative.
 CREATE FUNCTION dialect.nth_of(anyarray, bigint) RETURNS anyelement LANGUAGE sql IMMUTABLE
