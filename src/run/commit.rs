@@ -1,25 +1,24 @@
 //! Makes ticks durable once every worker has finished them: views, changelogs, inputs and positions in one batch.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
-use xxhash_rust::xxh3::xxh3_128;
 
+use super::pending::{PendingView, json_of};
 use super::report::Report;
 use super::start::{Hydration, Start};
 use super::supervise::{Cause, Interruption};
 use super::{Fatal, RunError};
-use crate::dataflow::{FailureChange, HeldBytes, Outcome, RowChange};
-use crate::plan::{Origin, Plan};
+use crate::dataflow::{FailureChange, HeldBytes, RowChange};
+use crate::plan::Plan;
 use crate::store::{
-    BulkLoad, Commit, Divergence, ErrorChange, InputDeltas, MAX_KEY_BYTES, Reached, RejectedRecord, Rejections, Store, TickMark, ViewBatch,
-    ViewChange,
+    BulkLoad, Commit, Divergence, ErrorChange, InputDeltas, Reached, RejectedRecord, Rejections, Store, TickMark, ViewBatch, ViewChange,
 };
-use crate::value::{Delta, Diff, Layout, Row, RowBuilder, Tick, json, row_of_key};
+use crate::value::{Delta, Diff, Layout, Row, Tick, row_of_key};
 
 /// A message of a worker or of ingest to the committer.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ pub(super) enum ToCommit {
 #[derive(Debug)]
 pub(super) enum Ingested {
     /// The tables of the deltas are indexes into the plan's.
-    Transaction { mark: TickMark, deltas: Vec<Delta>, rejected: Rejections },
+    Transaction { mark: TickMark, deltas: Vec<Delta>, bytes: usize, rejected: Rejections },
     /// A position without changes, reached after tick `after`.
     Reached { after: Tick, reached: Reached, rejected: Rejections },
 }
@@ -66,17 +65,15 @@ impl Ingested {
         }
     }
 
+    /// The memory of the deltas.
     fn held_bytes(&self) -> usize {
         match self {
-            Ingested::Transaction { deltas, .. } => {
-                deltas.capacity() * size_of::<Delta>() + deltas.iter().map(|delta| delta.row.len()).sum::<usize>()
-            }
+            Ingested::Transaction { bytes, .. } => *bytes,
             Ingested::Reached { .. } => 0,
         }
     }
 }
 
-/// The first tick of an attempt that builds something: the loaded input rows and their positions.
 #[derive(Debug)]
 pub(super) struct LoadedSnapshot {
     pub(super) load: BulkLoad,
@@ -109,6 +106,9 @@ impl Committer {
     }
 }
 
+/// The number of rejected records of a source that are shown while it runs.
+const SHOWN_REJECTED: usize = 3;
+
 struct Work {
     store: Store,
     plan: Plan,
@@ -138,32 +138,9 @@ pub(super) struct CommitterEnd {
     pub(super) fatal: Fatal,
 }
 
-/// A view's outputs that are not committed yet.
-struct PendingView {
-    hydration: Hydration,
-    layout: Layout,
-    key: Vec<usize>,
-    /// Changes whose tick is not complete yet.
-    changes: Vec<RowChange>,
-    failures: Vec<FailureChange>,
-    /// Documents of the first tick, until they are passed to the load.
-    loading: Vec<(Row, Row)>,
-    /// Keys whose document failed, with the stored error message.
-    failed: HashMap<Row, String>,
-}
-
 impl Work {
     fn new(store: Store, plan: Plan, start: &Start, report: Arc<Report>, ends: CommitterEnd, workers: usize) -> Work {
-        let views = plan.views.iter().zip(&start.views).map(|(view, hydration)| PendingView {
-            hydration: *hydration,
-            layout: Layout::new(&view.schema),
-            key: view.key.clone(),
-            changes: Vec::new(),
-            failures: Vec::new(),
-            loading: Vec::new(),
-            failed: HashMap::new(),
-        });
-        let views = views.collect();
+        let views = plan.views.iter().zip(&start.views).map(|(view, hydration)| PendingView::new(view, *hydration)).collect();
         let committed = Tick(start.tick.0 - 1);
         Work {
             store,
@@ -205,7 +182,7 @@ impl Work {
     fn take(&mut self, message: ToCommit) -> Result<(), RunError> {
         match message {
             ToCommit::Rows { view, changes } => self.take_rows(view, changes)?,
-            ToCommit::Failures { view, changes } => self.views[view].failures.extend(changes),
+            ToCommit::Failures { view, changes } => self.views[view].take_failures(changes),
             ToCommit::Complete { worker, tick } => self.complete[worker] = tick,
             ToCommit::Held { worker, held } => {
                 self.report.held(worker, held);
@@ -229,22 +206,17 @@ impl Work {
     }
 
     fn take_rows(&mut self, view: usize, changes: Vec<RowChange>) -> Result<(), RunError> {
-        let first = self.first;
         let pending = &mut self.views[view];
-        let changes: Vec<RowChange> = changes.into_iter().map(keepable).collect();
-        if pending.hydration == Hydration::Stored || self.loaded {
-            pending.changes.extend(changes);
+        if self.loaded {
+            pending.take(changes, None);
             return Ok(());
         }
-        for change in changes {
-            match change.outcome {
-                Outcome::Row(row) if change.tick == first => pending.loading.push((change.key, row)),
-                _ => pending.changes.push(change),
-            }
-        }
+        pending.take(changes, Some(self.first));
         if let Some(loaded) = &mut self.load {
-            loaded.load.view(view, pending.loading.iter().map(|(k, r)| (&**k, &**r)))?;
-            pending.loading.clear();
+            let rows = pending.take_loading();
+            if !rows.is_empty() {
+                loaded.load.view(view, rows.iter().map(|(key, row)| (&**key, &**row)))?;
+            }
         }
         Ok(())
     }
@@ -264,7 +236,7 @@ impl Work {
         for ingested in taken {
             commit.up_to = commit.up_to.max(ingested.tick());
             let (source, rejected) = match ingested {
-                Ingested::Transaction { mark, deltas: _, rejected } => {
+                Ingested::Transaction { mark, rejected, .. } => {
                     commit.reached.retain(|r| r.source != mark.source);
                     let source = mark.source.clone();
                     commit.ticks.push(mark);
@@ -339,7 +311,7 @@ impl Work {
         });
         let (name, mismatch, position) = (&table.name, divergence.mismatch, position.unwrap_or_default());
         let message = format!("the log and the stored rows of `{name}` differ: {row} {mismatch}{position}");
-        let source = self.report.source_index(&table.source);
+        let source = self.report.progress.source_index(&table.source);
         // If the channel is full, another source ends the attempt, and the next attempt finds this divergence again.
         let _ = self.ends.interrupt.try_send(Interruption { source, name: table.source.clone(), message, cause: Cause::Resync });
     }
@@ -351,7 +323,7 @@ impl Work {
         let mut commit = Commit { up_to: loaded.tick, ticks, rejected, captured, ..Commit::default() };
         let loads: Vec<usize> = (0..self.views.len()).filter(|view| self.views[*view].hydration != Hydration::Stored).collect();
         for &view in &loads {
-            let rows = std::mem::take(&mut self.views[view].loading);
+            let rows = self.views[view].take_loading();
             loaded.load.view(view, rows.iter().map(|(key, row)| (&**key, &**row)))?;
         }
         for &view in &loads {
@@ -410,117 +382,4 @@ impl Work {
         }
         Ok(())
     }
-}
-
-/// Replaces a row whose key is too long for the store by an error, under a key made of the start and the hash of the long one.
-fn keepable(change: RowChange) -> RowChange {
-    let length = change.key.len();
-    if length <= MAX_KEY_BYTES {
-        return change;
-    }
-    const START: usize = 64;
-    let key = [&change.key[..START], &xxh3_128(&change.key).to_be_bytes()].concat().into();
-    let reason = format!("it has {length} bytes, but a key can have at most {MAX_KEY_BYTES}: use shorter columns as the key of the view");
-    let outcome = match change.outcome {
-        Outcome::Row(_) => Outcome::Failed(reason),
-        other => other,
-    };
-    RowChange { key, outcome, ..change }
-}
-
-/// The number of rejected records of a source that are shown while it runs.
-const SHOWN_REJECTED: usize = 3;
-
-impl PendingView {
-    fn held_bytes(&self) -> usize {
-        let row_of = |outcome: &Outcome| match outcome {
-            Outcome::Row(row) => row.len(),
-            Outcome::Failed(reason) => reason.len(),
-            Outcome::Gone => 0,
-        };
-        let changes = self.changes.iter().map(|change| change.key.len() + row_of(&change.outcome)).sum::<usize>();
-        let loading = self.loading.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>();
-        let failures = self.failures.iter().map(|change| change.failure.row.len() + change.failure.reason.len()).sum::<usize>();
-        let failed = self.failed.iter().map(|(key, reason)| key.len() + reason.len()).sum::<usize>();
-        let places = self.changes.capacity() * size_of::<RowChange>() + self.loading.capacity() * size_of::<(Row, Row)>();
-        let failing_places = self.failures.capacity() * size_of::<FailureChange>() + self.failed.capacity() * size_of::<(Row, String)>();
-        changes + loading + failures + failed + places + failing_places
-    }
-
-    /// Takes the changes and failures of ticks up to and including `up_to`; `None` if there are none.
-    fn batch(&mut self, plan: &Plan, view: usize, up_to: Tick) -> Option<ViewBatch> {
-        let (ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes).into_iter().partition(|c| c.tick <= up_to);
-        self.changes = waiting;
-        let (failed, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.failures).into_iter().partition(|f| f.tick <= up_to);
-        self.failures = waiting;
-        if ready.is_empty() && failed.is_empty() {
-            return None;
-        }
-        let mut batch = ViewBatch { view, ..ViewBatch::default() };
-        for failure in failed {
-            let message = failure_message(plan, &failure);
-            batch.errors.push(ErrorChange { tick: failure.tick, message, diff: failure.diff });
-        }
-        let mut ready = ready;
-        ready.sort_by_key(|c| c.tick);
-        for RowChange { tick, key, outcome } in ready {
-            let reason = match &outcome {
-                Outcome::Failed(reason) => Some(format!("{}: {reason}", self.describe(&key))),
-                Outcome::Row(_) | Outcome::Gone => None,
-            };
-            self.note_failure(&mut batch, tick, &key, reason);
-            let after = match outcome {
-                Outcome::Row(row) => Some(row),
-                Outcome::Gone | Outcome::Failed(_) => None,
-            };
-            batch.changes.push(ViewChange { tick, key, after });
-        }
-        Some(batch)
-    }
-
-    /// Adds to the batch how the error of a key changes: the old one is retracted, the new one (`reason`) is added.
-    fn note_failure(&mut self, batch: &mut ViewBatch, tick: Tick, key: &Row, reason: Option<String>) {
-        if self.failed.get(key) == reason.as_ref() {
-            return;
-        }
-        if let Some(message) = self.failed.remove(key) {
-            batch.errors.push(ErrorChange { tick, message, diff: -1 });
-        }
-        if let Some(message) = reason {
-            batch.errors.push(ErrorChange { tick, message: message.clone(), diff: 1 });
-            self.failed.insert(key.clone(), message);
-        }
-    }
-
-    /// The key as JSON, e.g. `{"order_id":7}`.
-    fn describe(&self, key: &[u8]) -> String {
-        let layout = Layout::new(&self.layout.schema().project(&self.key));
-        row_of_key(&layout, key).map_or("a key".into(), |row| json_of(&layout, &row))
-    }
-}
-
-/// The error message: the row's key and the reason, never other values of the row.
-fn failure_message(plan: &Plan, failure: &FailureChange) -> String {
-    let (name, schema, key) = match failure.of {
-        Some(Origin::Table(table)) => (plan.tables[table].full_name(), &plan.tables[table].schema, &plan.tables[table].key),
-        Some(Origin::View(view)) if plan.views[view].has_key() => {
-            (plan.views[view].name.clone(), &plan.views[view].schema, &plan.views[view].key)
-        }
-        Some(Origin::View(view)) => return format!("a row of {}: {}", plan.views[view].name, failure.failure.reason),
-        Some(Origin::Own(_)) => return format!("a row of the query: {}", failure.failure.reason),
-        None => return failure.failure.reason.clone(),
-    };
-    let layout = Layout::new(schema);
-    let key_layout = Layout::new(&schema.project(key));
-    let mut builder = RowBuilder::new(&key_layout);
-    for &column in key {
-        builder.push(layout.get(&failure.failure.row, column));
-    }
-    format!("{name} {}: {}", json_of(&key_layout, &builder.finish()), failure.failure.reason)
-}
-
-fn json_of(layout: &Layout, row: &[u8]) -> String {
-    let mut out = Vec::new();
-    json::write_row(layout, row, &mut out);
-    String::from_utf8(out).unwrap_or_default()
 }

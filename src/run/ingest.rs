@@ -181,7 +181,7 @@ impl Ingest {
                 Some(Event::Rows { table, rows }) => {
                     let table = self.tables[source][table];
                     let rows = self.arrivals.rows(table, rows);
-                    self.report.held_elsewhere(ARRIVALS, self.arrivals.held_bytes());
+                    self.report_arrivals();
                     fault::point("ingest.rows");
                     if let Some(load) = load.as_deref_mut() {
                         load.input(table, rows.iter())?;
@@ -274,11 +274,18 @@ impl Ingest {
             delta.table = self.tables[source][delta.table];
         }
         self.arrivals.changes(&mut deltas);
-        self.report.held_elsewhere(ARRIVALS, self.arrivals.held_bytes());
+        self.report_arrivals();
         all.extend(deltas.iter().cloned());
         self.report.rows_received(source, deltas.len() as u64);
         fault::point("ingest.changes");
         if self.feed(Feed::Changes(deltas)) { Ok(()) } else { Err(Gone) }
+    }
+
+    fn report_arrivals(&self) {
+        let bytes = self.arrivals.held_bytes();
+        if bytes > 0 {
+            self.report.held_elsewhere(ARRIVALS, bytes);
+        }
     }
 
     /// Ends a transaction: gives it a tick and sends it to the committer.
@@ -294,8 +301,9 @@ impl Ingest {
         }
         self.report.progress.ingested(deltas.len() as u64, mark.tick);
         let rejected = std::mem::take(&mut self.rejected[source]);
+        let bytes = deltas.iter().map(|delta| size_of::<Delta>() + delta.row.len()).sum();
         fault::point("ingest.commit");
-        self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas, rejected })).map_err(|_| Gone)
+        self.to_commit.send(ToCommit::Ingested(Ingested::Transaction { mark, deltas, bytes, rejected })).map_err(|_| Gone)
     }
 
     /// Records a position without changes, which makes no tick.

@@ -15,6 +15,7 @@ mod copy;
 mod held;
 mod ingest;
 mod memory;
+mod pending;
 mod progress;
 mod report;
 mod retry;

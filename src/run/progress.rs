@@ -24,6 +24,7 @@ enum SinkReached {
 
 #[derive(Debug)]
 pub(super) struct Progress {
+    source_names: Vec<String>,
     /// For each source: whether it has sent rows of a snapshot.
     snapshot_began: Vec<AtomicBool>,
     uncommitted_rows: AtomicU64,
@@ -38,9 +39,10 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(sources: usize, sink_names: Vec<String>) -> Progress {
+    pub(super) fn new(source_names: Vec<String>, sink_names: Vec<String>) -> Progress {
         Progress {
-            snapshot_began: (0..sources).map(|_| AtomicBool::new(false)).collect(),
+            snapshot_began: source_names.iter().map(|_| AtomicBool::new(false)).collect(),
+            source_names,
             uncommitted_rows: AtomicU64::new(0),
             ingested_tick: AtomicU64::new(0),
             committed_tick: AtomicU64::new(0),
@@ -49,6 +51,11 @@ impl Progress {
             sinks: watch::Sender::new(vec![SinkReached::default(); sink_names.len()]),
             sink_names,
         }
+    }
+
+    /// The index of a source of the run by its name.
+    pub(super) fn source_index(&self, name: &str) -> usize {
+        self.source_names.iter().position(|source| source == name).expect("every table's source is one of the run's")
     }
 
     /// The last durable tick.

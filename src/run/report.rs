@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -80,7 +80,6 @@ pub struct SinkReport {
 /// Shared by all parts of a run.
 #[derive(Debug)]
 pub struct Report {
-    pub started: Instant,
     pub(super) progress: Progress,
     sources: Mutex<Vec<SourceReport>>,
     views: Mutex<Vec<ViewReport>>,
@@ -118,8 +117,10 @@ impl Report {
             note: None,
         });
         Report {
-            started: Instant::now(),
-            progress: Progress::new(setup.sources.len(), setup.sinks.iter().map(|sink| sink.name.clone()).collect()),
+            progress: Progress::new(
+                setup.sources.iter().map(|source| source.name.clone()).collect(),
+                setup.sinks.iter().map(|sink| sink.name.clone()).collect(),
+            ),
             sources: Mutex::new(sources.collect()),
             views: Mutex::new(Vec::new()),
             sinks: Mutex::new(sinks.collect()),
@@ -201,11 +202,6 @@ impl Report {
         sources[source].snapshot[table].rows += rows;
     }
 
-    /// The index of a source of the run by its name.
-    pub(super) fn source_index(&self, name: &str) -> usize {
-        locked(&self.sources).iter().position(|s| s.name == name).expect("every table's source is one of the run's")
-    }
-
     /// Resets the progress of an abandoned attempt. `what` is shown as the reason at the source `because_of`.
     pub(super) fn start_over(&self, because_of: usize, what: String) {
         for source in locked(&self.sources).iter_mut() {
@@ -214,6 +210,7 @@ impl Report {
             source.snapshot.iter_mut().for_each(|table| (table.rows, table.expected) = (0, None));
         }
         locked(&self.held).iter_mut().for_each(Vec::clear);
+        locked(&self.held_elsewhere).clear();
         self.source_waits(because_of, what);
     }
 
