@@ -67,8 +67,8 @@ impl OrEnd {
     }
 }
 
-/// Returns freed memory to the system. glibc keeps most of what was freed by other threads, for example after a large load. Takes some
-/// milliseconds for each GB, in which other threads may wait for memory. Does nothing with other C libraries.
+/// Returns freed memory to the system: glibc keeps most of what threads have freed, for example after a large load. Other threads may have to
+/// wait for memory meanwhile. Does nothing with other C libraries.
 pub fn return_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` may be called at any time by any thread.

@@ -29,6 +29,7 @@ pub struct WrittenView {
 #[derive(Debug, Clone)]
 pub enum WrittenBody {
     Document(WrittenDocument),
+    /// `None`: its SQL was wrong, and that has been reported.
     Query(Option<WrittenQuery>),
 }
 

@@ -1,4 +1,4 @@
-//! A view's changelog: from where it is followed.
+//! Where to start in a view's changelog.
 
 use super::AccessError;
 use super::question::TailFrom;
@@ -6,16 +6,12 @@ use super::rows::view;
 use crate::store::{Store, ViewReader};
 use crate::value::Tick;
 
-/// Follows the changelog of a view.
+/// The reader of a view's changelog.
 pub(super) fn reader(store: &Store, name: &str) -> Result<ViewReader, AccessError> {
-    if let Some(view) = store.view(name) {
-        return Ok(view);
-    }
-    view(&store.snapshot(), name)?;
-    Err(AccessError::failed(format!("the view `{name}` is defined anew just now")))
+    Ok(view(&store.snapshot(), name)?.reader())
 }
 
-/// The tick after which the changes come; `None`: all that is known, with the rows that the first changes met.
+/// The tick after which to read; `None`: the whole changelog that is kept, after the rows of the view as of its start.
 pub(super) fn begin_after(store: &Store, from: &TailFrom) -> Result<Option<Tick>, AccessError> {
     Ok(match from {
         TailFrom::Start => None,

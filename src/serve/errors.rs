@@ -35,8 +35,8 @@ pub(super) fn each_error<E: From<AccessError> + From<StoreError>>(
         let help = if known.is_empty() { "nothing is committed yet".to_string() } else { format!("there is {}", known.join(", ")) };
         return Err(AccessError::not_found(format!("there is no view, source or sink `{unknown}`"), Some(help)).into());
     }
-    let wanted = |name: &String| asked.of.is_empty() || asked.of.contains(name);
-    for view in snapshot.views().filter(|view| wanted(&view.name().to_string())) {
+    let wanted = |name: &str| asked.of.is_empty() || asked.of.iter().any(|asked| asked == name);
+    for view in snapshot.views().filter(|view| wanted(view.name())) {
         let mut errors = view.errors()?;
         errors.sort_by(|a, b| (a.since, &a.message).cmp(&(b.since, &b.message)));
         for ViewError { message, count, since } in errors {

@@ -10,7 +10,7 @@ use super::reader::{Mark, ReaderInfo};
 use super::refused::RefusedDocument;
 use super::rejected::RejectedRecord;
 use super::space::ViewSpace;
-use super::view::{Scan, ViewError, ViewInfo};
+use super::view::{Scan, ViewError, ViewInfo, ViewReader};
 use super::{CHECKPOINT, Checkpoint, Store, now_ms, refused, rejected};
 use crate::value::{Schema, Tick};
 
@@ -133,6 +133,11 @@ impl<'a> ViewSnapshot<'a> {
     /// The columns of the key, in key order.
     pub fn key_columns(&self) -> &'a [usize] {
         &self.space.record.key
+    }
+
+    /// Reads the view as of the last commit, and its changelog.
+    pub fn reader(&self) -> ViewReader {
+        ViewReader { store: self.of.store.clone(), space: self.space.clone() }
     }
 
     pub fn info(&self) -> Result<ViewInfo, StoreError> {
