@@ -296,19 +296,16 @@ impl std::str::FromStr for Type {
             None => (text.as_str(), ""),
         };
         let takes_numbers = matches!(name, "decimal" | "datetime" | "timestamp" | "time");
-        if !takes_numbers && !arguments.trim().is_empty() {
-            return Err(format!("write `{name}` without `({arguments})`"));
-        }
         let numbers = arguments
             .split(',')
-            .filter(|a| !a.trim().is_empty())
+            .filter(|a| takes_numbers && !a.trim().is_empty())
             .map(|a| a.trim().parse::<u8>().map_err(|_| format!("`{}` is not a number of digits", a.trim())))
             .collect::<Result<Vec<_>, _>>()?;
         let fsp = numbers.first().copied().unwrap_or(0);
         if fsp > 6 && matches!(name, "datetime" | "timestamp" | "time") {
             return Err(format!("{name} has at most 6 fractional digits"));
         }
-        Ok(match name {
+        let ty = match name {
             "bool" | "boolean" => Type::Bool,
             "int8" => Type::Int8,
             "int16" | "smallint" => Type::Int16,
@@ -333,6 +330,10 @@ impl std::str::FromStr for Type {
             "timestamp" => Type::Timestamp { fsp },
             "time" => Type::Time { fsp },
             _ => return Err(format!("there is no type `{name}`")),
-        })
+        };
+        match takes_numbers || arguments.trim().is_empty() {
+            true => Ok(ty),
+            false => Err(format!("write `{name}` without `({arguments})`")),
+        }
     }
 }

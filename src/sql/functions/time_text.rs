@@ -235,3 +235,19 @@ fn clock_text(micros: i64) -> String {
         _ => format!("{text}.{}", format!("{fraction:06}").trim_end_matches('0')),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last instant that a row stores is 294247-01-10 04:00:54.775807 in UTC.
+    #[test]
+    fn a_text_beyond_the_last_instant_is_not_read() {
+        let last = "294247-01-10 04:00:54.775807";
+        assert_eq!(read(last).map(|time| (time.local, time.instant)), Some((i64::MAX, i64::MAX)));
+        assert_eq!(read(&format!("{last}+01:00")).map(|time| time.instant), Some(i64::MAX - 3600 * SECOND));
+        for beyond in ["294247-01-10 04:00:54.775808", "294247-01-10 04:00:54.775807-00:01", "294247-01-11"] {
+            assert_eq!(read(beyond), None, "{beyond}");
+        }
+    }
+}

@@ -160,3 +160,39 @@ fn micros_of(length: IntervalMonthDayNano) -> Result<i64> {
         _ => Err(exec_datafusion_err!("a bin of `date_bin` must be longer than zero")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{IntervalMonthDayNanoArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    #[test]
+    fn a_time_whose_unit_begins_before_the_first_that_can_be_stored_is_an_error() {
+        for unit in ["microsecond", "second", "day", "week", "month", "year"] {
+            let begun = Unit::named(unit).unwrap().begin(i64::MIN);
+            assert_eq!(begun.is_some(), unit == "microsecond", "{unit}: {begun:?}");
+        }
+        assert_eq!(Unit::named("day").unwrap().begin(i64::MAX), Some(i64::MAX / DAY * DAY));
+    }
+
+    #[test]
+    fn a_bin_that_begins_before_the_first_time_that_can_be_stored_is_an_error() {
+        let begin = |time: i64, origin: i64| {
+            let week = IntervalMonthDayNano { months: 0, days: 7, nanoseconds: 0 };
+            let gives = local();
+            let arrays = [
+                Arc::new(IntervalMonthDayNanoArray::from(vec![week])) as ArrayRef,
+                Arc::new(TimestampMicrosecondArray::from(vec![time])),
+                Arc::new(TimestampMicrosecondArray::from(vec![origin])),
+            ];
+            let arguments = Arguments { arrays: &arrays, constants: &[], gives: &gives };
+            bin(&arguments).map(|array| array.as_primitive::<TimestampMicrosecondType>().value(0))
+        };
+        assert_eq!(begin(8 * DAY, 0).unwrap(), 7 * DAY);
+        assert_eq!(begin(-1, 0).unwrap(), -7 * DAY);
+        for (time, origin) in [(i64::MIN, 0), (i64::MIN, -1), (i64::MIN, i64::MAX), (i64::MIN + 1, DAY)] {
+            assert!(begin(time, origin).is_err(), "{time} from {origin}");
+        }
+    }
+}

@@ -246,6 +246,12 @@ fn options_that_make_no_sense_are_refused() {
         (json!({"tables": {"a": {"csv": "x", "delimiter": ";;"}}}), "option `tables.a.delimiter`: it must be one ASCII character"),
         (json!({"tables": {"a": {"jsonl": "x", "null": "-"}}}), "option `tables.a`: `null` and `delimiter` are for CSV"),
         (json!({"tables": {"a": {"csv": "x", "columns": {"b": "int9"}}}}), "option `tables.a.columns.b`: there is no type `int9`"),
+        (json!({"tables": {"a": {"csv": "x", "columns": {"b": "int9(3)"}}}}), "option `tables.a.columns.b`: there is no type `int9`"),
+        (json!({"tables": {"a": {"csv": "x", "columns": {"b": "int32(5)"}}}}), "option `tables.a.columns.b`: write `int32` without `(5)`"),
+        (
+            json!({"tables": {"a": {"csv": "x", "columns": {"b": "varchar(300)"}}}}),
+            "option `tables.a.columns.b`: write `varchar` without `(300)`",
+        ),
     ] {
         assert_eq!(open_source(&options).err().unwrap().to_string(), expected);
     }

@@ -266,5 +266,8 @@ async fn a_header_must_have_ended_and_a_byte_order_mark_may_come_late() {
     let (sent, position) = on(&*source, position).await;
     assert_eq!(sent[0], format!("+1 {}", row("b", "t1", 1, 1)));
     append(folder.path(), "b.jsonl", &json_line("t2", 2));
-    assert_eq!(on(&*source, position).await.0[0], format!("+1 {}", row("b", "t2", 2, 2)));
+    let (sent, position) = on(&*source, position).await;
+    assert_eq!(sent[0], format!("+1 {}", row("b", "t2", 2, 2)));
+    append(folder.path(), "b.jsonl", &format!("\u{feff}{}", json_line("t3", 3).trim_end()));
+    assert_eq!(on(&*source, position).await.0[0], format!("+1 {}", row("b", "t3", 3, 3)));
 }
