@@ -10,7 +10,6 @@ mod make;
 mod names;
 mod random;
 mod rows;
-#[cfg(feature = "server")]
 mod server;
 mod tables;
 mod text;
@@ -19,6 +18,5 @@ pub use changes::{ChangingShop, RowChange};
 pub use files::{Format, SENSORS, write_readings};
 pub use make::Shop;
 pub use rows::{Cell, ShopRow};
-#[cfg(feature = "server")]
 pub use server::{ServerError, ShopServer};
 pub use tables::{DATABASE, REFERENCE_ORDERS, ShopTable, TABLES, TableColumn, TableShape};
