@@ -87,6 +87,15 @@ impl HeldRows for StoredRows {
         })
     }
 
+    fn rows_from(&self, table: usize, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, SourceError> {
+        let StoredTable { input, numbered } = &self.tables[table];
+        let mut rows = self.ask(|store| store.input_rows_from(*input, prefix, after, limit))?;
+        if let Some((stored, own)) = numbered {
+            rows.iter_mut().for_each(|row| *row = without_number(stored, own, row));
+        }
+        Ok(rows)
+    }
+
     fn copies(&self, table: usize, row: &[u8]) -> Result<Diff, SourceError> {
         self.ask(|store| store.input_copies(self.tables[table].input, row))
     }

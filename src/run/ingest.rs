@@ -20,7 +20,7 @@ use super::supervise::{Cause, Incoming, Interruption, Surroundings};
 use super::worker::{Feed, FeedSender};
 use crate::fault;
 use crate::plan::Plan;
-use crate::sources::{self, Event};
+use crate::sources::{self, Event, NOTES};
 use crate::store::{BulkLoad, Reached, RejectedRecord, Rejections, Store, StoreError, TickMark};
 use crate::value::{Delta, Position, Rows, Tick};
 
@@ -39,6 +39,8 @@ struct Ingest {
     sources: Vec<Incoming>,
     /// For each source, the indexes of its tables in the plan.
     tables: Vec<Vec<usize>>,
+    /// The sources' notes, as indexes into the plan's tables: they are stored, and the workers do not get them.
+    notes: Vec<usize>,
     feeds: Vec<FeedSender>,
     to_commit: SyncSender<ToCommit>,
     report: Arc<Report>,
@@ -79,12 +81,14 @@ pub(super) fn start(
     let Surroundings { report, fatal, interrupt, .. } = around.clone();
     let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
+    let notes = (0..plan.tables.len()).filter(|table| plan.tables[*table].name == NOTES).collect();
     let (caught_up, rejected) = (vec![false; sources.len()], vec![Rejections::default(); sources.len()]);
     let (next, last) = (start.tick, Tick(start.tick.0 - 1));
     let arrivals = Arrivals::new(plan);
     let ingest = Ingest {
         sources,
         tables,
+        notes,
         feeds,
         to_commit,
         report,
@@ -128,7 +132,7 @@ impl Ingest {
         let compared: Vec<usize> = (0..start.views.len()).filter(|view| start.views[*view] == Hydration::Difference).collect();
         let mut load = if start.builds() { Some(store.bulk_load_beside(&compared)?) } else { None };
         let captured = |input: usize| self.tables.iter().zip(&self.sources).any(|(tables, s)| s.snapshots && tables.contains(&input));
-        let held: Vec<usize> = (0..inputs).filter(|input| !captured(*input)).collect();
+        let held: Vec<usize> = (0..inputs).filter(|input| !captured(*input) && !self.notes.contains(input)).collect();
         for input in held {
             if let Err(gone) = self.feed_held(store, input)? {
                 return Ok(Err(gone));
@@ -186,7 +190,7 @@ impl Ingest {
                     if let Some(load) = load.as_deref_mut() {
                         load.input(table, rows.iter())?;
                     }
-                    if !self.feed(Feed::Rows { table, rows }) {
+                    if !self.notes.contains(&table) && !self.feed(Feed::Rows { table, rows }) {
                         return Ok(Err(Gone));
                     }
                 }
@@ -277,6 +281,7 @@ impl Ingest {
         self.report_arrivals();
         all.extend(deltas.iter().cloned());
         self.report.rows_received(source, deltas.len() as u64);
+        deltas.retain(|delta| !self.notes.contains(&delta.table));
         fault::point("ingest.changes");
         if self.feed(Feed::Changes(deltas)) { Ok(()) } else { Err(Gone) }
     }

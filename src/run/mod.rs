@@ -37,7 +37,7 @@ use self::supervise::{Cause, Interruption};
 use crate::fault;
 use crate::plan::{Plan, PlanTable};
 use crate::sinks::{Sink, SinkError};
-use crate::sources::{Source, SourceError, Table};
+use crate::sources::{Source, SourceError, Table, notes_table};
 use crate::store::{Retention, Store, StoreError, Sync};
 
 pub use copy::{Comparison, compare, repair};
@@ -63,11 +63,22 @@ pub struct Setup {
     pub until_caught_up: bool,
 }
 
+impl Setup {
+    /// Adds the tables of notes of the sources that keep some. They are stored as other tables are, and no view reads them.
+    fn add_notes(&mut self) {
+        for source in self.sources.iter_mut().filter(|source| source.source.keeps_notes()) {
+            let notes = notes_table();
+            self.plan.tables.push(plan_table(&source.name, &notes));
+            source.tables.push(notes);
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct NamedSource {
     pub name: String,
     pub source: Arc<dyn Source>,
-    /// The tables of this source in [`Plan::tables`], in the same order, as the source describes them.
+    /// The tables of this source in [`Plan::tables`], in the same order, as the source describes them. [`Engine`] adds the source's notes.
     pub tables: Vec<Table>,
 }
 
@@ -161,7 +172,8 @@ impl Engine {
     }
 
     /// Uses a store that is open already. Stops keeping changelogs for sinks that are not in the setup.
-    pub fn over(setup: Setup, store: Store) -> Result<Engine, RunError> {
+    pub fn over(mut setup: Setup, store: Store) -> Result<Engine, RunError> {
+        setup.add_notes();
         let names: Vec<&str> = setup.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let left = store.release_readers_but(&names)?.into_iter().map(|reader| reader.name).collect();
         let report = Arc::new(Report::new(&setup, left));

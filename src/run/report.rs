@@ -10,6 +10,7 @@ use super::Setup;
 use super::progress::Progress;
 use crate::dataflow::HeldBytes;
 use crate::sinks::SinkError;
+use crate::sources::{NOTES, Table};
 use crate::store::{Checkpoint, ViewInfo};
 use crate::value::Tick;
 
@@ -50,6 +51,12 @@ pub struct TableProgress {
     pub rows: u64,
     /// The number of rows that the source expects, if known.
     pub expected: Option<u64>,
+}
+
+impl TableProgress {
+    fn of_table(table: &Table) -> TableProgress {
+        TableProgress { table: table.name.clone(), rows: 0, expected: None }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -99,7 +106,7 @@ impl Report {
             name: s.name.clone(),
             phase: SourcePhase::Starting,
             waiting: None,
-            snapshot: s.tables.iter().map(|t| TableProgress { table: t.name.clone(), rows: 0, expected: None }).collect(),
+            snapshot: s.tables.iter().filter(|t| t.name != NOTES).map(TableProgress::of_table).collect(),
             rows: 0,
             position: None,
             committed_ms: None,
@@ -199,7 +206,10 @@ impl Report {
     pub(super) fn snapshot_rows(&self, source: usize, table: usize, rows: u64) {
         let mut sources = locked(&self.sources);
         sources[source].phase = SourcePhase::Snapshot;
-        sources[source].snapshot[table].rows += rows;
+        // The source's notes are not shown.
+        if let Some(progress) = sources[source].snapshot.get_mut(table) {
+            progress.rows += rows;
+        }
     }
 
     /// Resets the progress of an abandoned attempt. `what` is shown as the reason at the source `because_of`.

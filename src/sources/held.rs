@@ -3,7 +3,8 @@
 //! In: a table and a key, or a whole row if the table has no key. Out: what is stored under it. The source itself keeps what it has sent and
 //! is not durable yet: an answer is as of [`HeldRows::position`] or as of a later point that the source has sent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -26,6 +27,9 @@ pub trait HeldRows: Send + Sync + std::fmt::Debug {
     /// Returns the row with this [`key`], in a table that has a key.
     fn row(&self, table: usize, key: &[u8]) -> Result<Option<Row>, SourceError>;
 
+    /// Returns the first rows, in the order of their keys, whose [`key`] begins with `prefix` and is greater than `after`: at most `limit`.
+    fn rows_from(&self, table: usize, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, SourceError>;
+
     /// Returns how often this row occurs, in a table that has no key.
     fn copies(&self, table: usize, row: &[u8]) -> Result<Diff, SourceError>;
 }
@@ -41,7 +45,7 @@ pub struct MemoryRows {
 #[derive(Debug, Default)]
 struct HeldTables {
     /// By table: the rows by their key (or by the row itself if there is no key), with their number of copies.
-    rows: Vec<HashMap<Row, (Row, Diff)>>,
+    rows: Vec<BTreeMap<Row, (Row, Diff)>>,
     /// The deltas since the last position.
     open: Vec<Delta>,
 }
@@ -49,7 +53,7 @@ struct HeldTables {
 impl MemoryRows {
     /// Starts without rows, at a position or before a snapshot.
     pub fn new(tables: &[Table], from: Option<Position>) -> MemoryRows {
-        let held = HeldTables { rows: vec![HashMap::new(); tables.len()], open: Vec::new() };
+        let held = HeldTables { rows: vec![BTreeMap::new(); tables.len()], open: Vec::new() };
         let tables = tables.iter().map(|table| (Layout::new(&table.schema), table.key.clone())).collect();
         MemoryRows { tables, held: Mutex::new(held), position: watch::Sender::new(from) }
     }
@@ -73,7 +77,7 @@ impl MemoryRows {
         }
     }
 
-    fn add(&self, rows: &mut HashMap<Row, (Row, Diff)>, table: usize, row: Row, diff: Diff) {
+    fn add(&self, rows: &mut BTreeMap<Row, (Row, Diff)>, table: usize, row: Row, diff: Diff) {
         let (layout, columns) = &self.tables[table];
         let keyed = !columns.is_empty();
         let key = if keyed { key::encode(layout, &row, columns) } else { row.clone() };
@@ -106,6 +110,17 @@ impl HeldRows for MemoryRows {
 
     fn row(&self, table: usize, key: &[u8]) -> Result<Option<Row>, SourceError> {
         Ok(self.held().rows[table].get(key).map(|(row, _)| row.clone()))
+    }
+
+    fn rows_from(&self, table: usize, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, SourceError> {
+        let held = self.held();
+        let Some(rows) = held.rows.get(table) else { return Ok(Vec::new()) };
+        let from = match after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let found = rows.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(found.take(limit).map(|(_, (row, _))| row.clone()).collect())
     }
 
     fn copies(&self, table: usize, row: &[u8]) -> Result<Diff, SourceError> {

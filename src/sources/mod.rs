@@ -8,6 +8,7 @@ mod file;
 mod held;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod notes;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::options::{Kind, OptionError};
 use crate::value::{Delta, Position, Rows, Schema};
 
 pub use self::held::{HeldRows, MemoryRows};
+pub use self::notes::{NOTES, Notes, notes_table};
 pub use crate::finding::{Finding, Severity};
 
 /// A table as its source describes it.
@@ -33,10 +35,20 @@ pub struct Table {
     pub stream: bool,
 }
 
+/// A table that no view reads and of which a run keeps some columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companion {
+    pub table: String,
+    pub columns: Vec<String>,
+    /// Why it is kept, for people.
+    pub reason: String,
+}
+
 /// The input of [`Source::run`].
 #[derive(Debug, Clone)]
 pub struct Capture {
-    /// The tables that [`Source::discover`] returned. [`Delta::table`] and [`Event::Rows`] are indexes into this list.
+    /// The tables that [`Source::discover`] returned, and at the end [`notes_table`] if the source keeps notes. [`Delta::table`] and
+    /// [`Event::Rows`] are indexes into this list.
     pub tables: Vec<Table>,
     /// The position to resume from. `None`: take a snapshot first.
     pub from: Option<Position>,
@@ -126,6 +138,16 @@ pub trait Source: Send + Sync {
     /// Looks for anything that would make a run fail or lose data: settings, grants, retention. Only `check` calls it; a run verifies what
     /// it needs itself.
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
+
+    /// Returns the tables that a run keeps beside these, because changes pass through them. Only `explain` calls it, with a time limit.
+    async fn companions(&self, _tables: &[Table]) -> Result<Vec<Companion>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    /// Whether the source remembers [notes](notes_table).
+    fn keeps_notes(&self) -> bool {
+        false
+    }
 
     /// Whether a new capture reads the source's current state, which is later than everything that was sent before. If not, a capture
     /// replays the same transactions.

@@ -1,5 +1,7 @@
 //! Single rows of captured tables, as of the last commit.
 
+use std::ops::Bound;
+
 use fjall::Readable;
 
 use crate::value::{Diff, Row};
@@ -18,6 +20,25 @@ impl Store {
     pub fn input_row(&self, input: usize, key: &[u8]) -> Result<Option<Row>, StoreError> {
         let space = self.input_space(input)?;
         Ok(space.rows.get(key).at(self.dir())?.map(|row| Row::from_bytes(&row)))
+    }
+
+    /// The first rows, in the order of their keys, whose key begins with `prefix` and is greater than `after`: at most `limit`. For an input
+    /// that has a key.
+    pub fn input_rows_from(&self, input: usize, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, StoreError> {
+        let space = self.input_space(input)?;
+        let from = match after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let mut found = Vec::new();
+        for row in self.0.db.snapshot().range::<&[u8], _>(&space.rows, (from, Bound::Unbounded)).take(limit) {
+            let (key, row) = row.into_inner().at(self.dir())?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            found.push(Row::from_bytes(&row));
+        }
+        Ok(found)
     }
 
     /// The number of copies of this row in an input without a key.
