@@ -9,6 +9,7 @@ use super::connect::KINDS;
 use super::discover::{Discovered, REACH, discover};
 use super::failure::CommandError;
 use super::{print, runtime};
+use crate::sources::Companion;
 use crate::spec::Draft;
 
 /// Print the plan of a spec: its lookups, which views share which arrangements, and which columns are never read
@@ -24,6 +25,7 @@ impl ExplainArgs {
         let runtime = runtime()?;
         let discovered = runtime.block_on(discover(&draft.spec, &draft.broken_sources, Some(REACH)));
         let rows = runtime.block_on(row_counts(&discovered));
+        let companions = runtime.block_on(companions(&discovered));
         runtime.shutdown_background();
         let (plan, mut problems) = draft.spec.examine(&discovered.catalog);
         problems.extend(draft.problems.iter().cloned().chain(discovered.problems));
@@ -33,12 +35,25 @@ impl ExplainArgs {
         match (discovered.unreachable.into_iter().next(), plan) {
             (None, Some(plan)) => {
                 let rows: Vec<_> = plan.tables.iter().map(|table| rows.get(&table.full_name()).copied()).collect();
-                print(&plan.explain(&rows).to_string())
+                print(&format!("{}{companions}", plan.explain(&rows)))
             }
             (Some(silent), _) => Err(silent.into()),
             (None, None) => unreachable!("all tables are known and nothing is wrong"),
         }
     }
+}
+
+/// What sources keep beside the tables of the plan, as lines.
+async fn companions(discovered: &Discovered) -> String {
+    let mut lines = String::new();
+    for open in &discovered.sources {
+        let Ok(Ok(companions)) = tokio::time::timeout(REACH, open.source.companions(&open.tables)).await else { continue };
+        for Companion { table, columns, reason } in companions {
+            let columns = columns.join(", ");
+            lines.push_str(&format!("\n{}.{table}: no view reads it, only its columns {columns} are kept: {reason}", open.name));
+        }
+    }
+    if lines.is_empty() { lines } else { format!("\n\nbeside these tables:{lines}") }
 }
 
 /// The number of rows by full table name, for those tables whose source can count or estimate it.

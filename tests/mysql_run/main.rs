@@ -5,9 +5,12 @@ mod support;
 
 mod alter;
 mod cut_off;
+mod foreign_keys;
 mod history;
 mod kit;
 mod proxy;
+#[path = "../support/views/random.rs"]
+mod random;
 mod refused;
 mod restarts;
 mod resync;

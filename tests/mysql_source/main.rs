@@ -4,11 +4,17 @@
 mod servers;
 
 mod access;
+mod cascades;
 mod charsets;
 mod follow;
 mod history;
 mod locks;
+#[path = "../support/long.rs"]
+mod long;
 mod names;
+#[path = "../support/views/random.rs"]
+mod random;
+mod random_cascades;
 mod refusals;
 mod second_decoder;
 mod settings;

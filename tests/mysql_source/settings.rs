@@ -82,27 +82,6 @@ async fn databases_that_are_kept_out_of_the_log_are_told_or_that_nobody_can_say(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cascades_that_are_left_to_innodb_are_refused() {
-    for (native, refused) in [("ON", true), ("OFF", false)] {
-        let server = start(Family::Mysql, &format!("--innodb-native-foreign-keys={native}"));
-        let mut conn = root(&server).await;
-        execute(
-            &mut conn,
-            &[
-                "CREATE DATABASE shop",
-                "USE shop",
-                "CREATE TABLE p (id INT PRIMARY KEY)",
-                "CREATE TABLE t (id INT PRIMARY KEY, p INT, CONSTRAINT f FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE)",
-            ],
-        )
-        .await;
-        let expected = "the foreign key `f` of `t` has ON DELETE CASCADE, and this server does not log what that does";
-        let found = messages(&*source(&format!("{}shop", server.url)), "t").await;
-        assert_eq!(found, if refused { vec![expected] } else { vec![] });
-    }
-}
-
 /// A replica that does not log what it replicates; the other one's address need not answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_does_not_log_what_it_replicates_is_refused() {

@@ -36,6 +36,8 @@ pub(crate) struct Db {
     pub(crate) family: Family,
     pub(crate) name: String,
     pub(crate) conn: Conn,
+    /// The URL of a user who may do everything.
+    server: String,
     _turn: Turn,
 }
 
@@ -58,14 +60,23 @@ impl Db {
         Db::make(family, name, Turn::Alone(TURNS.write().await)).await
     }
 
+    /// At another server than the shared one.
+    pub(crate) async fn create_at(family: Family, server: &str, name: &str) -> Db {
+        Db::make_at(family, server.to_string(), name, Turn::Together(TURNS.read().await)).await
+    }
+
     async fn make(family: Family, name: &str, turn: Turn) -> Db {
+        Db::make_at(family, family.url(), name, turn).await
+    }
+
+    async fn make_at(family: Family, server: String, name: &str, turn: Turn) -> Db {
         let name = format!("tm_{name}");
-        let mut conn = admin(family, None).await;
+        let mut conn = admin_at(&server, None).await;
         conn.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
         conn.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await.unwrap();
         conn.query_drop(format!("USE {name}")).await.unwrap();
         conn.query_drop("SET time_zone = '+00:00', sql_mode = ''").await.unwrap();
-        Db { family, name, conn, _turn: turn }
+        Db { family, name, conn, server, _turn: turn }
     }
 
     pub(crate) async fn run(&mut self, statements: &[&str]) {
@@ -76,7 +87,7 @@ impl Db {
 
     /// Another connection to this database.
     pub(crate) async fn another(&self) -> Conn {
-        admin(self.family, Some(&self.name)).await
+        admin_at(&self.server, Some(&self.name)).await
     }
 
     pub(crate) fn source(&self) -> Box<dyn Source> {
@@ -92,7 +103,7 @@ impl Db {
     }
 
     pub(crate) fn url(&self) -> String {
-        let base = self.family.url();
+        let base = &self.server;
         let (scheme, rest) = base.split_once("://").unwrap();
         let server = rest.split('/').next().unwrap();
         format!("{scheme}://{server}/{}", self.name)
@@ -105,7 +116,11 @@ impl Db {
 }
 
 pub(crate) async fn admin(family: Family, database: Option<&str>) -> Conn {
-    let opts = OptsBuilder::from_opts(Opts::from_url(&family.url()).unwrap()).prefer_socket(false).db_name(database);
+    admin_at(&family.url(), database).await
+}
+
+async fn admin_at(server: &str, database: Option<&str>) -> Conn {
+    let opts = OptsBuilder::from_opts(Opts::from_url(server).unwrap()).prefer_socket(false).db_name(database);
     Conn::new(opts).await.unwrap()
 }
 
@@ -177,6 +192,55 @@ pub(crate) async fn run(source: &dyn Source, tables: &[Table], from: Option<Posi
     };
     let (ended, seen) = tokio::join!(source.run(capture, out), collecting);
     ended.map(|()| seen)
+}
+
+/// Follows tables over many runs, as the engine does: with notes, and with the rows that were sent.
+pub(crate) struct Following {
+    tables: Vec<Table>,
+    held: Arc<MemoryRows>,
+    position: Option<Position>,
+    pub(crate) state: State,
+}
+
+impl Following {
+    pub(crate) fn new(tables: &[Table]) -> Following {
+        let tables: Vec<Table> = tables.iter().cloned().chain([sources::notes_table()]).collect();
+        let held = Arc::new(MemoryRows::new(&tables, None));
+        Following { tables, held, position: None, state: State::new() }
+    }
+
+    /// Runs until everything that is there now has been sent. Returns the transactions, without notes.
+    pub(crate) async fn catch_up(&mut self, source: &dyn Source) -> Result<Vec<Vec<Delta>>, SourceError> {
+        let (out, mut events) = mpsc::channel(16);
+        let (from, held) = (self.position.clone(), self.held.clone());
+        let capture = Capture { tables: self.tables.clone(), from, until_caught_up: true, held: self.held.clone() };
+        let collecting = async {
+            let mut seen = Seen::default();
+            while let Some(event) = events.recv().await {
+                held.take(&event);
+                seen.take(event);
+            }
+            seen
+        };
+        let (ended, seen) = tokio::join!(source.run(capture, out), collecting);
+        ended?;
+        self.position = seen.positions.last().or(seen.snapshot_position.as_ref()).cloned().or(self.position.take());
+        self.state = seen.state(std::mem::take(&mut self.state));
+        let notes = self.tables.len() - 1;
+        let rows = |deltas: Vec<Delta>| deltas.into_iter().filter(|delta| delta.table != notes).collect();
+        Ok(seen.transactions.into_iter().map(rows).collect())
+    }
+
+    /// The rows of the tables, without notes.
+    pub(crate) fn rows(&self) -> State {
+        let notes = self.tables.len() - 1;
+        self.state.iter().filter(|((table, _), _)| *table != notes).map(|(row, count)| (row.clone(), *count)).collect()
+    }
+
+    pub(crate) fn notes(&self) -> usize {
+        let notes = self.tables.len() - 1;
+        self.state.keys().filter(|(table, _)| *table == notes).count()
+    }
 }
 
 pub(crate) async fn discover(source: &dyn Source, names: &[&str]) -> Vec<Table> {

@@ -89,6 +89,11 @@ impl ColumnKind {
         }
     }
 
+    /// Whether values are compared by a collation.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, ColumnKind::Text(_) | ColumnKind::JsonText(_))
+    }
+
     /// Whether a value that is not NULL at the server can be NULL here.
     pub(crate) fn can_turn_null(&self, zero_dates: ZeroDates) -> bool {
         let is_date = matches!(self, ColumnKind::Date | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. });

@@ -1,11 +1,13 @@
 //! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, read as a snapshot and then from its binary log.
 //!
 //! `schema` reads table definitions, `snapshot` reads the rows as of one position in the log (`snapshot_lock`), and `binlog` follows the log
-//! from there. `values` decodes values, equally for both. `history` checks that a log is the one that a position was read from. `preflight`
+//! from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the
+//! log lacks. `history` checks that a log is the one that a position was read from. `preflight`
 //! looks for problems before a run. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds the position to
 //! resume from stored with the data.
 
 mod binlog;
+mod cascade;
 mod charset;
 mod charset_exceptions;
 mod charset_multibyte;
@@ -13,6 +15,7 @@ mod charset_tables;
 mod column;
 mod connect;
 mod errors;
+mod foreign_keys;
 mod grants;
 mod history;
 mod jsonb;
@@ -43,13 +46,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::binlog::assemble::Assembler;
-use self::binlog::stream::{self, Outlet, StreamEnd};
+use self::binlog::stream::{self, ForeignKeys, Outlet, StreamEnd};
+use self::cascade::Cascades;
 use self::connect::connect;
 use self::options::MysqlOptions;
 use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
-use super::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use super::{Capture, Companion, Event, EventSender, Finding, Source, SourceError, Table, notes_table};
 use crate::fault;
 use crate::options::OptionError;
 
@@ -102,6 +106,20 @@ impl Source for MysqlSource {
         Ok(findings)
     }
 
+    async fn companions(&self, tables: &[Table]) -> Result<Vec<Companion>, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let server = Server::identify(&mut conn).await?;
+        let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
+        let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
+        let cascades = Cascades::of_server(&mut conn, &server, &self.options, &tables).await?;
+        close(conn).await;
+        Ok(cascades.companions())
+    }
+
+    fn keeps_notes(&self) -> bool {
+        true
+    }
+
     fn captures_the_present(&self) -> bool {
         true
     }
@@ -109,28 +127,38 @@ impl Source for MysqlSource {
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {
         let mut conn = connect(&self.options).await?;
         let server = Server::identify(&mut conn).await?;
-        let names: Vec<String> = capture.tables.iter().map(|t| t.name.clone()).collect();
+        let (captured, has_notes) = match capture.tables.strip_suffix(&[notes_table()]) {
+            Some(captured) => (captured, true),
+            None => (&capture.tables[..], false),
+        };
+        let names: Vec<String> = captured.iter().map(|t| t.name.clone()).collect();
         let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
-        unchanged(&capture.tables, &tables)?;
-        let tables = Arc::new(tables);
+        unchanged(captured, &tables)?;
         preflight::refuse_unsafe(&mut conn, &server, &self.options, &tables).await?;
         let end = server.end_of_log(&mut conn).await?;
         let database = self.options.database().filter(|_| tables.iter().any(MysqlTable::is_named_without_database));
-        let from = match &capture.from {
+        let (from, cascades) = match &capture.from {
             Some(position) => {
                 let from = LogPosition::try_from(position)?;
                 let from = history::place(&mut conn, &server, from, database).await?;
+                let cascades = match has_notes {
+                    true => Cascades::of_notes(&mut conn, &server, &self.options, &tables, &*capture.held).await?,
+                    false => Cascades::of_server(&mut conn, &server, &self.options, &tables).await?.without_notes()?,
+                };
                 close(conn).await;
-                from
+                (from, cascades)
             }
-            None => match self.snapshot(conn, &server, &tables, database, &out).await? {
-                Some(position) => position,
+            None => match self.snapshot(conn, &server, &tables, database, has_notes, &out).await? {
+                Some(snapshot) => snapshot,
                 None => return Ok(()),
             },
         };
-        let mut assembler = Assembler::new(tables.clone(), server.name_case(), self.options.zero_dates, from);
-        let mut outlet = Outlet::new(out, Some(end), capture.until_caught_up);
-        match stream::follow(&self.options, &server, &tables, &mut assembler, &mut outlet).await {
+        let last = capture.from.unwrap_or_else(|| from.to_position());
+        let assembler = Assembler::new(cascades.tables.clone(), server.name_case(), self.options.zero_dates, from);
+        let mut assembler = assembler.with_roles(cascades.roles());
+        let mut outlet = Outlet::new(out, Some(end), capture.until_caught_up, last);
+        let foreign_keys = ForeignKeys { cascades: &cascades, held: &*capture.held };
+        match stream::follow(&self.options, &server, &foreign_keys, &mut assembler, &mut outlet).await {
             StreamEnd::HungUp | StreamEnd::CaughtUp => Ok(()),
             StreamEnd::Failed(error) => Err(error),
         }
@@ -138,32 +166,39 @@ impl Source for MysqlSource {
 }
 
 impl MysqlSource {
-    /// Sends a snapshot. Returns its position, or `None` if the receiver is gone.
+    /// Sends a snapshot. Returns its position and the foreign keys that are followed from there, or `None` if the receiver is gone.
     async fn snapshot(
         &self,
         mut conn: mysql_async::Conn,
         server: &Server,
-        tables: &Arc<Vec<MysqlTable>>,
+        tables: &[MysqlTable],
         database: Option<&str>,
+        has_notes: bool,
         out: &EventSender,
-    ) -> Result<Option<LogPosition>, SourceError> {
+    ) -> Result<Option<(LogPosition, Cascades)>, SourceError> {
         let rows = snapshot::estimate(&mut conn, tables).await?;
         if out.send(Event::SnapshotPlan { rows }).await.is_err() {
             return Ok(None);
         }
         let count = self.options.snapshot_connections;
-        let opened = snapshot_lock::open(&mut conn, server, &self.options, tables, count, out).await?;
+        let cascades = Cascades::of_server(&mut conn, server, &self.options, tables).await?;
+        let cascades = Arc::new(if has_notes { cascades } else { cascades.without_notes()? });
+        let read: Vec<MysqlTable> = cascades.snapshot_tables().into_iter().map(|table| cascades.tables[table].clone()).collect();
+        let opened = snapshot_lock::open(&mut conn, server, &self.options, &read, count, out).await?;
         fault::fallible("mysql.snapshot.locked").map_err(|e| SourceError::Transient { message: e.to_string() })?;
         // From here on the table definitions cannot change. They may have changed just before.
         let names: Vec<String> = tables.iter().map(|t| t.table.name.clone()).collect();
         let again = schema::read_tables(&mut conn, server, &self.options, &names).await?;
         let before: Vec<Table> = tables.iter().map(|t| t.table.clone()).collect();
         unchanged(&before, &again)?;
+        if has_notes && !Cascades::of_server(&mut conn, server, &self.options, tables).await?.follows_as(&cascades) {
+            return Err(SourceError::Transient { message: "foreign keys were changed while the snapshot was opened".into() });
+        }
         let position = history::remember(server, &self.options, opened.position, database).await?;
-        snapshot::read(opened.connections, tables, &self.options, out).await?;
+        snapshot::read(opened.connections, &cascades, &self.options, out).await?;
         close(conn).await;
         match out.send(Event::SnapshotDone { position: position.to_position() }).await {
-            Ok(()) => Ok(Some(position)),
+            Ok(()) => Ok(Some((position, Arc::into_inner(cascades).expect("the readers have ended")))),
             Err(_) => Ok(None),
         }
     }

@@ -3,13 +3,13 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+use super::cascade;
 use super::errors::{is_access_error, is_lock_timeout, query_error};
 use super::grants;
 use super::options::MysqlOptions;
-use super::quoting::literal;
 use super::replication;
 use super::schema::MysqlTable;
-use super::server::{Flavour, Server};
+use super::server::Server;
 use super::server_id;
 use super::settings::setting;
 use super::snapshot_lock::LOCKED;
@@ -55,7 +55,7 @@ async fn losses(conn: &mut Conn, server: &Server, options: &MysqlOptions, tables
         findings.extend(filters(conn, server, tables).await?);
         findings.extend(replication::findings(conn, server).await?);
     }
-    findings.extend(cascades(conn, server, tables).await?);
+    findings.extend(cascade::findings(conn, server, options, tables).await?);
     Ok(findings)
 }
 
@@ -120,46 +120,6 @@ async fn filter_lists(conn: &mut Conn, server: &Server) -> Result<Option<(String
         Err(error) if is_access_error(&error) => Ok(None),
         Err(error) => Err(query_error(DOING, error)),
     }
-}
-
-/// Foreign keys whose actions on captured tables the server does not log.
-async fn cascades(conn: &mut Conn, server: &Server, tables: &[MysqlTable]) -> Result<Vec<Finding>, SourceError> {
-    // From 9.6 on MySQL itself carries out these actions and logs them, unless it is configured to leave them to InnoDB.
-    let native = setting(conn, "innodb_native_foreign_keys").await?;
-    if server.flavour == Flavour::Mysql && server.version >= (9, 6, 0) && native.is_none_or(|v| v.eq_ignore_ascii_case("OFF")) {
-        return Ok(Vec::new());
-    }
-    let mut findings = Vec::new();
-    for table in tables {
-        let query = format!(
-            "SELECT CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS \
-             WHERE CONSTRAINT_SCHEMA = {} AND TABLE_NAME = {} ORDER BY 1",
-            literal(&table.database),
-            literal(&table.name)
-        );
-        let rules: Vec<(String, String, String)> = conn.query(query).await.map_err(|e| query_error(DOING, e))?;
-        for (constraint, on_update, on_delete) in rules {
-            let rule = [("UPDATE", on_update), ("DELETE", on_delete)].into_iter().find(|(_, rule)| is_action(rule));
-            if let Some((event, rule)) = rule {
-                findings.push(error(
-                    format!(
-                        "the foreign key `{constraint}` of `{}` has ON {event} {rule}, and this server does not log what that does",
-                        table.table.name
-                    ),
-                    Some(&format!(
-                        "ALTER TABLE {} DROP FOREIGN KEY {}; and add it again with ON {event} RESTRICT",
-                        table.quoted(),
-                        super::quoting::quoted(&constraint)
-                    )),
-                ));
-            }
-        }
-    }
-    Ok(findings)
-}
-
-fn is_action(rule: &str) -> bool {
-    matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT")
 }
 
 /// Tables with a lock that a snapshot would wait for.

@@ -138,8 +138,14 @@ mod tests {
 
     #[test]
     fn a_literal_has_the_columns_charset_and_collation() {
-        let column =
-            |kind, collation: Option<&str>| MysqlColumn { name: "k".into(), kind, nullable: false, collation: collation.map(Into::into) };
+        let column = |kind, collation: Option<&str>| MysqlColumn {
+            name: "k".into(),
+            kind,
+            nullable: false,
+            collation: collation.map(Into::into),
+            computed: None,
+            is_padded: false,
+        };
         let latin = column(ColumnKind::Text("latin1".parse().unwrap()), Some("latin1_swedish_ci"));
         assert_eq!(literal_of(&latin, "E9").unwrap(), "_latin1 x'E9' COLLATE latin1_swedish_ci");
         assert_eq!(literal_of(&column(ColumnKind::Binary, None), "00FF").unwrap(), "x'00FF'");

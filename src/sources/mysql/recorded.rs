@@ -42,7 +42,7 @@ pub(in crate::sources) async fn run(paths: &[PathBuf], capture: Capture, out: Ev
     }
     let from_start = start.file.as_ref().is_none_or(|f| f.offset == 0) && is_first(paths, &start);
     let mut assembler = Assembler::of_recorded(captured, start.clone(), from_start);
-    let mut outlet = Outlet::new(out, None, false);
+    let mut outlet = Outlet::new(out, None, false, start.to_position());
     let mut batches = read_in_background(paths, &start);
     while let Some(batch) = batches.recv().await {
         for logged in batch? {
@@ -212,7 +212,7 @@ fn table(map: &TableMap, flavour: Flavour, one_database: bool) -> Result<MysqlTa
         let kind = kind_of(column, flavour).ok_or_else(|| {
             invalid(format!("the column `{name}` (number {}) of `{}` has a type that is not known", i + 1, map.name), "leave the table out")
         })?;
-        columns.push(MysqlColumn { name, kind, nullable: column.nullable, collation: None });
+        columns.push(MysqlColumn { name, kind, nullable: column.nullable, collation: None, computed: None, is_padded: false });
     }
     let spec_name = if one_database { map.name.clone() } else { format!("{}.{}", map.database, map.name) };
     let key = map.key.clone().unwrap_or_default();

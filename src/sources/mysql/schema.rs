@@ -3,12 +3,15 @@
 //! Out: for each table a [`Table`], and for each column what decoding its values needs ([`ColumnKind`]). A column that cannot be captured
 //! exactly is refused here, by name, before anything runs.
 
+use std::collections::BTreeSet;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::charset::Charset;
 use super::column::ColumnKind;
 use super::errors::{is_access_error, query_error};
+use super::foreign_keys::TableAt;
 use super::options::MysqlOptions;
 use super::quoting::{literal, quoted};
 use super::server::{Flavour, Server};
@@ -24,6 +27,17 @@ pub(crate) struct MysqlTable {
     pub(crate) columns: Vec<MysqlColumn>,
     pub(crate) table: Table,
     pub(crate) layout: Layout,
+    /// `None`: `columns` are all columns of the table.
+    pub(crate) part: Option<ReadColumns>,
+}
+
+/// Which columns of a table are read, if not all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReadColumns {
+    /// For each column that is read, its place in the table.
+    pub(crate) places: Vec<usize>,
+    /// The number of all columns.
+    pub(crate) of: usize,
 }
 
 /// A column and how to decode its values.
@@ -34,6 +48,10 @@ pub(crate) struct MysqlColumn {
     pub(crate) nullable: bool,
     /// The name of the collation, for text columns.
     pub(crate) collation: Option<String>,
+    /// The expression of a column that the server computes whenever it is read.
+    pub(crate) computed: Option<String>,
+    /// Whether it is a CHAR, whose values the server pads with spaces.
+    pub(crate) is_padded: bool,
 }
 
 impl MysqlTable {
@@ -49,13 +67,22 @@ impl MysqlTable {
             columns.iter().map(|c| Column::new(&c.name, c.kind.ty(zero_dates), c.nullable || c.kind.can_turn_null(zero_dates))).collect(),
         );
         let layout = Layout::new(&schema);
-        MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key, stream: false }, layout }
+        MysqlTable { database, name, columns, table: Table { name: spec_name.into(), schema, key, stream: false }, layout, part: None }
     }
 
     /// Whether the spec names the table without its database, so that the database is that of the URL.
     pub(super) fn is_named_without_database(&self) -> bool {
         let (spec_name, database) = (self.table.name.to_lowercase(), self.database.to_lowercase());
         !spec_name.strip_prefix(&database).is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    pub(super) fn at(&self) -> TableAt {
+        TableAt { database: self.database.clone(), name: self.name.clone() }
+    }
+
+    /// The index of the column with this name, which is compared as the server compares names of columns.
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name.to_lowercase() == name.to_lowercase())
     }
 
     /// The table's name for a statement, with its database.
@@ -150,10 +177,48 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
     }
     readable(conn, &filter, database, name, &doing).await?.map_or(Ok(()), |(what, help)| Err(invalid(what, Some(help))))?;
     let json_checks = json_checks(conn, server, database, name).await?;
+    let mut columns = Vec::new();
+    for described in described(conn, &filter, spec_name).await? {
+        let is_json = json_checks.contains(&described.name);
+        columns.push(described.column(options, is_json, spec_name)?);
+    }
+    let key = primary_key(conn, &filter, &columns).await.map_err(|e| query_error(&doing, e))?;
+    Ok(MysqlTable::new(database.into(), name.into(), spec_name, columns, key, options.zero_dates))
+}
+
+/// Reads these columns of a table, and those of its primary key.
+pub(super) async fn read_part(
+    conn: &mut Conn,
+    options: &MysqlOptions,
+    table: &TableAt,
+    wanted: &BTreeSet<String>,
+) -> Result<MysqlTable, SourceError> {
+    let spec_name = format!("{}.{}", table.database, table.name);
+    let filter = format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", literal(&table.database), literal(&table.name));
+    let doing = format!("reading the columns of `{spec_name}`");
+    let all = described(conn, &filter, &spec_name).await?;
+    let key = primary_key_names(conn, &filter).await.map_err(|e| query_error(&doing, e))?;
+    let of = all.len();
+    let (mut columns, mut places) = (Vec::new(), Vec::new());
+    for (place, described) in all.into_iter().enumerate() {
+        let is_wanted = |name: &String| name.to_lowercase() == described.name.to_lowercase();
+        if wanted.iter().any(is_wanted) || key.contains(&described.name) {
+            places.push(place);
+            columns.push(described.column(options, false, &spec_name)?);
+        }
+    }
+    let key = key.iter().filter_map(|name| columns.iter().position(|column: &MysqlColumn| column.name == *name)).collect();
+    let read = MysqlTable::new(table.database.clone(), table.name.clone(), &spec_name, columns, key, options.zero_dates);
+    Ok(MysqlTable { part: Some(ReadColumns { places, of }), ..read })
+}
+
+/// Describes all columns of a table.
+async fn described(conn: &mut Conn, filter: &str, spec_name: &str) -> Result<Vec<Described>, SourceError> {
+    let doing = format!("reading the columns of `{spec_name}`");
     let rows: Vec<Row> = conn
         .query(format!(
             "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, \
-             CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, EXTRA \
+             CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, EXTRA, GENERATION_EXPRESSION \
              FROM information_schema.COLUMNS WHERE {filter} ORDER BY ORDINAL_POSITION"
         ))
         .await
@@ -161,17 +226,12 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
     if rows.is_empty() {
         return Err(SourceError::Transient { message: format!("{doing}: it is being changed") });
     }
-    let mut columns = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let described = Described::from_row(row).ok_or_else(|| invalid(format!("the columns of `{spec_name}` cannot be read"), None))?;
-        let is_json = json_checks.contains(&described.name);
-        let kind = described.kind(options, is_json).map_err(|why| {
-            invalid(format!("the column `{}` of `{spec_name}` {why}", described.name), Some("it cannot be captured as it is".into()))
-        })?;
-        columns.push(MysqlColumn { name: described.name, kind, nullable: described.nullable, collation: described.collation });
-    }
-    let key = primary_key(conn, &filter, &columns).await.map_err(|e| query_error(&doing, e))?;
-    Ok(MysqlTable::new(database.into(), name.into(), spec_name, columns, key, options.zero_dates))
+    let unread = || SourceError::Invalid {
+        message: format!("the columns of `{spec_name}` cannot be read"),
+        table: Some(spec_name.into()),
+        help: None,
+    };
+    rows.iter().map(|row| Described::from_row(row).ok_or_else(unread)).collect()
 }
 
 /// Returns what is wrong and how to fix it if the user may read only some of the columns: the server does not describe the other ones.
@@ -241,13 +301,17 @@ async fn found(
 }
 
 async fn primary_key(conn: &mut Conn, filter: &str, columns: &[MysqlColumn]) -> Result<Vec<usize>, mysql_async::Error> {
+    let names = primary_key_names(conn, filter).await?;
+    Ok(names.iter().filter_map(|name| columns.iter().position(|c| c.name == *name)).collect())
+}
+
+async fn primary_key_names(conn: &mut Conn, filter: &str) -> Result<Vec<String>, mysql_async::Error> {
     let rows: Vec<Row> = conn
         .query(format!(
             "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE {filter} AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX"
         ))
         .await?;
-    let index = |row: &Row| text(row, 0).and_then(|name| columns.iter().position(|c| c.name == name));
-    Ok(rows.iter().filter_map(index).collect())
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
 /// The columns that were declared as JSON at MariaDB, which stores them as text with a check.
@@ -287,6 +351,8 @@ struct Described {
     charset: Option<String>,
     collation: Option<String>,
     length: u64,
+    /// The expression of a virtual column.
+    computed: Option<String>,
 }
 
 impl Described {
@@ -303,6 +369,23 @@ impl Described {
             charset: text(row, 7),
             collation: text(row, 8),
             length: number(9),
+            computed: text(row, 10).filter(|extra| extra.to_uppercase().contains("VIRTUAL")).map(|_| text(row, 11).unwrap_or_default()),
+        })
+    }
+
+    fn column(self, options: &MysqlOptions, is_json_check: bool, spec_name: &str) -> Result<MysqlColumn, SourceError> {
+        let kind = self.kind(options, is_json_check).map_err(|why| SourceError::Invalid {
+            message: format!("the column `{}` of `{spec_name}` {why}", self.name),
+            table: Some(spec_name.into()),
+            help: Some("it cannot be captured as it is".into()),
+        })?;
+        Ok(MysqlColumn {
+            name: self.name,
+            kind,
+            nullable: self.nullable,
+            collation: self.collation,
+            computed: self.computed,
+            is_padded: self.data_type == "char",
         })
     }
 

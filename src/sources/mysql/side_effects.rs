@@ -6,11 +6,11 @@
 use mysql_async::prelude::Queryable;
 
 use super::binlog::assemble::WrittenByText;
+use super::cascade::Cascades;
 use super::connect::connect;
 use super::errors::query_error;
 use super::options::MysqlOptions;
 use super::quoting::literal;
-use super::schema::MysqlTable;
 use crate::sources::SourceError;
 
 const DOING: &str = "asking what a statement in the log could change";
@@ -19,8 +19,11 @@ const DOING: &str = "asking what a statement in the log could change";
 pub(super) async fn find(
     options: &MysqlOptions,
     written: &WrittenByText,
-    captured: &[MysqlTable],
+    cascades: &Cascades,
 ) -> Result<Option<&'static str>, SourceError> {
+    if cascades.acts() {
+        return Ok(Some("foreign keys may have changed other tables"));
+    }
     let mut conn = connect(options).await?;
     let mut questions = Vec::new();
     if let WrittenByText::Table { database, name } = written {
@@ -29,15 +32,6 @@ pub(super) async fn find(
         questions.push((format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE {is}"), "it is a view"));
         let is_on = format!("EVENT_OBJECT_SCHEMA = {database} AND EVENT_OBJECT_TABLE = {name}");
         questions.push((format!("SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE {is_on}"), "it has a trigger"));
-    }
-    for table in captured {
-        let question = format!(
-            "SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = {} AND TABLE_NAME = {} \
-             AND (UPDATE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT') OR DELETE_RULE IN ('CASCADE', 'SET NULL', 'SET DEFAULT'))",
-            literal(&table.database),
-            literal(&table.name)
-        );
-        questions.push((question, "foreign keys may have changed other tables"));
     }
     let mut found = None;
     for (question, why) in questions {

@@ -3,11 +3,14 @@
 //! In: connections inside one consistent read (`snapshot_lock`). Out: batches of packed rows, in any order. One connection finds the ranges
 //! while the others read them. Rows are sent as they arrive, so memory does not grow with the table.
 
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row as MysqlRow};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use super::cascade::Cascades;
 use super::errors::{query_error, transient};
 use super::options::MysqlOptions;
 use super::pace::Pace;
@@ -15,7 +18,7 @@ use super::ranges;
 use super::schema::MysqlTable;
 use super::select::{RowReader, select_list};
 use super::values::ValueWriter;
-use crate::sources::{Event, EventSender, SourceError};
+use crate::sources::{Event, EventSender, Notes, SourceError};
 use crate::value::Rows;
 
 const ROWS_PER_EVENT: usize = 2048;
@@ -34,21 +37,25 @@ pub(super) struct TablePart {
 /// Sends every row of every table.
 pub(super) async fn read(
     connections: Vec<Conn>,
-    tables: &std::sync::Arc<Vec<MysqlTable>>,
+    cascades: &Arc<Cascades>,
     options: &MysqlOptions,
     out: &EventSender,
 ) -> Result<(), SourceError> {
     let (parts_in, parts) = mpsc::channel(2 * connections.len().max(1));
-    let parts = std::sync::Arc::new(Mutex::new(parts));
-    let pace = options.snapshot_rows_per_second.map(|rate| std::sync::Arc::new(Pace::new(rate)));
+    let parts = Arc::new(Mutex::new(parts));
+    let pace = options.snapshot_rows_per_second.map(|rate| Arc::new(Pace::new(rate)));
     let mut readers = JoinSet::new();
+    let definitions = cascades.definitions();
+    if !definitions.is_empty() {
+        tell(out, Event::Rows { table: cascades.notes_table(), rows: definitions }).await?;
+    }
     let mut planner = Some(parts_in);
     for mut conn in connections {
-        let (tables, parts, out, pace) = (tables.clone(), parts.clone(), out.clone(), pace.clone());
+        let (cascades, parts, out, pace) = (cascades.clone(), parts.clone(), out.clone(), pace.clone());
         let writer = ValueWriter::new(options.zero_dates);
         let planner = planner.take();
         readers.spawn(async move {
-            let mut reader = PartReader { tables: &tables, out: &out, writer, pace: pace.as_deref() };
+            let mut reader = PartReader { cascades: &cascades, out: &out, writer, notes: Notes::default(), pace: pace.as_deref() };
             // The first connection plans. It reads the parts itself that the channel has no room for.
             if let Some(parts_in) = planner {
                 reader.plan(&mut conn, parts_in).await?;
@@ -84,18 +91,20 @@ pub(super) async fn estimate(conn: &mut Conn, tables: &[MysqlTable]) -> Result<V
 }
 
 struct PartReader<'a> {
-    tables: &'a [MysqlTable],
+    cascades: &'a Cascades,
     out: &'a EventSender,
     writer: ValueWriter,
+    notes: Notes,
     pace: Option<&'a Pace>,
 }
 
 impl PartReader<'_> {
     /// Finds the parts of all tables. A part that the channel has no room for is read here.
     async fn plan(&mut self, conn: &mut Conn, parts: mpsc::Sender<TablePart>) -> Result<(), SourceError> {
-        for table in 0..self.tables.len() {
-            let mut boundaries = ranges::Boundaries::read(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))?;
-            while let Some(condition) = boundaries.next(conn, &self.tables[table]).await.map_err(|e| query_error(DOING, e))? {
+        for table in self.cascades.snapshot_tables() {
+            let described = &self.cascades.tables[table];
+            let mut boundaries = ranges::Boundaries::read(conn, described).await.map_err(|e| query_error(DOING, e))?;
+            while let Some(condition) = boundaries.next(conn, described).await.map_err(|e| query_error(DOING, e))? {
                 match parts.try_send(TablePart { table, condition }) {
                     Ok(()) => {}
                     Err(mpsc::error::TrySendError::Full(part) | mpsc::error::TrySendError::Closed(part)) => {
@@ -118,7 +127,7 @@ impl PartReader<'_> {
     }
 
     async fn read(&mut self, conn: &mut Conn, part: &TablePart) -> Result<(), SourceError> {
-        let table = &self.tables[part.table];
+        let table = &self.cascades.tables[part.table];
         let condition = part.condition.as_ref().map_or(String::new(), |c| format!(" WHERE {c}"));
         let query = format!("SELECT {} FROM {}{condition}", select_list(table), table.quoted());
         let mut reader = RowReader::new(table, &mut self.writer);
@@ -127,21 +136,39 @@ impl PartReader<'_> {
         let mut rows = Rows::default();
         while let Some(row) = result.next().await.map_err(|e| transient(DOING, e))? {
             if let Some(bad) = reader.read(&row, &mut rows)? {
+                self.cascades.allow_unreadable(part.table)?;
                 tell(self.out, Event::Rejected(bad.rejected(table, "in the snapshot"))).await?;
             }
             if rows.len() == most || rows.bytes_len() >= BYTES_PER_EVENT {
-                send(self.out, self.pace, part.table, std::mem::take(&mut rows)).await?;
+                send(self.out, &mut self.notes, self.cascades, self.pace, part.table, std::mem::take(&mut rows)).await?;
             }
         }
-        if rows.is_empty() { Ok(()) } else { send(self.out, self.pace, part.table, rows).await }
+        if rows.is_empty() { Ok(()) } else { send(self.out, &mut self.notes, self.cascades, self.pace, part.table, rows).await }
     }
 }
 
-async fn send(out: &EventSender, pace: Option<&Pace>, table: usize, rows: Rows) -> Result<(), SourceError> {
+/// Sends rows of a table, and the notes of them.
+async fn send(
+    out: &EventSender,
+    notes: &mut Notes,
+    cascades: &Cascades,
+    pace: Option<&Pace>,
+    table: usize,
+    rows: Rows,
+) -> Result<(), SourceError> {
     if let Some(pace) = pace {
         pace.wait_for(rows.len()).await;
     }
-    tell(out, Event::Rows { table, rows }).await
+    let mut noted = Vec::new();
+    rows.iter().for_each(|row| cascades.notes_of(table, row, notes, &mut noted));
+    if cascades.is_captured(table) {
+        tell(out, Event::Rows { table, rows }).await?;
+    }
+    if noted.is_empty() {
+        return Ok(());
+    }
+    let noted = noted.iter().map(|note| &note[..]).collect();
+    tell(out, Event::Rows { table: cascades.notes_table(), rows: noted }).await
 }
 
 async fn tell(out: &EventSender, event: Event) -> Result<(), SourceError> {

@@ -18,12 +18,20 @@ impl From<Truncated> for DecimalError {
     }
 }
 
+/// By the number of digits of an incomplete group: its bytes.
+const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
+
+/// The number of bytes of a decimal.
+pub(crate) fn packed_length(precision: u8, scale: u8) -> usize {
+    let (whole, fraction) = (precision.saturating_sub(scale) as usize, scale as usize);
+    whole / 9 * 4 + BYTES[whole % 9] + fraction / 9 * 4 + BYTES[fraction % 9]
+}
+
 /// Groups of nine digits are four bytes each; the odd digits at both outer ends take as few bytes as they need. Big endian. A negative
 /// number has all bits inverted, and the first bit is inverted once more (`strings/decimal.c`).
 pub(crate) fn decimal(bytes: &mut Bytes, precision: u8, scale: u8) -> Result<Datum<'static>, DecimalError> {
-    const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
     let (whole, fraction) = ((precision - scale) as usize, scale as usize);
-    let length = whole / 9 * 4 + BYTES[whole % 9] + fraction / 9 * 4 + BYTES[fraction % 9];
+    let length = packed_length(precision, scale);
     let stored = bytes.take(length)?;
     let mut plain = [0u8; 40];
     let plain = plain.get_mut(..length).ok_or(DecimalError::TooLong)?;

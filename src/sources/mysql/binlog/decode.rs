@@ -6,6 +6,7 @@
 use super::bytes::{Bytes, Truncated};
 use super::decimal::{DecimalError, decimal};
 use super::event::{RowsEvent, RowsKind};
+use super::span::{Span, span};
 use super::table_map::{LogColumn, TableMap, ty};
 use crate::sources::mysql::charset::Charset;
 use crate::sources::mysql::column::ColumnKind;
@@ -48,6 +49,8 @@ pub(crate) enum ColumnMismatch {
     Name { expected: String, found: String },
     #[error("its column `{column}` now has another type")]
     Type { column: String },
+    #[error("its column number {place} has a type that is not known")]
+    Unknown { place: usize },
 }
 
 /// A row before or after a change.
@@ -62,21 +65,32 @@ pub(crate) struct RowDecoder {
 }
 
 #[derive(Debug)]
-struct ImageField {
-    /// `None`: a hidden column of the server, which SELECT does not return.
-    kind: Option<ColumnKind>,
-    /// The number of bytes of an integer, a length, a label's number, a fraction or a bit field; unused for other kinds.
-    width: usize,
+enum ImageField {
+    /// `width`: the number of bytes of an integer, a length, a label's number, a fraction or a bit field; unused for other kinds.
+    Read { kind: ColumnKind, width: usize },
+    /// A column that is not read, or a hidden column of the server, which SELECT does not return.
+    Skipped(Span),
 }
 
 impl RowDecoder {
     pub(crate) fn new(table: &MysqlTable, map: &TableMap, zero_dates: ZeroDates) -> Result<RowDecoder, ColumnMismatch> {
         let mut expected = table.columns.iter().peekable();
         let mut fields = Vec::with_capacity(map.columns.len());
-        let count = || ColumnMismatch::Count { expected: table.columns.len(), found: map.columns.len() };
+        let all = table.part.as_ref().map_or(table.columns.len(), |part| part.of);
+        let count = || ColumnMismatch::Count { expected: all, found: map.columns.len() };
+        let mut place = 0;
         for logged in &map.columns {
             if expected.peek().is_none_or(|column| logged.name.as_ref() != Some(&column.name)) && is_hidden(logged) {
-                fields.push(ImageField { kind: None, width: HIDDEN_BYTES });
+                fields.push(ImageField::Skipped(Span::Bytes(HIDDEN_BYTES)));
+                continue;
+            }
+            let is_read = table.part.as_ref().is_none_or(|part| match &logged.name {
+                Some(name) => table.columns.iter().any(|column| column.name == *name),
+                None => part.places.contains(&place),
+            });
+            place += 1;
+            if !is_read {
+                fields.push(ImageField::Skipped(span(logged).ok_or(ColumnMismatch::Unknown { place })?));
                 continue;
             }
             let column = expected.next().ok_or_else(count)?;
@@ -84,17 +98,17 @@ impl RowDecoder {
                 return Err(ColumnMismatch::Name { expected: column.name.clone(), found: name.clone() });
             }
             let width = width(&column.kind, logged).ok_or_else(|| ColumnMismatch::Type { column: column.name.clone() })?;
-            fields.push(ImageField { kind: Some(column.kind.clone()), width });
+            fields.push(ImageField::Read { kind: column.kind.clone(), width });
         }
-        if expected.next().is_some() {
+        let is_named = map.columns.iter().all(|column| column.name.is_some());
+        if expected.next().is_some() || place != all && !(table.part.is_some() && is_named) {
             return Err(count());
         }
         Ok(RowDecoder { fields, writer: ValueWriter::new(zero_dates), builder: RowBuilder::new(&table.layout) })
     }
 
-    /// Calls `each` for every row of the event, with -1 for a deleted image and +1 for an inserted one. An unreadable deleted image is
-    /// skipped, because it was never in the state.
-    pub(crate) fn decode(&mut self, rows: &RowsEvent, mut each: impl FnMut(Image, i64)) -> Result<(), DecodeError> {
+    /// Calls `each` for every row of the event, with its images before and after the change.
+    pub(crate) fn decode(&mut self, rows: &RowsEvent, mut each: impl FnMut(Option<Image>, Option<Image>)) -> Result<(), DecodeError> {
         if rows.column_count != self.fields.len() {
             return Err(DecodeError::Malformed("its columns are not those of its table map"));
         }
@@ -103,29 +117,9 @@ impl RowDecoder {
         }
         let mut bytes = Bytes(&rows.rows);
         while !bytes.is_empty() {
-            match rows.kind {
-                RowsKind::Write => each(self.image(&mut bytes)?, 1),
-                RowsKind::Delete => {
-                    let before = self.image(&mut bytes)?;
-                    if before.is_ok() {
-                        each(before, -1);
-                    }
-                }
-                RowsKind::Update => {
-                    let (before, after) = (self.image(&mut bytes)?, self.image(&mut bytes)?);
-                    if before == after {
-                        continue;
-                    }
-                    let was_held = before.is_ok();
-                    if was_held {
-                        each(before, -1);
-                    }
-                    // A row that stays unreadable was already reported.
-                    if was_held || after.is_ok() {
-                        each(after, 1);
-                    }
-                }
-            }
+            let before = if rows.kind == RowsKind::Write { None } else { Some(self.image(&mut bytes)?) };
+            let after = if rows.kind == RowsKind::Delete { None } else { Some(self.image(&mut bytes)?) };
+            each(before, after);
         }
         Ok(())
     }
@@ -135,14 +129,18 @@ impl RowDecoder {
         let (mut column, mut bad) = (0, None);
         for (i, field) in self.fields.iter().enumerate() {
             let is_null = nulls[i / 8] >> (i % 8) & 1 == 1;
-            let Some(kind) = &field.kind else {
-                bytes.take(if is_null { 0 } else { field.width })?;
-                continue;
+            let (kind, width) = match field {
+                ImageField::Read { kind, width } => (kind, *width),
+                ImageField::Skipped(_) if is_null => continue,
+                ImageField::Skipped(span) => {
+                    span.skip(bytes)?;
+                    continue;
+                }
             };
             if is_null {
                 self.builder.push(Datum::Null);
             } else {
-                match push(&mut self.writer, &mut self.builder, kind, field.width, bytes) {
+                match push(&mut self.writer, &mut self.builder, kind, width, bytes) {
                     Ok(()) => {}
                     Err(DecodeError::Value(error)) => {
                         self.builder.push(Datum::Null);
@@ -173,7 +171,7 @@ fn has_all(bitmap: &[u8], columns: usize) -> bool {
     (0..columns).all(|i| bitmap[i / 8] >> (i % 8) & 1 == 1)
 }
 
-/// The width for [`ImageField`]; `None` if the logged column is not of this kind.
+/// The width for [`ImageField::Read`]; `None` if the logged column is not of this kind.
 fn width(kind: &ColumnKind, logged: &LogColumn) -> Option<usize> {
     let LogColumn { ty, meta, .. } = *logged;
     let sign_is = |unsigned: bool| logged.unsigned.is_none_or(|found| found == unsigned);

@@ -11,6 +11,7 @@ use mysql_common::binlog::events::{Event, GtidEvent};
 
 use super::bytes::{Bytes, Truncated};
 use super::gtid::NotGtids;
+use crate::sources::mysql::server::Flavour;
 
 /// The kinds of events, by number.
 pub(crate) mod kind {
@@ -229,6 +230,18 @@ pub(crate) enum RowsKind {
     Write,
     Update,
     Delete,
+}
+
+/// The session that wrote a row event did not check foreign keys, so nothing was carried out.
+const NO_FOREIGN_KEY_CHECKS: u16 = 0x2;
+/// The server itself carries out what foreign keys ask for, and logs it as rows (MySQL 9.6 and later).
+const SQL_FOREIGN_KEYS: u16 = 0x10;
+
+/// Whether what foreign keys made of a row event is missing in the log.
+pub(crate) fn may_cascade(body: &[u8], flavour: Flavour) -> bool {
+    let flags = body.get(6..8).map_or(0, |flags| u16::from_le_bytes([flags[0], flags[1]]));
+    let is_logged = flavour == Flavour::Mysql && flags & SQL_FOREIGN_KEYS != 0;
+    !is_logged && flags & NO_FOREIGN_KEY_CHECKS == 0
 }
 
 /// A row event with its rows still packed.

@@ -16,6 +16,7 @@ pub(crate) mod lexer;
 pub(crate) mod names;
 pub(crate) mod open;
 pub(crate) mod session;
+pub(crate) mod span;
 pub(crate) mod statement;
 pub(crate) mod stream;
 pub(crate) mod table_map;

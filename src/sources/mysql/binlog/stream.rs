@@ -13,14 +13,15 @@ use super::event::{RawEvent, kind};
 use super::open::{self, FATAL_READING_LOG, StartAt};
 use super::transaction::LogTransaction;
 use super::watch::Watch;
+use crate::sources::mysql::cascade::{self, Cascades};
 use crate::sources::mysql::errors::transient;
 use crate::sources::mysql::history;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::position::LogPosition;
-use crate::sources::mysql::schema::MysqlTable;
 use crate::sources::mysql::server::Server;
 use crate::sources::mysql::side_effects;
-use crate::sources::{Event, EventSender, Rejected, SourceError};
+use crate::sources::{Event, EventSender, HeldRows, Rejected, SourceError};
+use crate::value::Position;
 
 const DOING: &str = "reading the log";
 /// How often a position without changes is sent.
@@ -57,11 +58,13 @@ pub(crate) struct Outlet {
     pub(crate) until_caught_up: bool,
     told: Instant,
     untold: bool,
+    /// The last position that was sent, or from which the run resumed.
+    last: Position,
 }
 
 impl Outlet {
-    pub(crate) fn new(out: EventSender, end: Option<LogPosition>, until_caught_up: bool) -> Outlet {
-        Outlet { out, end, until_caught_up, told: Instant::now(), untold: false }
+    pub(crate) fn new(out: EventSender, end: Option<LogPosition>, until_caught_up: bool, last: Position) -> Outlet {
+        Outlet { out, end, until_caught_up, told: Instant::now(), untold: false, last }
     }
 
     pub(crate) async fn send(&self, event: Event) -> Result<(), HungUp> {
@@ -83,7 +86,8 @@ impl Outlet {
             Step::Committed { mut changes, committed_ms } => {
                 self.rejected(std::mem::take(&mut changes.rejected)).await?;
                 self.changes(changes).await?;
-                self.send(Event::Commit { position: position.to_position(), committed_ms }).await?;
+                self.last = position.to_position();
+                self.send(Event::Commit { position: self.last.clone(), committed_ms }).await?;
                 self.told = Instant::now();
                 self.untold = false;
             }
@@ -112,7 +116,8 @@ impl Outlet {
     }
 
     async fn tell(&mut self, position: &LogPosition, committed_ms: Option<u64>) -> Result<(), HungUp> {
-        self.send(Event::Progress { position: position.to_position(), committed_ms }).await?;
+        self.last = position.to_position();
+        self.send(Event::Progress { position: self.last.clone(), committed_ms }).await?;
         self.told = Instant::now();
         self.untold = false;
         Ok(())
@@ -127,7 +132,7 @@ impl Outlet {
 
     async fn changes(&mut self, changes: LogTransaction) -> Result<(), StreamEnd> {
         let on_disk = |e: std::io::Error| SourceError::Transient { message: format!("a large transaction cannot be read back: {e}") };
-        let mut batches = changes.into_batches().map_err(on_disk)?;
+        let mut batches = changes.into_steps().map_err(on_disk)?;
         loop {
             let batch = batches.next_batch().map_err(on_disk)?;
             if batch.is_empty() {
@@ -147,13 +152,37 @@ impl Outlet {
 pub(crate) async fn follow(
     options: &MysqlOptions,
     server: &Server,
-    tables: &[MysqlTable],
+    foreign_keys: &ForeignKeys<'_>,
     assembler: &mut Assembler,
     outlet: &mut Outlet,
 ) -> StreamEnd {
-    match follow_inner(options, server, tables, assembler, outlet).await {
+    match follow_inner(options, server, foreign_keys, assembler, outlet).await {
         Ok(never) => match never {},
         Err(ended) => ended,
+    }
+}
+
+/// What foreign keys do, and the rows to which they do it.
+pub(crate) struct ForeignKeys<'a> {
+    pub(crate) cascades: &'a Cascades,
+    pub(crate) held: &'a dyn HeldRows,
+}
+
+impl ForeignKeys<'_> {
+    /// Adds to a transaction what foreign keys do to other rows. `last` is the last position that was sent.
+    async fn carry_out(&self, options: &MysqlOptions, step: Step, last: &Position) -> Result<Step, SourceError> {
+        let Step::Committed { changes, committed_ms } = step else { return Ok(step) };
+        if !changes.has_parents() && !changes.has_children() {
+            return Ok(Step::Committed { changes, committed_ms });
+        }
+        if changes.has_parents() {
+            self.held.wait_for(last).await?;
+        }
+        let mut changes = cascade::carry_out(self.cascades, options, self.held, changes).await?;
+        Ok(match changes.is_empty() {
+            true => Step::Moved { committed_ms, rejected: std::mem::take(&mut changes.rejected) },
+            false => Step::Committed { changes, committed_ms },
+        })
     }
 }
 
@@ -162,7 +191,7 @@ enum Never {}
 async fn follow_inner(
     options: &MysqlOptions,
     server: &Server,
-    tables: &[MysqlTable],
+    foreign_keys: &ForeignKeys<'_>,
     assembler: &mut Assembler,
     outlet: &mut Outlet,
 ) -> Result<Never, StreamEnd> {
@@ -195,9 +224,10 @@ async fn follow_inner(
         watch.pass(&raw, assembler.position())?;
         let mut step = assembler.next(&event)?;
         if let Step::Asks(written) = step {
-            let reaches_further = side_effects::find(options, &written, tables).await?;
+            let reaches_further = side_effects::find(options, &written, foreign_keys.cascades).await?;
             step = assembler.answer(written, reaches_further)?;
         }
+        let step = foreign_keys.carry_out(options, step, &outlet.last).await?;
         outlet.step(step, assembler.position()).await?;
         if matches!(raw.kind, kind::HEARTBEAT | kind::HEARTBEAT_2) {
             watch.look(options, server, assembler.position()).await?;

@@ -5,6 +5,7 @@
 //! that are text, `place` the position. Elsewhere: where events come from (`stream`, `recorded`), and sending (`stream`).
 
 mod place;
+mod rows;
 mod statements;
 
 pub(crate) use self::statements::WrittenByText;
@@ -40,10 +41,35 @@ pub(crate) enum Step {
     Asks(WrittenByText),
 }
 
+/// What a table of the log is needed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableRole {
+    /// Its rows are kept. Else only its changes as a parent are.
+    pub(crate) is_held: bool,
+    /// It is captured for foreign keys only, not for views.
+    pub(crate) is_extra: bool,
+    /// It has foreign keys that write or delete its rows.
+    pub(crate) is_child: bool,
+    /// The columns that foreign keys of other tables refer to.
+    pub(crate) referenced: Vec<usize>,
+}
+
+impl TableRole {
+    /// The role of a table without foreign keys that matter.
+    pub(crate) const CAPTURED: TableRole = TableRole { is_held: true, is_extra: false, is_child: false, referenced: Vec::new() };
+
+    /// Whether foreign keys act on its rows and because of that on those of other tables.
+    pub(crate) fn passes_on(&self) -> bool {
+        self.is_extra && self.is_held || self.is_child && !self.referenced.is_empty()
+    }
+}
+
 /// Assembles the transactions of one connection or file.
 #[derive(Debug)]
 pub(crate) struct Assembler {
     tables: Arc<Vec<MysqlTable>>,
+    /// For each table.
+    roles: Vec<TableRole>,
     names: CapturedNames,
     zero_dates: ZeroDates,
     maps: HashMap<u64, Mapped>,
@@ -96,6 +122,7 @@ impl Assembler {
         let (file, offset) = position.file.as_ref().map_or((String::new(), 0), |f| (f.file.clone(), f.offset));
         let trail = Trail::new(&position);
         Assembler {
+            roles: vec![TableRole::CAPTURED; tables.len()],
             tables,
             names,
             zero_dates,
@@ -111,6 +138,11 @@ impl Assembler {
             payload_left: 0,
             filled: None,
         }
+    }
+
+    /// Sets the role of each table.
+    pub(crate) fn with_roles(self, roles: Vec<TableRole>) -> Assembler {
+        Assembler { roles, ..self }
     }
 
     /// For a recorded log: [`Assembler::at`] sets the file of each event. `from_start` means that nothing of the log was read before.
@@ -251,34 +283,6 @@ impl Assembler {
             }
         };
         self.maps.insert(id, Mapped { body: raw.body.to_vec(), captured });
-        Ok(Step::Nothing)
-    }
-
-    fn rows(&mut self, raw: &RawEvent) -> Result<Step, SourceError> {
-        let id = event::table_id(raw.body).map_err(|e| self.unreadable(&e))?;
-        let Some(mapped) = self.maps.get_mut(&id) else {
-            return Err(self.stop("a row event has no table map before it", None));
-        };
-        let Some((table, decoder)) = &mut mapped.captured else { return Ok(Step::Nothing) };
-        let table = *table;
-        let rows = match event::rows(raw) {
-            Ok(Some(rows)) => rows,
-            Ok(None) => return Ok(Step::Nothing),
-            Err(e) => return Err(self.unreadable(&e)),
-        };
-        if let Some(filled) = &mut self.filled {
-            filled[table] = true;
-        }
-        let changes = &mut self.open.get_or_insert_with(Open::default).changes;
-        let (described, mut spilling) = (&self.tables[table], Ok(()));
-        let (file, offset) = (&self.file, self.offset);
-        let decoded = decoder.decode(&rows, |row, diff| match row {
-            Ok(row) if spilling.is_ok() => spilling = changes.push(table, row, diff),
-            Ok(_) => {}
-            Err(bad) => changes.rejected.push(bad.rejected(described, &format!("in the log before {file}:{offset}"))),
-        });
-        decoded.map_err(|e| self.bad_rows(table, &e))?;
-        spilling.map_err(|e| SourceError::Transient { message: format!("a large transaction cannot be kept on disk: {e}") })?;
         Ok(Step::Nothing)
     }
 

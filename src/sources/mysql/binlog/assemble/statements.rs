@@ -30,6 +30,8 @@ impl Display for WrittenByText {
 }
 
 const BY_TEXT: &str = "by a statement instead of rows (binlog_format STATEMENT or MIXED)";
+/// Statements after which the log itself shows whether a table still has the columns that foreign keys need.
+const KEEPS_COLUMNS: [&str; 3] = ["ALTER TABLE ... ADD COLUMN", "ALTER TABLE ... DROP", "ALTER TABLE ... MODIFY"];
 const KEEP_ROWS: &str = "SET GLOBAL binlog_format = 'ROW'; and keep sessions from changing it";
 
 impl Assembler {
@@ -81,6 +83,13 @@ impl Assembler {
             }
             Effect::Data(StatementTarget::Other { database, name }) => Ok(self.written_by_text(WrittenByText::Table { database, name })),
             Effect::Changes { table, .. } | Effect::Unclear { table } if self.is_still_empty(table) => Ok(self.statement_end()),
+            Effect::DropsForeignKey { table } if !self.roles[table].is_child => Ok(self.statement_end()),
+            Effect::DropsForeignKey { table } => {
+                let name = self.table_name(table);
+                Err(self.lost(&format!("ALTER TABLE ... DROP FOREIGN KEY changed the table `{name}`")))
+            }
+            // Its table maps show whether the columns that are needed are still the same.
+            Effect::Changes { table, by } if self.roles[table].is_extra && KEEPS_COLUMNS.contains(&by) => Ok(self.statement_end()),
             Effect::Changes { table, by } => {
                 let name = self.table_name(table);
                 Err(self.lost(&format!("{by} changed the table `{name}`")))

@@ -22,7 +22,8 @@ pub(super) fn effect(words: &mut Cursor, ignores_rows: bool) -> Effect {
     // With IGNORE, rows that do not fit are dropped.
     let changed = if ignores_rows { Err(ALTER) } else { clauses(words) };
     match changed {
-        Ok(()) => Effect::Harmless,
+        Ok(Constraints::Kept) => Effect::Harmless,
+        Ok(Constraints::Dropped) => Effect::DropsForeignKey { table },
         Err(by) => Effect::Changes { table, by },
     }
 }
@@ -36,13 +37,25 @@ fn of_another(words: &Cursor) -> Effect {
     }
 }
 
-fn clauses(words: &mut Cursor) -> Result<(), Changed> {
+/// Whether a statement drops constraints that may be foreign keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Constraints {
+    Kept,
+    Dropped,
+}
+
+fn clauses(words: &mut Cursor) -> Result<Constraints, Changed> {
+    let mut constraints = Constraints::Kept;
     while !words.is_at_end() {
+        let mut ahead = *words;
+        if ahead.accept("DROP") && ahead.is_at_any(&["FOREIGN", "CONSTRAINT"]) {
+            constraints = Constraints::Dropped;
+        }
         clause(words)?;
         // Options and partitions may follow without a comma.
         words.accept(",");
     }
-    Ok(())
+    Ok(constraints)
 }
 
 fn clause(words: &mut Cursor) -> Result<(), Changed> {

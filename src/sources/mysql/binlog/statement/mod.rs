@@ -44,6 +44,10 @@ pub(crate) enum Effect {
         table: usize,
         by: &'static str,
     },
+    /// A foreign key or another constraint of this captured table is dropped; rows and columns stay.
+    DropsForeignKey {
+        table: usize,
+    },
     /// The statement is not understood, and it names this captured table or its database.
     Unclear {
         table: usize,

@@ -1,0 +1,207 @@
+//! Finds the foreign keys that must be followed, and the tables that are needed for them.
+//!
+//! A foreign key of a captured table is followed if it has an action. If its parent is deleted or changed by foreign keys itself, those are
+//! followed too, and the rows of the parent are kept with the columns of its keys.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::sources::mysql::column::ColumnKind;
+use crate::sources::mysql::errors::query_error;
+use crate::sources::mysql::foreign_keys::{self, Action, ForeignKey, TableAt};
+use crate::sources::mysql::options::MysqlOptions;
+use crate::sources::mysql::quoting::{literal, quoted};
+use crate::sources::mysql::schema::{self, MysqlTable};
+use crate::sources::mysql::values::ZeroDates;
+use crate::sources::{Finding, Severity, SourceError};
+
+/// The foreign keys that are followed, and what is in the way.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    pub(super) keys: Vec<ForeignKey>,
+    /// The user may not see these tables, which are parents of captured ones.
+    pub(super) hidden: Vec<(TableAt, ForeignKey)>,
+}
+
+/// Reads the foreign keys of the captured tables, and of the tables that they lead to.
+pub(super) async fn find(conn: &mut Conn, captured: &[MysqlTable]) -> Result<Followed, SourceError> {
+    let mut found = Followed::default();
+    let is_captured = |table: &TableAt| captured.iter().any(|c| c.at() == *table);
+    let mut read: BTreeMap<TableAt, Vec<ForeignKey>> = BTreeMap::new();
+    let mut open: VecDeque<TableAt> = captured.iter().map(MysqlTable::at).collect();
+    while let Some(table) = open.pop_front() {
+        if !read.contains_key(&table) {
+            let keys = foreign_keys::of_table(conn, &table).await?;
+            if keys.is_none()
+                && let Some(because_of) = found.keys.iter().find(|key| key.parent == table)
+            {
+                found.hidden.push((table.clone(), because_of.clone()));
+            }
+            read.insert(table.clone(), keys.unwrap_or_default());
+        }
+        for key in read[&table].iter().filter(|key| key.acts()) {
+            let matters = is_captured(&table) || found.keys.iter().any(|next| next.parent == table && leads_on(key, next));
+            if matters && !found.keys.contains(key) {
+                found.keys.push(key.clone());
+                // Also if it was read: more of its keys may matter now.
+                open.push_back(key.parent.clone());
+            }
+        }
+    }
+    found.keys.sort_by(|a, b| (&a.child, &a.name).cmp(&(&b.child, &b.name)));
+    Ok(found)
+}
+
+/// Whether what `key` does to its child can do something to the children of that by `next`.
+fn leads_on(key: &ForeignKey, next: &ForeignKey) -> bool {
+    let deletes = key.on_delete == Action::Cascade && next.on_delete != Action::Restrict;
+    let shared = key.columns.iter().any(|column| next.referenced.iter().any(|other| other.to_lowercase() == column.to_lowercase()));
+    deletes || key.writes() && shared && next.on_update != Action::Restrict
+}
+
+/// A table that is needed for foreign keys only, and its columns that are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ExtraTable {
+    pub(super) at: TableAt,
+    pub(super) columns: BTreeSet<String>,
+    /// Whether its rows are kept, because foreign keys change them.
+    pub(super) is_held: bool,
+}
+
+/// The tables that these foreign keys need beside the captured ones.
+pub(super) fn extra_tables(keys: &[ForeignKey], captured: &[MysqlTable]) -> Vec<ExtraTable> {
+    let mut extra: BTreeMap<TableAt, ExtraTable> = BTreeMap::new();
+    for key in keys {
+        for (at, columns, is_child) in [(&key.child, &key.columns, true), (&key.parent, &key.referenced, false)] {
+            if captured.iter().any(|c| c.at() == *at) {
+                continue;
+            }
+            let table = extra.entry(at.clone()).or_insert_with(|| ExtraTable { at: at.clone(), columns: BTreeSet::new(), is_held: false });
+            table.columns.extend(columns.iter().cloned());
+            table.is_held |= is_child;
+        }
+    }
+    extra.into_values().collect()
+}
+
+/// Reads the columns of the extra tables.
+pub(super) async fn read_extra(conn: &mut Conn, options: &MysqlOptions, extra: &[ExtraTable]) -> Result<Vec<MysqlTable>, SourceError> {
+    let mut tables = Vec::with_capacity(extra.len());
+    for table in extra {
+        tables.push(schema::read_part(conn, options, &table.at, &table.columns).await?);
+    }
+    Ok(tables)
+}
+
+/// What makes following these keys inexact, as findings of `check`. `tables` are the captured and the extra ones.
+pub(super) async fn obstacles(
+    conn: &mut Conn,
+    keys: &[ForeignKey],
+    tables: &[MysqlTable],
+    zero_dates: ZeroDates,
+) -> Result<Vec<Finding>, SourceError> {
+    let mut findings = Vec::new();
+    for key in keys {
+        let Some(why) = obstacle(conn, key, tables, zero_dates).await? else { continue };
+        findings.push(Finding {
+            severity: Severity::Error,
+            message: format!("{} acts on its table ({}), and the log does not have that: {why}", key.describe(), actions(key)),
+            fix: Some(format!(
+                "ALTER TABLE {} DROP FOREIGN KEY {}; and add it again without an action",
+                key.child.quoted(),
+                quoted(&key.name)
+            )),
+        });
+    }
+    Ok(findings)
+}
+
+/// `ON DELETE CASCADE, ON UPDATE SET NULL`.
+pub(super) fn actions(key: &ForeignKey) -> String {
+    let name = |action| match action {
+        Action::Restrict => None,
+        Action::Cascade => Some("CASCADE"),
+        Action::SetNull => Some("SET NULL"),
+    };
+    let both = [("DELETE", name(key.on_delete)), ("UPDATE", name(key.on_update))];
+    let both = both.into_iter().filter_map(|(event, action)| action.map(|action| format!("ON {event} {action}")));
+    both.collect::<Vec<_>>().join(", ")
+}
+
+async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero_dates: ZeroDates) -> Result<Option<String>, SourceError> {
+    let table = |at: &TableAt| tables.iter().find(|table| table.at() == *at);
+    let (Some(child), Some(parent)) = (table(&key.child), table(&key.parent)) else {
+        return Ok(Some("its tables cannot be read".into()));
+    };
+    if child.table.key.is_empty() {
+        return Ok(Some("the table has no primary key".into()));
+    }
+    for (own, other) in key.columns.iter().zip(&key.referenced) {
+        let (Some(own), Some(other)) = (child.column(own), parent.column(other)) else {
+            return Ok(Some(format!("its column `{own}` cannot be read")));
+        };
+        let (own, other) = (&child.columns[own], &parent.columns[other]);
+        if own.kind.can_turn_null(zero_dates) {
+            return Ok(Some(format!("`{}` may be a zero date, which is read as NULL (`zero_dates`)", own.name)));
+        }
+        if !same_kind(&own.kind, &other.kind) || own.collation != other.collation {
+            return Ok(Some(format!("`{}` and `{}` of its parent are of different types", own.name, other.name)));
+        }
+        // The server writes the parent's spaces into the child.
+        if key.on_update == Action::Cascade && own.is_padded != other.is_padded {
+            return Ok(Some(format!("one of `{}` and `{}` of its parent is CHAR, the other VARCHAR", own.name, other.name)));
+        }
+    }
+    if key.writes() {
+        let names = |expression: &str| key.columns.iter().any(|column| expression.to_lowercase().contains(&column.to_lowercase()));
+        let computed = child.columns.iter().find(|column| column.computed.as_deref().is_some_and(names));
+        if let Some(column) = computed {
+            return Ok(Some(format!("the server computes `{}` of a column that it writes", column.name)));
+        }
+    }
+    match is_unique(conn, &key.parent, &key.referenced).await? {
+        true => Ok(None),
+        false => Ok(Some(format!("it refers to columns of {} that are not a unique key", key.parent.quoted()))),
+    }
+}
+
+/// Whether equal values of two columns are equal at the server and here.
+fn same_kind(one: &ColumnKind, other: &ColumnKind) -> bool {
+    match (one, other) {
+        (ColumnKind::Binary, ColumnKind::Binary) => true,
+        (ColumnKind::FixedBinary { length }, ColumnKind::FixedBinary { length: other }) => length == other,
+        _ => one == other,
+    }
+}
+
+/// Whether these are all columns of a unique index, each with its whole length.
+async fn is_unique(conn: &mut Conn, table: &TableAt, columns: &[String]) -> Result<bool, SourceError> {
+    let query = format!(
+        "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND \
+         NON_UNIQUE = 0",
+        literal(&table.database),
+        literal(&table.name)
+    );
+    let rows: Vec<(String, Option<String>, bool)> =
+        conn.query(query).await.map_err(|e| query_error("reading the unique keys of a table", e))?;
+    let mut indexes: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
+    for (index, column, is_whole) in rows {
+        indexes.entry(index).or_default().push((column.unwrap_or_default().to_lowercase(), is_whole));
+    }
+    let wanted: BTreeSet<String> = columns.iter().map(|column| column.to_lowercase()).collect();
+    Ok(indexes.values().any(|index| {
+        index.iter().all(|(_, is_whole)| *is_whole) && index.iter().map(|(column, _)| column.clone()).collect::<BTreeSet<_>>() == wanted
+    }))
+}
+
+/// The findings for parents that the user may not see.
+pub(super) fn hidden_parents(hidden: &[(TableAt, ForeignKey)]) -> Vec<Finding> {
+    let finding = |(table, key): &(TableAt, ForeignKey)| Finding {
+        severity: Severity::Error,
+        message: format!("{} has {}, and the user may not read its parent {}", key.describe(), actions(key), table.quoted()),
+        fix: Some(format!("GRANT SELECT ON {} TO the user", table.quoted())),
+    };
+    hidden.iter().map(finding).collect()
+}
