@@ -47,7 +47,17 @@ impl ExplainArgs {
 async fn companions(discovered: &Discovered) -> String {
     let mut lines = String::new();
     for open in &discovered.sources {
-        let Ok(Ok(companions)) = tokio::time::timeout(REACH, open.source.companions(&open.tables)).await else { continue };
+        let companions = match tokio::time::timeout(REACH, open.source.companions(&open.tables)).await {
+            Ok(Ok(companions)) => companions,
+            Ok(Err(error)) => {
+                lines.push_str(&format!("\n{}: not known: {error}", open.name));
+                continue;
+            }
+            Err(_) => {
+                lines.push_str(&format!("\n{}: not known: the source did not answer", open.name));
+                continue;
+            }
+        };
         for Companion { table, columns, reason } in companions {
             let columns = columns.join(", ");
             lines.push_str(&format!("\n{}.{table}: no view reads it, only its columns {columns} are kept: {reason}", open.name));

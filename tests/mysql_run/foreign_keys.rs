@@ -117,7 +117,8 @@ async fn rounds(shop: &MysqlDatabase, seed: u64) {
         transaction(&mut conn, random).await;
     }
     let program = Program::new();
-    program.write("shop.yaml", &format!("sources:\n  shop: {{kind: mysql, options: {{url: \"{}\", heartbeat_ms: 200}}}}{VIEWS}", shop.url()));
+    program
+        .write("shop.yaml", &format!("sources:\n  shop: {{kind: mysql, options: {{url: \"{}\", heartbeat_ms: 200}}}}{VIEWS}", shop.url()));
     let explained = program.run(&["explain", "shop.yaml"]);
     let kept = format!("shop.{}.stock: no view reads it, only its columns film, number are kept", shop.name);
     assert!(explained.stdout.contains(&kept), "{}{}", explained.stdout, explained.stderr);

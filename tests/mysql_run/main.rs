@@ -9,6 +9,7 @@ mod foreign_keys;
 mod history;
 mod kit;
 mod proxy;
+#[allow(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/views/random.rs"]
 mod random;
 mod refused;

@@ -6,8 +6,9 @@ use super::super::event::{self, RawEvent};
 use super::super::session::Session;
 use super::super::statement::{self, Effect, Statement, StatementTarget};
 use super::super::transaction::LogTransaction;
-use super::{Assembler, Gtid, Open, Step};
+use super::{Assembler, Gtid, Open, Step, TableRole};
 use crate::sources::SourceError;
+use crate::sources::mysql::server::Flavour;
 
 /// What a statement that was logged as text wrote; none of it is captured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,6 +51,15 @@ impl Assembler {
                     Effect::Data(StatementTarget::Unknown | StatementTarget::Other { .. }) if self.is_elsewhere(&session) => {
                         return Ok(self.written_by_text(WrittenByText::OtherDatabases));
                     }
+                    Effect::Changes { table, by } if self.leaves_keys_alone(table, by) && !statement::has_action(&statement) => {
+                        Effect::Harmless
+                    }
+                    Effect::Changes { table, .. } if self.hides_actions() && statement::has_action(&statement) => {
+                        let name = self.table_name(table);
+                        let what =
+                            format!("the table `{name}` gets a foreign key with an action, and this log does not have what that does");
+                        return Err(self.stop(&what, Some("capture the server itself")));
+                    }
                     effect => effect,
                 }
             }
@@ -88,8 +98,6 @@ impl Assembler {
                 let name = self.table_name(table);
                 Err(self.lost(&format!("ALTER TABLE ... DROP FOREIGN KEY changed the table `{name}`")))
             }
-            // Its table maps show whether the columns that are needed are still the same.
-            Effect::Changes { table, by } if self.roles[table].is_extra && KEEPS_COLUMNS.contains(&by) => Ok(self.statement_end()),
             Effect::Changes { table, by } => {
                 let name = self.table_name(table);
                 Err(self.lost(&format!("{by} changed the table `{name}`")))
@@ -133,6 +141,19 @@ impl Assembler {
     /// Whether this table of a recorded log, which began empty, still has no rows.
     fn is_still_empty(&self, table: usize) -> bool {
         self.filled.as_ref().is_some_and(|filled| !filled[table])
+    }
+
+    /// Whether a statement that changes a table does not matter, because the table is needed for foreign keys only. Its table maps show whether
+    /// it still has the columns that are needed.
+    fn leaves_keys_alone(&self, table: usize, by: &str) -> bool {
+        let TableRole { is_extra, is_held, .. } = self.roles[table];
+        // A foreign key follows a table that is renamed.
+        is_extra && if is_held { KEEPS_COLUMNS.contains(&by) } else { !by.contains("RENAME") }
+    }
+
+    /// Whether this is a recorded log without what foreign keys do. There is no server to ask which there are.
+    fn hides_actions(&self) -> bool {
+        self.filled.is_some() && (self.position.flavour == Flavour::Mariadb || self.version.is_none_or(|version| version < 90_600))
     }
 
     fn is_half_of_alter(&self) -> bool {

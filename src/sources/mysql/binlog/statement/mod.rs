@@ -87,6 +87,14 @@ pub(crate) fn effect(statement: &Statement, captured: &CapturedNames) -> Effect 
     Effect::Harmless
 }
 
+/// Whether the statement mentions an action of a foreign key.
+pub(crate) fn has_action(statement: &Statement) -> bool {
+    let rules = Rules { sql_mode: statement.session.sql_mode, flavour: statement.flavour, version: statement.version };
+    let is = |token: &Token, words: &[&str]| matches!(token, Token::Word(w) if words.iter().any(|word| w.eq_ignore_ascii_case(word)));
+    let acts = |three: &[Token]| is(&three[0], &["ON"]) && is(&three[1], &["DELETE", "UPDATE"]) && is(&three[2], &["CASCADE", "SET"]);
+    readings(statement.text, statement.session.charset).iter().any(|text| Tokens::lex(text, &rules).list.windows(3).any(acts))
+}
+
 /// The possible texts: in the session's character set, and in UTF-8, because the server itself writes names in UTF-8 regardless of the
 /// session.
 fn readings(bytes: &[u8], charset: Option<Charset>) -> Vec<String> {
