@@ -257,6 +257,10 @@ async fn what_cannot_be_followed_exactly_is_refused_with_the_reason() {
     let mut db = Db::create(Family::Mariadb, "cascade_refused").await;
     db.run(&[
         "CREATE TABLE p (id INT PRIMARY KEY, d DATE UNIQUE, n INT, c CHAR(9) UNIQUE, KEY (n))",
+        "CREATE TABLE versioned (id INT PRIMARY KEY) WITH SYSTEM VERSIONING",
+        "CREATE TABLE below (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES versioned (id) ON DELETE CASCADE)",
+        "CREATE TABLE lossy (k VARCHAR(9) CHARACTER SET sjis PRIMARY KEY)",
+        "CREATE TABLE sjis (id INT PRIMARY KEY, k VARCHAR(9) CHARACTER SET sjis, FOREIGN KEY (k) REFERENCES lossy (k) ON DELETE CASCADE)",
         "CREATE TABLE padded (id INT PRIMARY KEY, c VARCHAR(9), FOREIGN KEY (c) REFERENCES p (c) ON UPDATE CASCADE)",
         "CREATE TABLE keyless (p INT, FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE)",
         "CREATE TABLE computed (id INT PRIMARY KEY, p INT, twice INT AS (p * 2) VIRTUAL, FOREIGN KEY (p) REFERENCES p (id) ON DELETE SET NULL)",
@@ -271,6 +275,8 @@ async fn what_cannot_be_followed_exactly_is_refused_with_the_reason() {
         ("computed", Some("(ON DELETE SET NULL), and the log does not have that: the server computes `twice` of a column that it writes")),
         ("deleted", None),
         ("dated", Some("the log does not have that: `d` may be a zero date, which is read as NULL (`zero_dates`)")),
+        ("below", Some("`tm_cascade_refused`.`versioned` is system-versioned, and its log does not say what was deleted")),
+        ("sjis", Some("`k` is a text in sjis, of which some characters are read as the same one")),
         ("padded", Some("one of `c` and `c` of its parent is CHAR, the other VARCHAR")),
         ("many", Some("it refers to columns of `tm_cascade_refused`.`p` that are not a unique key")),
     ] {

@@ -14,6 +14,7 @@ use crate::sources::mysql::foreign_keys::{self, Action, ForeignKey, TableAt};
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::quoting::{literal, quoted};
 use crate::sources::mysql::schema::{self, MysqlTable};
+use crate::sources::mysql::server::Server;
 use crate::sources::mysql::values::ZeroDates;
 use crate::sources::{Finding, Severity, SourceError};
 
@@ -26,14 +27,23 @@ pub(super) struct Followed {
 }
 
 /// Reads the foreign keys of the captured tables, and of the tables that they lead to.
-pub(super) async fn find(conn: &mut Conn, captured: &[MysqlTable]) -> Result<Followed, SourceError> {
+pub(super) async fn find(conn: &mut Conn, server: &Server, captured: &[MysqlTable]) -> Result<Followed, SourceError> {
     let mut found = Followed::default();
     let is_captured = |table: &TableAt| captured.iter().any(|c| c.at() == *table);
     let mut read: BTreeMap<TableAt, Vec<ForeignKey>> = BTreeMap::new();
     let mut open: VecDeque<TableAt> = captured.iter().map(MysqlTable::at).collect();
     while let Some(table) = open.pop_front() {
         if !read.contains_key(&table) {
-            let keys = foreign_keys::of_table(conn, &table).await?;
+            let mut keys = foreign_keys::of_table(conn, &table).await?;
+            // A server on which case does not matter may write the name of the parent in another case.
+            for key in keys.iter_mut().flatten() {
+                let same = |other: &TableAt| {
+                    server.same_name(&other.database, &key.parent.database) && server.same_name(&other.name, &key.parent.name)
+                };
+                if let Some(known) = captured.iter().map(MysqlTable::at).chain(read.keys().cloned()).find(same) {
+                    key.parent = known;
+                }
+            }
             if keys.is_none()
                 && let Some(because_of) = found.keys.iter().find(|key| key.parent == table)
             {
@@ -95,6 +105,9 @@ pub(super) async fn read_extra(conn: &mut Conn, options: &MysqlOptions, extra: &
     Ok(tables)
 }
 
+/// Charsets in which different texts are always read as different ones.
+const LOSSLESS: [&str; 10] = ["ascii", "latin1", "utf8", "utf8mb3", "utf8mb4", "ucs2", "utf16", "utf16le", "utf32", "binary"];
+
 /// What makes following these keys inexact, as findings of `check`. `tables` are the captured and the extra ones.
 pub(super) async fn obstacles(
     conn: &mut Conn,
@@ -138,6 +151,11 @@ async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero
     if child.table.key.is_empty() {
         return Ok(Some("the table has no primary key".into()));
     }
+    for at in [&key.child, &key.parent] {
+        if !is_base_table(conn, at).await? {
+            return Ok(Some(format!("{} is system-versioned, and its log does not say what was deleted", at.quoted())));
+        }
+    }
     for (own, other) in key.columns.iter().zip(&key.referenced) {
         let (Some(own), Some(other)) = (child.column(own), parent.column(other)) else {
             return Ok(Some(format!("its column `{own}` cannot be read")));
@@ -145,6 +163,12 @@ async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero
         let (own, other) = (&child.columns[own], &parent.columns[other]);
         if own.kind.can_turn_null(zero_dates) {
             return Ok(Some(format!("`{}` may be a zero date, which is read as NULL (`zero_dates`)", own.name)));
+        }
+        if own.kind == ColumnKind::Bool {
+            return Ok(Some(format!("`{}` is read as a boolean (`tinyint1_as_bool`)", own.name)));
+        }
+        if let Some(charset) = own.collation.as_deref().and_then(|name| name.split('_').next()).filter(|name| !LOSSLESS.contains(name)) {
+            return Ok(Some(format!("`{}` is a text in {charset}, of which some characters are read as the same one", own.name)));
         }
         if !same_kind(&own.kind, &other.kind) || own.collation != other.collation {
             return Ok(Some(format!("`{}` and `{}` of its parent are of different types", own.name, other.name)));
@@ -174,6 +198,16 @@ fn same_kind(one: &ColumnKind, other: &ColumnKind) -> bool {
         (ColumnKind::FixedBinary { length }, ColumnKind::FixedBinary { length: other }) => length == other,
         _ => one == other,
     }
+}
+
+async fn is_base_table(conn: &mut Conn, table: &TableAt) -> Result<bool, SourceError> {
+    let query = format!(
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND TABLE_TYPE = 'BASE TABLE'",
+        literal(&table.database),
+        literal(&table.name)
+    );
+    let count: Option<u64> = conn.query_first(query).await.map_err(|e| query_error("reading the sort of a table", e))?;
+    Ok(count == Some(1))
 }
 
 /// Whether these are all columns of a unique index, each with its whole length.

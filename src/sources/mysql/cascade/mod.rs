@@ -75,7 +75,7 @@ pub(super) async fn findings(
     if logs_actions(conn, server).await? {
         return Ok(Vec::new());
     }
-    let found = followed::find(conn, captured).await?;
+    let found = followed::find(conn, server, captured).await?;
     let mut findings = followed::hidden_parents(&found.hidden);
     if findings.is_empty() {
         let extra = followed::read_extra(conn, options, &followed::extra_tables(&found.keys, captured)).await?;
@@ -94,7 +94,7 @@ impl Cascades {
         captured: &[MysqlTable],
     ) -> Result<Cascades, SourceError> {
         let is_logged = logs_actions(conn, server).await?;
-        let mut found = followed::find(conn, captured).await?;
+        let mut found = followed::find(conn, server, captured).await?;
         let acts = !found.keys.is_empty();
         if is_logged {
             // What the user may not see is not needed then.
