@@ -95,6 +95,7 @@ async fn children_follow_their_parent_over_several_levels() {
             &["UPDATE b SET id = 30 WHERE id = 3"],
             &["BEGIN", "INSERT INTO b VALUES (7, 20)", "INSERT INTO c VALUES (7, 7, 'new')", "DELETE FROM a WHERE id = 20", "COMMIT"],
             &["SET foreign_key_checks = 0", "DELETE FROM a WHERE id = 4", "SET foreign_key_checks = 1"],
+            &["INSERT INTO b VALUES (8, 3)", "XA START 'x'", "DELETE FROM a WHERE id = 3", "XA END 'x'", "XA PREPARE 'x'", "XA COMMIT 'x'"],
             &["INSERT INTO a VALUES (4, 4)", "DELETE FROM a"],
         ],
     )
@@ -194,6 +195,47 @@ async fn rows_that_refer_to_their_own_table_and_in_circles_follow() {
     .await;
 }
 
+/// As some mappers create link tables: with a unique key in place of a primary key.
+#[tokio::test(flavor = "multi_thread")]
+async fn link_tables_without_a_primary_key_follow() {
+    follow(
+        "cascade_links",
+        &[
+            "CREATE TABLE a (id INT PRIMARY KEY)",
+            "CREATE TABLE b (id VARCHAR(9) PRIMARY KEY)",
+            "CREATE TABLE ab (a INT NOT NULL, b VARCHAR(9) NOT NULL, n DECIMAL(9,2), UNIQUE (a, b), FOREIGN KEY (a) REFERENCES a (id) ON DELETE \
+             CASCADE ON UPDATE CASCADE, FOREIGN KEY (b) REFERENCES b (id) ON DELETE CASCADE ON UPDATE CASCADE)",
+            "CREATE TABLE below (id INT PRIMARY KEY, a INT, b VARCHAR(9), FOREIGN KEY (a, b) REFERENCES ab (a, b) ON DELETE SET NULL ON UPDATE \
+             CASCADE)",
+            "INSERT INTO a VALUES (1), (2), (3)",
+            "INSERT INTO b VALUES ('x'), ('y')",
+            "INSERT INTO ab VALUES (1, 'x', 1.5), (1, 'y', NULL), (2, 'X', 0), (3, 'y', -1)",
+            "INSERT INTO below VALUES (1, 1, 'x'), (2, 2, 'x'), (3, 3, 'y'), (4, 3, NULL)",
+        ],
+        &["ab", "below"],
+        &[
+            &["UPDATE a SET id = 10 WHERE id = 1", "UPDATE b SET id = 'z' WHERE id = 'y'"],
+            &["UPDATE ab SET n = 7", "DELETE FROM b WHERE id = 'x'"],
+            &["DELETE FROM a WHERE id = 10", "DELETE FROM a"],
+        ],
+    )
+    .await;
+    follow(
+        "cascade_links_between",
+        &[
+            "CREATE TABLE a (id INT PRIMARY KEY)",
+            "CREATE TABLE ab (a INT NOT NULL, b INT NOT NULL, UNIQUE (a, b), FOREIGN KEY (a) REFERENCES a (id) ON DELETE CASCADE)",
+            "CREATE TABLE below (id INT PRIMARY KEY, a INT, b INT, FOREIGN KEY (a, b) REFERENCES ab (a, b) ON DELETE CASCADE)",
+            "INSERT INTO a VALUES (1), (2)",
+            "INSERT INTO ab VALUES (1, 1), (1, 2), (2, 2)",
+            "INSERT INTO below VALUES (1, 1, 1), (2, 1, 2), (3, 2, 2)",
+        ],
+        &["below"],
+        &[&["DELETE FROM ab WHERE b = 1"], &["DELETE FROM a WHERE id = 1"], &["DELETE FROM a"]],
+    )
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replaced_and_upserted_parents_take_their_children_along() {
     follow(
@@ -271,7 +313,10 @@ async fn what_cannot_be_followed_exactly_is_refused_with_the_reason() {
     .await;
     let source = db.source();
     for (table, expected) in [
-        ("keyless", Some("(ON DELETE CASCADE), and the log does not have that: the table has no primary key")),
+        (
+            "keyless",
+            Some("(ON DELETE CASCADE), and the log does not have that: the table has no primary key, so its rows cannot be told apart"),
+        ),
         ("computed", Some("(ON DELETE SET NULL), and the log does not have that: the server computes `twice` of a column that it writes")),
         ("deleted", None),
         ("dated", Some("the log does not have that: `d` may be a zero date, which is read as NULL (`zero_dates`)")),

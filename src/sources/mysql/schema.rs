@@ -186,7 +186,7 @@ async fn read_table(conn: &mut Conn, server: &Server, options: &MysqlOptions, sp
     Ok(MysqlTable::new(database.into(), name.into(), spec_name, columns, key, options.zero_dates))
 }
 
-/// Reads these columns of a table, and those of its primary key.
+/// Reads these columns of a table, and those of its primary key, or of a unique key without NULLs if it has no primary key.
 pub(super) async fn read_part(
     conn: &mut Conn,
     options: &MysqlOptions,
@@ -197,7 +197,10 @@ pub(super) async fn read_part(
     let filter = format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", literal(&table.database), literal(&table.name));
     let doing = format!("reading the columns of `{spec_name}`");
     let all = described(conn, &filter, &spec_name).await?;
-    let key = primary_key_names(conn, &filter).await.map_err(|e| query_error(&doing, e))?;
+    let mut key = primary_key_names(conn, &filter).await.map_err(|e| query_error(&doing, e))?;
+    if key.is_empty() {
+        key = unique_key_names(conn, &filter).await.map_err(|e| query_error(&doing, e))?;
+    }
     let of = all.len();
     let (mut columns, mut places) = (Vec::new(), Vec::new());
     for (place, described) in all.into_iter().enumerate() {
@@ -303,6 +306,18 @@ async fn found(
 async fn primary_key(conn: &mut Conn, filter: &str, columns: &[MysqlColumn]) -> Result<Vec<usize>, mysql_async::Error> {
     let names = primary_key_names(conn, filter).await?;
     Ok(names.iter().filter_map(|name| columns.iter().position(|c| c.name == *name)).collect())
+}
+
+/// The columns of the first unique key in which no column can be NULL.
+async fn unique_key_names(conn: &mut Conn, filter: &str) -> Result<Vec<String>, mysql_async::Error> {
+    let rows: Vec<(String, String, bool)> = conn
+        .query(format!(
+            "SELECT INDEX_NAME, COLUMN_NAME, NULLABLE = 'YES' OR SUB_PART IS NOT NULL FROM information_schema.STATISTICS WHERE {filter} AND \
+             NON_UNIQUE = 0 AND COLUMN_NAME IS NOT NULL ORDER BY INDEX_NAME, SEQ_IN_INDEX"
+        ))
+        .await?;
+    let whole = rows.chunk_by(|a, b| a.0 == b.0).find(|key| key.iter().all(|(_, _, is_partial)| !is_partial));
+    Ok(whole.unwrap_or_default().iter().map(|(_, column, _)| column.clone()).collect())
 }
 
 async fn primary_key_names(conn: &mut Conn, filter: &str) -> Result<Vec<String>, mysql_async::Error> {

@@ -78,7 +78,7 @@ struct Acting {
     key: usize,
     link: LinkKey,
     parent: Arc<ParentChange>,
-    /// The primary keys of the next children.
+    /// The identities of the next children.
     children: VecDeque<Row>,
     last: Option<Row>,
 }

@@ -13,7 +13,7 @@ use crate::sources::mysql::errors::query_error;
 use crate::sources::mysql::foreign_keys::{self, Action, ForeignKey, TableAt};
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::quoting::{literal, quoted};
-use crate::sources::mysql::schema::{self, MysqlTable};
+use crate::sources::mysql::schema::{self, MysqlColumn, MysqlTable};
 use crate::sources::mysql::server::Server;
 use crate::sources::mysql::values::ZeroDates;
 use crate::sources::{Finding, Severity, SourceError};
@@ -149,7 +149,10 @@ async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero
         return Ok(Some("its tables cannot be read".into()));
     };
     if child.table.key.is_empty() {
-        return Ok(Some("the table has no primary key".into()));
+        let is_float = |column: &MysqlColumn| matches!(column.kind, ColumnKind::Float | ColumnKind::Double);
+        if child.columns.iter().any(is_float) || !has_unique_rows(conn, &key.child).await? {
+            return Ok(Some("the table has no primary key, so its rows cannot be told apart".into()));
+        }
     }
     for at in [&key.child, &key.parent] {
         if !is_base_table(conn, at).await? {
@@ -198,6 +201,18 @@ fn same_kind(one: &ColumnKind, other: &ColumnKind) -> bool {
         (ColumnKind::FixedBinary { length }, ColumnKind::FixedBinary { length: other }) => length == other,
         _ => one == other,
     }
+}
+
+/// Whether a unique key without NULLs keeps rows from being equal.
+async fn has_unique_rows(conn: &mut Conn, table: &TableAt) -> Result<bool, SourceError> {
+    let query = format!(
+        "SELECT COUNT(*) FROM (SELECT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND \
+         NON_UNIQUE = 0 GROUP BY INDEX_NAME HAVING SUM(NULLABLE = 'YES') = 0) AS without_nulls",
+        literal(&table.database),
+        literal(&table.name)
+    );
+    let count: Option<u64> = conn.query_first(query).await.map_err(|e| query_error("reading the unique keys of a table", e))?;
+    Ok(count.unwrap_or(0) > 0)
 }
 
 async fn is_base_table(conn: &mut Conn, table: &TableAt) -> Result<bool, SourceError> {

@@ -29,7 +29,7 @@ use super::schema::MysqlTable;
 use super::server::{Flavour, Server};
 use super::settings::setting;
 use crate::sources::{Companion, Finding, HeldRows, Notes, SourceError};
-use crate::value::{Row, Rows};
+use crate::value::{Row, Rows, key};
 
 /// The foreign keys that are followed, resolved to the tables of a run.
 #[derive(Debug)]
@@ -264,17 +264,25 @@ impl Cascades {
             return;
         }
         let described = &self.tables[table];
-        let primary_key = crate::value::key::encode(&described.layout, row, &described.table.key);
+        let identity = identity(described, row);
         if table >= self.captured && self.held[table - self.captured] {
-            out.push(notes.row(&note::row(table - self.captured, &primary_key), row));
+            out.push(notes.row(&note::row(table - self.captured, &identity), row));
         }
         for (number, linked) in self.keys.iter().enumerate().filter(|(_, key)| key.child == table) {
             let Some(key) = linked.child_key(described, row) else { continue };
             let mut entry = note::children(number, key.form);
             entry.extend_from_slice(&key.bytes);
-            entry.extend_from_slice(&primary_key);
+            entry.extend_from_slice(&identity);
             out.push(notes.row(&entry, &(key.bytes.len() as u32).to_be_bytes()));
         }
+    }
+}
+
+/// What tells a row from all others of its table: its primary key, or all of it if the table has none.
+fn identity(table: &MysqlTable, row: &[u8]) -> Row {
+    match table.table.key.is_empty() {
+        true => key::encode(&table.layout, row, &(0..table.columns.len()).collect::<Vec<_>>()),
+        false => key::encode(&table.layout, row, &table.table.key),
     }
 }
 

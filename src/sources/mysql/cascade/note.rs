@@ -5,10 +5,10 @@
 //! 'm'                                     the format of the notes: 1
 //! 'd' number:u32                          JSON: a foreign key that is followed
 //! 't' number:u32                          JSON: a table whose rows are kept for foreign keys only, with the columns that are kept
-//! 'r' table:u32 primary key               a row of such a table
-//! 'c' key:u32 form:u8 key primary key     the length of the key:u32; the row of a child table with this key
+//! 'r' table:u32 identity                  a row of such a table
+//! 'c' key:u32 form:u8 key identity        the length of the key:u32; a row of a child table with this key
 //! ```
-//! Numbers are big endian. A form is 0 if every value of the key is in the form that equal values share, or 1 if the values are as they are.
+//! Numbers are big endian. The identity of a row is its primary key, or all of it if the table has none. A form is 0 if every value of the key is in the form that equal values share, or 1 if the values are as they are.
 
 use crate::value::Datum;
 use crate::value::{Type, key};
@@ -26,8 +26,8 @@ pub(super) fn table(number: usize) -> Vec<u8> {
     numbered(b't', number)
 }
 
-pub(super) fn row(table: usize, primary_key: &[u8]) -> Vec<u8> {
-    [&numbered(b'r', table)[..], primary_key].concat()
+pub(super) fn row(table: usize, identity: &[u8]) -> Vec<u8> {
+    [&numbered(b'r', table)[..], identity].concat()
 }
 
 /// The beginning of the notes of the children of a foreign key, in one form.

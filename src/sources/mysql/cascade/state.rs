@@ -8,7 +8,7 @@ use super::Cascades;
 use super::linked::LinkKey;
 use super::note;
 use crate::sources::{HeldRows, Notes, SourceError};
-use crate::value::{Row, key};
+use crate::value::{Row, row_of_key};
 
 /// A note's key and value.
 type Note = (Vec<u8>, Vec<u8>);
@@ -20,7 +20,7 @@ pub(super) struct State<'a> {
     cascades: &'a Cascades,
     held: &'a dyn HeldRows,
     notes: Notes,
-    /// Rows that the transaction has changed, by table and primary key; `None`: deleted.
+    /// Rows that the transaction has changed, by table and identity; `None`: deleted.
     rows: HashMap<(usize, Row), Option<Row>>,
     /// Notes of children that the transaction has added, with their values, or removed.
     children: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -31,18 +31,17 @@ impl<'a> State<'a> {
         State { cascades, held, notes: Notes::default(), rows: HashMap::new(), children: BTreeMap::new() }
     }
 
-    pub(super) fn primary_key(&self, table: usize, row: &[u8]) -> Row {
-        let described = &self.cascades.tables[table];
-        key::encode(&described.layout, row, &described.table.key)
+    fn identity(&self, table: usize, row: &[u8]) -> Row {
+        super::identity(&self.cascades.tables[table], row)
     }
 
     /// Records a change of a row and of its notes.
     pub(super) fn change(&mut self, table: usize, before: Option<&Row>, after: Option<&Row>, notes: (&[Row], &[Row])) {
         if let Some(before) = before {
-            self.rows.insert((table, self.primary_key(table, before)), None);
+            self.rows.insert((table, self.identity(table, before)), None);
         }
         if let Some(after) = after {
-            self.rows.insert((table, self.primary_key(table, after)), Some(after.clone()));
+            self.rows.insert((table, self.identity(table, after)), Some(after.clone()));
         }
         for note in notes.0.iter().filter(|note| self.notes.key(note).first() == Some(&b'c')) {
             self.children.insert(self.notes.key(note).to_vec(), None);
@@ -52,25 +51,29 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Whether the transaction has deleted the row with this primary key.
-    pub(super) fn is_deleted(&self, table: usize, primary_key: &Row) -> bool {
-        matches!(self.rows.get(&(table, primary_key.clone())), Some(None))
+    /// Whether the transaction has deleted the row with this identity.
+    pub(super) fn is_deleted(&self, table: usize, identity: &Row) -> bool {
+        matches!(self.rows.get(&(table, identity.clone())), Some(None))
     }
 
-    /// The row with this primary key.
-    pub(super) fn row(&self, table: usize, primary_key: &[u8]) -> Result<Option<Row>, SourceError> {
-        if let Some(changed) = self.rows.get(&(table, Row::from_bytes(primary_key))) {
+    /// The row with this identity.
+    pub(super) fn row(&self, table: usize, identity: &[u8]) -> Result<Option<Row>, SourceError> {
+        if let Some(changed) = self.rows.get(&(table, Row::from_bytes(identity))) {
             return Ok(changed.clone());
         }
+        let described = &self.cascades.tables[table];
         if self.cascades.is_captured(table) {
-            return self.held.row(table, primary_key);
+            return match described.table.key.is_empty() {
+                true => Ok(row_of_key(&described.layout, identity)),
+                false => self.held.row(table, identity),
+            };
         }
-        let note = note::stored(&note::row(table - self.cascades.captured, primary_key));
+        let note = note::stored(&note::row(table - self.cascades.captured, identity));
         let row = self.held.row(self.cascades.notes_table(), &note)?;
         Ok(row.map(|row| Row::from_bytes(self.notes.value(&row))))
     }
 
-    /// The primary keys of the children with this key of a foreign key, after the primary key `after`: some, or none at the end.
+    /// The identities of the children with this key of a foreign key, after the identity `after`: some, or none at the end.
     pub(super) fn children(&self, number: usize, link: &LinkKey, after: Option<&[u8]>) -> Result<Vec<Row>, SourceError> {
         let beginning = [&note::children(number, link.form)[..], &link.bytes].concat();
         let from = after.map(|after| [&beginning[..], after].concat());
