@@ -120,10 +120,10 @@ impl ViewText<'_> {
             root.name
         );
         comment(out, 4, &text);
-        self.remarks(out, &[root]);
+        self.remarks(out, &[root], "To leave a column out, remove it from the query.");
         let columns: Vec<String> = root.columns.iter().map(|column| quoted(&column.name)).collect();
-        let table: Vec<String> = std::iter::once(self.source).chain(root.name.split('.')).map(quoted).collect();
-        let sql = format!("SELECT {} FROM {}", columns.join(", "), table.join("."));
+        // In SQL, a table's name is one name, whatever dots it has.
+        let sql = format!("SELECT {} FROM {}.{}", columns.join(", "), quoted(self.source), quoted(&root.name));
         let _ = writeln!(out, "    sql: {}", scalar(&sql));
     }
 
@@ -149,7 +149,7 @@ impl ViewText<'_> {
                 tables.push(table);
             }
         }
-        self.remarks(out, &tables);
+        self.remarks(out, &tables, "To leave a column out, write `exclude: [COLUMN]` beside the `from` of its table.");
         self.left_out(out);
         if self.outline.branches.len() > 1 {
             let is_empty = self.outline.branches[1..].iter().all(|branch| branch.off.is_some());
@@ -164,8 +164,8 @@ impl ViewText<'_> {
         columns.rename.iter().find(|(old, _)| old == name).map_or(name, |(_, new)| new)
     }
 
-    /// Names the columns that the reader may not want.
-    fn remarks(&self, out: &mut String, tables: &[&SurveyedTable]) {
+    /// Names the columns that the reader may not want, and says how to leave them out.
+    fn remarks(&self, out: &mut String, tables: &[&SurveyedTable], way_out: &str) {
         let list = |of: &dyn Fn(&SurveyedTable) -> Vec<String>| {
             let found = tables.iter().map(|table| (table.name.as_str(), of(table))).filter(|(_, columns)| !columns.is_empty());
             found.map(|(name, columns)| format!("{name}: {}", columns.join(", "))).collect::<Vec<_>>().join("; ")
@@ -178,7 +178,7 @@ impl ViewText<'_> {
             comment(out, 4, &format!("These columns may be large: {large}."));
         }
         if !personal.is_empty() || !large.is_empty() {
-            comment(out, 4, "To leave a column out, write `exclude: [COLUMN]` beside the `from` of its table.");
+            comment(out, 4, way_out);
         }
     }
 
