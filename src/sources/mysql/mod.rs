@@ -55,9 +55,7 @@ use self::options::MysqlOptions;
 use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
-use super::{
-    Capture, Companion, Event, EventSender, Finding, Source, SourceError, Survey, Table, ValueQuestion, ValueSample, notes_table,
-};
+use super::{Capture, Companion, Event, EventSender, Finding, Source, SourceError, Survey, Table, ValueQuestion, ValueSample, notes_table};
 use crate::fault;
 use crate::options::OptionError;
 
