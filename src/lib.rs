@@ -18,6 +18,9 @@ pub mod plan;
 // Databases and files that rows and their changes are read from, behind one contract.
 pub mod sources;
 
+// Drafts a spec from what a source tells about its tables.
+pub mod draft;
+
 // The worker loop: gives each source transaction a tick, commits finished ticks, shuts down.
 pub mod run;
 

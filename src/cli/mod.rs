@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod connect;
 mod discover;
+mod draft;
 mod errors;
 mod explain;
 mod failure;
@@ -40,6 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Draft(draft::DraftArgs),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
     Run(run::RunArgs),
@@ -59,6 +61,7 @@ enum Command {
 /// Runs the command of the command line. Returns its exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Draft(draft) => draft.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Run(run) => run.run(),

@@ -9,6 +9,7 @@ mod held;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod notes;
+mod survey;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::value::{Delta, Position, Rows, Schema};
 
 pub use self::held::{HeldRows, MemoryRows};
 pub use self::notes::{NOTES, Notes, notes_table};
+pub use self::survey::{RowCount, Survey, SurveyedColumn, SurveyedKey, SurveyedTable, ValueQuestion, ValueSample};
 pub use crate::finding::{Finding, Severity};
 
 /// A table as its source describes it.
@@ -147,6 +149,19 @@ pub trait Source: Send + Sync {
     /// Whether the source remembers [notes](notes_table).
     fn keeps_notes(&self) -> bool {
         false
+    }
+
+    /// Describes all tables at once, with how they refer to each other. Only `draft` calls it, once, before [`sample`](Source::sample).
+    ///
+    /// `root`: the name of the table that is drafted, which may belong to a place that the source does not look at otherwise. A kind whose
+    /// tables are described by the spec itself answers that it has nothing to tell.
+    async fn survey(&self, _root: Option<&str>) -> Result<Survey, SourceError> {
+        Err(SourceError::Invalid { message: "this kind of source does not describe its tables".into(), table: None, help: None })
+    }
+
+    /// Answers each question from a bounded number of rows; `None` where the rows cannot be read. Only `draft` calls it.
+    async fn sample(&self, questions: &[ValueQuestion]) -> Result<Vec<Option<ValueSample>>, SourceError> {
+        Ok(vec![None; questions.len()])
     }
 
     /// Whether a new capture reads the source's current state, which is later than everything that was sent before. If not, a capture

@@ -1,10 +1,10 @@
 //! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, read as a snapshot and then from its binary log.
 //!
 //! `schema` reads table definitions, `snapshot` reads the rows as of one position in the log (`snapshot_lock`), and `binlog` follows the log
-//! from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the
-//! log lacks. `history` checks that a log is the one that a position was read from. `preflight`
-//! looks for problems before a run. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds the position to
-//! resume from stored with the data.
+//! from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the log lacks. `history` checks that a log
+//! is the one that a position was read from. `preflight` looks for problems before a run. `survey` and `sample` describe all tables for a
+//! draft. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds the position to resume from stored with the
+//! data.
 
 mod binlog;
 mod cascade;
@@ -29,6 +29,7 @@ mod ranges;
 #[allow(dead_code, reason = "for the source of files, which reads recorded logs through it")]
 pub(in crate::sources) mod recorded;
 mod replication;
+mod sample;
 mod schema;
 mod select;
 mod server;
@@ -38,6 +39,7 @@ mod settings;
 mod side_effects;
 mod snapshot;
 mod snapshot_lock;
+mod survey;
 mod unreadable;
 mod values;
 
@@ -53,7 +55,7 @@ use self::options::MysqlOptions;
 use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
-use super::{Capture, Companion, Event, EventSender, Finding, Source, SourceError, Table, notes_table};
+use super::{Capture, Companion, Event, EventSender, Finding, Source, SourceError, Survey, Table, ValueQuestion, ValueSample, notes_table};
 use crate::fault;
 use crate::options::OptionError;
 
@@ -118,6 +120,24 @@ impl Source for MysqlSource {
 
     fn keeps_notes(&self) -> bool {
         true
+    }
+
+    async fn survey(&self, root: Option<&str>) -> Result<Survey, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let server = Server::identify(&mut conn).await?;
+        let survey = survey::survey(&mut conn, &server, &self.options, root).await?;
+        close(conn).await;
+        Ok(survey)
+    }
+
+    async fn sample(&self, questions: &[ValueQuestion]) -> Result<Vec<Option<ValueSample>>, SourceError> {
+        let mut conn = connect(&self.options).await?;
+        let mut samples = Vec::with_capacity(questions.len());
+        for question in questions {
+            samples.push(sample::sample(&mut conn, question).await);
+        }
+        close(conn).await;
+        Ok(samples)
     }
 
     fn captures_the_present(&self) -> bool {

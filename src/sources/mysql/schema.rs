@@ -219,11 +219,7 @@ pub(super) async fn read_part(
 async fn described(conn: &mut Conn, filter: &str, spec_name: &str) -> Result<Vec<Described>, SourceError> {
     let doing = format!("reading the columns of `{spec_name}`");
     let rows: Vec<Row> = conn
-        .query(format!(
-            "SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION, \
-             CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, EXTRA, GENERATION_EXPRESSION \
-             FROM information_schema.COLUMNS WHERE {filter} ORDER BY ORDINAL_POSITION"
-        ))
+        .query(format!("SELECT {DESCRIBED} FROM information_schema.COLUMNS WHERE {filter} ORDER BY ORDINAL_POSITION"))
         .await
         .map_err(|e| query_error(&doing, e))?;
     if rows.is_empty() {
@@ -342,36 +338,41 @@ async fn json_checks(conn: &mut Conn, server: &Server, database: &str, name: &st
         ))
         .await
         .map_err(|e| query_error("reading the checks of a table", e))?;
-    let column = |row: &Row| {
-        let clause = text(row, 0)?;
-        let name = clause.strip_prefix("json_valid(`")?.strip_suffix("`)")?;
-        Some(name.replace("``", "`"))
-    };
-    Ok(rows.iter().filter_map(column).collect())
+    Ok(rows.iter().filter_map(|row| json_column(&text(row, 0)?)).collect())
 }
 
-fn text(row: &Row, column: usize) -> Option<String> {
+/// The column that a check declares to be JSON.
+pub(super) fn json_column(check: &str) -> Option<String> {
+    let name = check.strip_prefix("json_valid(`")?.strip_suffix("`)")?;
+    Some(name.replace("``", "`"))
+}
+
+pub(super) fn text(row: &Row, column: usize) -> Option<String> {
     row.get_opt::<Option<String>, usize>(column)?.ok()?
 }
 
+/// The columns of `information_schema.COLUMNS` that [`Described::from_row`] reads.
+pub(super) const DESCRIBED: &str = "COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, NUMERIC_PRECISION, NUMERIC_SCALE, \
+    DATETIME_PRECISION, CHARACTER_SET_NAME, COLLATION_NAME, CHARACTER_MAXIMUM_LENGTH, EXTRA, GENERATION_EXPRESSION";
+
 /// A row of `information_schema.COLUMNS`.
-struct Described {
-    name: String,
-    data_type: String,
+pub(super) struct Described {
+    pub(super) name: String,
+    pub(super) data_type: String,
     column_type: String,
-    nullable: bool,
+    pub(super) nullable: bool,
     precision: u64,
     scale: u64,
     fsp: u64,
     charset: Option<String>,
     collation: Option<String>,
-    length: u64,
+    pub(super) length: u64,
     /// The expression of a virtual column.
     computed: Option<String>,
 }
 
 impl Described {
-    fn from_row(row: &Row) -> Option<Described> {
+    pub(super) fn from_row(row: &Row) -> Option<Described> {
         let number = |column| row.get_opt::<Option<u64>, usize>(column).and_then(Result::ok).flatten().unwrap_or(0);
         Some(Described {
             name: text(row, 0)?,
@@ -405,7 +406,7 @@ impl Described {
     }
 
     /// The column's type, or why the column cannot be captured.
-    fn kind(&self, options: &MysqlOptions, is_json_check: bool) -> Result<ColumnKind, String> {
+    pub(super) fn kind(&self, options: &MysqlOptions, is_json_check: bool) -> Result<ColumnKind, String> {
         let column_type = self.column_type.to_lowercase();
         if column_type.contains("/*m!100301 compressed*/") || column_type.contains("/*!100301 compressed*/") {
             return Err("is COMPRESSED, which the log does not carry in a readable form".into());

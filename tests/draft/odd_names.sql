@@ -1,0 +1,10 @@
+CREATE TABLE `order` (`no` INT PRIMARY KEY, `null` VARCHAR(10), `a.b` INT, `$price` DECIMAL(5,2), `größe` INT, `back``tick"and'quotes` INT, `spa ced` INT, `${HOME}` INT);
+CREATE TABLE `dotted.name` (`x.y` INT PRIMARY KEY, `true` BOOLEAN);
+CREATE TABLE `line: items` (`#` INT PRIMARY KEY, `order no` INT, `of.other` INT, CONSTRAINT `fk: order` FOREIGN KEY (`order no`) REFERENCES `order` (`no`), CONSTRAINT `fk.other` FOREIGN KEY (`of.other`) REFERENCES `dotted.name` (`x.y`));
+CREATE TABLE `link[1]` (`l.i` INT, `d.n` INT, PRIMARY KEY (`l.i`, `d.n`), FOREIGN KEY (`l.i`) REFERENCES `order` (`no`), FOREIGN KEY (`d.n`) REFERENCES `dotted.name` (`x.y`));
+INSERT INTO `order` VALUES (1, 'a', 2, 3.5, 4, 5, 6, 7), (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO `dotted.name` VALUES (10, TRUE), (20, FALSE);
+INSERT INTO `line: items` VALUES (1, 1, 10), (2, 1, 20), (3, 2, NULL);
+INSERT INTO `link[1]` VALUES (1, 10), (1, 20), (2, 20);
+CREATE TABLE `no.key` (`x y` INT, j JSON, `q"r` VARCHAR(9));
+INSERT INTO `no.key` VALUES (1, '{"a": 1}', 'z'), (1, NULL, NULL), (1, NULL, NULL);
