@@ -7,6 +7,7 @@ mod support;
 
 mod kit;
 mod many_tables;
+mod readme;
 mod refused;
 mod schemas;
 mod servers_need;

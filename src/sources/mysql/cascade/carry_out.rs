@@ -140,11 +140,8 @@ impl Work<'_> {
     /// Finds the foreign keys that act because of a change.
     async fn begin(&mut self, change: ParentChange) -> Result<(), SourceError> {
         let parent = Arc::new(change);
-        for number in 0..self.cascades.keys.len() {
+        for &number in &self.cascades.keys_of_parent[parent.table] {
             let linked = &self.cascades.keys[number];
-            if linked.parent != parent.table {
-                continue;
-            }
             let layout = &self.cascades.tables[parent.table].layout;
             let action = match &parent.after {
                 None => linked.key.on_delete,

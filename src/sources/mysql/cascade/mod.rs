@@ -41,6 +41,10 @@ pub(super) struct Cascades {
     /// For each table beyond the captured ones: whether its rows are kept.
     held: Vec<bool>,
     keys: Vec<Linked>,
+    /// For each table, the keys of which it is the child.
+    keys_of_child: Vec<Vec<usize>>,
+    /// For each table, the keys of which it is the parent.
+    keys_of_parent: Vec<Vec<usize>>,
     /// The server logs what foreign keys do. Nothing is noted; a change of a parent without that is an error.
     is_logged: bool,
     /// Whether a captured table has a foreign key with an action.
@@ -168,7 +172,14 @@ impl Cascades {
             linked.push(found.ok_or_else(|| again(&format!("the tables of {name} have changed")))?);
         }
         let held = extra.iter().map(|table| table.is_held && !is_logged).collect();
-        Ok(Cascades { tables: Arc::new(tables), captured: captured.len(), held, acts: !linked.is_empty(), keys: linked, is_logged })
+        let keys_of = |table_of: fn(&Linked) -> usize| {
+            let mut of_table = vec![Vec::new(); tables.len()];
+            linked.iter().enumerate().for_each(|(number, key)| of_table[table_of(key)].push(number));
+            of_table
+        };
+        let (keys_of_child, keys_of_parent) = (keys_of(|key| key.child), keys_of(|key| key.parent));
+        let (captured, acts) = (captured.len(), !linked.is_empty());
+        Ok(Cascades { tables: Arc::new(tables), captured, held, keys: linked, keys_of_child, keys_of_parent, is_logged, acts })
     }
 
     /// For each table, what it is needed for.
@@ -176,10 +187,10 @@ impl Cascades {
         let role = |table: usize| TableRole {
             is_held: table < self.captured || self.held[table - self.captured],
             is_extra: table >= self.captured,
-            is_child: self.keys.iter().any(|key| key.child == table) && !self.is_logged,
+            is_child: !self.keys_of_child[table].is_empty() && !self.is_logged,
             referenced: {
                 let mut columns: Vec<usize> =
-                    self.keys.iter().filter(|key| key.parent == table).flat_map(|key| key.parent_columns.clone()).collect();
+                    self.keys_of_parent[table].iter().flat_map(|number| self.keys[*number].parent_columns.clone()).collect();
                 columns.sort_unstable();
                 columns.dedup();
                 columns
@@ -260,16 +271,17 @@ impl Cascades {
 
     /// Adds the notes of a row of a table to `out`.
     pub(super) fn notes_of(&self, table: usize, row: &[u8], notes: &mut Notes, out: &mut Vec<Row>) {
-        if self.is_logged {
+        let is_kept = table >= self.captured && self.held[table - self.captured];
+        if self.is_logged || !is_kept && self.keys_of_child[table].is_empty() {
             return;
         }
         let described = &self.tables[table];
         let identity = identity(described, row);
-        if table >= self.captured && self.held[table - self.captured] {
+        if is_kept {
             out.push(notes.row(&note::row(table - self.captured, &identity), row));
         }
-        for (number, linked) in self.keys.iter().enumerate().filter(|(_, key)| key.child == table) {
-            let Some(key) = linked.child_key(described, row) else { continue };
+        for &number in &self.keys_of_child[table] {
+            let Some(key) = self.keys[number].child_key(described, row) else { continue };
             let mut entry = note::children(number, key.form);
             entry.extend_from_slice(&key.bytes);
             entry.extend_from_slice(&identity);
