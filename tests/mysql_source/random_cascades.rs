@@ -2,6 +2,7 @@
 //! `SELECT` returns. Every time a new run resumes from the notes of the last one.
 
 use mysql_async::prelude::Queryable;
+use tidemill::sources::SourceError;
 
 use super::cascades::{Carrying, Place, SERVERS, assert_same};
 use super::long;
@@ -177,7 +178,15 @@ async fn graph(place: &mut Place, carrying: Carrying, seed: u64) {
                 done.push(format!("{statement}{}", if failed { " -- failed" } else { "" }));
             }
         }
-        following.catch_up(&*source).await.unwrap_or_else(|e| panic!("{what}\n{}\n{e}", done.join(";\n")));
+        match following.catch_up(&*source).await {
+            Ok(_) => {}
+            // MySQL 9.7 logs a row that refers to itself as it was before its own deletion set the reference to NULL.
+            Err(SourceError::Resync { .. }) if carrying == Carrying::MysqlLogged => {
+                following = Following::new(&tables_of_source);
+                following.catch_up(&*source).await.unwrap();
+            }
+            Err(error) => panic!("{what}\n{}\n{error}", done.join(";\n")),
+        }
         assert_same(&*source, &tables_of_source, &following, &format!("{what}\n{}\n", done.join(";\n"))).await;
     }
 }

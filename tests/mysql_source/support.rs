@@ -225,7 +225,19 @@ impl Following {
         let (ended, seen) = tokio::join!(source.run(capture, out), collecting);
         ended?;
         self.position = seen.positions.last().or(seen.snapshot_position.as_ref()).cloned().or(self.position.take());
-        self.state = seen.state(std::mem::take(&mut self.state));
+        for (table, row) in &seen.snapshot {
+            *self.state.entry((*table, row.clone())).or_default() += 1;
+        }
+        for transaction in &seen.transactions {
+            for delta in transaction {
+                *self.state.entry((delta.table, delta.row.clone())).or_default() += delta.diff;
+            }
+            self.state.retain(|_, count| *count != 0);
+            // As the engine: a log that contradicts the rows makes them be captured again.
+            if self.state.values().any(|count| *count < 0) {
+                return Err(SourceError::Resync { message: "the log contradicts the rows".into() });
+            }
+        }
         let notes = self.tables.len() - 1;
         let rows = |deltas: Vec<Delta>| deltas.into_iter().filter(|delta| delta.table != notes).collect();
         Ok(seen.transactions.into_iter().map(rows).collect())
