@@ -16,6 +16,7 @@ pub mod generate;
 mod get;
 mod man;
 mod memory;
+mod preview;
 mod run;
 mod schema;
 mod show;
@@ -44,6 +45,7 @@ enum Command {
     Draft(draft::DraftArgs),
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
+    Preview(preview::PreviewArgs),
     Run(run::RunArgs),
     Get(get::GetArgs),
     Tail(tail::TailArgs),
@@ -64,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Draft(draft) => draft.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Preview(preview) => preview.run(),
         Command::Run(run) => run.run(),
         Command::Get(get) => get.run(),
         Command::Tail(tail) => tail.run(),

@@ -22,4 +22,5 @@ mod time;
 
 pub use changes::{Failure, FailureChange, Outcome, RowChange};
 pub use held::memory::HeldBytes;
+pub use inputs::selected::select_rows;
 pub use render::{Inputs, Outputs, Rendered, render};

@@ -14,6 +14,7 @@ mod indexes;
 mod input;
 mod lower;
 mod node;
+mod only;
 mod plain;
 mod problem;
 mod query;

@@ -14,4 +14,5 @@ mod status;
 
 pub use error::{AccessError, AccessErrorKind};
 pub use json_lines::Lines;
+pub use rows::{first_rows, key_values};
 pub use status::{MemoryStatus, SinkStatus, SourceStatus, Status, ViewStatus};

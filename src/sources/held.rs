@@ -77,6 +77,13 @@ impl MemoryRows {
         }
     }
 
+    /// Passes each row of a table to `give`, in the order of the key; copies of a row one after the other.
+    pub fn each(&self, table: usize, give: &mut dyn FnMut(&[u8])) {
+        for (row, copies) in self.held().rows[table].values() {
+            (0..*copies).for_each(|_| give(row));
+        }
+    }
+
     fn add(&self, rows: &mut BTreeMap<Row, (Row, Diff)>, table: usize, row: Row, diff: Diff) {
         let (layout, columns) = &self.tables[table];
         let keyed = !columns.is_empty();

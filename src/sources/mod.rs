@@ -3,6 +3,8 @@
 //! In: the tables that the views need, and the position to resume from. Out: the rows of a snapshot, then transactions, each with its
 //! [`Position`]. Elsewhere: engine time (`run::ingest`), retries and back-off (`run`).
 
+mod bounded;
+mod captured;
 #[cfg(feature = "file")]
 mod file;
 mod held;
@@ -19,6 +21,8 @@ use tokio::sync::mpsc;
 use crate::options::{Kind, OptionError};
 use crate::value::{Delta, Position, Rows, Schema};
 
+pub use self::bounded::{BoundedRead, BoundedReader, LeftRows, ReadRows, WantedRows};
+pub use self::captured::CapturedRows;
 pub use self::held::{HeldRows, MemoryRows};
 pub use self::notes::{NOTES, Notes, notes_table};
 pub use self::survey::{RowCount, Survey, SurveyedColumn, SurveyedKey, SurveyedTable, ValueQuestion, ValueSample};
@@ -144,6 +148,11 @@ pub trait Source: Send + Sync {
     /// Returns the tables that a run keeps beside these, because changes pass through them. Only `explain` calls it, with a time limit.
     async fn companions(&self, _tables: &[Table]) -> Result<Vec<Companion>, SourceError> {
         Ok(Vec::new())
+    }
+
+    /// Opens a reader of some rows of these tables. `None`: the source can only be captured. Only `preview` calls it, once.
+    async fn bounded_reader(&self, _tables: &[Table]) -> Result<Option<Box<dyn BoundedReader>>, SourceError> {
+        Ok(None)
     }
 
     /// Whether the source remembers [notes](notes_table).

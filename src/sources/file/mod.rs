@@ -11,6 +11,7 @@
 //! The tables then have the rows of the readable lines. Nothing is skipped silently, and a file that is entirely wrong stops the source.
 
 mod bad_line;
+mod bounded;
 mod change;
 mod changes;
 mod chunks;
@@ -41,14 +42,18 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use self::bad_line::BadLines;
+use self::bounded::FileBoundedReader;
 pub(crate) use self::options::KIND;
 use self::options::{FileOptions, TableOptions};
 use self::position::FilePosition;
 use crate::options::OptionError;
-use crate::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use crate::sources::{BoundedReader, Capture, CapturedRows, Event, EventSender, Finding, Source, SourceError, Table};
 
 #[cfg(test)]
 mod tests;
+
+/// Files with fewer bytes together are read whole in a moment.
+const SMALL_BYTES: u64 = 16 << 20;
 
 /// A line of a JSON-lines file.
 type Object = serde_json::Map<String, serde_json::Value>;
@@ -115,6 +120,17 @@ impl Source for FileSource {
 
     async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
         Ok(Vec::new())
+    }
+
+    /// Small files are captured, so what is read of them is what a run would have.
+    async fn bounded_reader(&self, tables: &[Table]) -> Result<Option<Box<dyn BoundedReader>>, SourceError> {
+        let jobs = self.jobs(tables);
+        let paths = jobs.iter().filter_map(|job| job.options.rows.path()).chain(self.changes.as_deref());
+        let bytes: u64 = paths.filter_map(|path| path.metadata().ok()).map(|found| found.len()).sum();
+        if bytes <= SMALL_BYTES {
+            return Ok(Some(Box::new(CapturedRows::capture(self, tables).await?)));
+        }
+        Ok(Some(Box::new(FileBoundedReader { jobs, has_changes: self.changes.is_some() })))
     }
 
     /// False, because the changes file is read from its beginning.

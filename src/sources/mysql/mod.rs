@@ -3,10 +3,11 @@
 //! `schema` reads table definitions, `snapshot` reads the rows as of one position in the log (`snapshot_lock`), and `binlog` follows the log
 //! from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the log lacks. `history` checks that a log
 //! is the one that a position was read from. `preflight` looks for problems before a run. `survey` and `sample` describe all tables for a
-//! draft. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds the position to resume from stored with the
-//! data.
+//! draft, and `bounded` reads a few rows for a preview. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds
+//! the position to resume from stored with the data.
 
 mod binlog;
+mod bounded;
 mod cascade;
 mod charset;
 mod charset_exceptions;
@@ -14,6 +15,7 @@ mod charset_multibyte;
 mod charset_tables;
 mod column;
 mod connect;
+mod equal;
 mod errors;
 mod foreign_keys;
 mod grants;
@@ -49,13 +51,17 @@ use async_trait::async_trait;
 
 use self::binlog::assemble::Assembler;
 use self::binlog::stream::{self, ForeignKeys, Outlet, StreamEnd};
+use self::bounded::MysqlBoundedReader;
 use self::cascade::Cascades;
 use self::connect::connect;
 use self::options::MysqlOptions;
 use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
-use super::{Capture, Companion, Event, EventSender, Finding, Source, SourceError, Survey, Table, ValueQuestion, ValueSample, notes_table};
+use super::{
+    BoundedReader, Capture, Companion, Event, EventSender, Finding, Source, SourceError, Survey, Table, ValueQuestion, ValueSample,
+    notes_table,
+};
 use crate::fault;
 use crate::options::OptionError;
 
@@ -116,6 +122,10 @@ impl Source for MysqlSource {
         let cascades = Cascades::of_server(&mut conn, &server, &self.options, &tables).await?;
         close(conn).await;
         Ok(cascades.companions())
+    }
+
+    async fn bounded_reader(&self, tables: &[Table]) -> Result<Option<Box<dyn BoundedReader>>, SourceError> {
+        Ok(Some(Box::new(MysqlBoundedReader::open(&self.options, tables).await?)))
     }
 
     fn keeps_notes(&self) -> bool {
