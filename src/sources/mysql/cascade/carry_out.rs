@@ -103,7 +103,7 @@ impl Work<'_> {
         gone.retain(|note| !same.contains(note));
         new.retain(|note| !same.contains(note));
         if let Some(state) = &mut self.state {
-            state.change(table, before.as_ref(), after.as_ref(), (&gone, &new));
+            state.change(table, before.as_ref(), after.as_ref(), (&gone, &new))?;
         }
         let rows = [(before, -1), (after, 1)].into_iter().filter(|_| self.cascades.is_captured(table));
         let rows = rows.filter_map(|(row, diff)| row.map(|row| (table, row, diff)));

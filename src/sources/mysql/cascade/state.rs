@@ -15,6 +15,10 @@ type Note = (Vec<u8>, Vec<u8>);
 
 /// The number of notes that are read at once.
 const NOTES_AT_ONCE: usize = 1000;
+/// The memory that the changes of one transaction may take here.
+const MOST_BYTES: usize = 1 << 30;
+/// The memory of an entry beside its row, about.
+const ENTRY_BYTES: usize = 64;
 
 pub(super) struct State<'a> {
     cascades: &'a Cascades,
@@ -24,19 +28,32 @@ pub(super) struct State<'a> {
     rows: HashMap<(usize, Row), Option<Row>>,
     /// Notes of children that the transaction has added, with their values, or removed.
     children: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The bytes of `rows` and `children`.
+    bytes: usize,
 }
 
 impl<'a> State<'a> {
     pub(super) fn new(cascades: &'a Cascades, held: &'a dyn HeldRows) -> State<'a> {
-        State { cascades, held, notes: Notes::default(), rows: HashMap::new(), children: BTreeMap::new() }
+        State { cascades, held, notes: Notes::default(), rows: HashMap::new(), children: BTreeMap::new(), bytes: 0 }
     }
 
     fn identity(&self, table: usize, row: &[u8]) -> Row {
         super::identity(&self.cascades.tables[table], row)
     }
 
-    /// Records a change of a row and of its notes.
-    pub(super) fn change(&mut self, table: usize, before: Option<&Row>, after: Option<&Row>, notes: (&[Row], &[Row])) {
+    /// Records a change of a row and of its notes. Fails if there are too many for memory.
+    pub(super) fn change(
+        &mut self,
+        table: usize,
+        before: Option<&Row>,
+        after: Option<&Row>,
+        notes: (&[Row], &[Row]),
+    ) -> Result<(), SourceError> {
+        let rows = [before, after].into_iter().flatten();
+        self.bytes += rows.chain(notes.0).chain(notes.1).map(|row| row.len() + ENTRY_BYTES).sum::<usize>();
+        if self.bytes > MOST_BYTES {
+            return Err(super::again("a transaction changes more rows on which foreign keys act than fit into memory"));
+        }
         if let Some(before) = before {
             self.rows.insert((table, self.identity(table, before)), None);
         }
@@ -49,6 +66,7 @@ impl<'a> State<'a> {
         for note in notes.1.iter().filter(|note| self.notes.key(note).first() == Some(&b'c')) {
             self.children.insert(self.notes.key(note).to_vec(), Some(self.notes.value(note).to_vec()));
         }
+        Ok(())
     }
 
     /// Whether the transaction has deleted the row with this identity.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::super::decode::Image;
-use super::super::event::{self, RawEvent};
+use super::super::event::{self, RawEvent, RowsKind};
 use super::super::transaction::{LogTransaction, ParentChange};
 use super::{Assembler, Open, Step, TableRole};
 use crate::sources::SourceError;
@@ -39,12 +39,16 @@ impl Assembler {
         if let Some(filled) = &mut self.filled {
             filled[table] = true;
         }
+        let (role, cascades) = (&self.roles[table], event::may_cascade(raw.body, self.position.flavour));
+        if !role.is_held && (!cascades || rows.kind == RowsKind::Write) {
+            return Ok(Step::Nothing);
+        }
         let place = format!("in the log before {}:{}", self.file, self.offset);
         let mut adding = Adding {
             table,
             described: &self.tables[table],
-            role: &self.roles[table],
-            cascades: event::may_cascade(raw.body, self.position.flavour),
+            role,
+            cascades,
             place: &place,
             changes: &mut self.open.get_or_insert_with(Open::default).changes,
         };
