@@ -1,6 +1,7 @@
 //! Following the log: whole transactions, positions, interruptions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mysql_async::prelude::Queryable;
 use tidemill::sources::{Capture, Event, MemoryRows, SourceError, Table};
@@ -118,10 +119,10 @@ async fn kill_readers_of_the_log(conn: &mut mysql_async::Conn, database: &str) -
     ids.len()
 }
 
-/// Writes transactions over two tables, some large; the last one is a single row of `b`.
-async fn write_transactions(mut writer: mysql_async::Conn) {
+/// Writes transactions over two tables, some large, until it was enough; the last one is a single row of `b`.
+async fn write_transactions(mut writer: mysql_async::Conn, enough: Arc<AtomicBool>) {
     const TRANSACTIONS: i64 = 600;
-    for i in 0..TRANSACTIONS {
+    for i in (0..).take_while(|i| *i < TRANSACTIONS || !enough.load(Ordering::Relaxed)) {
         let count = if i % 50 == 0 { 400 } else { 1 };
         let rows: Vec<String> = (0..count).map(|n| format!("({}, {i})", i * 1000 + n)).collect();
         writer.query_drop("BEGIN").await.unwrap();
@@ -144,7 +145,8 @@ async fn nothing_is_lost_or_doubled_when_connections_die(family: Family) {
     let before = run(&*source, &tables, None).await.unwrap();
     let (mut state, mut from) = (State::new(), before.position());
 
-    let writing = tokio::spawn(write_transactions(db.another().await));
+    let enough = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn(write_transactions(db.another().await, enough.clone()));
     let (mut kills, mut breaks, mut is_last) = (0, 0, false);
     while !is_last {
         let (out, mut events) = mpsc::channel(2);
@@ -176,6 +178,7 @@ async fn nothing_is_lost_or_doubled_when_connections_die(family: Family) {
             from = seen.position();
         }
         state = seen.state(state);
+        enough.store(kills > 3 && breaks > 3, Ordering::Relaxed);
     }
     writing.await.unwrap();
     assert!(kills > 3 && breaks > 3, "{kills} connections were killed, {breaks} runs ended by it");
