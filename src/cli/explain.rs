@@ -63,7 +63,7 @@ async fn companions(discovered: &Discovered) -> String {
             lines.push_str(&format!("\n{}.{table}: no view reads it, only its columns {columns} are kept: {reason}", open.name));
         }
     }
-    if lines.is_empty() { lines } else { format!("\n\nbeside these tables:{lines}") }
+    if lines.is_empty() { lines } else { format!("\nbeside these tables:{lines}\n") }
 }
 
 /// The number of rows by full table name, for those tables whose source can count or estimate it.
