@@ -1,7 +1,10 @@
 //! What foreign keys do to other tables, on servers that log it and on those that do not.
 
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
-use tidemill::sources::{Severity, Source, SourceError, Table};
+use tidemill::sources::{self, Capture, Event, MemoryRows, Severity, Source, SourceError, Table};
+use tokio::sync::mpsc;
 
 use super::servers::OwnServer;
 use super::support::{Db, Family, Following, discover, run, values};
@@ -273,7 +276,7 @@ async fn a_user_who_may_only_read_sees_what_acts() {
     let url = db.url();
     let (_, address) = url.split_once('@').unwrap();
     let url = format!("mysql://tm_cascade_reader:p@{address}");
-    let source = tidemill::sources::open("mysql", &serde_json::json!({"url": url, "heartbeat_ms": 200})).unwrap();
+    let source = sources::open("mysql", &serde_json::json!({"url": url, "heartbeat_ms": 200})).unwrap();
     let tables = discover(&*source, &["child"]).await;
     let findings = source.preflight(&tables).await.unwrap();
     let expected = "the foreign key `f` of `tm_cascade_reader`.`child` has ON DELETE CASCADE, and the user may not read its parent \
@@ -424,5 +427,117 @@ async fn a_large_cascade_is_one_transaction() {
     assert_eq!(following.rows().len(), 20_100);
     // What is followed, the rows of `c` and the children of three foreign keys.
     assert_eq!(following.notes(), 1 + 3 + 1 + 2000 + 100 + 2000 + 20_000);
+    db.drop().await;
+}
+
+/// A run that has caught up and goes on: what it sends, and how it ends.
+struct Live {
+    events: mpsc::Receiver<Event>,
+    running: tokio::task::JoinHandle<Result<(), SourceError>>,
+}
+
+impl Live {
+    async fn start(db: &Db, captured: &[&str]) -> Live {
+        let source = db.source();
+        let tables: Vec<Table> = discover(&*source, captured).await.into_iter().chain([sources::notes_table()]).collect();
+        let held = Arc::new(MemoryRows::new(&tables, None));
+        let (out, mut events) = mpsc::channel(16);
+        let capture = Capture { tables, from: None, until_caught_up: false, held: held.clone() };
+        let running = tokio::spawn(async move { source.run(capture, out).await });
+        loop {
+            let event = events.recv().await.expect("it runs on");
+            held.take(&event);
+            if matches!(event, Event::CaughtUp) {
+                return Live { events, running };
+            }
+        }
+    }
+
+    /// The message with which it asks to be captured again, before it sends another transaction.
+    async fn asks_to_be_captured(mut self, after: &str) -> String {
+        while let Some(event) = self.events.recv().await {
+            assert!(!matches!(event, Event::Commit { .. }), "`{after}` is not seen");
+        }
+        match self.running.await.unwrap().unwrap_err() {
+            SourceError::Resync { message } => message,
+            other => panic!("{after}: {other}"),
+        }
+    }
+}
+
+/// A statement may name a table that is only needed for foreign keys before one that is captured.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_dropped_tables_is_read_whole() {
+    for (drop, captured, expected) in [("DROP TABLE a, c", &["b", "c"][..], "`c`"), ("DROP TABLE a, m", &["b"], ".m`")] {
+        let mut db = Db::create_alone(Family::Mariadb, "cascade_list").await;
+        db.run(&[
+            "CREATE TABLE a (id INT PRIMARY KEY)",
+            "CREATE TABLE m (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES a (id) ON DELETE CASCADE)",
+            "CREATE TABLE b (id INT PRIMARY KEY, m INT, FOREIGN KEY (m) REFERENCES m (id) ON DELETE CASCADE)",
+            "CREATE TABLE c (id INT PRIMARY KEY)",
+            "INSERT INTO c VALUES (1)",
+        ])
+        .await;
+        let live = Live::start(&db, captured).await;
+        db.run(&["SET foreign_key_checks = 0", drop, "INSERT INTO b VALUES (7, 7)"]).await;
+        let message = live.asks_to_be_captured(drop).await;
+        assert!(message.contains("DROP TABLE") && message.contains(expected), "{message}");
+        db.drop().await;
+    }
+}
+
+/// A foreign key follows its parent to another name, whatever else the statement does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_is_renamed_is_not_lost() {
+    for rename in [
+        "RENAME TABLE a TO a2",
+        "RENAME TABLE other TO x, a TO a2",
+        "ALTER TABLE a RENAME TO a2",
+        "ALTER TABLE a ADD COLUMN more INT, RENAME TO a2",
+        "ALTER TABLE a DROP COLUMN v, RENAME a2",
+    ] {
+        let mut db = Db::create_alone(Family::Mariadb, "cascade_rename").await;
+        db.run(&[
+            "CREATE TABLE a (id INT PRIMARY KEY, v INT)",
+            "CREATE TABLE other (id INT PRIMARY KEY)",
+            "CREATE TABLE b (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES a (id) ON DELETE CASCADE)",
+            "INSERT INTO a VALUES (1, 1), (2, 2)",
+            "INSERT INTO b VALUES (1, 1), (2, 2)",
+        ])
+        .await;
+        let live = Live::start(&db, &["b"]).await;
+        db.run(&[rename, "DELETE FROM a2 WHERE id = 1", "INSERT INTO b VALUES (9, NULL)"]).await;
+        live.asks_to_be_captured(rename).await;
+        db.drop().await;
+    }
+}
+
+/// What other statements do to a parent that no view reads does not matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_may_be_altered_while_it_is_followed() {
+    let mut db = Db::create_alone(Family::Mariadb, "cascade_altered").await;
+    db.run(&[
+        "CREATE TABLE a (id INT PRIMARY KEY, v INT)",
+        "CREATE TABLE b (id INT PRIMARY KEY, a INT, FOREIGN KEY (a) REFERENCES a (id) ON DELETE CASCADE)",
+        "INSERT INTO a VALUES (1, 1), (2, 2)",
+        "INSERT INTO b VALUES (1, 1), (2, 2)",
+    ])
+    .await;
+    let mut live = Live::start(&db, &["b"]).await;
+    db.run(&[
+        "ALTER TABLE a ADD COLUMN more INT FIRST, DROP COLUMN v",
+        "ALTER TABLE a ADD INDEX i (more)",
+        "INSERT INTO b VALUES (9, NULL)",
+    ])
+    .await;
+    loop {
+        let event = live.events.recv().await.expect("it runs on");
+        if let Event::Changes(deltas) = event {
+            assert_eq!(deltas.iter().filter(|delta| delta.table == 0).count(), 1);
+            break;
+        }
+    }
+    drop(live.events);
+    live.running.await.unwrap().unwrap();
     db.drop().await;
 }

@@ -19,6 +19,10 @@ pub(crate) enum Case {
 }
 
 impl CapturedNames {
+    pub(crate) fn case(&self) -> Case {
+        self.case
+    }
+
     pub(crate) fn new(tables: Vec<(String, String)>, case: Case) -> CapturedNames {
         CapturedNames { tables, case }
     }

@@ -70,7 +70,12 @@ pub(crate) struct Assembler {
     tables: Arc<Vec<MysqlTable>>,
     /// For each table.
     roles: Vec<TableRole>,
+    /// The names of all tables.
     names: CapturedNames,
+    /// The names of the captured tables, by which statements are judged first.
+    captured: CapturedNames,
+    /// The tables that are needed for foreign keys only, each by itself: a statement may name several.
+    extra: Vec<(usize, CapturedNames)>,
     zero_dates: ZeroDates,
     maps: HashMap<u64, Mapped>,
     /// The end of the last transaction.
@@ -115,16 +120,23 @@ enum Gtid {
     Mariadb { gtid: MariadbGtid, server: u32 },
 }
 
+/// The names of these tables.
+fn names_of(tables: &[MysqlTable], case: Case) -> CapturedNames {
+    CapturedNames::new(tables.iter().map(|table| (table.database.clone(), table.name.clone())).collect(), case)
+}
+
 impl Assembler {
     /// `position` is where the first event is read from.
     pub(crate) fn new(tables: Arc<Vec<MysqlTable>>, case: Case, zero_dates: ZeroDates, position: LogPosition) -> Assembler {
-        let names = CapturedNames::new(tables.iter().map(|t| (t.database.clone(), t.name.clone())).collect(), case);
+        let names = names_of(&tables, case);
         let (file, offset) = position.file.as_ref().map_or((String::new(), 0), |f| (f.file.clone(), f.offset));
         let trail = Trail::new(&position);
         Assembler {
             roles: vec![TableRole::CAPTURED; tables.len()],
             tables,
+            captured: names.clone(),
             names,
+            extra: Vec::new(),
             zero_dates,
             maps: HashMap::new(),
             position,
@@ -140,9 +152,13 @@ impl Assembler {
         }
     }
 
-    /// Sets the role of each table.
+    /// Sets the role of each table. Those that are needed for foreign keys only come after the others.
     pub(crate) fn with_roles(self, roles: Vec<TableRole>) -> Assembler {
-        Assembler { roles, ..self }
+        let captured = roles.iter().take_while(|role| !role.is_extra).count();
+        let (tables, case) = (&self.tables, self.names.case());
+        let one = |table: usize| (table, names_of(&tables[table..=table], case));
+        let extra = (captured..tables.len()).map(one).collect();
+        Assembler { captured: names_of(&tables[..captured], case), extra, roles, ..self }
     }
 
     /// For a recorded log: [`Assembler::at`] sets the file of each event. `from_start` means that nothing of the log was read before.

@@ -6,7 +6,7 @@ use super::super::event::{self, RawEvent};
 use super::super::session::Session;
 use super::super::statement::{self, Effect, Statement, StatementTarget};
 use super::super::transaction::LogTransaction;
-use super::{Assembler, Gtid, Open, Step, TableRole};
+use super::{Assembler, Gtid, Open, Step};
 use crate::sources::SourceError;
 use crate::sources::mysql::server::Flavour;
 
@@ -31,8 +31,15 @@ impl Display for WrittenByText {
 }
 
 const BY_TEXT: &str = "by a statement instead of rows (binlog_format STATEMENT or MIXED)";
-/// Statements after which the log itself shows whether a table still has the columns that foreign keys need.
-const KEEPS_COLUMNS: [&str; 3] = ["ALTER TABLE ... ADD COLUMN", "ALTER TABLE ... DROP", "ALTER TABLE ... MODIFY"];
+/// Changes of a table that is needed for foreign keys only which leave its rows and keys alone. Its table maps show whether it still has the
+/// columns that are needed.
+const LEAVES_ROWS: [&str; 2] = ["ALTER TABLE ... ADD COLUMN", "ALTER TABLE ... DROP"];
+/// Changes that do not matter if only the table's changes as a parent are needed.
+const LEAVES_PARENT: [&str; 5] =
+    ["ALTER TABLE ... ADD PRIMARY KEY", "ALTER TABLE ... DROP PRIMARY KEY", "TRUNCATE TABLE", "DROP TABLE", "CREATE TABLE"];
+/// What the other clauses of such a statement must not be: a foreign key follows a table and a column that are renamed, and a text is compared
+/// by the collation of its column.
+const REACHES_KEYS: [&str; 9] = ["RENAME", "CHANGE", "MODIFY", "CONVERT", "EXCHANGE", "FOREIGN", "REFERENCES", "CONSTRAINT", "PERIOD"];
 const KEEP_ROWS: &str = "SET GLOBAL binlog_format = 'ROW'; and keep sessions from changing it";
 
 impl Assembler {
@@ -47,12 +54,9 @@ impl Assembler {
                 let database = String::from_utf8_lossy(query.database);
                 let flavour = self.position.flavour;
                 let statement = Statement { text, session: &session, database: &database, flavour, version: self.version };
-                match statement::effect(&statement, &self.names) {
+                match self.effect(&statement) {
                     Effect::Data(StatementTarget::Unknown | StatementTarget::Other { .. }) if self.is_elsewhere(&session) => {
                         return Ok(self.written_by_text(WrittenByText::OtherDatabases));
-                    }
-                    Effect::Changes { table, by } if self.leaves_keys_alone(table, by) && !statement::has_action(&statement) => {
-                        Effect::Harmless
                     }
                     Effect::Changes { table, .. } if self.hides_actions() && statement::has_action(&statement) => {
                         let name = self.table_name(table);
@@ -65,6 +69,25 @@ impl Assembler {
             }
         };
         self.carry_out(effect, &query.text)
+    }
+
+    /// The effect on the captured tables, or else on those that are needed for foreign keys.
+    fn effect(&self, statement: &Statement) -> Effect {
+        let on_captured = statement::effect(statement, &self.captured);
+        if on_captured != Effect::Harmless {
+            return on_captured;
+        }
+        for (table, name) in &self.extra {
+            let table = *table;
+            match statement::effect(statement, name) {
+                Effect::Changes { by, .. } if self.leaves_keys_alone(table, by, statement) => {}
+                Effect::Changes { by, .. } => return Effect::Changes { table, by },
+                Effect::DropsForeignKey { .. } => return Effect::DropsForeignKey { table },
+                Effect::Unclear { .. } => return Effect::Unclear { table },
+                _ => {}
+            }
+        }
+        Effect::Harmless
     }
 
     fn carry_out(&mut self, effect: Effect, text: &[u8]) -> Result<Step, SourceError> {
@@ -143,12 +166,11 @@ impl Assembler {
         self.filled.as_ref().is_some_and(|filled| !filled[table])
     }
 
-    /// Whether a statement that changes a table does not matter, because the table is needed for foreign keys only. Its table maps show whether
-    /// it still has the columns that are needed.
-    fn leaves_keys_alone(&self, table: usize, by: &str) -> bool {
-        let TableRole { is_extra, is_held, .. } = self.roles[table];
-        // A foreign key follows a table that is renamed.
-        is_extra && if is_held { KEEPS_COLUMNS.contains(&by) } else { !by.contains("RENAME") }
+    /// Whether a change of a table does not matter, because the table is needed for foreign keys only.
+    fn leaves_keys_alone(&self, table: usize, by: &str, statement: &Statement) -> bool {
+        let is_parent_only = !self.roles[table].is_held;
+        let leaves = LEAVES_ROWS.contains(&by) || is_parent_only && LEAVES_PARENT.contains(&by);
+        leaves && !statement::mentions(statement, &REACHES_KEYS) && (is_parent_only || !statement::mentions(statement, &["PRIMARY"]))
     }
 
     /// Whether this is a recorded log without what foreign keys do. There is no server to ask which there are.

@@ -25,7 +25,7 @@ pub(super) struct StatementTable {
 
 impl Token {
     /// Whether this is the keyword (not a quoted name) or symbol.
-    fn is(&self, word: &str) -> bool {
+    pub(super) fn is(&self, word: &str) -> bool {
         match self {
             Token::Word(w) => w.eq_ignore_ascii_case(word),
             Token::Symbol(c) => word.len() == 1 && word.starts_with(*c),

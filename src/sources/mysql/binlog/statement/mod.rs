@@ -89,10 +89,23 @@ pub(crate) fn effect(statement: &Statement, captured: &CapturedNames) -> Effect 
 
 /// Whether the statement mentions an action of a foreign key.
 pub(crate) fn has_action(statement: &Statement) -> bool {
+    let acts =
+        |three: &[Token]| is_any(&three[0], &["ON"]) && is_any(&three[1], &["DELETE", "UPDATE"]) && is_any(&three[2], &["CASCADE", "SET"]);
+    any_reading(statement, |tokens| tokens.windows(3).any(acts))
+}
+
+/// Whether one of these words, not in quotes, is in the statement.
+pub(crate) fn mentions(statement: &Statement, words: &[&str]) -> bool {
+    any_reading(statement, |tokens| tokens.iter().any(|token| is_any(token, words)))
+}
+
+fn any_reading(statement: &Statement, holds: impl Fn(&[Token]) -> bool) -> bool {
     let rules = Rules { sql_mode: statement.session.sql_mode, flavour: statement.flavour, version: statement.version };
-    let is = |token: &Token, words: &[&str]| matches!(token, Token::Word(w) if words.iter().any(|word| w.eq_ignore_ascii_case(word)));
-    let acts = |three: &[Token]| is(&three[0], &["ON"]) && is(&three[1], &["DELETE", "UPDATE"]) && is(&three[2], &["CASCADE", "SET"]);
-    readings(statement.text, statement.session.charset).iter().any(|text| Tokens::lex(text, &rules).list.windows(3).any(acts))
+    readings(statement.text, statement.session.charset).iter().any(|text| holds(&Tokens::lex(text, &rules).list))
+}
+
+fn is_any(token: &Token, words: &[&str]) -> bool {
+    words.iter().any(|word| token.is(word))
 }
 
 /// The possible texts: in the session's character set, and in UTF-8, because the server itself writes names in UTF-8 regardless of the
