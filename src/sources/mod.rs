@@ -139,11 +139,15 @@ pub trait Source: Send + Sync {
     async fn table_names(&self) -> Result<Vec<String>, SourceError>;
 
     /// Estimates the number of rows per table; `None` where that takes long. Only `explain` calls it, with a time limit.
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError>;
+    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
+        Ok(vec![None; tables.len()])
+    }
 
     /// Looks for anything that would make a run fail or lose data: settings, grants, retention. Only `check` calls it; a run verifies what
     /// it needs itself.
-    async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError>;
+    async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
+        Ok(Vec::new())
+    }
 
     /// Returns the tables that a run keeps beside these, because changes pass through them. Only `explain` calls it, with a time limit.
     async fn companions(&self, _tables: &[Table]) -> Result<Vec<Companion>, SourceError> {

@@ -10,7 +10,7 @@ use super::read::{OpenReader, ReadTable, Readers};
 use crate::cli::failure::CommandError;
 use crate::plan::Plan;
 use crate::run::{Engine, NamedSource, RunError, Setup};
-use crate::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use crate::sources::{Capture, Event, EventSender, Source, SourceError, Table};
 use crate::store::{Retention, Store, StoreError, Sync};
 use crate::value::{Position, Rows};
 
@@ -98,14 +98,6 @@ impl Source for GivenRows {
     }
 
     async fn table_names(&self) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
-        Ok(vec![None; tables.len()])
-    }
-
-    async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
         Ok(Vec::new())
     }
 

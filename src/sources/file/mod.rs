@@ -47,7 +47,7 @@ pub(crate) use self::options::KIND;
 use self::options::{FileOptions, TableOptions};
 use self::position::FilePosition;
 use crate::options::OptionError;
-use crate::sources::{BoundedReader, Capture, CapturedRows, Event, EventSender, Finding, Source, SourceError, Table};
+use crate::sources::{BoundedReader, Capture, CapturedRows, Event, EventSender, Source, SourceError, Table};
 
 #[cfg(test)]
 mod tests;
@@ -116,10 +116,6 @@ impl Source for FileSource {
         let files: Vec<_> = self.jobs(tables).into_iter().map(|job| job.options.rows).collect();
         let counting = tokio::task::spawn_blocking(move || files.iter().map(snapshot::count_rows).collect());
         Ok(counting.await.expect("counting does not panic"))
-    }
-
-    async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
-        Ok(Vec::new())
     }
 
     /// Small files are captured, so what is read of them is what a run would have.

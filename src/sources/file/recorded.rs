@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use crate::sources::mysql::recorded;
-use crate::sources::{Capture, EventSender, Finding, Source, SourceError, Table};
+use crate::sources::{Capture, EventSender, Source, SourceError, Table};
 
 /// The files of one log, in order.
 #[derive(Debug)]
@@ -36,15 +36,6 @@ impl Source for RecordedSource {
 
     async fn table_names(&self) -> Result<Vec<String>, SourceError> {
         Ok(self.tables().await?.into_iter().map(|table| table.name).collect())
-    }
-
-    /// Unknown until the logs are read.
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
-        Ok(vec![None; tables.len()])
-    }
-
-    async fn preflight(&self, _tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
-        Ok(Vec::new())
     }
 
     /// False, because the logs are read from their beginning.
