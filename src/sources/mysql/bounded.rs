@@ -14,7 +14,7 @@ use super::connect::connect;
 use super::equal::Conditions;
 use super::errors::{query_error, transient};
 use super::options::MysqlOptions;
-use super::quoting::{literal, quoted};
+use super::quoting::quoted;
 use super::schema::{MysqlTable, read_tables};
 use super::select::{RowReader, select_list};
 use super::server::{Flavour, Server};
@@ -125,11 +125,7 @@ impl MysqlBoundedReader {
     /// The index that would let the server find rows by these columns, if it has none.
     async fn missing_index(&mut self, table: usize, columns: &[usize]) -> Result<Option<String>, SourceError> {
         let described = &self.tables[table];
-        let query = format!(
-            "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND SEQ_IN_INDEX = 1",
-            literal(&described.database),
-            literal(&described.name)
-        );
+        let query = format!("SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE {} AND SEQ_IN_INDEX = 1", described.at().filter());
         let leading: Vec<String> = self.conn.query(query).await.map_err(|e| query_error(DOING, e))?;
         let described = &self.tables[table];
         let names: Vec<&str> = columns.iter().map(|&column| described.columns[column].name.as_str()).collect();

@@ -60,6 +60,20 @@ pub(crate) enum ColumnKind {
     Inet6,
 }
 
+/// A column and how to decode its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MysqlColumn {
+    pub(crate) name: String,
+    pub(crate) kind: ColumnKind,
+    pub(crate) nullable: bool,
+    /// The name of the collation, for text columns.
+    pub(crate) collation: Option<String>,
+    /// The expression of a column that the server computes whenever it is read.
+    pub(crate) computed: Option<String>,
+    /// Whether it is a CHAR, whose values the server pads with spaces.
+    pub(crate) is_padded: bool,
+}
+
 impl ColumnKind {
     /// The engine's type of the column's values.
     pub(crate) fn ty(&self, zero_dates: ZeroDates) -> Type {

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::charset::Charset;
-use super::column::ColumnKind;
+use super::column::{ColumnKind, MysqlColumn};
 use super::quoting::quoted;
-use super::schema::{MysqlColumn, MysqlTable};
+use super::schema::MysqlTable;
 use crate::value::{Datum, Layout, Row, key, temporal, write_text};
 
 /// How one value is looked for.

@@ -8,25 +8,12 @@ use mysql_async::{Conn, Row};
 use serde::{Deserialize, Serialize};
 
 use super::errors::{is_access_error, query_error};
-use super::quoting::quoted;
+use super::table_at::TableAt;
 use crate::sources::SourceError;
-
-/// A table of the server, with the names as the server writes them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct TableAt {
-    pub(super) database: String,
-    pub(super) name: String,
-}
-
-impl TableAt {
-    pub(super) fn quoted(&self) -> String {
-        format!("{}.{}", quoted(&self.database), quoted(&self.name))
-    }
-}
 
 /// What happens to a child when the key of its parent is deleted or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Action {
+pub(super) enum KeyAction {
     /// RESTRICT and NO ACTION: the parent cannot be deleted or changed.
     Restrict,
     Cascade,
@@ -42,19 +29,19 @@ pub(super) struct ForeignKey {
     pub(super) parent: TableAt,
     /// The columns of the parent, in the order of `columns`.
     pub(super) referenced: Vec<String>,
-    pub(super) on_delete: Action,
-    pub(super) on_update: Action,
+    pub(super) on_delete: KeyAction,
+    pub(super) on_update: KeyAction,
 }
 
 impl ForeignKey {
     /// Whether a change of a parent can change its children.
     pub(super) fn acts(&self) -> bool {
-        self.on_delete != Action::Restrict || self.on_update != Action::Restrict
+        self.on_delete != KeyAction::Restrict || self.on_update != KeyAction::Restrict
     }
 
     /// Whether an action writes the columns of a child, instead of deleting it.
     pub(super) fn writes(&self) -> bool {
-        self.on_delete == Action::SetNull || self.on_update != Action::Restrict
+        self.on_delete == KeyAction::SetNull || self.on_update != KeyAction::Restrict
     }
 
     /// `the foreign key NAME of DATABASE.TABLE`, for messages.
@@ -86,7 +73,7 @@ fn parse(table: &TableAt, create: &str) -> Option<Vec<ForeignKey>> {
 /// ``CONSTRAINT `f` FOREIGN KEY (`a`, `b`) REFERENCES `db`.`t` (`x`, `y`) ON DELETE CASCADE ON UPDATE SET NULL,``. The outer `None`: not
 /// understood; the inner one: another constraint.
 fn constraint(table: &TableAt, line: &str) -> Option<Option<ForeignKey>> {
-    let mut text = Text(line.strip_prefix("CONSTRAINT ")?);
+    let mut text = ConstraintText(line.strip_prefix("CONSTRAINT ")?);
     let name = text.name()?;
     if !text.accept(" FOREIGN KEY ") {
         return Some(None);
@@ -100,7 +87,7 @@ fn constraint(table: &TableAt, line: &str) -> Option<Option<ForeignKey>> {
     };
     text.accept(" ").then_some(())?;
     let referenced = text.names()?;
-    let (mut on_delete, mut on_update) = (Action::Restrict, Action::Restrict);
+    let (mut on_delete, mut on_update) = (KeyAction::Restrict, KeyAction::Restrict);
     loop {
         let which = if text.accept(" ON DELETE ") {
             &mut on_delete
@@ -117,9 +104,9 @@ fn constraint(table: &TableAt, line: &str) -> Option<Option<ForeignKey>> {
 }
 
 /// The rest of a line.
-struct Text<'a>(&'a str);
+struct ConstraintText<'a>(&'a str);
 
-impl Text<'_> {
+impl ConstraintText<'_> {
     fn accept(&mut self, word: &str) -> bool {
         self.0.strip_prefix(word).map(|rest| self.0 = rest).is_some()
     }
@@ -154,9 +141,13 @@ impl Text<'_> {
     }
 
     /// SET DEFAULT is not understood: InnoDB does not carry it out.
-    fn action(&mut self) -> Option<Action> {
-        let actions =
-            [("CASCADE", Action::Cascade), ("SET NULL", Action::SetNull), ("RESTRICT", Action::Restrict), ("NO ACTION", Action::Restrict)];
+    fn action(&mut self) -> Option<KeyAction> {
+        let actions = [
+            ("CASCADE", KeyAction::Cascade),
+            ("SET NULL", KeyAction::SetNull),
+            ("RESTRICT", KeyAction::Restrict),
+            ("NO ACTION", KeyAction::Restrict),
+        ];
         actions.into_iter().find(|(word, _)| self.accept(word)).map(|(_, action)| action)
     }
 }
@@ -184,8 +175,8 @@ mod tests {
             on_delete,
             on_update,
         };
-        let f = key("f", &["a", "b`,"], at("other", "p q"), &["x", "y)"], Action::Cascade, Action::SetNull);
-        let g = key("g", &["a"], at("d", "p"), &["x"], Action::Restrict, Action::Restrict);
+        let f = key("f", &["a", "b`,"], at("other", "p q"), &["x", "y)"], KeyAction::Cascade, KeyAction::SetNull);
+        let g = key("g", &["a"], at("d", "p"), &["x"], KeyAction::Restrict, KeyAction::Restrict);
         assert_eq!(keys, [f, g]);
         for wrong in ["(`a`) REFERENCES `p` (`x`) ON DELETE SET DEFAULT", "(`a`) REFERENCES `p` (`x`, `y`)", "(`a) REFERENCES `p` (`x`)"] {
             assert_eq!(parse(&at("d", "t"), &format!("  CONSTRAINT `f` FOREIGN KEY {wrong},")), None, "{wrong}");

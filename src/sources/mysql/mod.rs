@@ -15,6 +15,7 @@ mod charset_multibyte;
 mod charset_tables;
 mod column;
 mod connect;
+mod described;
 mod equal;
 mod errors;
 mod foreign_keys;
@@ -42,6 +43,8 @@ mod side_effects;
 mod snapshot;
 mod snapshot_lock;
 mod survey;
+mod table_at;
+mod unique_keys;
 mod unreadable;
 mod values;
 

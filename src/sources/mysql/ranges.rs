@@ -8,9 +8,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};
 
 use super::charset::Charset;
-use super::column::ColumnKind;
+use super::column::{ColumnKind, MysqlColumn};
 use super::quoting::quoted;
-use super::schema::{MysqlColumn, MysqlTable};
+use super::schema::MysqlTable;
 
 /// Tables with less than twice this many rows are not cut.
 const ROWS_PER_RANGE: u64 = 50_000;

@@ -11,7 +11,7 @@ use crate::value::{Datum, RowBuilder, Rows};
 
 /// The select list that [`RowReader::read`] expects.
 pub(super) fn select_list(table: &MysqlTable) -> String {
-    let column = |c: &super::schema::MysqlColumn| {
+    let column = |c: &super::column::MysqlColumn| {
         let name = super::quoting::quoted(&c.name);
         match c.kind {
             // As bytes, so that values of a snapshot and of the log are printed the same.

@@ -6,6 +6,7 @@ use mysql_async::prelude::Queryable;
 use super::binlog::gtid::{MariadbGtids, MysqlGtids};
 use super::binlog::names::Case;
 use super::errors::{query_error, transient};
+use super::table_at::TableAt;
 use crate::sources::SourceError;
 
 /// Which of the two kinds of server it is.
@@ -56,6 +57,10 @@ impl Server {
     /// Whether this server treats two names as the same database or table.
     pub(super) fn same_name(&self, one: &str, other: &str) -> bool {
         one == other || self.lower_case_names != 0 && one.to_lowercase() == other.to_lowercase()
+    }
+
+    pub(super) fn same_table(&self, one: &TableAt, other: &TableAt) -> bool {
+        self.same_name(&one.database, &other.database) && self.same_name(&one.name, &other.name)
     }
 
     /// The statement returns file, offset, the databases that alone are logged, and those that are not logged.

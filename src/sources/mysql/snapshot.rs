@@ -79,11 +79,7 @@ pub(super) async fn read(
 pub(super) async fn estimate(conn: &mut Conn, tables: &[MysqlTable]) -> Result<Vec<Option<u64>>, SourceError> {
     let mut estimates = Vec::with_capacity(tables.len());
     for table in tables {
-        let query = format!(
-            "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            super::quoting::literal(&table.database),
-            super::quoting::literal(&table.name)
-        );
+        let query = format!("SELECT TABLE_ROWS FROM information_schema.TABLES WHERE {}", table.at().filter());
         let row: Option<MysqlRow> = conn.query_first(query).await.map_err(|e| query_error(DOING, e))?;
         estimates.push(row.and_then(|row| row.get_opt::<Option<u64>, usize>(0)).and_then(Result::ok).flatten());
     }

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
+use super::described::{DESCRIBED, Described, json_column, text};
 use super::errors::query_error;
 use super::options::MysqlOptions;
-use super::quoting::{literal, quoted};
-use super::schema::{DESCRIBED, Described, json_column, text};
+use super::quoting::literal;
 use super::server::{Flavour, Server};
+use super::table_at::{TableAt, unusable_kind};
+use super::unique_keys;
 use crate::sources::{RowCount, SourceError, Survey, SurveyedColumn, SurveyedKey, SurveyedTable};
 use crate::value::Type;
 
@@ -25,17 +27,14 @@ const COUNTED: u64 = 20_000;
 /// How many tables one statement counts.
 const COUNTED_AT_ONCE: usize = 100;
 
-/// A database and a table.
-type Path = (String, String);
-
 /// Reads the tables of the URL's database, or of all databases if it names none, and of the databases that foreign keys connect with them.
 pub(super) async fn survey(conn: &mut Conn, server: &Server, options: &MysqlOptions, root: Option<&str>) -> Result<Survey, SourceError> {
     if server.flavour == Flavour::Mysql {
         // Otherwise the numbers of rows may be a day old.
         ask(conn, "SET SESSION information_schema_stats_expiry = 0").await?;
     }
-    let mut found: BTreeMap<Path, SurveyedTable> = BTreeMap::new();
-    let mut keys: BTreeMap<(Path, String), ReadKey> = BTreeMap::new();
+    let mut found: BTreeMap<TableAt, SurveyedTable> = BTreeMap::new();
+    let mut keys: BTreeMap<(TableAt, String), ReadKey> = BTreeMap::new();
     let mut read = BTreeSet::new();
     let mut wanted = first_databases(conn, server, options, root).await?;
     while let Some(database) = wanted.pop() {
@@ -44,7 +43,7 @@ pub(super) async fn survey(conn: &mut Conn, server: &Server, options: &MysqlOpti
         }
         read_database(conn, server, options, &database, &mut found).await?;
         for (constraint, key) in foreign_keys(conn, &database).await? {
-            wanted.extend([key.child.0.clone(), key.parent.0.clone()]);
+            wanted.extend([key.child.database.clone(), key.parent.database.clone()]);
             keys.insert((key.child.clone(), constraint), key);
         }
     }
@@ -80,7 +79,7 @@ async fn read_database(
     server: &Server,
     options: &MysqlOptions,
     database: &str,
-    found: &mut BTreeMap<Path, SurveyedTable>,
+    found: &mut BTreeMap<TableAt, SurveyedTable>,
 ) -> Result<(), SourceError> {
     let here = literal(database);
     let tables =
@@ -112,17 +111,9 @@ async fn read_database(
         if table.unusable.is_some() {
             table = SurveyedTable { unusable: table.unusable, ..SurveyedTable::default() };
         }
-        found.insert((database.to_string(), name), table);
+        found.insert(TableAt::new(database, &name), table);
     }
     Ok(())
-}
-
-fn unusable_kind(kind: &str) -> Option<String> {
-    match kind {
-        "BASE TABLE" => None,
-        "SYSTEM VERSIONED" => Some("is system-versioned, and its log does not say what was deleted".into()),
-        other => Some(format!("is not a table but a {}", other.to_lowercase())),
-    }
 }
 
 fn add_column(table: &mut SurveyedTable, described: &Described, options: &MysqlOptions, is_json: bool) {
@@ -151,29 +142,14 @@ async fn json_columns(conn: &mut Conn, server: &Server, database: &str) -> Resul
 }
 
 async fn add_unique_keys(conn: &mut Conn, database: &str, tables: &mut BTreeMap<String, SurveyedTable>) -> Result<(), SourceError> {
-    let query = format!(
-        "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS \
-         WHERE TABLE_SCHEMA = {database} AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"
-    );
-    // `None`: a part of the index is an expression or the beginning of a column, so the columns alone are not unique.
-    let mut indexes: BTreeMap<(String, String), Option<Vec<usize>>> = BTreeMap::new();
-    for row in ask(conn, query).await? {
-        let (Some(table), Some(index)) = (text(&row, 0), text(&row, 1)) else { continue };
-        let Some(of) = tables.get(&table) else { continue };
-        let is_part = row.get_opt::<Option<u64>, usize>(3).and_then(Result::ok).flatten().is_some();
-        let column = text(&row, 2).and_then(|name| of.columns.iter().position(|c| c.name == name)).filter(|_| !is_part);
-        let columns = indexes.entry((table, index)).or_insert_with(|| Some(Vec::new()));
-        match (columns.as_mut(), column) {
-            (Some(columns), Some(column)) => columns.push(column),
-            _ => *columns = None,
-        }
-    }
-    for ((table, index), columns) in indexes {
-        let (Some(table), Some(columns)) = (tables.get_mut(&table), columns) else { continue };
-        if index == "PRIMARY" {
-            table.key = columns;
-        } else {
-            table.unique.push(columns);
+    let keys = unique_keys::read(conn, &format!("TABLE_SCHEMA = {database}")).await.map_err(|e| query_error(DOING, e))?;
+    for key in keys {
+        let (Some(table), Some(columns)) = (tables.get_mut(&key.table), key.whole_columns()) else { continue };
+        let places: Option<Vec<usize>> = columns.iter().map(|name| table.columns.iter().position(|c| c.name == *name)).collect();
+        match places {
+            Some(places) if key.is_primary() => table.key = places,
+            Some(places) => table.unique.push(places),
+            None => {}
         }
     }
     Ok(())
@@ -181,15 +157,15 @@ async fn add_unique_keys(conn: &mut Conn, database: &str, tables: &mut BTreeMap<
 
 /// A foreign key as the server lists it.
 struct ReadKey {
-    child: Path,
-    parent: Path,
+    child: TableAt,
+    parent: TableAt,
     columns: Vec<(String, String)>,
 }
 
 /// The foreign keys of a database's tables, and those of other databases that refer to it, by name of the constraint.
 async fn foreign_keys(conn: &mut Conn, database: &str) -> Result<Vec<(String, ReadKey)>, SourceError> {
     let here = literal(database);
-    let mut keys: BTreeMap<(Path, String), ReadKey> = BTreeMap::new();
+    let mut keys: BTreeMap<(TableAt, String), ReadKey> = BTreeMap::new();
     for filter in [format!("TABLE_SCHEMA = {here}"), format!("REFERENCED_TABLE_SCHEMA = {here} AND TABLE_SCHEMA <> {here}")] {
         let query = format!(
             "SELECT CONSTRAINT_NAME, TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, \
@@ -203,7 +179,7 @@ async fn foreign_keys(conn: &mut Conn, database: &str) -> Result<Vec<(String, Re
             else {
                 continue;
             };
-            let (child, parent) = ((database, table), (to_database, to_table));
+            let (child, parent) = (TableAt::new(&database, &table), TableAt::new(&to_database, &to_table));
             let key = keys.entry((child.clone(), constraint)).or_insert_with(|| ReadKey { child, parent, columns: Vec::new() });
             key.columns.push((column, to_column));
         }
@@ -212,23 +188,24 @@ async fn foreign_keys(conn: &mut Conn, database: &str) -> Result<Vec<(String, Re
 }
 
 fn add_foreign_keys(
-    found: &mut BTreeMap<Path, SurveyedTable>,
-    keys: BTreeMap<(Path, String), ReadKey>,
-    names: &BTreeMap<Path, Result<String, String>>,
+    found: &mut BTreeMap<TableAt, SurveyedTable>,
+    keys: BTreeMap<(TableAt, String), ReadKey>,
+    names: &BTreeMap<TableAt, Result<String, String>>,
 ) {
     for ((_, name), ReadKey { child, parent, columns }) in keys {
         // The server may write a name in a foreign key in another letter case than the table.
         let parent = match found.contains_key(&parent) {
             true => parent,
             false => {
-                let alike =
-                    |path: &&Path| path.0.to_lowercase() == parent.0.to_lowercase() && path.1.to_lowercase() == parent.1.to_lowercase();
+                let alike = |at: &&TableAt| {
+                    at.database.to_lowercase() == parent.database.to_lowercase() && at.name.to_lowercase() == parent.name.to_lowercase()
+                };
                 found.keys().find(alike).cloned().unwrap_or(parent)
             }
         };
         let table = match names.get(&parent) {
             Some(Ok(name)) => name.clone(),
-            _ => format!("{}.{}", parent.0, parent.1),
+            _ => parent.dotted(),
         };
         let of_table: Vec<String> = match found.get(&parent) {
             Some(parent) => columns.iter().map(|(_, column)| as_written(&parent.columns, column)).collect(),
@@ -248,13 +225,12 @@ fn as_written(columns: &[SurveyedColumn], name: &str) -> String {
 }
 
 /// Counts the rows of small tables; estimates remain where that fails.
-async fn count(conn: &mut Conn, found: &mut BTreeMap<Path, SurveyedTable>) {
+async fn count(conn: &mut Conn, found: &mut BTreeMap<TableAt, SurveyedTable>) {
     let is_small = |table: &SurveyedTable| table.unusable.is_none() && table.rows.is_none_or(|count| count.rows < COUNTED);
-    let small: Vec<Path> = found.iter().filter(|(_, table)| is_small(table)).map(|(path, _)| path.clone()).collect();
+    let small: Vec<TableAt> = found.iter().filter(|(_, table)| is_small(table)).map(|(path, _)| path.clone()).collect();
     for some in small.chunks(COUNTED_AT_ONCE) {
-        let one = |(number, (database, table)): (usize, &Path)| {
-            let from = format!("{}.{}", quoted(database), quoted(table));
-            format!("SELECT {number}, COUNT(*) FROM (SELECT 1 FROM {from} LIMIT {}) AS t{number}", COUNTED + 1)
+        let one = |(number, table): (usize, &TableAt)| {
+            format!("SELECT {number}, COUNT(*) FROM (SELECT 1 FROM {} LIMIT {}) AS t{number}", table.quoted(), COUNTED + 1)
         };
         let query = some.iter().enumerate().map(one).collect::<Vec<_>>().join(" UNION ALL ");
         let Ok(counts) = conn.query::<(usize, u64), _>(query).await else { continue };
@@ -268,34 +244,32 @@ async fn count(conn: &mut Conn, found: &mut BTreeMap<Path, SurveyedTable>) {
 
 /// How a spec names each table, or why it cannot: where names have dots, one name could mean two tables.
 fn spec_names<'a>(
-    paths: impl Iterator<Item = &'a Path> + Clone,
+    paths: impl Iterator<Item = &'a TableAt> + Clone,
     own: Option<&str>,
     server: &Server,
-) -> BTreeMap<Path, Result<String, String>> {
-    let all: BTreeSet<&Path> = paths.clone().collect();
+) -> BTreeMap<TableAt, Result<String, String>> {
+    let all: BTreeSet<&TableAt> = paths.clone().collect();
     let is_own = |database: &str| own.is_some_and(|own| server.same_name(own, database));
     let could_mean = |name: &str| {
-        let by_dots = name.match_indices('.').map(|(dot, _)| (name[..dot].to_string(), name[dot + 1..].to_string()));
-        let meant = |path: &Path| all.contains(path);
-        by_dots.filter(meant).count() + all.iter().filter(|(database, table)| is_own(database) && table == name).count()
+        let by_dots = name.match_indices('.').map(|(dot, _)| TableAt::new(&name[..dot], &name[dot + 1..]));
+        let meant = |at: &TableAt| all.contains(at);
+        by_dots.filter(meant).count() + all.iter().filter(|at| is_own(&at.database) && at.name == name).count()
     };
-    let name = |(database, table): &Path| {
-        let short = is_own(database).then(|| table.clone());
-        let names = short.into_iter().chain([format!("{database}.{table}")]);
+    let name = |at: &TableAt| {
+        let short = is_own(&at.database).then(|| at.name.clone());
+        let names = short.into_iter().chain([at.dotted()]);
         let mut clear = names.filter(|name| could_mean(name) == 1);
         clear.next().ok_or_else(|| "has a name that could mean two tables, because of its dots".to_string())
     };
     paths.map(|path| (path.clone(), name(path))).collect()
 }
 
-fn named((database, name): Path, table: SurveyedTable, names: &BTreeMap<Path, Result<String, String>>) -> SurveyedTable {
-    let path = (database, name);
-    let spec_name = names.get(&path).cloned().unwrap_or_else(|| Ok(format!("{}.{}", path.0, path.1)));
+fn named(at: TableAt, table: SurveyedTable, names: &BTreeMap<TableAt, Result<String, String>>) -> SurveyedTable {
+    let spec_name = names.get(&at).cloned().unwrap_or_else(|| Ok(at.dotted()));
+    let dotted = at.dotted();
+    let path = vec![at.database, at.name];
     match spec_name {
-        Ok(name) => SurveyedTable { name, path: vec![path.0, path.1], ..table },
-        Err(why) => {
-            let name = format!("{}.{}", path.0, path.1);
-            SurveyedTable { name, path: vec![path.0, path.1], unusable: table.unusable.or(Some(why)), ..SurveyedTable::default() }
-        }
+        Ok(name) => SurveyedTable { name, path, ..table },
+        Err(why) => SurveyedTable { name: dotted, path, unusable: table.unusable.or(Some(why)), ..SurveyedTable::default() },
     }
 }

@@ -6,7 +6,7 @@
 use super::bytes::{Bytes, Truncated};
 use super::decimal::{DecimalError, decimal};
 use super::event::{RowsEvent, RowsKind};
-use super::span::{Span, span};
+use super::span::{ValueSpan, span};
 use super::table_map::{LogColumn, TableMap, ty};
 use crate::sources::mysql::charset::Charset;
 use crate::sources::mysql::column::ColumnKind;
@@ -69,7 +69,7 @@ enum ImageField {
     /// `width`: the number of bytes of an integer, a length, a label's number, a fraction or a bit field; unused for other kinds.
     Read { kind: ColumnKind, width: usize },
     /// A column that is not read, or a hidden column of the server, which SELECT does not return.
-    Skipped(Span),
+    Skipped(ValueSpan),
 }
 
 impl RowDecoder {
@@ -81,7 +81,7 @@ impl RowDecoder {
         let mut place = 0;
         for logged in &map.columns {
             if expected.peek().is_none_or(|column| logged.name.as_ref() != Some(&column.name)) && is_hidden(logged) {
-                fields.push(ImageField::Skipped(Span::Bytes(HIDDEN_BYTES)));
+                fields.push(ImageField::Skipped(ValueSpan::Bytes(HIDDEN_BYTES)));
                 continue;
             }
             let is_read = table.part.as_ref().is_none_or(|part| match &logged.name {

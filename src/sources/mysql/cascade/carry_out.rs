@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::linked::LinkKey;
 use super::matching::Asker;
-use super::state::State;
+use super::state::CascadeState;
 use super::{Cascades, again, note};
 use crate::sources::mysql::binlog::transaction::{LogTransaction, ParentChange, TransactionStep};
-use crate::sources::mysql::foreign_keys::Action;
+use crate::sources::mysql::foreign_keys::KeyAction;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::{HeldRows, Notes, SourceError};
 use crate::value::{Delta, Row};
@@ -24,13 +24,13 @@ pub(in crate::sources::mysql) async fn carry_out(
     held: &dyn HeldRows,
     mut changes: LogTransaction,
 ) -> Result<LogTransaction, SourceError> {
-    if cascades.is_logged && changes.has_parents() {
+    if !cascades.follows && changes.has_parents() {
         return Err(again("the server no longer logs what foreign keys do"));
     }
-    let state = changes.has_parents().then(|| State::new(cascades, held));
+    let state = changes.has_parents().then(|| CascadeState::new(cascades, held));
     let mut out = LogTransaction::default();
     out.rejected = std::mem::take(&mut changes.rejected);
-    let mut work = Work { cascades, state, out, notes: Notes::default(), asker: Asker::new(options), open: Vec::new() };
+    let mut work = CarryingOut { cascades, state, out, notes: Notes::default(), asker: Asker::new(options), open: Vec::new() };
     let mut steps = changes.into_steps().map_err(on_disk)?;
     // A deleted row, of which the next step may be the row after an update.
     let mut before: Option<(usize, Row)> = None;
@@ -61,10 +61,10 @@ fn on_disk(error: io::Error) -> SourceError {
     SourceError::Transient { message: format!("a large transaction cannot be kept on disk: {error}") }
 }
 
-struct Work<'a> {
+struct CarryingOut<'a> {
     cascades: &'a Cascades,
     /// Only if a parent changes.
-    state: Option<State<'a>>,
+    state: Option<CascadeState<'a>>,
     out: LogTransaction,
     notes: Notes,
     asker: Asker<'a>,
@@ -83,7 +83,7 @@ struct Acting {
     last: Option<Row>,
 }
 
-impl Work<'_> {
+impl CarryingOut<'_> {
     fn delete(&mut self, row: Option<(usize, Row)>) -> Result<(), SourceError> {
         match row {
             Some((table, row)) => self.change(table, Some(row), None),
@@ -148,7 +148,7 @@ impl Work<'_> {
                 Some(after) if linked.parent_columns.iter().all(|c| layout.get(&parent.before, *c) == layout.get(after, *c)) => continue,
                 Some(_) => linked.key.on_update,
             };
-            if action == Action::Restrict {
+            if action == KeyAction::Restrict {
                 continue;
             }
             for link in self.links(number, &parent.before).await? {
@@ -194,11 +194,11 @@ impl Work<'_> {
         }
         let action = if parent.after.is_none() { linked.key.on_delete } else { linked.key.on_update };
         let after = match (action, &parent.after) {
-            (Action::Cascade, None) => None,
-            (Action::Cascade, Some(after)) => {
+            (KeyAction::Cascade, None) => None,
+            (KeyAction::Cascade, Some(after)) => {
                 Some(linked.written(described, &row, Some((&self.cascades.tables[linked.parent], &after[..]))))
             }
-            (Action::SetNull | Action::Restrict, _) => Some(linked.written(described, &row, None)),
+            (KeyAction::SetNull | KeyAction::Restrict, _) => Some(linked.written(described, &row, None)),
         };
         if after.as_ref() == Some(&row) {
             return Ok(None);

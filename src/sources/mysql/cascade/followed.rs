@@ -8,27 +8,29 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::sources::mysql::column::ColumnKind;
+use crate::sources::mysql::column::{ColumnKind, MysqlColumn};
 use crate::sources::mysql::errors::query_error;
-use crate::sources::mysql::foreign_keys::{self, Action, ForeignKey, TableAt};
+use crate::sources::mysql::foreign_keys::{self, ForeignKey, KeyAction};
 use crate::sources::mysql::options::MysqlOptions;
-use crate::sources::mysql::quoting::{literal, quoted};
-use crate::sources::mysql::schema::{self, MysqlColumn, MysqlTable};
+use crate::sources::mysql::quoting::quoted;
+use crate::sources::mysql::schema::{self, MysqlTable};
 use crate::sources::mysql::server::Server;
+use crate::sources::mysql::table_at::{TableAt, unusable_kind};
+use crate::sources::mysql::unique_keys::{self, UniqueKey};
 use crate::sources::mysql::values::ZeroDates;
 use crate::sources::{Finding, Severity, SourceError};
 
 /// The foreign keys that are followed, and what is in the way.
 #[derive(Debug, Default)]
-pub(super) struct Followed {
+pub(super) struct FoundKeys {
     pub(super) keys: Vec<ForeignKey>,
     /// The user may not see these tables, which are parents of captured ones.
     pub(super) hidden: Vec<(TableAt, ForeignKey)>,
 }
 
 /// Reads the foreign keys of the captured tables, and of the tables that they lead to.
-pub(super) async fn find(conn: &mut Conn, server: &Server, captured: &[MysqlTable]) -> Result<Followed, SourceError> {
-    let mut found = Followed::default();
+pub(super) async fn find(conn: &mut Conn, server: &Server, captured: &[MysqlTable]) -> Result<FoundKeys, SourceError> {
+    let mut found = FoundKeys::default();
     let is_captured = |table: &TableAt| captured.iter().any(|c| c.at() == *table);
     let mut read: BTreeMap<TableAt, Vec<ForeignKey>> = BTreeMap::new();
     let mut open: VecDeque<TableAt> = captured.iter().map(MysqlTable::at).collect();
@@ -37,9 +39,7 @@ pub(super) async fn find(conn: &mut Conn, server: &Server, captured: &[MysqlTabl
             let mut keys = foreign_keys::of_table(conn, &table).await?;
             // A server on which case does not matter may write the name of the parent in another case.
             for key in keys.iter_mut().flatten() {
-                let same = |other: &TableAt| {
-                    server.same_name(&other.database, &key.parent.database) && server.same_name(&other.name, &key.parent.name)
-                };
+                let same = |other: &TableAt| server.same_table(other, &key.parent);
                 if let Some(known) = captured.iter().map(MysqlTable::at).chain(read.keys().cloned()).find(same) {
                     key.parent = known;
                 }
@@ -66,9 +66,9 @@ pub(super) async fn find(conn: &mut Conn, server: &Server, captured: &[MysqlTabl
 
 /// Whether what `key` does to its child can do something to the children of that by `next`.
 fn leads_on(key: &ForeignKey, next: &ForeignKey) -> bool {
-    let deletes = key.on_delete == Action::Cascade && next.on_delete != Action::Restrict;
+    let deletes = key.on_delete == KeyAction::Cascade && next.on_delete != KeyAction::Restrict;
     let shared = key.columns.iter().any(|column| next.referenced.iter().any(|other| other.to_lowercase() == column.to_lowercase()));
-    deletes || key.writes() && shared && next.on_update != Action::Restrict
+    deletes || key.writes() && shared && next.on_update != KeyAction::Restrict
 }
 
 /// A table that is needed for foreign keys only, and its columns that are.
@@ -134,9 +134,9 @@ pub(super) async fn obstacles(
 /// `ON DELETE CASCADE, ON UPDATE SET NULL`.
 pub(super) fn actions(key: &ForeignKey) -> String {
     let name = |action| match action {
-        Action::Restrict => None,
-        Action::Cascade => Some("CASCADE"),
-        Action::SetNull => Some("SET NULL"),
+        KeyAction::Restrict => None,
+        KeyAction::Cascade => Some("CASCADE"),
+        KeyAction::SetNull => Some("SET NULL"),
     };
     let both = [("DELETE", name(key.on_delete)), ("UPDATE", name(key.on_update))];
     let both = both.into_iter().filter_map(|(event, action)| action.map(|action| format!("ON {event} {action}")));
@@ -150,13 +150,13 @@ async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero
     };
     if child.table.key.is_empty() {
         let is_float = |column: &MysqlColumn| matches!(column.kind, ColumnKind::Float | ColumnKind::Double);
-        if child.columns.iter().any(is_float) || !has_unique_rows(conn, &key.child).await? {
+        if child.columns.iter().any(is_float) || unique_keys::identity(&unique_keys_of(conn, &key.child).await?).is_empty() {
             return Ok(Some("the table has no primary key, so its rows cannot be told apart".into()));
         }
     }
     for at in [&key.child, &key.parent] {
-        if !is_base_table(conn, at).await? {
-            return Ok(Some(format!("{} is system-versioned, and its log does not say what was deleted", at.quoted())));
+        if let Some(why) = unusable(conn, at).await? {
+            return Ok(Some(format!("{} {why}", at.quoted())));
         }
     }
     for (own, other) in key.columns.iter().zip(&key.referenced) {
@@ -177,7 +177,7 @@ async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero
             return Ok(Some(format!("`{}` and `{}` of its parent are of different types", own.name, other.name)));
         }
         // The server writes the parent's spaces into the child.
-        if key.on_update == Action::Cascade && own.is_padded != other.is_padded {
+        if key.on_update == KeyAction::Cascade && own.is_padded != other.is_padded {
             return Ok(Some(format!("one of `{}` and `{}` of its parent is CHAR, the other VARCHAR", own.name, other.name)));
         }
     }
@@ -188,7 +188,7 @@ async fn obstacle(conn: &mut Conn, key: &ForeignKey, tables: &[MysqlTable], zero
             return Ok(Some(format!("the server computes `{}` of a column that it writes", column.name)));
         }
     }
-    match is_unique(conn, &key.parent, &key.referenced).await? {
+    match is_unique(&unique_keys_of(conn, &key.parent).await?, &key.referenced) {
         true => Ok(None),
         false => Ok(Some(format!("it refers to columns of {} that are not a unique key", key.parent.quoted()))),
     }
@@ -203,46 +203,21 @@ fn same_kind(one: &ColumnKind, other: &ColumnKind) -> bool {
     }
 }
 
-/// Whether a unique key without NULLs keeps rows from being equal.
-async fn has_unique_rows(conn: &mut Conn, table: &TableAt) -> Result<bool, SourceError> {
-    let query = format!(
-        "SELECT COUNT(*) FROM (SELECT INDEX_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND \
-         NON_UNIQUE = 0 GROUP BY INDEX_NAME HAVING SUM(NULLABLE = 'YES') = 0) AS without_nulls",
-        literal(&table.database),
-        literal(&table.name)
-    );
-    let count: Option<u64> = conn.query_first(query).await.map_err(|e| query_error("reading the unique keys of a table", e))?;
-    Ok(count.unwrap_or(0) > 0)
+/// Why a table cannot be followed, as the rest of a sentence.
+async fn unusable(conn: &mut Conn, table: &TableAt) -> Result<Option<String>, SourceError> {
+    let query = format!("SELECT TABLE_TYPE FROM information_schema.TABLES WHERE {}", table.filter());
+    let kind: Option<String> = conn.query_first(query).await.map_err(|e| query_error("reading the kind of a table", e))?;
+    Ok(kind.map_or_else(|| Some("cannot be read".into()), |kind| unusable_kind(&kind)))
 }
 
-async fn is_base_table(conn: &mut Conn, table: &TableAt) -> Result<bool, SourceError> {
-    let query = format!(
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND TABLE_TYPE = 'BASE TABLE'",
-        literal(&table.database),
-        literal(&table.name)
-    );
-    let count: Option<u64> = conn.query_first(query).await.map_err(|e| query_error("reading the sort of a table", e))?;
-    Ok(count == Some(1))
+async fn unique_keys_of(conn: &mut Conn, table: &TableAt) -> Result<Vec<UniqueKey>, SourceError> {
+    unique_keys::read(conn, &table.filter()).await.map_err(|e| query_error("reading the unique keys of a table", e))
 }
 
-/// Whether these are all columns of a unique index, each with its whole length.
-async fn is_unique(conn: &mut Conn, table: &TableAt, columns: &[String]) -> Result<bool, SourceError> {
-    let query = format!(
-        "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART IS NULL FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND \
-         NON_UNIQUE = 0",
-        literal(&table.database),
-        literal(&table.name)
-    );
-    let rows: Vec<(String, Option<String>, bool)> =
-        conn.query(query).await.map_err(|e| query_error("reading the unique keys of a table", e))?;
-    let mut indexes: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
-    for (index, column, is_whole) in rows {
-        indexes.entry(index).or_default().push((column.unwrap_or_default().to_lowercase(), is_whole));
-    }
-    let wanted: BTreeSet<String> = columns.iter().map(|column| column.to_lowercase()).collect();
-    Ok(indexes.values().any(|index| {
-        index.iter().all(|(_, is_whole)| *is_whole) && index.iter().map(|(column, _)| column.clone()).collect::<BTreeSet<_>>() == wanted
-    }))
+/// Whether these are all columns of a unique key.
+fn is_unique(keys: &[UniqueKey], columns: &[String]) -> bool {
+    let lower = |columns: &[String]| columns.iter().map(|column| column.to_lowercase()).collect::<BTreeSet<String>>();
+    keys.iter().filter_map(UniqueKey::whole_columns).any(|key| lower(key) == lower(columns))
 }
 
 /// The findings for parents that the user may not see.

@@ -2,11 +2,12 @@
 
 use mysql_async::Conn;
 
-use super::matching::{Asker, Form, Matching};
+use super::matching::{Asker, Matching};
 use super::note;
 use crate::sources::SourceError;
-use crate::sources::mysql::foreign_keys::{ForeignKey, TableAt};
+use crate::sources::mysql::foreign_keys::ForeignKey;
 use crate::sources::mysql::schema::MysqlTable;
+use crate::sources::mysql::table_at::TableAt;
 use crate::value::{Datum, Layout, Row, RowBuilder, Type, key, row_of_key};
 
 /// A foreign key with its tables and columns found.
@@ -85,8 +86,8 @@ impl Linked {
                 }
             };
             match form {
-                Form::Known(form) => key::push(&Type::Text, Datum::Text(&form), &mut bytes),
-                Form::Unknown => return Some(LinkKey { form: note::AS_IS, bytes: key::encode(layout, row, columns).to_vec() }),
+                Some(form) => key::push(&Type::Text, Datum::Text(&form), &mut bytes),
+                None => return Some(LinkKey { form: note::AS_IS, bytes: key::encode(layout, row, columns).to_vec() }),
             }
         }
         Some(LinkKey { form: note::KNOWN, bytes })

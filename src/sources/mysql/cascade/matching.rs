@@ -31,13 +31,6 @@ pub(super) struct Collation {
     pub(super) name: String,
 }
 
-/// A text in the form that equal texts share, or as it is if that form is not known.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Known(String),
-    Unknown,
-}
-
 /// Collations that compare character by character and have no combinations of ASCII characters, without the name of the charset.
 const FOLDING: [&str; 12] = [
     "general_ci",
@@ -73,15 +66,13 @@ impl Matching {
         })
     }
 
-    /// The form of a text; not called for other values.
-    pub(super) fn form(&self, text: &str) -> Form {
+    /// The form of a text that all equal texts share; `None` if it is not known. Not called for other values.
+    pub(super) fn form(&self, text: &str) -> Option<String> {
         match self {
-            Matching::Value | Matching::Bytes { pads: false } => Form::Known(text.into()),
-            Matching::Bytes { pads: true } => Form::Known(text.trim_end_matches(' ').into()),
-            Matching::Ascii { folds, .. } if is_plain(text) => {
-                Form::Known(if *folds { text.to_ascii_lowercase() } else { text.to_string() })
-            }
-            Matching::Ascii { .. } | Matching::Asked(_) => Form::Unknown,
+            Matching::Value | Matching::Bytes { pads: false } => Some(text.into()),
+            Matching::Bytes { pads: true } => Some(text.trim_end_matches(' ').into()),
+            Matching::Ascii { folds, .. } if is_plain(text) => Some(if *folds { text.to_ascii_lowercase() } else { text.to_string() }),
+            Matching::Ascii { .. } | Matching::Asked(_) => None,
         }
     }
 
@@ -172,10 +163,7 @@ mod tests {
 
     #[test]
     fn the_form_of_a_text_is_known_where_the_collation_is() {
-        let form = |collation: &str, text: &str| match Matching::of_collation(collation).unwrap().form(text) {
-            Form::Known(form) => form,
-            Form::Unknown => "?".into(),
-        };
+        let form = |collation: &str, text: &str| Matching::of_collation(collation).unwrap().form(text).unwrap_or("?".into());
         for (collation, text, expected) in [
             ("utf8mb4_bin", "Ä ", "Ä"),
             ("utf8mb4_0900_bin", "Ä ", "Ä "),

@@ -23,11 +23,12 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::carry_out::carry_out;
 use self::linked::Linked;
 use super::binlog::assemble::TableRole;
-use super::foreign_keys::{ForeignKey, TableAt};
+use super::foreign_keys::ForeignKey;
 use super::options::MysqlOptions;
 use super::schema::MysqlTable;
 use super::server::{Flavour, Server};
 use super::settings::setting;
+use super::table_at::TableAt;
 use crate::sources::{Companion, Finding, HeldRows, Notes, SourceError};
 use crate::value::{Row, Rows, key};
 
@@ -45,8 +46,9 @@ pub(super) struct Cascades {
     keys_of_child: Vec<Vec<usize>>,
     /// For each table, the keys of which it is the parent.
     keys_of_parent: Vec<Vec<usize>>,
-    /// The server logs what foreign keys do. Nothing is noted; a change of a parent without that is an error.
-    is_logged: bool,
+    /// Whether what foreign keys do is added here. If not, because the server logs it or because none acts, nothing is noted, and a change of
+    /// a parent whose children the log lacks is an error.
+    follows: bool,
     /// Whether a captured table has a foreign key with an action.
     acts: bool,
 }
@@ -104,7 +106,7 @@ impl Cascades {
             // What the user may not see is not needed then.
             found.keys.retain(|key| !found.hidden.iter().any(|(table, _)| *table == key.parent));
         }
-        Ok(Cascades { acts, ..Cascades::resolve(conn, options, captured, found.keys, is_logged).await? })
+        Ok(Cascades { acts, ..Cascades::resolve(conn, options, captured, found.keys, !is_logged).await? })
     }
 
     pub(super) fn acts(&self) -> bool {
@@ -114,11 +116,11 @@ impl Cascades {
     /// For a caller that keeps no notes: without foreign keys that need some.
     pub(super) fn without_notes(self) -> Result<Cascades, SourceError> {
         match self.keys.first() {
-            Some(linked) if !self.is_logged => Err(SourceError::Stopped {
+            Some(linked) if self.follows => Err(SourceError::Stopped {
                 message: format!("{} acts on its table, which cannot be followed without notes", linked.key.describe()),
                 help: None,
             }),
-            _ => Ok(Cascades { is_logged: true, ..self }),
+            _ => Ok(Cascades { follows: false, ..self }),
         }
     }
 
@@ -145,7 +147,7 @@ impl Cascades {
         let definitions = read(b"d")?;
         let keys: Result<Vec<ForeignKey>, _> = definitions.iter().map(|row| serde_json::from_slice(unpack.value(row))).collect();
         let keys = keys.map_err(|_| again("the notes on foreign keys cannot be read"))?;
-        let cascades = Cascades::resolve(conn, options, captured, keys, false).await?;
+        let cascades = Cascades::resolve(conn, options, captured, keys, true).await?;
         let kept = read(b"t")?;
         let kept: Result<Vec<KeptTable>, _> = kept.iter().map(|row| serde_json::from_slice(unpack.value(row))).collect();
         let same = kept.is_ok_and(|kept| kept == cascades.kept_tables().map(|(_, table)| table).collect::<Vec<_>>());
@@ -157,7 +159,7 @@ impl Cascades {
         options: &MysqlOptions,
         captured: &[MysqlTable],
         keys: Vec<ForeignKey>,
-        is_logged: bool,
+        follows: bool,
     ) -> Result<Cascades, SourceError> {
         let extra = followed::extra_tables(&keys, captured);
         let read = followed::read_extra(conn, options, &extra).await.map_err(|error| match error {
@@ -171,7 +173,7 @@ impl Cascades {
             let found = Linked::new(conn, key, &tables).await?;
             linked.push(found.ok_or_else(|| again(&format!("the tables of {name} have changed")))?);
         }
-        let held = extra.iter().map(|table| table.is_held && !is_logged).collect();
+        let held = extra.iter().map(|table| table.is_held && follows).collect();
         let keys_of = |table_of: fn(&Linked) -> usize| {
             let mut of_table = vec![Vec::new(); tables.len()];
             linked.iter().enumerate().for_each(|(number, key)| of_table[table_of(key)].push(number));
@@ -179,7 +181,7 @@ impl Cascades {
         };
         let (keys_of_child, keys_of_parent) = (keys_of(|key| key.child), keys_of(|key| key.parent));
         let (captured, acts) = (captured.len(), !linked.is_empty());
-        Ok(Cascades { tables: Arc::new(tables), captured, held, keys: linked, keys_of_child, keys_of_parent, is_logged, acts })
+        Ok(Cascades { tables: Arc::new(tables), captured, held, keys: linked, keys_of_child, keys_of_parent, follows, acts })
     }
 
     /// For each table, what it is needed for.
@@ -187,7 +189,7 @@ impl Cascades {
         let role = |table: usize| TableRole {
             is_held: table < self.captured || self.held[table - self.captured],
             is_extra: table >= self.captured,
-            is_child: !self.keys_of_child[table].is_empty() && !self.is_logged,
+            is_child: !self.keys_of_child[table].is_empty() && self.follows,
             referenced: {
                 let mut columns: Vec<usize> =
                     self.keys_of_parent[table].iter().flat_map(|number| self.keys[*number].parent_columns.clone()).collect();
@@ -256,7 +258,7 @@ impl Cascades {
     pub(super) fn definitions(&self) -> Rows {
         let mut notes = Notes::default();
         let mut rows = Rows::default();
-        if self.is_logged {
+        if !self.follows {
             return rows;
         }
         rows.push(&notes.row(note::FORMAT, note::FORMAT_VALUE));
@@ -272,7 +274,7 @@ impl Cascades {
     /// Adds the notes of a row of a table to `out`.
     pub(super) fn notes_of(&self, table: usize, row: &[u8], notes: &mut Notes, out: &mut Vec<Row>) {
         let is_kept = table >= self.captured && self.held[table - self.captured];
-        if self.is_logged || !is_kept && self.keys_of_child[table].is_empty() {
+        if !self.follows || !is_kept && self.keys_of_child[table].is_empty() {
             return;
         }
         let described = &self.tables[table];

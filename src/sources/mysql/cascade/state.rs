@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 1 << 30;
 /// The memory of an entry beside its row, about.
 const ENTRY_BYTES: usize = 64;
 
-pub(super) struct State<'a> {
+pub(super) struct CascadeState<'a> {
     cascades: &'a Cascades,
     held: &'a dyn HeldRows,
     notes: Notes,
@@ -32,9 +32,9 @@ pub(super) struct State<'a> {
     bytes: usize,
 }
 
-impl<'a> State<'a> {
-    pub(super) fn new(cascades: &'a Cascades, held: &'a dyn HeldRows) -> State<'a> {
-        State { cascades, held, notes: Notes::default(), rows: HashMap::new(), children: BTreeMap::new(), bytes: 0 }
+impl<'a> CascadeState<'a> {
+    pub(super) fn new(cascades: &'a Cascades, held: &'a dyn HeldRows) -> CascadeState<'a> {
+        CascadeState { cascades, held, notes: Notes::default(), rows: HashMap::new(), children: BTreeMap::new(), bytes: 0 }
     }
 
     fn identity(&self, table: usize, row: &[u8]) -> Row {
