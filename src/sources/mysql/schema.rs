@@ -1,6 +1,6 @@
 //! Reads table definitions from `information_schema` of a live server.
 //!
-//! Out: for each table a [`Table`], and for each column what decoding its values needs ([`ColumnKind`]). A column that cannot be captured
+//! Out: for each table a [`Table`], and for each column what decoding its values needs ([`MysqlColumn`]). A column that cannot be captured
 //! exactly is refused here, by name, before anything runs.
 
 use std::collections::BTreeSet;
