@@ -53,6 +53,7 @@ fn print_bars(ours: &Series, plain: &Series) {
         }
         Work::Revenue => {
             bar("time to result, of the plain program's", ratio(|m| m.seconds), 1.3);
+            bar("price update p50, of the plain program's", ratio(|m| m.p50_us), 1.3);
             bar("price update p99, us", ours.median(|m| m.p99_us), 300.0);
         }
     }

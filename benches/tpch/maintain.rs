@@ -42,8 +42,8 @@ pub(crate) fn measure(scale: f64, queries: &[usize], workers: usize, later: usiz
         for (all, rows) in views.iter_mut().zip(rows) {
             rows.into_iter().for_each(|(row, count)| *all.entry(row).or_default() += count);
         }
-        let arranged = measured.arranged_bytes + part.arranged_bytes;
-        measured = Measured { arranged_bytes: arranged, ..if index == 0 { part } else { measured } };
+        let told = measured.told_bytes + part.told_bytes;
+        measured = Measured { told_bytes: told, ..if index == 0 { part } else { measured } };
     }
     measured.rows = data.rows.iter().map(|rows| rows.len() as u64).sum();
     measured.recompute_seconds = runtime.block_on(recompute(&prepared, queries, &data, &views));
@@ -105,11 +105,14 @@ impl<'p> Maintained<'p> {
             }
         }
         self.finish(worker);
-        let (hydrate_seconds, held_bytes) = (begin.seconds(), begin.grown());
-        let arranged_bytes = self.outputs.held_bytes().iter().map(|held| held.bytes as u64).sum();
+        let hydrate_seconds = begin.seconds();
+        tidemill_allocator::return_freed();
+        let held_bytes = begin.grown();
+        let told: usize = self.outputs.held_bytes().iter().map(|held| held.bytes).sum();
+        let told_bytes = (told + self.views.iter().map(bytes_of).sum::<usize>()) as u64;
         let took: Vec<Duration> = data.orders.iter().map(|order| self.order(worker, order)).collect();
         let order = data.orders.iter().any(|order| !order.is_empty()).then(|| Latency::of(took));
-        let measured = Measured { hydrate_seconds, held_bytes, arranged_bytes, order, ..Measured::default() };
+        let measured = Measured { hydrate_seconds, held_bytes, told_bytes, order, ..Measured::default() };
         let rows = |(view, rows): (&tidemill::plan::View, HashMap<Row, Row>)| {
             let layout = Layout::new(&view.schema);
             let mut out = Rows::new();
@@ -147,4 +150,11 @@ impl<'p> Maintained<'p> {
             }
         }
     }
+}
+
+/// The heap memory of a view's rows: glibc's blocks have a header, and their sizes are multiples of sixteen.
+fn bytes_of(view: &HashMap<Row, Row>) -> usize {
+    let block = |bytes: usize| (bytes + 8).next_multiple_of(16).max(32);
+    let buckets = (view.capacity() * 8 / 7).next_power_of_two();
+    buckets * (size_of::<(Row, Row)>() + 1) + view.iter().map(|(key, row)| block(key.len()) + block(row.len())).sum::<usize>()
 }

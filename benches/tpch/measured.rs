@@ -10,8 +10,8 @@ pub(crate) struct Measured {
     pub(crate) rows: u64,
     pub(crate) hydrate_seconds: f64,
     pub(crate) held_bytes: u64,
-    /// What the arrangements say they hold.
-    pub(crate) arranged_bytes: u64,
+    /// What arrangements and operators say they hold, with the rows of the views that are kept here.
+    pub(crate) told_bytes: u64,
     /// Of a transaction of one order with its lines; `None` where no view reads either.
     pub(crate) order: Option<Latency>,
     /// Of all the queries, one after the other.
@@ -37,16 +37,17 @@ const MIB: f64 = (1 << 20) as f64;
 impl Measured {
     pub(crate) fn header() -> String {
         let (order, recompute) = ("one order p50/p99", "recomputed");
-        format!("{:5}{:>11}{:>11}{:>11}{:>11}{order:>24}{recompute:>12}", "", "rows", "hydrated", "held", "arranged")
+        format!("{:5}{:>11}{:>11}{:>11}{:>11}{:>6}{order:>24}{recompute:>12}", "", "rows", "hydrated", "held", "told", "")
     }
 
     pub(crate) fn line(&self, name: &str) -> String {
         let order = self.order.map_or("-".to_string(), |l| format!("{:.0} / {:.0} us", l.p50_us, l.p99_us));
-        let (held, arranged) = (self.held_bytes as f64 / MIB, self.arranged_bytes as f64 / MIB);
+        let (held, told) = (self.held_bytes as f64 / MIB, self.told_bytes as f64 / MIB);
         format!(
-            "{name:5}{:>11}{:>9.2} s{held:>7.0} MiB{arranged:>8.0} MiB{order:>24}{:>9.1} ms",
+            "{name:5}{:>11}{:>9.2} s{held:>7.0} MiB{told:>7.0} MiB{:>4.0} %{order:>24}{:>9.1} ms",
             self.rows,
             self.hydrate_seconds,
+            told / held * 100.0,
             self.recompute_seconds * 1e3
         )
     }
