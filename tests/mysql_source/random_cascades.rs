@@ -1,5 +1,6 @@
 //! Random tables with random foreign keys under random transactions: after each few of them the rows that were followed are those that a
-//! `SELECT` returns. Every time a new run resumes from the notes of the last one.
+//! `SELECT` returns. Every time a new run resumes from the notes of the last one, which sometimes was cut off in the middle. Sometimes a
+//! foreign key is added or dropped.
 
 use mysql_async::prelude::Queryable;
 use tidemill::sources::SourceError;
@@ -74,26 +75,43 @@ fn foreign_keys(tables: &mut [TestTable], random: &mut Random) -> Vec<String> {
             // Sometimes the child's own key is what refers.
             let by_key = random.percent(15) && tables[child].key.iter().map(|c| c.ty).eq(referenced.iter().map(|c| c.ty));
             let own = if by_key { tables[child].key.clone() } else { own };
-            let list = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>().join(", ");
             let name = &tables[child].name;
             if !by_key {
                 let added: Vec<String> = own.iter().map(|c| format!("ADD COLUMN {} {} NULL", c.name, c.ty)).collect();
                 statements.push(format!("ALTER TABLE {name} {}", added.join(", ")));
             }
-            statements.push(format!(
-                "ALTER TABLE {name} ADD FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} ON UPDATE {}",
-                list(&own),
-                tables[parent].name,
-                list(&referenced),
-                random.pick(&ACTIONS),
-                random.pick(&ACTIONS)
-            ));
+            statements.push(add_key(name, &own, &tables[parent].name, &referenced, random));
             if !by_key {
                 tables[child].refers.extend(own);
             }
         }
     }
     statements
+}
+
+fn add_key(child: &str, own: &[Column], parent: &str, referenced: &[Column], random: &mut Random) -> String {
+    let list = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>().join(", ");
+    format!(
+        "ALTER TABLE {child} ADD FOREIGN KEY ({}) REFERENCES {parent} ({}) ON DELETE {} ON UPDATE {}",
+        list(own),
+        list(referenced),
+        random.pick(&ACTIONS),
+        random.pick(&ACTIONS)
+    )
+}
+
+/// A statement that drops one of the foreign keys, or adds one over columns that may belong to another already. The server may refuse it.
+async fn change_of_keys(place: &mut Place, tables: &[TestTable], random: &mut Random) -> Option<String> {
+    if random.percent(50) {
+        let query = "SELECT TABLE_NAME, CONSTRAINT_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = DATABASE() AND \
+                     REFERENCED_TABLE_NAME IS NOT NULL AND ORDINAL_POSITION = 1 ORDER BY 1, 2";
+        let keys: Vec<(String, String)> = place.db.conn.query(query).await.unwrap();
+        let (table, name) = (!keys.is_empty()).then(|| random.pick(&keys))?;
+        return Some(format!("ALTER TABLE {table} DROP FOREIGN KEY {name}"));
+    }
+    let (child, parent) = (random.pick(tables), random.pick(tables));
+    let own = child.refers.iter().find(|column| parent.key.len() == 1 && column.ty == parent.key[0].ty)?;
+    Some(add_key(&child.name, std::slice::from_ref(own), &parent.name, &parent.key, random))
 }
 
 fn statement(tables: &[TestTable], random: &mut Random) -> String {
@@ -167,23 +185,39 @@ async fn graph(place: &mut Place, carrying: Carrying, seed: u64) {
     following.catch_up(&*source).await.unwrap_or_else(|e| panic!("{what}: {e}"));
     let mut done = Vec::new();
     for _ in 0..5 {
+        // A row that refers to itself is logged by MySQL 9.7 as it was before its own deletion set the reference to NULL.
+        let mut may_be_lost = carrying == Carrying::MysqlLogged;
         for _ in 0..1 + random.below(4) {
             let checks = !random.percent(15);
             let mut transaction = vec![format!("SET foreign_key_checks = {}", u8::from(checks)), "BEGIN".into()];
             transaction.extend((0..1 + random.below(5)).map(|_| statement(&tables, random)));
             transaction.push(if random.percent(10) { "ROLLBACK" } else { "COMMIT" }.into());
+            if random.percent(8)
+                && let Some(change) = change_of_keys(place, &tables, random).await
+            {
+                transaction.push(change);
+                may_be_lost = true;
+            }
             for statement in &transaction {
                 // Statements that fail are undone by the server.
                 let failed = place.db.conn.query_drop(statement).await.is_err();
                 done.push(format!("{statement}{}", if failed { " -- failed" } else { "" }));
             }
         }
-        match following.catch_up(&*source).await {
-            Ok(_) => {}
-            // MySQL 9.7 logs a row that refers to itself as it was before its own deletion set the reference to NULL.
-            Err(SourceError::Resync { .. }) if carrying == Carrying::MysqlLogged => {
+        let cut_off = match random.percent(30) {
+            true => following.cut_off_after(&*source, random.below(12)).await,
+            false => Ok(()),
+        };
+        done.push("-- followed".into());
+        let followed = match cut_off {
+            Ok(()) => following.catch_up(&*source).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match followed {
+            Ok(()) => {}
+            Err(SourceError::Resync { .. }) if may_be_lost => {
                 following = Following::new(&tables_of_source);
-                following.catch_up(&*source).await.unwrap();
+                following.catch_up(&*source).await.unwrap_or_else(|e| panic!("{what}\n{}\n{e}", done.join(";\n")));
             }
             Err(error) => panic!("{what}\n{}\n{error}", done.join(";\n")),
         }

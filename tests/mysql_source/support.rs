@@ -211,15 +211,31 @@ impl Following {
 
     /// Runs until everything that is there now has been sent. Returns the transactions, without notes.
     pub(crate) async fn catch_up(&mut self, source: &dyn Source) -> Result<Vec<Vec<Delta>>, SourceError> {
+        self.follow(source, usize::MAX).await
+    }
+
+    /// Like [`catch_up`](Following::catch_up), but the run ends after this many events, and what it did not complete is lost.
+    pub(crate) async fn cut_off_after(&mut self, source: &dyn Source, events: usize) -> Result<(), SourceError> {
+        self.follow(source, events).await.map(|_| ())
+    }
+
+    async fn follow(&mut self, source: &dyn Source, events_until_end: usize) -> Result<Vec<Vec<Delta>>, SourceError> {
         let (out, mut events) = mpsc::channel(16);
         let (from, held) = (self.position.clone(), self.held.clone());
         let capture = Capture { tables: self.tables.clone(), from, until_caught_up: true, held: self.held.clone() };
         let collecting = async {
-            let mut seen = Seen::default();
-            while let Some(event) = events.recv().await {
-                held.take(&event);
-                seen.take(event);
+            let (mut seen, mut open) = (Seen::default(), Vec::new());
+            for _ in 0..events_until_end {
+                let Some(event) = events.recv().await else { break };
+                let completes =
+                    matches!(event, Event::SnapshotDone { .. } | Event::Commit { .. } | Event::Progress { .. } | Event::CaughtUp);
+                open.push(event);
+                for event in open.drain(..if completes { open.len() } else { 0 }) {
+                    held.take(&event);
+                    seen.take(event);
+                }
             }
+            drop(events);
             seen
         };
         let (ended, seen) = tokio::join!(source.run(capture, out), collecting);
