@@ -244,13 +244,19 @@ fn a_changed_definition_drops_what_no_longer_fits_and_keeps_the_rest() {
     let definition = store.define(&[other_input], &[ViewDef { schema: wider, ..redefined }]).unwrap();
     assert_eq!((definition.inputs, definition.views), (vec![InputState::Changed], vec![ViewState::Changed]));
     assert!(held(&store, 0).is_empty());
-    assert!(store.view("orders").is_none());
+    // Who reads has the old rows until the new ones are whole.
+    let old = store.view("orders").unwrap();
+    assert_eq!((old.schema(), store.defined_view("orders").is_none()), (&schema(), true));
     store.commit(commit(3, vec![change(3, 9, Some("z"))])).unwrap();
     // Whoever was at tick 2 of the old one must take the new one as a whole.
     let view = store.view("orders").unwrap();
     let refused = view.changes(Tick(2), 10).unwrap_err();
     assert_eq!(refused.to_string(), "the changelog of `orders` starts after tick 3, but tick 2 was requested");
     assert_eq!(view.changes_from_start().unwrap().map(Result::unwrap).count(), 1);
+    // So must who still has the old one.
+    let refused = old.changes(Tick(2), 10).unwrap_err();
+    assert_eq!(refused.to_string(), "the changelog of `orders` starts after tick 3, but tick 2 was requested");
+    assert!(matches!(old.changes_from_start(), Err(StoreError::Compacted { .. })));
 }
 
 #[test]

@@ -277,7 +277,7 @@ impl Follower {
     }
 }
 
-/// Returns the view once a commit has made it readable; `None` if the stop comes first.
+/// Returns the view as it is defined once a commit has completed it; `None` if the stop comes first.
 async fn made_whole(
     store: &Store,
     view: &str,
@@ -286,7 +286,7 @@ async fn made_whole(
 ) -> Option<ViewReader> {
     loop {
         committed.borrow_and_update();
-        if let Some(view) = store.view(view) {
+        if let Some(view) = store.defined_view(view) {
             return Some(view);
         }
         tokio::select! {

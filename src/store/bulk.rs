@@ -78,7 +78,7 @@ impl Store {
             let reserved = sequence::reserve(&self.0.db, &self.0.meta, 2 * compared.len(), self.dir());
             reserved.inspect_err(|_| self.0.loading.store(false, Ordering::Release))?;
         }
-        let Spaces { inputs, views } = &*self.0.spaces.read().expect("nothing panics while it holds this");
+        let Spaces { inputs, views, .. } = &*self.0.spaces.read().expect("nothing panics while it holds this");
         let first_view = inputs.len();
         let is_beside = |view: usize| compared.contains(&view) && views[view].record.ready;
         let views: Result<Vec<Arc<ViewSpace>>, StoreError> =

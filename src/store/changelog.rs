@@ -10,7 +10,7 @@ use crate::value::{Row, Tick};
 
 use super::error::{AtFolder, StoreError};
 use super::long_row_reader::LongRowReader;
-use super::record::{self, LogEntry, RowForm};
+use super::record::{self, Floor, LogEntry, RowForm};
 use super::view::Scan;
 use super::{Store, ViewReader};
 
@@ -53,7 +53,7 @@ impl ViewReader {
     /// entries, [`Changes::up_to`] is the tick of the view.
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] if the changelog no longer has all changes after `after`.
+    /// [`StoreError::Compacted`] if the changelog no longer has all changes after `after`, also because the view was replaced.
     pub fn changes(&self, after: Tick, limit: usize) -> Result<Changes, StoreError> {
         let mut iter = self.changes_after(after)?;
         let mut entries: Vec<LoggedChange> = Vec::new();
@@ -74,11 +74,11 @@ impl ViewReader {
     /// As [`changes`](ViewReader::changes), but all of them as an iterator.
     pub fn changes_after(&self, after: Tick) -> Result<ChangeIter, StoreError> {
         let snapshot = self.store.0.db.snapshot();
-        let floor = self.store.floor(&snapshot, self.space.record.id)?;
-        if after < floor.tick {
-            return Err(StoreError::Compacted { view: self.name().into(), asked: after, floor: floor.tick });
-        }
         let up_to = self.store.tick_of_snapshot(&snapshot)?;
+        let floor = self.store.floor_if_there(&snapshot, self.space.record.id)?.map(|floor| floor.tick);
+        if floor.is_none_or(|floor| after < floor) {
+            return Err(StoreError::Compacted { view: self.name().into(), asked: after, floor: floor.unwrap_or(up_to) });
+        }
         let entries = snapshot.range(&self.space.log, record::log_key(after.next(), 0)..);
         let rows = EntryReader::new(self, &snapshot);
         Ok(ChangeIter { up_to, store: self.store.clone(), base: None, entries, rows })
@@ -89,8 +89,10 @@ impl ViewReader {
     pub fn changes_from_start(&self) -> Result<ChangeIter, StoreError> {
         let snapshot = self.store.0.db.snapshot();
         let dir = self.store.dir();
-        let floor = self.store.floor(&snapshot, self.space.record.id)?.tick;
         let up_to = self.store.tick_of_snapshot(&snapshot)?;
+        let Some(Floor { tick: floor, .. }) = self.store.floor_if_there(&snapshot, self.space.record.id)? else {
+            return Err(StoreError::Compacted { view: self.name().into(), asked: Tick(0), floor: up_to });
+        };
         let since_floor = || snapshot.range(&self.space.log, record::log_key(floor.next(), 0)..);
         let mut first_changes: BTreeMap<Row, [u8; 12]> = BTreeMap::new();
         for guard in since_floor() {

@@ -134,7 +134,7 @@ impl Store {
         let mut batch = self.batch();
         let mut counters: BTreeMap<u32, Counters> = load.as_ref().map(|l| l.counters.clone()).unwrap_or_default();
         if writer.unready {
-            self.make_ready(writer, &mut batch, &commit, load.is_some());
+            self.make_ready(writer, &mut batch, &commit, load.is_some())?;
         }
         for (input, deltas) in commit.inputs {
             self.write_input(&mut batch, &mut counters, input, deltas)?;
@@ -176,7 +176,7 @@ impl Store {
     }
 
     /// Adds the catalog to the batch, with everything that is defined marked as ready.
-    fn make_ready(&self, writer: &Writer, batch: &mut OwnedWriteBatch, commit: &Commit, loaded: bool) {
+    fn make_ready(&self, writer: &Writer, batch: &mut OwnedWriteBatch, commit: &Commit, loaded: bool) -> Result<(), StoreError> {
         let had_ticks = writer.checkpoint.is_some();
         for view in writer.catalog.views.iter().filter(|v| !v.ready) {
             let floor = if had_ticks || loaded { commit.up_to } else { Tick(0) };
@@ -186,7 +186,11 @@ impl Store {
         for replaced in writer.whole.inputs.iter().filter(|held| !catalog.inputs.iter().any(|input| input.id == held.id)) {
             batch.remove(&self.0.meta, id_key(b'n', replaced.id));
         }
+        for replaced in writer.whole.views.iter().filter(|held| !catalog.views.iter().any(|view| view.id == held.id)) {
+            self.remove_view_records(batch, replaced.id)?;
+        }
         batch.insert(&self.0.meta, CATALOG, serde_json::to_vec(&catalog).expect("the catalog is JSON"));
+        Ok(())
     }
 
     fn write_checkpoint(
@@ -215,7 +219,7 @@ impl Store {
         checkpoint
     }
 
-    /// Publishes a batch that is on disk. Drops inputs that were replaced.
+    /// Publishes a batch that is on disk. Drops inputs and views that were replaced.
     fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint) -> Result<(), StoreError> {
         let made_whole = std::mem::take(&mut writer.unready);
         if made_whole {
@@ -311,6 +315,7 @@ impl super::Spaces {
         for (space, record) in self.views.iter_mut().zip(&catalog.views) {
             *space = std::sync::Arc::new(space.with(record.clone()));
         }
+        self.replaced.clear();
     }
 }
 

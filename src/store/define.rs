@@ -1,6 +1,7 @@
 //! Defines the inputs and views of the store, as a spec has them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fjall::{Database, Keyspace, OwnedWriteBatch};
 
@@ -8,6 +9,7 @@ use crate::fault;
 
 use super::catalog::{InputDef, InputRecord, StoreCatalog, ViewDef, ViewRecord};
 use super::error::{AtFolder, StoreError};
+use super::space::ViewSpace;
 use super::space_names::BESIDE;
 use super::{CATALOG, Spaces, Store, id_key, sequence};
 
@@ -40,7 +42,8 @@ pub enum ViewState {
     /// Its fingerprint has changed, its schema and key have not: it has the rows of the old definition, and the differences
     /// ([`BulkLoad::difference`](super::BulkLoad::difference)) must be committed.
     Redefined,
-    /// Its schema or key has changed, so its rows and changelog were dropped: it must be loaded.
+    /// Its schema or key has changed: it must be loaded, and its changelog begins anew. The old rows and changelog are read until a commit has
+    /// completed the new rows.
     Changed,
 }
 
@@ -56,10 +59,10 @@ impl Store {
         self.define_again(inputs, views, &|_| false)
     }
 
-    /// Defines the inputs and views of the store; commits refer to them by their index in these lists. Other inputs and views, and views whose
-    /// schema or key has changed, are dropped at once. New and changed ones become ready with the next commit, which must complete their rows;
-    /// a crash before drops them again. An input whose schema or key has changed, or for which `again` returns true, keeps its old rows until
-    /// that commit, also after a crash.
+    /// Defines the inputs and views of the store; commits refer to them by their index in these lists. Other inputs and views are dropped at
+    /// once. New and changed ones become ready with the next commit, which must complete their rows; a crash before drops them again. An input
+    /// or a view whose schema or key has changed, and an input for which `again` returns true, keeps its old rows until that commit, also after
+    /// a crash.
     ///
     /// # Errors
     /// [`StoreError::Contract`] if two have the same name or if a bulk load is running.
@@ -88,7 +91,10 @@ impl Store {
         writer.whole = on_disk.clone().ready_only();
         writer.load_given_up = false;
         let dir = self.dir();
-        let opened = open_spaces(&self.0.db, &self.0.meta, &next, dir)?;
+        let mut opened = open_spaces(&self.0.db, &self.0.meta, &next, dir)?;
+        let is_replaced =
+            |space: &&Arc<ViewSpace>| writer.whole.views.iter().any(|held| held.id == space.record.id) && !next.has_view(space.record.id);
+        opened.replaced = spaces.views.iter().chain(&spaces.replaced).filter(is_replaced).cloned().collect();
         *spaces = opened;
         drop(spaces);
         let kept = self.keep_only(&on_disk);
@@ -123,7 +129,7 @@ impl Store {
         Ok(dropped)
     }
 
-    fn remove_view_records(&self, batch: &mut OwnedWriteBatch, id: u32) -> Result<(), StoreError> {
+    pub(super) fn remove_view_records(&self, batch: &mut OwnedWriteBatch, id: u32) -> Result<(), StoreError> {
         batch.remove(&self.0.meta, id_key(b'n', id));
         batch.remove(&self.0.meta, id_key(b'f', id));
         for error in self.0.meta.prefix(id_key(b'e', id)) {
@@ -151,8 +157,8 @@ impl Store {
 }
 
 impl StoreCatalog {
-    /// The catalog that is on disk until a commit makes this one ready: it still has replaced inputs, and the old fingerprints of redefined
-    /// views.
+    /// The catalog that is on disk until a commit makes this one ready: it still has replaced inputs and views, and the old fingerprints of
+    /// redefined views.
     fn until_whole(&self, whole: &StoreCatalog) -> StoreCatalog {
         let mut on_disk = self.clone();
         for view in &mut on_disk.views {
@@ -162,7 +168,13 @@ impl StoreCatalog {
         }
         let replaced = |held: &&InputRecord| self.inputs.iter().any(|input| input.name == held.name && input.id != held.id);
         on_disk.inputs.extend(whole.inputs.iter().filter(replaced).cloned());
+        let replaced = |held: &&ViewRecord| self.views.iter().any(|view| view.name == held.name && view.id != held.id);
+        on_disk.views.extend(whole.views.iter().filter(replaced).cloned());
         on_disk
+    }
+
+    fn has_view(&self, id: u32) -> bool {
+        self.views.iter().any(|view| view.id == id)
     }
 
     fn place_input(&mut self, old: &StoreCatalog, def: &InputDef, again: bool) -> InputState {

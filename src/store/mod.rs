@@ -170,7 +170,7 @@ struct StoreInner {
     db: Database,
     meta: Keyspace,
     ticks: Keyspace,
-    /// Every input and view of the catalog, ready or not.
+    /// Every input and view of the catalog, ready or not, and the views that are replaced.
     spaces: RwLock<Spaces>,
     /// Locked by every write. Remembers whether a write failed.
     writer: Mutex<Writer>,
@@ -195,6 +195,15 @@ struct StoreInner {
 struct Spaces {
     inputs: Vec<Arc<InputSpace>>,
     views: Vec<Arc<ViewSpace>>,
+    /// Views that are read until those of their names are ready.
+    replaced: Vec<Arc<ViewSpace>>,
+}
+
+impl Spaces {
+    /// What is read: every view that a commit has made ready, or else the one that it replaces.
+    fn ready_views(&self) -> impl Iterator<Item = &Arc<ViewSpace>> {
+        self.views.iter().filter(|space| space.record.ready).chain(&self.replaced)
+    }
 }
 
 struct Writer {
@@ -324,10 +333,13 @@ impl Store {
 
     /// The floor of a view's changelog.
     fn floor(&self, snapshot: &Snapshot, id: u32) -> Result<Floor, StoreError> {
-        match snapshot.get(&self.0.meta, id_key(b'f', id)).at(self.dir())? {
-            Some(value) => record::read_floor(&value).ok_or_else(|| self.cut_short()),
-            None => Ok(Floor::default()),
-        }
+        Ok(self.floor_if_there(snapshot, id)?.unwrap_or_default())
+    }
+
+    /// `None` if the view is not ready, or was replaced or dropped.
+    fn floor_if_there(&self, snapshot: &Snapshot, id: u32) -> Result<Option<Floor>, StoreError> {
+        let value = snapshot.get(&self.0.meta, id_key(b'f', id)).at(self.dir())?;
+        value.map(|value| record::read_floor(&value).ok_or_else(|| self.cut_short())).transpose()
     }
 
     /// The tick of the last commit that a snapshot sees.

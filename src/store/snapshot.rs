@@ -46,7 +46,7 @@ impl Store {
         // Whoever changes which views there are holds the lock from before this is on disk: both are of one commit.
         let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
         let snapshot = self.0.db.snapshot();
-        let views = spaces.views.iter().filter(|space| space.record.ready).cloned().collect();
+        let views = spaces.ready_views().cloned().collect();
         StoreSnapshot { store: self.clone(), snapshot, views }
     }
 }

@@ -76,15 +76,22 @@ impl Store {
         self.snapshot().views().map(|view| view.info()).collect()
     }
 
-    /// The view of this name, if a commit has completed it.
+    /// The view of this name, if a commit has completed it. Until then, if it replaces one of other columns or another key: that one.
     pub fn view(&self, name: &str) -> Option<ViewReader> {
         let space = self.ready_views().find(|space| space.record.name == name)?;
         Some(ViewReader { store: self.clone(), space })
     }
 
+    /// The view of this name as it is defined, if a commit has completed it.
+    pub fn defined_view(&self, name: &str) -> Option<ViewReader> {
+        let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
+        let space = spaces.views.iter().find(|space| space.record.ready && space.record.name == name)?.clone();
+        Some(ViewReader { store: self.clone(), space })
+    }
+
     pub(super) fn ready_views(&self) -> impl Iterator<Item = Arc<ViewSpace>> + use<> {
         let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
-        spaces.views.clone().into_iter().filter(|space| space.record.ready)
+        spaces.ready_views().cloned().collect::<Vec<_>>().into_iter()
     }
 
     pub(super) fn view_info(&self, space: &ViewSpace, snapshot: &Snapshot) -> Result<ViewInfo, StoreError> {

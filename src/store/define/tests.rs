@@ -114,6 +114,70 @@ fn a_view_that_was_redefined_and_not_committed_is_redefined_the_next_time_too() 
     assert_eq!(store.define(&inputs(), &[view("2")]).unwrap().views, [ViewState::Same]);
 }
 
+fn wider() -> ViewDef {
+    let schema = Schema::new(vec![Column::new("id", Type::Int64, false), Column::new("more", Type::Int64, false)]);
+    ViewDef { schema, ..view("1") }
+}
+
+fn names_of_spaces(store: &Store) -> Vec<String> {
+    let mut names: Vec<String> = store.0.db.list_keyspace_names().iter().map(|name| name.to_string()).collect();
+    names.sort();
+    names
+}
+
+/// The rows of the view as both ways of reading have them, and the number of its columns.
+fn shown(store: &Store) -> (Vec<Row>, usize) {
+    let view = store.view("v").unwrap();
+    let rows: Vec<Row> = view.scan().unwrap().map(|row| row.unwrap().1).collect();
+    let snapshot = store.snapshot();
+    let names: Vec<String> = snapshot.views().map(|view| view.name().to_string()).collect();
+    assert_eq!(names, ["v"], "one view of a name");
+    assert_eq!(snapshot.view("v").unwrap().info().unwrap().rows as usize, rows.len());
+    (rows, view.schema().columns().len())
+}
+
+#[test]
+fn a_view_of_other_columns_is_read_as_it_was_until_the_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = made(dir.path());
+    let before = names_of_spaces(&store);
+    let old = (vec![row(1)], 1);
+    for _ in 0..2 {
+        assert_eq!(store.define(&inputs(), &[wider()]).unwrap().views, [ViewState::Changed]);
+        assert_eq!(shown(&store), old);
+        drop(store.bulk_load().unwrap());
+    }
+    // Back to what it was before a commit: nothing has happened.
+    assert_eq!(store.define(&inputs(), &[view("1")]).unwrap().views, [ViewState::Same]);
+    assert_eq!((shown(&store), names_of_spaces(&store)), (old.clone(), before));
+    store.define(&inputs(), &[wider()]).unwrap();
+    drop(store);
+    // As after a crash: an own reader has the old rows too.
+    let store = Store::open(dir.path(), Sync::Os).unwrap();
+    assert_eq!(shown(&store), old);
+    assert_eq!(store.define(&inputs(), &[wider()]).unwrap().views, [ViewState::Changed]);
+    assert_eq!(shown(&store), old);
+
+    let mut builder = RowBuilder::new(&Layout::new(&wider().schema));
+    builder.push(Datum::Int(1));
+    builder.push(Datum::Int(2));
+    let new = builder.finish();
+    let mut out = Vec::new();
+    key::push(&Type::Int64, Datum::Int(1), &mut out);
+    let before = store.snapshot();
+    let mut load = store.bulk_load().unwrap();
+    load.view(0, [(&*out, &*new)]).unwrap();
+    load.finish(Commit { up_to: Tick(2), ticks: vec![mark(2, "a", "a2")], ..Commit::default() }).unwrap();
+    assert_eq!(before.view("v").unwrap().scan_prefix(&[]).unwrap().count(), 1, "an answer that has begun");
+    drop(before);
+    assert_eq!(shown(&store), (vec![new.clone()], 2));
+    assert_eq!(names_of_spaces(&store).len(), names_of_spaces(&made(tempfile::tempdir().unwrap().path())).len(), "the old rows are gone");
+    drop(store);
+    let store = Store::open(dir.path(), Sync::Os).unwrap();
+    assert_eq!(shown(&store), (vec![new], 2));
+    assert_eq!(store.define(&inputs(), &[wider()]).unwrap().views, [ViewState::Same]);
+}
+
 #[test]
 fn what_a_source_without_an_input_left_out_is_forgotten() {
     let dir = tempfile::tempdir().unwrap();
