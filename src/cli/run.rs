@@ -9,7 +9,8 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::connect::{KINDS, connect, default_state};
+use super::connect::{Connected, KINDS, NotConnected, connect, default_state};
+use super::discover::Unreachable;
 use super::failure::CommandError;
 use super::memory::{in_memory, process_bytes};
 use super::{runtime, show};
@@ -70,32 +71,76 @@ impl RunArgs {
             connected = connect(spec) => connected?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        let setup = Setup {
+        let setup = self.setup(connected);
+        let patience = Duration::from_secs(u64::from(self.wait_seconds));
+        let Some(store) = take_state(&setup.state, setup.sync, patience, self.json, &mut stop).await? else { return Ok(()) };
+        let engine = Engine::over(setup, store.clone())?;
+        let (current, report) = watch::channel(engine.report().clone());
+        let server = local::serve(store.clone(), amend(report.clone()));
+        let server = server.map_err(|error| CommandError::running(error.to_string(), error.help()))?;
+        let (end_show, shown) = watch::channel(false);
+        let of_lag = store.clone();
+        let lag_ms = move |tick| of_lag.behind_ms(tick).unwrap_or_default();
+        let show = tokio::spawn(show::show(report, lag_ms, self.json, shown));
+        let done = self.engines(spec, engine, &store, &current, stop).await;
+        let _ = end_show.send(true);
+        let _ = show.await;
+        server.stop().await;
+        done
+    }
+
+    /// Runs one engine after the other over the same store: each ends when a table is no longer as its plan has it, and the next one begins
+    /// over the tables as they are then. `current` is the report of the engine that runs.
+    async fn engines(
+        &self,
+        spec: &Spec,
+        mut engine: Engine,
+        store: &Store,
+        current: &watch::Sender<Arc<Report>>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), CommandError> {
+        loop {
+            match engine.run(stop.clone()).await {
+                Err(error @ RunError::Redefined { .. }) => tracing::warn!(reason = error.to_string(), "the views are planned again"),
+                done => return Ok(done?),
+            }
+            let connected = tokio::select! {
+                connected = connect_again(spec) => connected?,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            engine = Engine::over(self.setup(connected), store.clone())?;
+            current.send_replace(engine.report().clone());
+        }
+    }
+
+    fn setup(&self, connected: Connected) -> Setup {
+        Setup {
             plan: connected.plan,
             sources: connected.sources,
             sinks: connected.sinks,
-            state: self.state.unwrap_or_else(|| default_state(&self.spec)),
+            state: self.state.clone().unwrap_or_else(|| default_state(&self.spec)),
             sync: Sync::EachCommit,
             retention: Retention { ticks: None, age_ms: Some(u64::from(self.retain_hours) * 3_600_000), bytes: Some(self.retain_bytes) },
             workers: self.workers as usize,
             max_transaction_bytes: self.max_transaction_bytes,
             until_caught_up: self.until_caught_up,
-        };
-        let patience = Duration::from_secs(u64::from(self.wait_seconds));
-        let Some(store) = take_state(&setup.state, setup.sync, patience, self.json, &mut stop).await? else { return Ok(()) };
-        let engine = Engine::over(setup, store)?;
-        let report = engine.report().clone();
-        let server = local::serve(engine.store().clone(), amend(report.clone()));
-        let server = server.map_err(|error| CommandError::running(error.to_string(), error.help()))?;
-        let (end_show, shown) = watch::channel(false);
-        let store = engine.store().clone();
-        let lag_ms = move |tick| store.behind_ms(tick).unwrap_or_default();
-        let show = tokio::spawn(show::show(report, lag_ms, self.json, shown));
-        let done = engine.run(stop).await;
-        let _ = end_show.send(true);
-        let _ = show.await;
-        server.stop().await;
-        Ok(done?)
+        }
+    }
+}
+
+/// How long a source that did not answer is left alone before it is asked for its tables again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Connects, as often as it takes while a source does not answer.
+async fn connect_again(spec: &Spec) -> Result<Connected, CommandError> {
+    loop {
+        match connect(spec).await {
+            Err(NotConnected::Unreachable(Unreachable { source, reason, .. })) => {
+                tracing::warn!(source, reason, "a source does not tell its tables");
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            connected => return Ok(connected?),
+        }
     }
 }
 
@@ -159,8 +204,9 @@ fn stop_on_signals() -> Result<watch::Receiver<bool>, CommandError> {
 }
 
 /// Adds to `tidemill status` what only the running engine knows.
-fn amend(report: Arc<Report>) -> local::Amend {
+fn amend(report: watch::Receiver<Arc<Report>>) -> local::Amend {
     Arc::new(move |shown| {
+        let report = report.borrow().clone();
         for source in report.sources() {
             let known = shown.sources.iter().position(|s| s.name == source.name);
             let known = known.unwrap_or_else(|| {

@@ -17,9 +17,9 @@ use crate::value::Tick;
 const LIVE: Duration = Duration::from_millis(200);
 const PLAIN: Duration = Duration::from_secs(1);
 
-/// Shows progress until `end` becomes true, and then once more.
+/// Shows progress until `end` becomes true, and then once more. `report` has the report of the engine that runs.
 /// `lag_ms`: returns how long ago the first tick after the given one was committed.
-pub(super) async fn show(report: Arc<Report>, lag_ms: impl Fn(Tick) -> u64, json: bool, mut end: watch::Receiver<bool>) {
+pub(super) async fn show(report: watch::Receiver<Arc<Report>>, lag_ms: impl Fn(Tick) -> u64, json: bool, mut end: watch::Receiver<bool>) {
     let live = !json && std::io::stderr().is_terminal();
     let mut shown = ProgressLines { last: HashMap::new(), bars: live.then(Bars::default), json, began: Instant::now() };
     loop {
@@ -27,6 +27,7 @@ pub(super) async fn show(report: Arc<Report>, lag_ms: impl Fn(Tick) -> u64, json
             () = tokio::time::sleep(if live { LIVE } else { PLAIN }) => false,
             _ = end.wait_for(|end| *end) => true,
         };
+        let report = report.borrow().clone();
         shown.look(&report, &lag_ms, ended);
         if ended {
             return;

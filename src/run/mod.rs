@@ -114,6 +114,9 @@ pub enum RunError {
     Store(#[from] StoreError),
     #[error("source `{source_name}`: {error}")]
     Source { source_name: String, error: SourceError },
+    /// A table is not as the plan has it. The state is that of the last commit; a new engine over a new plan continues from it.
+    #[error("source `{source_name}`: {message}")]
+    Redefined { source_name: String, message: String },
     #[error("sink `{sink_name}`: {error}")]
     Sink { sink_name: String, error: SinkError },
     /// A memory limit is nearly reached. The run ends without a clean shutdown; the state is that of the last commit.
@@ -137,7 +140,7 @@ impl RunError {
                 "raise the limit, or maintain fewer views; `tidemill explain` estimates the memory of each view. The last commit is intact"
                     .into(),
             ),
-            RunError::Source { .. } | RunError::Sink { .. } | RunError::Bug(_) => None,
+            RunError::Source { .. } | RunError::Redefined { .. } | RunError::Sink { .. } | RunError::Bug(_) => None,
         }
     }
 }
@@ -189,7 +192,8 @@ impl Engine {
     }
 
     /// Runs until `stop` becomes true, until the views have caught up if the setup says so, or until an error. Commits are never lost. After it
-    /// returns, the state folder can be opened again (except after [`RunError::Memory`]). Must be called on a multi-threaded tokio runtime.
+    /// returns, the state folder can be opened again (except after [`RunError::Memory`]), and after [`RunError::Redefined`] another engine can
+    /// use the store. Must be called on a multi-threaded tokio runtime.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
         let Engine { mut setup, store, report } = self;
         let (fatal, mut failures) = mpsc::channel(16);
@@ -232,12 +236,20 @@ impl Engine {
         }
         let left = async { tokio::join!(attempt::finish(attempt), futures::future::join_all(followers)).0 };
         match (tokio::time::timeout(GRACE, left).await, result) {
+            // Another engine may follow this one, so nothing of it may go on.
+            (Ok(true), Err(error @ RunError::Redefined { .. })) => Err(error),
+            (Ok(false), Err(RunError::Redefined { .. })) => Err(panicked()),
+            (Err(_), Err(RunError::Redefined { .. })) => Err(too_slow()),
             (_, Err(error)) => Err(error),
             (Ok(true), Ok(())) => failures.try_recv().map_or(Ok(()), Err),
             (Ok(false), Ok(())) => Err(panicked()),
-            (Err(_), Ok(())) => Err(RunError::Bug(format!("the engine did not stop within {} s", GRACE.as_secs()))),
+            (Err(_), Ok(())) => Err(too_slow()),
         }
     }
+}
+
+fn too_slow() -> RunError {
+    RunError::Bug(format!("the engine did not stop within {} s", GRACE.as_secs()))
 }
 
 fn panicked() -> RunError {

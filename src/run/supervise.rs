@@ -115,6 +115,11 @@ impl Supervisor {
                 SourceError::Transient { message } => (message, None),
                 SourceError::Resync { message } if self.from.is_none() => (message, Some(Cause::CutOff)),
                 SourceError::Resync { message } => (message, Some(Cause::Resync)),
+                SourceError::Redefined { message } => {
+                    self.report.source_waits(self.index, format!("{message}: the views are planned again"));
+                    let _ = self.fatal.send(RunError::Redefined { source_name: source.name, message }).await;
+                    return;
+                }
                 error => {
                     let _ = self.fatal.send(RunError::Source { source_name: source.name, error }).await;
                     return;

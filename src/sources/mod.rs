@@ -120,6 +120,10 @@ pub enum SourceError {
     /// difference; until then the old answer is served. The message names what and where, with the table if there is one, but no values.
     #[error("{message}")]
     Resync { message: String },
+    /// A table no longer has the columns or the key that the capture asks for. Everything sent before remains valid. `run` ends, so that the
+    /// views are planned again over the tables as they are now.
+    #[error("{message}")]
+    Redefined { message: String },
     /// Something arrived that is not understood, or that cannot be skipped without losing data. Final until a person intervenes.
     #[error("{message}")]
     Stopped { message: String, help: Option<String> },

@@ -246,9 +246,8 @@ async fn close(conn: mysql_async::Conn) {
 fn unchanged(expected: &[Table], found: &[MysqlTable]) -> Result<(), SourceError> {
     for (expected, found) in expected.iter().zip(found) {
         if *expected != found.table {
-            return Err(SourceError::Stopped {
+            return Err(SourceError::Redefined {
                 message: format!("the columns or the key of the table `{}` have changed", expected.name),
-                help: Some("restart: the table is then captured again".into()),
             });
         }
     }
