@@ -25,3 +25,21 @@ pub(crate) async fn load(orders: u64) -> MysqlDatabase {
     println!("a shop of {orders} orders in MariaDB, loaded in {:.1} s", start.elapsed().as_secs_f64());
     database
 }
+
+/// Adds the foreign keys of the shop, with the actions that some frameworks give every key.
+pub(crate) async fn add_foreign_keys(database: &MysqlDatabase) {
+    let mut server = database.connect().await;
+    for (child, column, parent) in [
+        ("orders", "customer_id", "customers"),
+        ("order_items", "order_id", "orders"),
+        ("order_items", "product_id", "products"),
+        ("order_items", "seller_id", "sellers"),
+        ("order_payments", "order_id", "orders"),
+    ] {
+        let statement = format!(
+            "ALTER TABLE ecom_{child} ADD FOREIGN KEY ({column}) REFERENCES ecom_{parent} ({column}) ON DELETE CASCADE ON UPDATE CASCADE"
+        );
+        server.query_drop(statement).await.expect("every value of the shop is in its parent");
+    }
+    server.disconnect().await.expect("MariaDB lets go");
+}
