@@ -235,11 +235,23 @@ impl Following {
                     seen.take(event);
                 }
             }
-            drop(events);
             seen
         };
-        let (ended, seen) = tokio::join!(source.run(capture, out), collecting);
-        ended?;
+        let running = source.run(capture, out);
+        tokio::pin!(running, collecting);
+        let seen = tokio::select! {
+            ended = &mut running => {
+                ended?;
+                collecting.await
+            }
+            // After the last event of a run that is cut off, the run is dropped in the middle of what it does.
+            seen = &mut collecting => {
+                if events_until_end == usize::MAX {
+                    running.await?;
+                }
+                seen
+            }
+        };
         self.position = seen.positions.last().or(seen.snapshot_position.as_ref()).cloned().or(self.position.take());
         for (table, row) in &seen.snapshot {
             *self.state.entry((*table, row.clone())).or_default() += 1;
