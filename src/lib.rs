@@ -21,6 +21,9 @@ pub mod sources;
 // Drafts a spec from what a source tells about its tables.
 pub mod draft;
 
+// What the first run of a plan takes: rows, time, memory, disk.
+pub mod estimate;
+
 // The worker loop: gives each source transaction a tick, commits finished ticks, shuts down.
 pub mod run;
 

@@ -33,8 +33,8 @@ fn what_is_held_is_estimated_and_then_told() {
 
     let explained = program.run(&["explain", "shop.yaml"]);
     let (_, held) = explained.stdout.split_once("arrangements\n").unwrap();
-    let expected = "  [1] shop.orders rows by customer: id, customer, total; shared by cities, totals; about 56 bytes a row, about 560 kB in all\n  \
-                    [2] shop.customers rows by id: id, city; shared by cities, totals, large; about 64 bytes a row, about 6400 bytes in all\n";
+    let expected = "  [1] shop.orders rows by customer: id, customer, total; shared by cities, totals; about 36 bytes a row, about 361 kB in all\n  \
+                    [2] shop.customers rows by id: id, city; shared by cities, totals, large; about 46 bytes a row, about 4590 bytes in all\n";
     assert!(held.starts_with(expected), "{held}");
 
     let running = program.start(&["run", "shop.yaml", "--state", "state", "--json", "--workers", "2"]);

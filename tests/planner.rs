@@ -7,7 +7,7 @@ mod shop_tables;
 use std::path::{Path, PathBuf};
 
 use shop_tables::{KINDS, shop};
-use tidemill::plan::{Body, Plan};
+use tidemill::plan::{ArrangedSize, Body, Plan};
 use tidemill::spec::Draft;
 
 fn plan(path: &Path) -> Plan {
@@ -40,7 +40,10 @@ fn plans_are_as_accepted() {
 fn the_reference_view_plans() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let plan = plan(&root.join("dataflows/order_single_view.yaml"));
-    same_as_file(&plan.explain(&[Some(1_000)]).to_string(), &root.join("tests/planner/order_single_view.txt"));
+    same_as_file(
+        &plan.explain(&[Some(ArrangedSize { rows: 1_000.0, bytes: 148_000.0 })]).to_string(),
+        &root.join("tests/planner/order_single_view.txt"),
+    );
     assert_eq!(plan.arrangements().list.len(), 9);
 }
 

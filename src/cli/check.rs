@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::connect::KINDS;
+use super::connect::{KINDS, default_state};
 use super::discover::{Discovered, OpenSource, REACH, Unreachable, discover};
+use super::estimates::{Estimates, estimates, not_known};
 use super::failure::{CommandError, RUNNING, WRONG};
 use super::{print, runtime};
 use crate::plan::{Catalog, Plan};
@@ -27,6 +28,10 @@ pub(super) struct CheckArgs {
     /// Do not connect to any server: check the spec only, not tables, columns, servers and targets
     #[arg(long)]
     offline: bool,
+    /// The state folder of the run, to compare the space there with what it will take [default: the path of the spec file, with the extension
+    /// .state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 impl CheckArgs {
@@ -40,9 +45,17 @@ impl CheckArgs {
         let mut findings = runtime.block_on(preflight(&discovered));
         let (plan, mut problems) = draft.spec.examine(&discovered.catalog);
         let sinks = runtime.block_on(check_sinks(&draft, plan.as_ref()));
-        runtime.shutdown_background();
         problems.extend(draft.problems.iter().cloned().chain(discovered.problems.iter().cloned()));
         problems.extend(sinks.problems);
+        let estimates = match plan.as_ref().filter(|_| problems.is_empty() && discovered.unreachable.is_empty()) {
+            Some(plan) => {
+                let state = self.state.clone().unwrap_or_else(|| default_state(&self.spec));
+                runtime.block_on(estimates(&discovered, plan, &state))
+            }
+            None => Estimates { text: not_known(&discovered), ..Estimates::default() },
+        };
+        runtime.shutdown_background();
+        findings.extend(estimates.findings);
         findings.extend(sinks.findings);
         let wrong = !problems.is_empty();
         if wrong {
@@ -59,7 +72,7 @@ impl CheckArgs {
             eprintln!("   = the target was not checked any further\n");
         }
         let stops = say_findings(&findings);
-        print(&summary(&discovered, plan.as_ref(), &sinks.sound))?;
+        print(&format!("{}{}", summary(&discovered, plan.as_ref(), &sinks.sound), estimates.text))?;
         match (wrong, stops || !discovered.unreachable.is_empty() || !sinks.unusable.is_empty()) {
             (true, _) => Err(CommandError::said(WRONG)),
             (false, true) => Err(CommandError::said(RUNNING)),

@@ -1,12 +1,12 @@
 //! `tidemill explain`: prints the plan of a spec.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::connect::KINDS;
 use super::discover::{Discovered, REACH, discover};
+use super::estimates::KnownTables;
 use super::failure::CommandError;
 use super::{print, runtime};
 use crate::sources::Companion;
@@ -24,19 +24,16 @@ impl ExplainArgs {
         let draft = Draft::load(&self.spec, KINDS)?;
         let runtime = runtime()?;
         let discovered = runtime.block_on(discover(&draft.spec, &draft.broken_sources, Some(REACH)));
-        let rows = runtime.block_on(row_counts(&discovered));
         let companions = runtime.block_on(companions(&discovered));
-        runtime.shutdown_background();
         let (plan, mut problems) = draft.spec.examine(&discovered.catalog);
+        let sizes = plan.as_ref().map(|plan| runtime.block_on(KnownTables::ask(&discovered, plan)).arranged(plan)).unwrap_or_default();
+        runtime.shutdown_background();
         problems.extend(draft.problems.iter().cloned().chain(discovered.problems));
         if !problems.is_empty() {
             return Err(draft.spec.problems(problems).into());
         }
         match (discovered.unreachable.into_iter().next(), plan) {
-            (None, Some(plan)) => {
-                let rows: Vec<_> = plan.tables.iter().map(|table| rows.get(&table.full_name()).copied()).collect();
-                print(&format!("{}{companions}", plan.explain(&rows)))
-            }
+            (None, Some(plan)) => print(&format!("{}{companions}", plan.explain(&sizes))),
             (Some(silent), _) => Err(silent.into()),
             (None, None) => unreachable!("all tables are known and nothing is wrong"),
         }
@@ -64,16 +61,4 @@ async fn companions(discovered: &Discovered) -> String {
         }
     }
     if lines.is_empty() { lines } else { format!("\nbeside these tables:{lines}\n") }
-}
-
-/// The number of rows by full table name, for those tables whose source can count or estimate it.
-async fn row_counts(discovered: &Discovered) -> HashMap<String, u64> {
-    let mut counts = HashMap::new();
-    for open in &discovered.sources {
-        let answer = tokio::time::timeout(REACH, open.source.row_counts(&open.tables)).await;
-        let Ok(Ok(rows)) = answer else { continue };
-        let of_table = open.tables.iter().zip(rows).filter_map(|(table, rows)| Some((format!("{}.{}", open.name, table.name), rows?)));
-        counts.extend(of_table);
-    }
-    counts
 }

@@ -9,6 +9,7 @@ mod connect;
 mod discover;
 mod draft;
 mod errors;
+mod estimates;
 mod explain;
 mod failure;
 #[cfg(feature = "generate")]

@@ -3,7 +3,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::size::bytes_a_row;
+use super::size::{ArrangedSize, bytes_a_row};
 use super::{
     Arrangement, ArrangementKind, Arrangements, Body, Document, Embed, Expression, Input, InputColumn, Lookup, LookupArrangements, Missing,
     Node, OnMany, OrderBy, Origin, Plan, TableRows, Up, ViewReads,
@@ -14,14 +14,14 @@ use crate::value::Schema;
 #[derive(Debug, Clone)]
 pub struct Explanation<'p> {
     pub(super) plan: &'p Plan,
-    /// The number of rows of each table; `None` if unknown.
-    rows: Vec<Option<u64>>,
+    /// The size of each arrangement; `None` if unknown.
+    sizes: Vec<Option<ArrangedSize>>,
 }
 
 impl Plan {
-    /// Displays the plan for people. `rows`: the number of rows of each table, if known.
-    pub fn explain(&self, rows: &[Option<u64>]) -> Explanation<'_> {
-        Explanation { plan: self, rows: rows.to_vec() }
+    /// Displays the plan for people. `sizes`: the size of each arrangement, if known.
+    pub fn explain(&self, sizes: &[Option<ArrangedSize>]) -> Explanation<'_> {
+        Explanation { plan: self, sizes: sizes.to_vec() }
     }
 }
 
@@ -118,7 +118,7 @@ impl Explanation<'_> {
         for (i, (arrangement, users)) in arrangements.list.iter().zip(&users).enumerate() {
             let shared = if users.len() > 1 { "shared by " } else { "for " };
             let (text, users) = (self.arrangement(arrangement), users.join(", "));
-            writeln!(f, "  {} {text} {shared}{users}; {}", number(i), self.bytes(arrangement))?;
+            writeln!(f, "  {} {text} {shared}{users}; {}", number(i), self.bytes(i, arrangement))?;
         }
         Ok(())
     }
@@ -139,20 +139,14 @@ impl Explanation<'_> {
         }
     }
 
-    /// Estimates the memory of an arrangement.
-    fn bytes(&self, arrangement: &Arrangement) -> String {
-        let each = bytes_a_row(arrangement);
-        let input = &arrangement.input;
-        let rows = match input.of {
-            Origin::Table(table) => self.rows.get(table).copied().flatten(),
-            Origin::View(_) | Origin::Own(_) => None,
-        };
-        match rows {
-            Some(rows) => {
-                let most = if input.filter(self.plan).is_some() { "at most" } else { "about" };
-                format!("about {each} bytes a row, {most} {} in all", size(rows * each as u64))
+    /// Estimates the memory of an arrangement; without a known size, that of a row by the types of its columns.
+    fn bytes(&self, place: usize, arrangement: &Arrangement) -> String {
+        match self.sizes.get(place).copied().flatten() {
+            Some(ArrangedSize { rows, bytes }) if rows >= 1.0 => {
+                format!("about {:.0} bytes a row, about {} in all", bytes / rows, size(bytes.round() as u64))
             }
-            None => format!("about {each} bytes a row"),
+            Some(_) => "no rows".into(),
+            None => format!("about {} bytes a row", bytes_a_row(arrangement)),
         }
     }
 

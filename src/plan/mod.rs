@@ -5,6 +5,7 @@
 
 mod arrangement;
 mod arrangements;
+mod arrival;
 mod definition;
 mod delta_join;
 mod explain;
@@ -34,6 +35,7 @@ pub use node::{
     UnnestColumn, Window, WithoutElements,
 };
 pub use problem::{ViewProblem, did_you_mean, listed, nearest};
+pub use size::ArrangedSize;
 pub use written::{
     Place, TableName, Written, WrittenBody, WrittenColumn, WrittenDocument, WrittenEmbed, WrittenFrom, WrittenInput, WrittenLookup,
     WrittenQuery, WrittenView,

@@ -3,6 +3,13 @@
 use super::arrangement::{Arrangement, ArrangementKind};
 use crate::value::{Column, Schema};
 
+/// The size of an arrangement, estimated from samples of the tables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ArrangedSize {
+    pub rows: f64,
+    pub bytes: f64,
+}
+
 /// The assumed size of text and other values of variable length.
 const VARIABLE: usize = 24;
 /// Bytes of offsets, a time and a count for each row.

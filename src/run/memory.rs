@@ -22,9 +22,9 @@ const RESERVE_BYTES: u64 = 256 << 20;
 
 /// The memory limit of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct GroupLimit {
-    file: PathBuf,
-    bytes: u64,
+pub struct GroupLimit {
+    pub file: PathBuf,
+    pub bytes: u64,
     /// The file with the group's memory usage.
     stat: PathBuf,
     /// The fields of `stat` that count memory which cannot be reclaimed.
@@ -33,13 +33,13 @@ struct GroupLimit {
 
 /// Watches the memory limits until the run ends, in a thread that may block. Returns at once if there is no limit. `root` is the folder `/`.
 pub(super) fn guard(root: &Path, fatal: &Fatal, stopping: &watch::Receiver<bool>) {
-    let limits = limits(root);
+    let limits = group_limits(root);
     let mut warned = vec![false; limits.len()];
     while !limits.is_empty() && !*stopping.borrow() {
         for (limit, warned) in limits.iter().zip(&mut warned) {
             let Some(used) = limit.used() else { continue };
             let left = limit.bytes.saturating_sub(used);
-            let reserve = (limit.bytes / RESERVE_PART).min(RESERVE_BYTES);
+            let reserve = limit.reserve();
             let name = || limit.file.display().to_string();
             if left < reserve {
                 let _ = fatal.blocking_send(RunError::Memory { used, limit: limit.bytes, name: name() });
@@ -58,7 +58,8 @@ pub(super) fn guard(root: &Path, fatal: &Fatal, stopping: &watch::Receiver<bool>
     }
 }
 
-fn limits(root: &Path) -> Vec<GroupLimit> {
+/// The memory limits of the control group of this process and of all groups above it. `root` is the folder `/`.
+pub fn group_limits(root: &Path) -> Vec<GroupLimit> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let of_groups = groups.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -85,8 +86,13 @@ fn limits(root: &Path) -> Vec<GroupLimit> {
 }
 
 impl GroupLimit {
-    /// The used memory in bytes; `None` if it cannot be read.
-    fn used(&self) -> Option<u64> {
+    /// What must be left: a run that has less ends.
+    pub fn reserve(&self) -> u64 {
+        (self.bytes / RESERVE_PART).min(RESERVE_BYTES)
+    }
+
+    /// The used memory in bytes that cannot be reclaimed; `None` if it cannot be read.
+    pub fn used(&self) -> Option<u64> {
         let stat = fs::read_to_string(&self.stat).ok()?;
         let of = |field: &&str| stat.lines().find_map(|line| line.strip_prefix(*field)?.strip_prefix(' ')?.parse::<u64>().ok());
         Some(self.fields.iter().filter_map(of).sum())

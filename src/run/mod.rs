@@ -41,6 +41,7 @@ use crate::sources::{Source, SourceError, Table, notes_table};
 use crate::store::{Retention, Store, StoreError, Sync};
 
 pub use copy::{Comparison, compare, repair};
+pub use memory::{GroupLimit, group_limits};
 pub use report::{Report, SinkReport, SourcePhase, SourceReport, TableProgress, ViewReport};
 pub use sink::shape_of;
 

@@ -5,6 +5,7 @@
 
 mod bounded;
 mod captured;
+mod extent;
 #[cfg(feature = "file")]
 mod file;
 mod held;
@@ -14,6 +15,7 @@ mod notes;
 mod survey;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -23,6 +25,7 @@ use crate::value::{Delta, Position, Rows, Schema};
 
 pub use self::bounded::{BoundedRead, BoundedReader, LeftRows, ReadRows, WantedRows};
 pub use self::captured::CapturedRows;
+pub use self::extent::{SourceExtent, TableExtent};
 pub use self::held::{HeldRows, MemoryRows};
 pub use self::notes::{NOTES, Notes, notes_table};
 pub use self::survey::{RowCount, Survey, SurveyedColumn, SurveyedKey, SurveyedTable, ValueQuestion, ValueSample};
@@ -142,9 +145,11 @@ pub trait Source: Send + Sync {
     /// limit, to find out whether the source responds.
     async fn table_names(&self) -> Result<Vec<String>, SourceError>;
 
-    /// Estimates the number of rows per table; `None` where that takes long. Only `explain` calls it, with a time limit.
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
-        Ok(vec![None; tables.len()])
+    /// Returns how large the tables are, with some of their rows, from bounded reads that end at about `until`. Only `check` and `explain`
+    /// call it, with a time limit.
+    async fn extents(&self, tables: &[Table], _until: Instant) -> Result<SourceExtent, SourceError> {
+        let unknown = || Err("belongs to a kind of source that does not count its rows".into());
+        Ok(SourceExtent { tables: tables.iter().map(|_| unknown()).collect(), beside: None })
     }
 
     /// Looks for anything that would make a run fail or lose data: settings, grants, retention. Only `check` calls it; a run verifies what

@@ -119,6 +119,7 @@ pub use reader::{Mark, ReaderInfo};
 pub use refused::RefusedDocument;
 pub use rejected::{KEPT_REJECTED, RejectedRecord, Rejections};
 pub use snapshot::{StoreSnapshot, ViewSnapshot};
+pub use space::JOURNAL_BYTES;
 pub use view::{Scan, ViewError, ViewInfo, ViewReader};
 
 use catalog::StoreCatalog;

@@ -18,7 +18,8 @@ use super::random_text;
 use super::space_names::{BESIDE, log_name, parts_name, rows_name};
 
 const CACHE_BYTES: u64 = 24 << 20;
-const JOURNAL_BYTES: u64 = 128 << 20;
+/// The most bytes of changes that are in no table yet.
+pub const JOURNAL_BYTES: u64 = 128 << 20;
 const INPUT_BUFFER_BYTES: u64 = 4 << 20;
 const VIEW_BUFFER_BYTES: u64 = 8 << 20;
 const LOG_TABLE_BYTES: u64 = 8 << 20;

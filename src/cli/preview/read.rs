@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crate::cli::discover::OpenSource;
 use crate::cli::failure::CommandError;
-use crate::plan::{Plan, PlanTable};
+use crate::plan::Plan;
 use crate::run::RunError;
 use crate::sources::{BoundedRead, BoundedReader, LeftRows, ReadRows, SourceError, Table, WantedRows};
-use crate::value::{Datum, Layout, Row, RowBuilder, Rows, key};
+use crate::value::{Layout, Row, Rows, key};
 
 use super::warnings::Warnings;
 
@@ -100,7 +100,7 @@ impl<'a> TableReader<'a> {
     pub(super) async fn read(&mut self, table: usize, wanted: WantedRows, most: usize) -> Result<(Rows, Option<LeftRows>), CommandError> {
         let planned = &self.plan.tables[table];
         if self.tables[table].is_whole {
-            return Ok((as_planned(planned, &self.tables[table].rows()), None));
+            return Ok((planned.with_arrival(&self.tables[table].rows()), None));
         }
         let is_first = matches!(wanted, WantedRows::First);
         let until = self.share();
@@ -115,7 +115,7 @@ impl<'a> TableReader<'a> {
         let known = &mut self.tables[table];
         known.add(&open.tables[place], &rows);
         known.is_whole |= is_first && left.is_none();
-        Ok((as_planned(planned, &rows), left))
+        Ok((planned.with_arrival(&rows), left))
     }
 
     pub(super) fn readers(&self) -> &Readers {
@@ -134,21 +134,4 @@ impl<'a> TableReader<'a> {
         self.expected = self.expected.saturating_sub(1);
         now + if self.expected == 0 { left } else { left / 2 }
     }
-}
-
-/// Rows with the column of their arrival, if the plan's table has one: the source has none.
-fn as_planned(table: &PlanTable, rows: &Rows) -> Rows {
-    if !table.arrival {
-        return rows.clone();
-    }
-    let columns: Vec<usize> = (0..table.schema.len() - 1).collect();
-    let layout = Layout::new(&table.schema.project(&columns));
-    let mut builder = RowBuilder::new(&Layout::new(&table.schema));
-    let mut wide = Rows::default();
-    for (number, row) in rows.iter().enumerate() {
-        columns.iter().for_each(|&column| builder.push(layout.get(row, column)));
-        builder.push(Datum::Int(number as i64));
-        wide.push_built(&mut builder);
-    }
-    wide
 }

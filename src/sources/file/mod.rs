@@ -18,6 +18,7 @@ mod chunks;
 mod columns;
 mod csv;
 mod current;
+mod extent;
 mod follow;
 mod infer;
 mod jsonl;
@@ -38,6 +39,7 @@ mod transaction;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -47,7 +49,7 @@ pub(crate) use self::options::KIND;
 use self::options::{FileOptions, TableOptions};
 use self::position::FilePosition;
 use crate::options::OptionError;
-use crate::sources::{BoundedReader, Capture, CapturedRows, Event, EventSender, Source, SourceError, Table};
+use crate::sources::{BoundedReader, Capture, CapturedRows, Event, EventSender, Source, SourceError, SourceExtent, Table};
 
 #[cfg(test)]
 mod tests;
@@ -112,10 +114,11 @@ impl Source for FileSource {
         Ok(self.tables.iter().map(|table| table.name.clone()).collect())
     }
 
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
-        let files: Vec<_> = self.jobs(tables).into_iter().map(|job| job.options.rows).collect();
-        let counting = tokio::task::spawn_blocking(move || files.iter().map(snapshot::count_rows).collect());
-        Ok(counting.await.expect("counting does not panic"))
+    async fn extents(&self, tables: &[Table], _until: Instant) -> Result<SourceExtent, SourceError> {
+        let (jobs, changes) = (self.jobs(tables), self.changes.is_some());
+        let measuring = tokio::task::spawn_blocking(move || jobs.iter().map(|job| extent::extent(job, changes)).collect());
+        let beside = changes.then(|| "the changes in its `changes` file are not counted".into());
+        Ok(SourceExtent { tables: measuring.await.expect("measuring does not panic"), beside })
     }
 
     /// Small files are captured, so what is read of them is what a run would have.

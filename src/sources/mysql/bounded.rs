@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, ServerError};
 
 use super::connect::connect;
 use super::equal::Conditions;
@@ -18,15 +18,12 @@ use super::quoting::quoted;
 use super::schema::{MysqlTable, read_tables};
 use super::select::{RowReader, select_list};
 use super::server::{Flavour, Server};
+use super::time_limit::{SHORTEST, is_out_of_time, limit_time};
 use super::values::ValueWriter;
 use crate::sources::{BoundedRead, BoundedReader, LeftRows, ReadRows, SourceError, Table, WantedRows};
 use crate::value::{Row, key};
 
 const DOING: &str = "reading some rows";
-/// The time limits of MariaDB and of MySQL.
-const OUT_OF_TIME: [u16; 2] = [1969, 3024];
-/// Less time than this is not enough for a statement.
-const SHORTEST: Duration = Duration::from_millis(10);
 /// How much longer than the server's time limit an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -55,11 +52,7 @@ impl MysqlBoundedReader {
         if left < SHORTEST {
             return Ok(late(read));
         }
-        let limit = match self.flavour {
-            Flavour::Mariadb => format!("SET SESSION max_statement_time = {:.3}", left.as_secs_f64()),
-            Flavour::Mysql => format!("SET SESSION max_execution_time = {}", left.as_millis()),
-        };
-        self.conn.query_drop(limit).await.map_err(|e| query_error(DOING, e))?;
+        limit_time(&mut self.conn, self.flavour, left).await.map_err(|e| query_error(DOING, e))?;
         let described = &self.tables[table];
         let query = format!("SELECT {} FROM {}{rest} LIMIT {}", select_list(described), described.quoted(), most + 1);
         let mut reader = RowReader::new(described, &mut self.writer);
@@ -150,10 +143,6 @@ impl BoundedReader for MysqlBoundedReader {
         let answer = tokio::time::timeout_at(latest.into(), self.read_in_time(read)).await;
         answer.unwrap_or_else(|_| Err(SourceError::Transient { message: format!("{DOING}: the server does not answer") }))
     }
-}
-
-fn is_out_of_time(error: &Error) -> bool {
-    matches!(error, Error::Server(ServerError { code, .. }) if OUT_OF_TIME.contains(code))
 }
 
 /// What was read before the time was over is valid.

@@ -3,7 +3,7 @@
 //! `schema` reads table definitions, `snapshot` reads the rows as of one position in the log (`snapshot_lock`), and `binlog` follows the log
 //! from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the log lacks. `history` checks that a log
 //! is the one that a position was read from. `preflight` looks for problems before a run. `survey` and `sample` describe all tables for a
-//! draft, and `bounded` reads a few rows for a preview. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds
+//! draft, `bounded` reads a few rows for a preview, and `extent` tells how large tables are. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds
 //! the position to resume from stored with the data.
 
 mod binlog;
@@ -18,6 +18,7 @@ mod connect;
 mod described;
 mod equal;
 mod errors;
+mod extent;
 mod foreign_keys;
 mod grants;
 mod history;
@@ -44,11 +45,13 @@ mod snapshot;
 mod snapshot_lock;
 mod survey;
 mod table_at;
+mod time_limit;
 mod unique_keys;
 mod unreadable;
 mod values;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 
@@ -62,8 +65,8 @@ use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
 use super::{
-    BoundedReader, Capture, Companion, Event, EventSender, Finding, Source, SourceError, Survey, Table, ValueQuestion, ValueSample,
-    notes_table,
+    BoundedReader, Capture, Companion, Event, EventSender, Finding, Source, SourceError, SourceExtent, Survey, Table, ValueQuestion,
+    ValueSample, notes_table,
 };
 use crate::fault;
 use crate::options::OptionError;
@@ -97,14 +100,8 @@ impl Source for MysqlSource {
         Ok(names)
     }
 
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
-        let mut conn = connect(&self.options).await?;
-        let server = Server::identify(&mut conn).await?;
-        let names: Vec<String> = tables.iter().map(|t| t.name.clone()).collect();
-        let tables = schema::read_tables(&mut conn, &server, &self.options, &names).await?;
-        let counts = snapshot::estimate(&mut conn, &tables).await?;
-        close(conn).await;
-        Ok(counts)
+    async fn extents(&self, tables: &[Table], until: Instant) -> Result<SourceExtent, SourceError> {
+        extent::extents(&self.options, tables, until).await
     }
 
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError> {

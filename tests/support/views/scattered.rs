@@ -2,9 +2,10 @@
 //! spread over all workers. What it says is the same.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use async_trait::async_trait;
-use tidemill::sources::{Capture, Event, EventSender, Finding, Source, SourceError, Table};
+use tidemill::sources::{Capture, Event, EventSender, Finding, Source, SourceError, SourceExtent, Table};
 use tidemill::value::Row;
 use tokio::sync::mpsc;
 
@@ -53,8 +54,8 @@ impl Source for Scattered {
         self.inner.table_names().await
     }
 
-    async fn row_counts(&self, tables: &[Table]) -> Result<Vec<Option<u64>>, SourceError> {
-        self.inner.row_counts(tables).await
+    async fn extents(&self, tables: &[Table], until: Instant) -> Result<SourceExtent, SourceError> {
+        self.inner.extents(tables, until).await
     }
 
     async fn preflight(&self, tables: &[Table]) -> Result<Vec<Finding>, SourceError> {
