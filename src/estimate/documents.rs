@@ -1,6 +1,6 @@
 //! How long the rows of views are: rows of queries, or documents with their children.
 
-use super::shape::{Shape, Shapes};
+use super::shape::{NodeEstimate, NodeEstimates};
 use super::widths::{fixed_width, key_bytes, row_bytes};
 use crate::plan::{Body, Document, Embed, Input, Lookup, View};
 
@@ -22,7 +22,7 @@ struct Embedded {
     guessed: bool,
 }
 
-impl Shapes<'_> {
+impl NodeEstimates<'_> {
     pub(super) fn of_view(&self, view: &View) -> ViewRows {
         let (shape, embedded) = match &view.body {
             Body::Query(query) => (self.of_node(&query.node), Embedded { widths: Vec::new(), rows: 0.0, guessed: false }),
@@ -43,7 +43,7 @@ impl Shapes<'_> {
         }
     }
 
-    fn embedded(&self, parent: &Input, shape: &Shape, lookups: &[Lookup]) -> Embedded {
+    fn embedded(&self, parent: &Input, shape: &NodeEstimate, lookups: &[Lookup]) -> Embedded {
         let mut all = Embedded { widths: Vec::new(), rows: 0.0, guessed: false };
         for lookup in lookups {
             let child = self.of_node(&lookup.input.rows);

@@ -15,9 +15,9 @@ use crate::plan::{ArrangedSize, Arrangements, Plan};
 use crate::sources::TableExtent;
 
 use self::documents::ViewRows;
-use self::pace::{Work, peak_bytes, process_bytes, seconds, stored_bytes};
+use self::pace::{FirstRunWork, peak_bytes, process_bytes, seconds, stored_bytes};
 use self::sampled::Samples;
-use self::shape::Shapes;
+use self::shape::NodeEstimates;
 use self::widths::{key_bytes, row_bytes};
 
 /// A table of a plan.
@@ -50,8 +50,8 @@ pub struct Estimate {
 impl Estimate {
     /// `tables`: like [`Plan::tables`].
     pub fn new(plan: &Plan, arrangements: &Arrangements, tables: &[KnownTable]) -> Estimate {
-        let shapes = Shapes { plan, samples: Samples::new(plan, tables) };
-        let mut work = Work::default();
+        let shapes = NodeEstimates { plan, samples: Samples::new(plan, tables) };
+        let mut work = FirstRunWork::default();
         for (index, (planned, known)) in plan.tables.iter().zip(tables).enumerate() {
             let table = shapes.samples.table(index);
             let row = row_bytes(&planned.schema, &table.widths);
@@ -67,7 +67,8 @@ impl Estimate {
         }
         let list: Vec<ArrangedSize> = arrangements.list.iter().map(|arrangement| shapes.arrangement(arrangement)).collect();
         list.iter().for_each(|arranged| work.hold(arranged.rows, arranged.bytes));
-        work.hold(0.0, shapes.operators(arrangements));
+        let ArrangedSize { rows, bytes } = shapes.operators(arrangements);
+        work.compute(rows, bytes);
         let guessed = plan.views.iter().zip(&views).filter(|(_, rows)| rows.guessed).map(|(view, _)| view.name.clone());
         let (disk_bytes, peak_disk_bytes) = stored_bytes(&work);
         Estimate {

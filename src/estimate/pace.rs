@@ -2,7 +2,7 @@
 
 /// The work of a first run.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct FirstRunWork {
     /// The captured rows, and the bytes that are read for them.
     pub(super) rows: f64,
     pub(super) read_bytes: f64,
@@ -15,12 +15,13 @@ pub(super) struct Work {
     /// The entries of the store, and their bytes.
     stored_rows: f64,
     stored_bytes: f64,
-    /// The rows in arrangements, and the bytes of these and of operators.
+    /// The rows in arrangements, those in operators of queries, and the bytes of both.
     held_rows: f64,
+    computed_rows: f64,
     held_bytes: f64,
 }
 
-impl Work {
+impl FirstRunWork {
     pub(super) fn capture(&mut self, served: bool, rows: f64, bytes: f64) {
         self.rows += rows;
         self.read_bytes += bytes;
@@ -46,6 +47,11 @@ impl Work {
         self.held_rows += rows;
         self.held_bytes += bytes;
     }
+
+    pub(super) fn compute(&mut self, rows: f64, bytes: f64) {
+        self.computed_rows += rows;
+        self.held_bytes += bytes;
+    }
 }
 
 const MB: f64 = 1e6;
@@ -53,10 +59,10 @@ const MICROSECOND: f64 = 1e-6;
 
 /// The time of a first run with one worker, on a machine without other work. The constants are for the release profile on the reference
 /// machine; our own code with less optimization takes a quarter more.
-pub(super) fn seconds(work: &Work) -> f64 {
+pub(super) fn seconds(work: &FirstRunWork) -> f64 {
     let starting = 0.15;
     let reading = work.file_bytes / (250.0 * MB) + work.served_rows * MICROSECOND + work.served_bytes / (200.0 * MB);
-    let holding = work.held_rows * 0.3 * MICROSECOND;
+    let holding = work.held_rows * 0.3 * MICROSECOND + work.computed_rows * 1.5 * MICROSECOND;
     let making = work.documents * 2.0 * MICROSECOND + work.children * 0.5 * MICROSECOND;
     let storing = work.stored_bytes / (400.0 * MB) + work.stored_rows * 0.2 * MICROSECOND;
     // What does not come in the order of its key is written again.
@@ -65,17 +71,17 @@ pub(super) fn seconds(work: &Work) -> f64 {
 }
 
 /// The memory of the process when it has caught up: the program, what is held, and what the allocator keeps of buffers for reading.
-pub(super) fn process_bytes(work: &Work) -> f64 {
+pub(super) fn process_bytes(work: &FirstRunWork) -> f64 {
     6.0 * MB + (4.0 * work.read_bytes).min(27.0 * MB) + 1.02 * work.held_bytes
 }
 
 /// The most memory of the process: while an arrangement is sealed, its rows exist twice.
-pub(super) fn peak_bytes(work: &Work) -> f64 {
+pub(super) fn peak_bytes(work: &FirstRunWork) -> f64 {
     6.0 * MB + (8.0 * work.read_bytes).min(50.0 * MB) + 1.77 * work.held_bytes
 }
 
 /// The bytes of the state folder without its journal, and the most of it while it is written and merged.
-pub(super) fn stored_bytes(work: &Work) -> (f64, f64) {
+pub(super) fn stored_bytes(work: &FirstRunWork) -> (f64, f64) {
     let stored = 0.1 * MB + 1.02 * work.stored_bytes;
     (stored, 1.8 * stored)
 }

@@ -19,7 +19,7 @@ const ELEMENTS: f64 = 4.0;
 
 /// The estimated rows of a node.
 #[derive(Clone)]
-pub(super) struct Shape {
+pub(super) struct NodeEstimate {
     pub(super) rows: f64,
     /// The mean bytes of the values of each column.
     pub(super) widths: Vec<f64>,
@@ -37,19 +37,19 @@ struct Sampled {
 }
 
 /// Finds the shapes of a plan's nodes.
-pub(super) struct Shapes<'a> {
+pub(super) struct NodeEstimates<'a> {
     pub(super) plan: &'a Plan,
     pub(super) samples: Samples<'a>,
 }
 
-impl Shapes<'_> {
-    pub(super) fn of_node(&self, node: &Node) -> Shape {
+impl NodeEstimates<'_> {
+    pub(super) fn of_node(&self, node: &Node) -> NodeEstimate {
         match node {
             Node::Table(rows) => {
                 let selected = self.samples.selected(rows);
                 let origin = |column| vec![Sampled { rows: selected.clone(), column }];
                 let origins = (0..rows.schema.len()).map(origin).collect();
-                Shape { rows: selected.rows, widths: selected.widths.clone(), origins, guessed: false }
+                NodeEstimate { rows: selected.rows, widths: selected.widths.clone(), origins, guessed: false }
             }
             Node::Select(select) => self.select(select),
             Node::Join(join) => self.join(join),
@@ -69,33 +69,33 @@ impl Shapes<'_> {
                     }
                 };
                 let (widths, origins) = unnest.columns.iter().zip(unnest.schema.columns()).map(column).unzip();
-                Shape { rows: of.rows * ELEMENTS, widths, origins, guessed: true }
+                NodeEstimate { rows: of.rows * ELEMENTS, widths, origins, guessed: true }
             }
             Node::Union(nodes) => {
-                let all: Vec<Shape> = nodes.iter().map(|node| self.of_node(node)).collect();
+                let all: Vec<NodeEstimate> = nodes.iter().map(|node| self.of_node(node)).collect();
                 let rows: f64 = all.iter().map(|shape| shape.rows).sum();
                 let mean = |column: usize| all.iter().map(|shape| shape.widths[column] * shape.rows).sum::<f64>() / rows.max(1.0);
                 let widths = (0..node.schema().len()).map(mean).collect();
                 let guessed = all.iter().any(|shape| shape.guessed);
-                Shape { rows, widths, origins: vec![Vec::new(); node.schema().len()], guessed }
+                NodeEstimate { rows, widths, origins: vec![Vec::new(); node.schema().len()], guessed }
             }
-            Node::Constants(constants) => Shape { rows: constants.rows.len() as f64, ..Shape::unknown(&constants.schema) },
-            Node::Nothing(schema) | Node::Itself(schema) => Shape::unknown(schema),
+            Node::Constants(constants) => NodeEstimate { rows: constants.rows.len() as f64, ..NodeEstimate::unknown(&constants.schema) },
+            Node::Nothing(schema) | Node::Itself(schema) => NodeEstimate::unknown(schema),
             Node::Recursion(recursion) => {
                 let base = self.of_node(&recursion.base);
-                Shape { rows: base.rows * FOUND, guessed: true, ..base }
+                NodeEstimate { rows: base.rows * FOUND, guessed: true, ..base }
             }
         }
     }
 
     /// How many different values these columns have together.
-    pub(super) fn distinct(&self, node: &Node, shape: &Shape, columns: &[usize]) -> f64 {
+    pub(super) fn distinct(&self, node: &Node, shape: &NodeEstimate, columns: &[usize]) -> f64 {
         let is_unique = self.plan.key_of(node).is_some_and(|key| !key.is_empty() && key.iter().all(|column| columns.contains(column)));
         if is_unique { shape.rows } else { shape.distinct(columns) }
     }
 
     /// How many rows of `child` match one row of `parent`, on average over all of its rows.
-    pub(super) fn matches(&self, parent: (&Node, &Shape, &[usize]), child: (&Node, &Shape, &[usize])) -> f64 {
+    pub(super) fn matches(&self, parent: (&Node, &NodeEstimate, &[usize]), child: (&Node, &NodeEstimate, &[usize])) -> f64 {
         if child.1.rows == 0.0 || parent.2.is_empty() {
             return child.1.rows;
         }
@@ -103,7 +103,7 @@ impl Shapes<'_> {
         child.1.rows / most.max(1.0)
     }
 
-    fn select(&self, select: &Select) -> Shape {
+    fn select(&self, select: &Select) -> NodeEstimate {
         let of = self.of_node(&select.of);
         let column = |(column, described): (&InputColumn, &crate::value::Column)| match column {
             InputColumn::Column(column) => (of.widths[*column], of.origins[*column].clone()),
@@ -114,12 +114,12 @@ impl Shapes<'_> {
         };
         let (widths, origins) = select.columns.iter().zip(select.schema.columns()).map(column).unzip();
         let share = if select.filter.is_some() { KEPT } else { 1.0 };
-        Shape { rows: of.rows * share, widths, origins, guessed: of.guessed || select.filter.is_some() }
+        NodeEstimate { rows: of.rows * share, widths, origins, guessed: of.guessed || select.filter.is_some() }
     }
 
-    fn join(&self, join: &Join) -> Shape {
+    fn join(&self, join: &Join) -> NodeEstimate {
         let (left, right) = (self.of_node(&join.left.node), self.of_node(&join.right.node));
-        let side = |side: &'_ Side, shape: &Shape| self.distinct(&side.node, shape, &side.key);
+        let side = |side: &'_ Side, shape: &NodeEstimate| self.distinct(&side.node, shape, &side.key);
         let share = if join.condition.is_some() { KEPT } else { 1.0 };
         let per_left = self.matches((&join.left.node, &left, &join.left.key), (&join.right.node, &right, &join.right.key));
         let inner = left.rows * per_left * share;
@@ -138,13 +138,13 @@ impl Shapes<'_> {
         };
         let (widths, origins) = join.shown.iter().map(of_pair).unzip();
         let by_rule = join.condition.is_some() || matches!(join.kind, JoinKind::Anti | JoinKind::NotIn);
-        Shape { rows, widths, origins, guessed: left.guessed || right.guessed || by_rule }
+        NodeEstimate { rows, widths, origins, guessed: left.guessed || right.guessed || by_rule }
     }
 
-    fn group(&self, group: &Group) -> Shape {
+    fn group(&self, group: &Group) -> NodeEstimate {
         let of = self.of_node(&group.of);
         let rows = if group.key.is_empty() { 1.0 } else { self.distinct(&group.of, &of, &group.key).min(of.rows) };
-        let mut shape = Shape { rows, widths: Vec::new(), origins: Vec::new(), guessed: of.guessed };
+        let mut shape = NodeEstimate { rows, widths: Vec::new(), origins: Vec::new(), guessed: of.guessed };
         for &column in &group.key {
             shape.widths.push(of.widths[column]);
             shape.origins.push(of.origins[column].clone());
@@ -156,7 +156,7 @@ impl Shapes<'_> {
         shape
     }
 
-    fn top(&self, top: &Top) -> Shape {
+    fn top(&self, top: &Top) -> NodeEstimate {
         let of = self.of_node(&top.of);
         let partitions = if top.partition.is_empty() { 1.0 } else { self.distinct(&top.of, &of, &top.partition) };
         let each = (of.rows / partitions.max(1.0) - top.skip as f64).clamp(0.0, top.count as f64);
@@ -164,18 +164,18 @@ impl Shapes<'_> {
     }
 }
 
-impl Shape {
-    fn unknown(schema: &Schema) -> Shape {
+impl NodeEstimate {
+    fn unknown(schema: &Schema) -> NodeEstimate {
         let widths = schema.columns().iter().map(width_of_type).collect();
-        Shape { rows: 0.0, widths, origins: vec![Vec::new(); schema.len()], guessed: false }
+        NodeEstimate { rows: 0.0, widths, origins: vec![Vec::new(); schema.len()], guessed: false }
     }
 
     /// The same columns, and after them those of the schema that are computed.
-    fn with_columns(mut self, schema: &Schema, rows: f64) -> Shape {
+    fn with_columns(mut self, schema: &Schema, rows: f64) -> NodeEstimate {
         let added = &schema.columns()[self.widths.len()..];
         self.widths.extend(added.iter().map(width_of_type));
         self.origins.extend(added.iter().map(|_| Vec::new()));
-        Shape { rows, ..self }
+        NodeEstimate { rows, ..self }
     }
 
     fn distinct(&self, columns: &[usize]) -> f64 {
@@ -194,7 +194,7 @@ impl Shape {
 }
 
 /// The bytes of a result of variable length: one value, or those of all rows of the group.
-fn width_of_call(call: &AggregateFunction, of: &Shape, rows_a_group: f64) -> f64 {
+fn width_of_call(call: &AggregateFunction, of: &NodeEstimate, rows_a_group: f64) -> f64 {
     let arguments: f64 = call.columns().iter().map(|&column| of.widths[column]).sum();
     let text = call.text();
     let collects = ["array_agg", "string_agg", "collect", "histogram", "topk"].iter().any(|name| text.contains(name));
