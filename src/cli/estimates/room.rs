@@ -17,15 +17,18 @@ pub(super) struct Room {
 /// leave, and what `ulimit` allows. `root` is the folder `/`. `None` if the system does not tell.
 pub(super) fn memory(root: &Path) -> Option<Room> {
     let read = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
-    let available = number_after(&read("proc/meminfo"), "MemAvailable:").map(|kb| Room { bytes: kb * 1024.0, of: "this machine".into() });
+    // What this process uses will be free again.
+    let own = number_after(&read("proc/self/status"), "RssAnon:").unwrap_or_default() * 1024.0;
+    let available = number_after(&read("proc/meminfo"), "MemAvailable:");
+    let available = available.map(|kb| Room { bytes: kb * 1024.0 + own, of: "this machine".into() });
     let limits = read("proc/self/limits");
     let of_process = [("Max address space", "ulimit -v"), ("Max data size", "ulimit -d")].into_iter().filter_map(|(name, command)| {
         let bytes = number_after(&limits, name)?;
         Some(Room { bytes, of: format!("the limit of the process (`{command}`)") })
     });
     let of_groups = group_limits(root).into_iter().map(|limit| {
-        let left = limit.bytes.saturating_sub(limit.reserve()).saturating_sub(limit.used().unwrap_or_default());
-        Room { bytes: left as f64, of: format!("the limit in {}", limit.file.display()) }
+        let left = limit.bytes as f64 - limit.reserve() as f64 - limit.used().unwrap_or_default() as f64;
+        Room { bytes: (left + own).max(0.0), of: format!("the limit in {}", limit.file.display()) }
     });
     available.into_iter().chain(of_process).chain(of_groups).min_by(|a, b| a.bytes.total_cmp(&b.bytes))
 }
@@ -83,7 +86,10 @@ mod tests {
         write("sys/fs/cgroup/a/memory.max", "160000\n");
         write("sys/fs/cgroup/a/memory.stat", "anon 20000\nfile 90000\nshmem 0\n");
         let limit = root.join("sys/fs/cgroup/a/memory.max");
-        assert_eq!(room(), Some((130_000.0, format!("the limit in {}", limit.display()))));
+        let of = format!("the limit in {}", limit.display());
+        assert_eq!(room(), Some((130_000.0, of.clone())));
+        write("proc/self/status", "RssAnon:\t       1 kB\n");
+        assert_eq!(room(), Some((131_024.0, of)));
     }
 
     #[test]
