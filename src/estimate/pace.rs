@@ -57,8 +57,8 @@ impl FirstRunWork {
 const MB: f64 = 1e6;
 const MICROSECOND: f64 = 1e-6;
 
-/// The time of a first run with one worker, on a machine without other work. The constants are for the release profile on the reference
-/// machine; our own code with less optimization takes a quarter more.
+/// The time of a first run with one worker. The constants are fitted to runs of the `dev` profile with opt-level 3 on the reference machine,
+/// which had other work; the release profile was not measured. With opt-level 1 the order document took a quarter more, in one run.
 pub(super) fn seconds(work: &FirstRunWork) -> f64 {
     let starting = 0.15;
     let reading = work.file_bytes / (250.0 * MB) + work.served_rows * MICROSECOND + work.served_bytes / (200.0 * MB);
