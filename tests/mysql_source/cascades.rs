@@ -105,6 +105,48 @@ async fn children_follow_their_parent_over_several_levels() {
     .await;
 }
 
+/// Of several keys that reach a row, one may undo what another looks for. They act in the order of their databases and names, byte by byte, and
+/// each with all that follows from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_in_each_others_way_act_in_the_order_of_their_names() {
+    let both = |first: &str, second: &str| {
+        format!(
+            "CONSTRAINT `{first}` FOREIGN KEY (f) REFERENCES p (id) ON DELETE SET NULL, CONSTRAINT `{second}` FOREIGN KEY (f) REFERENCES p \
+             (id) ON DELETE CASCADE"
+        )
+    };
+    let create = [
+        "CREATE TABLE p (id INT PRIMARY KEY)".to_string(),
+        format!("CREATE TABLE ab (id INT PRIMARY KEY, f INT, {})", both("ab_a", "ab_b")),
+        format!("CREATE TABLE ba (id INT PRIMARY KEY, f INT, {})", both("ba_b", "ba_a")),
+        format!("CREATE TABLE letters (id INT PRIMARY KEY, f INT, {})", both("l_a", "l_B")),
+        format!("CREATE TABLE bytes (id INT PRIMARY KEY, f INT, {})", both("b_z", "b_\u{e9}")),
+        // The name of the key counts, not that of its table: `z` loses its row first, and `b` by that.
+        "CREATE TABLE z (id INT PRIMARY KEY, p INT, UNIQUE (id, p), CONSTRAINT a1 FOREIGN KEY (p) REFERENCES p (id) ON DELETE CASCADE)"
+            .into(),
+        "CREATE TABLE b (id INT PRIMARY KEY, a INT, p INT, CONSTRAINT m2 FOREIGN KEY (a, p) REFERENCES z (id, p) ON DELETE CASCADE, \
+         CONSTRAINT z3 FOREIGN KEY (p) REFERENCES p (id) ON DELETE SET NULL)"
+            .into(),
+        format!("CREATE TABLE itself (id INT PRIMARY KEY, f INT, {})", both("i_a", "i_b").replace("REFERENCES p", "REFERENCES itself")),
+        "INSERT INTO p VALUES (1), (2)".into(),
+        "INSERT INTO ab VALUES (1, 1), (2, 2)".into(),
+        "INSERT INTO ba VALUES (1, 1), (2, 2)".into(),
+        "INSERT INTO letters VALUES (1, 1), (2, 2)".into(),
+        "INSERT INTO bytes VALUES (1, 1), (2, 2)".into(),
+        "INSERT INTO z VALUES (1, 1), (2, 2)".into(),
+        "INSERT INTO b VALUES (1, 1, 1), (2, 2, 2)".into(),
+        "INSERT INTO itself VALUES (1, 1), (2, 1), (3, 2)".into(),
+    ];
+    let create: Vec<&str> = create.iter().map(String::as_str).collect();
+    follow(
+        "cascade_order",
+        &create,
+        &["p", "ab", "ba", "letters", "bytes", "z", "b", "itself"],
+        &[&["DELETE FROM p WHERE id = 1"], &["DELETE FROM itself WHERE id = 2"], &["DELETE FROM p"]],
+    )
+    .await;
+}
+
 /// Only the last table is captured; what happens to it comes through tables that no view reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_through_tables_that_are_not_captured_arrives() {

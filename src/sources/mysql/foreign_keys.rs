@@ -39,6 +39,12 @@ impl ForeignKey {
         self.on_delete != KeyAction::Restrict || self.on_update != KeyAction::Restrict
     }
 
+    /// InnoDB lets the keys of a parent act in this order: by the child's database, then by the key's name, byte by byte (as run at MariaDB
+    /// 10.11, and at MySQL 9.7 with `innodb_native_foreign_keys`).
+    pub(super) fn rank(&self) -> (&[u8], &[u8]) {
+        (self.child.database.as_bytes(), self.name.as_bytes())
+    }
+
     /// Whether an action writes the columns of a child, instead of deleting it.
     pub(super) fn writes(&self) -> bool {
         self.on_delete == KeyAction::SetNull || self.on_update != KeyAction::Restrict

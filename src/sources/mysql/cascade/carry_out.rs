@@ -137,9 +137,11 @@ impl CarryingOut<'_> {
         Ok(())
     }
 
-    /// Finds the foreign keys that act because of a change.
+    /// Finds the foreign keys that act because of a change. The first of them is then on top of those that are open: it acts with all that
+    /// follows from it before the next one looks for children.
     async fn begin(&mut self, change: ParentChange) -> Result<(), SourceError> {
         let parent = Arc::new(change);
+        let open = self.open.len();
         for &number in &self.cascades.keys_of_parent[parent.table] {
             let linked = &self.cascades.keys[number];
             let layout = &self.cascades.tables[parent.table].layout;
@@ -155,6 +157,7 @@ impl CarryingOut<'_> {
                 self.open.push(Acting { key: number, link, parent: parent.clone(), children: VecDeque::new(), last: None });
             }
         }
+        self.open[open..].reverse();
         Ok(())
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Cascades {
     keys: Vec<Linked>,
     /// For each table, the keys of which it is the child.
     keys_of_child: Vec<Vec<usize>>,
-    /// For each table, the keys of which it is the parent.
+    /// For each table, the keys of which it is the parent, in the order in which they act.
     keys_of_parent: Vec<Vec<usize>>,
     /// Whether what foreign keys do is added here. If not, because the server logs it or because none acts, nothing is noted, and a change of
     /// a parent whose children the log lacks is an error.
@@ -179,7 +179,10 @@ impl Cascades {
             linked.iter().enumerate().for_each(|(number, key)| of_table[table_of(key)].push(number));
             of_table
         };
-        let (keys_of_child, keys_of_parent) = (keys_of(|key| key.child), keys_of(|key| key.parent));
+        let (keys_of_child, mut keys_of_parent) = (keys_of(|key| key.child), keys_of(|key| key.parent));
+        for numbers in &mut keys_of_parent {
+            numbers.sort_by(|one, other| linked[*one].key.rank().cmp(&linked[*other].key.rank()));
+        }
         let (captured, acts) = (captured.len(), !linked.is_empty());
         Ok(Cascades { tables: Arc::new(tables), captured, held, keys: linked, keys_of_child, keys_of_parent, follows, acts })
     }
