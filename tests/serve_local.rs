@@ -51,7 +51,7 @@ fn fill(store: &Store) {
 
 fn start(store: &Store) -> LocalServer {
     let amend = |status: &mut tidemill::serve::Status| status.sources[0].lag_ms = Some(3);
-    serve(store.clone(), Arc::new(amend)).unwrap()
+    serve(store.clone(), Arc::new(amend), mpsc::channel(1).0).unwrap()
 }
 
 async fn text(mut lines: mpsc::Receiver<Vec<u8>>) -> String {

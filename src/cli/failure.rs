@@ -35,11 +35,15 @@ impl CommandError {
         CommandError { text: String::new(), code }
     }
 
+    pub(super) fn text(&self) -> &str {
+        self.text.trim_end()
+    }
+
     pub(super) fn report(self) -> ExitCode {
         if self.text.is_empty() {
             return ExitCode::from(self.code);
         }
-        let _ = writeln!(std::io::stderr(), "{}", self.text.trim_end());
+        let _ = writeln!(std::io::stderr(), "{}", self.text());
         ExitCode::from(self.code)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 failed while running, 2 the command or the spec is wrong, 3 a view, key or sink was not found.
 
+mod apply;
 mod bytes;
 mod check;
 mod completions;
@@ -48,6 +49,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Preview(preview::PreviewArgs),
     Run(run::RunArgs),
+    Apply(apply::ApplyArgs),
     Get(get::GetArgs),
     Tail(tail::TailArgs),
     Errors(errors::ErrorsArgs),
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Preview(preview) => preview.run(),
         Command::Run(run) => run.run(),
+        Command::Apply(apply) => apply.run(),
         Command::Get(get) => get.run(),
         Command::Tail(tail) => tail.run(),
         Command::Errors(errors) => errors.run(),

@@ -44,6 +44,7 @@ pub use copy::{Comparison, compare, repair};
 pub use memory::{GroupLimit, group_limits};
 pub use report::{Report, SinkReport, SourcePhase, SourceReport, TableProgress, ViewReport};
 pub use sink::shape_of;
+pub use start::{Outlook, outlook};
 
 /// Everything that a run needs. Sources and sinks are opened, the plan is checked.
 pub struct Setup {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::RunError;
-use crate::plan::{Arrangements, Plan};
+use super::{NamedSource, RunError, plan_table};
+use crate::plan::{Arrangements, Plan, PlanTable, View};
+use crate::sources::notes_table;
 use crate::store::{Checkpoint, InputDef, InputState, Store, ViewDef, ViewState};
 use crate::value::{Position, Tick};
 
@@ -44,20 +45,62 @@ impl Start {
     }
 }
 
+/// What a run of a plan does first, beside what the store has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// The sources that are captured, or captured again.
+    pub captured: Vec<String>,
+    /// Views that are not in the store.
+    pub new: Vec<String>,
+    /// Views with another definition, of which the difference is computed.
+    pub redefined: Vec<String>,
+    /// Views with other columns or another key, which are built anew.
+    pub replaced: Vec<String>,
+    /// Views that stay as they are; what is captured again may change their rows.
+    pub same: Vec<String>,
+    /// Views that are in the store and not in the plan: they are deleted.
+    pub dropped: Vec<String>,
+}
+
+/// Compares a plan with the store. Changes nothing. `sources` are those of the plan.
+pub fn outlook(store: &Store, plan: &Plan, sources: &[NamedSource]) -> Result<Outlook, RunError> {
+    let mut plan = plan.clone();
+    let with_notes = sources.iter().filter(|source| source.source.keeps_notes());
+    plan.tables.extend(with_notes.map(|source| plan_table(&source.name, &notes_table())));
+    let (inputs, views) = definitions(&plan);
+    let captures = captures(store, &plan, &inputs, store.checkpoint().as_ref())?;
+    let source_of = |input: &InputDef| plan.tables.iter().find(|t| t.full_name() == input.name).map(|t| &t.source);
+    let compared = store.compare(&inputs, &views, &|input| source_of(input).is_some_and(|source| captures.contains(source)));
+    let of_state = |wanted: ViewState| {
+        let of_state = plan.views.iter().zip(&compared.views).filter(|(_, state)| **state == wanted);
+        of_state.map(|(view, _)| view.name.clone()).collect()
+    };
+    let stored: BTreeSet<String> = store.views()?.into_iter().map(|view| view.name).collect();
+    Ok(Outlook {
+        captured: captures.into_iter().collect(),
+        new: of_state(ViewState::New),
+        redefined: of_state(ViewState::Redefined),
+        replaced: of_state(ViewState::Changed),
+        same: of_state(ViewState::Same),
+        dropped: compared.dropped.into_iter().filter(|name| stored.contains(name)).collect(),
+    })
+}
+
+/// The inputs and views of a plan, as the store defines them.
+fn definitions(plan: &Plan) -> (Vec<InputDef>, Vec<ViewDef>) {
+    let input = |t: &PlanTable| InputDef { name: t.full_name(), schema: t.schema.clone(), key: t.key.clone() };
+    let view = |view: &View| ViewDef {
+        name: view.name.clone(),
+        schema: view.schema.clone(),
+        key: view.key.clone(),
+        fingerprint: format!("{:032x}", xxh3_128(plan.definition_of(view).as_bytes())),
+    };
+    (plan.tables.iter().map(input).collect(), plan.views.iter().map(view).collect())
+}
+
 /// Defines the inputs and views of the plan in the store, and decides what is captured and how each view gets its rows.
 pub(super) fn prepare(store: &Store, plan: &Plan) -> Result<Start, RunError> {
-    let inputs: Vec<InputDef> =
-        plan.tables.iter().map(|t| InputDef { name: t.full_name(), schema: t.schema.clone(), key: t.key.clone() }).collect();
-    let views: Vec<ViewDef> = plan
-        .views
-        .iter()
-        .map(|view| ViewDef {
-            name: view.name.clone(),
-            schema: view.schema.clone(),
-            key: view.key.clone(),
-            fingerprint: format!("{:032x}", xxh3_128(plan.definition_of(view).as_bytes())),
-        })
-        .collect();
+    let (inputs, views) = definitions(plan);
     let checkpoint = store.checkpoint();
     let captures = captures(store, plan, &inputs, checkpoint.as_ref())?;
     let source_of = |input: &InputDef| plan.tables.iter().find(|t| t.full_name() == input.name).map(|t| &t.source);

@@ -1,4 +1,6 @@
-//! What can be asked of a store, and what can be ordered about its sinks.
+//! What can be asked of a store, and what can be ordered about its sinks and its spec.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,17 @@ pub enum TailFrom {
     After(Tick),
     /// Changes after the source transaction with this position.
     Position(String),
+}
+
+/// The order to plan a spec file and to go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apply {
+    /// The path of the file, absolute.
+    pub spec: PathBuf,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+    /// Delete the views that the spec no longer has. Without it, such a spec is refused.
+    pub drop: bool,
 }
 
 /// An order about a sink.

@@ -104,6 +104,19 @@ impl Store {
         Ok(Definition { inputs, views, dropped })
     }
 
+    /// What [`define_again`](Store::define_again) would return, without defining anything.
+    pub fn compare(&self, inputs: &[InputDef], views: &[ViewDef], again: &dyn Fn(&InputDef) -> bool) -> Definition {
+        let whole = &self.writer().whole;
+        let mut next = StoreCatalog { next_id: whole.next_id, ..StoreCatalog::default() };
+        let inputs = inputs.iter().map(|def| next.place_input(whole, def, again(def))).collect();
+        let views = views.iter().map(|def| next.place_view(whole, def)).collect();
+        let names = |catalog: &StoreCatalog| -> Vec<String> {
+            catalog.inputs.iter().map(|input| &input.name).chain(catalog.views.iter().map(|view| &view.name)).cloned().collect()
+        };
+        let defined = names(&next);
+        Definition { inputs, views, dropped: names(whole).into_iter().filter(|name| !defined.contains(name)).collect() }
+    }
+
     /// Writes the catalog, and removes the records of inputs and views that are no longer defined. Returns their names.
     fn write_catalog(&self, old: &StoreCatalog, next: &StoreCatalog) -> Result<Vec<String>, StoreError> {
         let dir = self.dir();

@@ -4,6 +4,7 @@
 mod support;
 
 mod alter;
+mod apply;
 mod cut_off;
 mod foreign_keys;
 mod history;

@@ -12,7 +12,7 @@ use crate::value::Tick;
 
 use super::answer::{self, AnswerEnd};
 use super::{Out, Question, socket};
-use crate::serve::question::{Errors, Get, SinkOrder, Tail, TailFrom};
+use crate::serve::question::{Apply, Errors, Get, SinkOrder, Tail, TailFrom};
 use crate::serve::{AccessError, Status, sinks};
 
 /// How long another process may have the folder open without a socket, such as an engine that is starting.
@@ -96,6 +96,22 @@ impl Access {
                 ask(stream, Question::Sink(order), &out).await
             }
         }
+    }
+
+    /// Lets the running engine apply a spec. Returns what it did, as lines. Fails with
+    /// [`AccessErrorKind::NotFound`](crate::serve::AccessErrorKind::NotFound) if none is running.
+    pub async fn apply(self, apply: Apply) -> Result<String, AccessError> {
+        let stream = match self {
+            Access::Running(stream) => stream,
+            Access::AtRest(store) => {
+                let message = format!("no engine runs with the state folder `{}`", store.dir().display());
+                return Err(AccessError::not_found(message, Some("`tidemill run` applies the spec when it starts".into())));
+            }
+        };
+        let (out, mut lines) = tokio::sync::mpsc::channel(4);
+        ask(stream, Question::Apply(apply), &out).await?;
+        let line = lines.recv().await.ok_or_else(AccessError::cut_off)?;
+        serde_json::from_slice(&line).map_err(|e| AccessError::failed(format!("the engine's answer cannot be read: {e}")))
     }
 
     /// Sends changes as JSON lines: up to the last commit, or as long as somebody reads. If no engine is running, a follower gets the changes in

@@ -1,4 +1,4 @@
-//! `get`, `tail`, `errors`, `status` and orders about sinks from another process, with or without a running engine.
+//! `get`, `tail`, `errors`, `status` and orders from another process, with or without a running engine.
 //!
 //! In: a state folder and a question. Out: JSON lines, the same ones in both cases. [`Access::open`] asks the running engine over a Unix socket
 //! in the folder (`tidemill.sock`). If no engine is running, it reads the folder itself, without changing it or keeping it locked. `run` starts
@@ -13,11 +13,14 @@
 //! {"errors":{"of":["orders"]}}                the errors of these views, sources and sinks; [] for all
 //! {"status":{}}
 //! {"sink":{"name":"mongo","order":"forget"}}  order: "forget" or "resync"; see [`SinkOrder`]
+//! {"apply":{"spec":"/etc/shop.yaml","dry_run":false,"drop":false}}
+//!                                             see [`Apply`]
 //! ```
 //! The engine answers with lines, each of which is one of
 //! ```text
 //! {"data":ANSWER}                             get: a row; tail: {"tick","position","key","before","after"};
-//!                                             errors: see [`Errors`]; status: a [`Status`]
+//!                                             errors: see [`Errors`]; status: a [`Status`];
+//!                                             apply: a text, what was done or would be done
 //! {"end":{"tick":TICK}}                       the end: the answer is complete up to and including this tick
 //! {"error":{"kind":KIND,"message":TEXT,"help":TEXT or null}}
 //! ```
@@ -35,10 +38,10 @@ mod socket;
 use serde::{Deserialize, Serialize};
 
 use super::json_lines::Lines;
-use super::question::{Errors, Get, SinkOrder, Tail};
+use super::question::{Apply, Errors, Get, SinkOrder, Tail};
 
 pub use access::Access;
-pub use server::{Amend, LocalServer, serve};
+pub use server::{Amend, Applier, ApplyOrder, LocalServer, serve};
 
 /// What a client sends.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +52,7 @@ enum Question {
     Errors(Errors),
     Status {},
     Sink(SinkOrder),
+    Apply(Apply),
 }
 
 /// Where an answer goes. One whose other end is gone ends the answer.

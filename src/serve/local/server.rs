@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::store::{Store, StoreError};
@@ -15,11 +15,22 @@ use super::Question;
 use super::answer::{self, AnswerEnd};
 use super::socket::{self, SocketPath};
 use crate::serve::json_lines::Lines;
-use crate::serve::question::Tail;
+use crate::serve::question::{Apply, Tail};
 use crate::serve::{AccessError, Status, sinks};
 
 /// Adds to a status what only the running engine knows, such as lag and waits.
 pub type Amend = Arc<dyn Fn(&mut Status) + Send + Sync>;
+
+/// An order to apply a spec, for the run.
+#[derive(Debug)]
+pub struct ApplyOrder {
+    pub apply: Apply,
+    /// Takes what was done, or why nothing was.
+    pub answer: oneshot::Sender<Result<String, String>>,
+}
+
+/// Takes orders to apply a spec.
+pub type Applier = mpsc::Sender<ApplyOrder>;
 
 /// The longest question that is read, which is one line.
 const MAX_QUESTION_BYTES: u64 = 1 << 20;
@@ -46,19 +57,19 @@ impl Drop for LocalServer {
     }
 }
 
-/// Answers questions about `store` on the socket of its folder. Must be called on a tokio runtime.
-pub fn serve(store: Store, amend: Amend) -> Result<LocalServer, StoreError> {
+/// Answers questions about `store` on the socket of its folder, and passes orders to apply a spec on. Must be called on a tokio runtime.
+pub fn serve(store: Store, amend: Amend, applier: Applier) -> Result<LocalServer, StoreError> {
     let bound = socket::bind(store.dir(), store.id());
     let (listener, place) = bound.map_err(|source| StoreError::Io { dir: store.dir().into(), source })?;
-    Ok(LocalServer { task: tokio::spawn(accept(listener, store, amend)), _place: place })
+    Ok(LocalServer { task: tokio::spawn(accept(listener, store, amend, applier)), _place: place })
 }
 
-async fn accept(listener: UnixListener, store: Store, amend: Amend) {
+async fn accept(listener: UnixListener, store: Store, amend: Amend, applier: Applier) {
     let mut answers = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                answers.spawn(converse(stream, store.clone(), amend.clone()));
+                answers.spawn(converse(stream, store.clone(), amend.clone(), applier.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a local connection");
@@ -69,7 +80,7 @@ async fn accept(listener: UnixListener, store: Store, amend: Amend) {
     }
 }
 
-async fn converse(stream: UnixStream, store: Store, amend: Amend) {
+async fn converse(stream: UnixStream, store: Store, amend: Amend, applier: Applier) {
     let (read, mut write) = stream.into_split();
     let mut question = String::new();
     let mut read = BufReader::new(read.take(MAX_QUESTION_BYTES));
@@ -79,10 +90,10 @@ async fn converse(stream: UnixStream, store: Store, amend: Amend) {
     let mut read = read.into_inner().into_inner();
     let end = match serde_json::from_str(&question) {
         Ok(question @ Question::Tail(Tail { until_caught_up: false, .. })) => tokio::select! {
-            end = answer_to(question, store, amend, &mut write) => end,
+            end = answer_to(question, store, amend, applier, &mut write) => end,
             () = hung_up(&mut read) => return,
         },
-        Ok(question) => answer_to(question, store, amend, &mut write).await,
+        Ok(question) => answer_to(question, store, amend, applier, &mut write).await,
         Err(e) => Err(AccessError::invalid(format!("the question cannot be read: {e}")).into()),
     };
     let line = match end {
@@ -101,7 +112,13 @@ async fn hung_up(read: &mut OwnedReadHalf) {
 }
 
 /// Sends the answer while it is produced. Returns its tick.
-async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut OwnedWriteHalf) -> Result<Tick, AnswerEnd> {
+async fn answer_to(
+    question: Question,
+    store: Store,
+    amend: Amend,
+    applier: Applier,
+    write: &mut OwnedWriteHalf,
+) -> Result<Tick, AnswerEnd> {
     let (out, lines) = mpsc::channel(2);
     let made = async move {
         match question {
@@ -111,6 +128,14 @@ async fn answer_to(question: Question, store: Store, amend: Amend, write: &mut O
             Question::Sink(order) => {
                 let _open_until_done = out;
                 answer::blocking(move || Ok(sinks::carry_out(&store, &order, true)?)).await
+            }
+            Question::Apply(apply) => {
+                let (answer, answered) = oneshot::channel();
+                let ended = || AccessError::cut_off();
+                applier.send(ApplyOrder { apply, answer }).await.map_err(|_| ended())?;
+                let text = answered.await.map_err(|_| ended())?.map_err(AccessError::invalid)?;
+                out.send([serde_json::to_vec(&text).expect("a text is JSON"), b"\n".to_vec()].concat()).await?;
+                Ok(*store.committed().borrow())
             }
             Question::Status {} => {
                 let mut status = answer::blocking(move || Ok(Status::read(&store.snapshot())?)).await?;

@@ -1,5 +1,7 @@
 //! `tidemill run`: maintains the views of a spec.
 
+mod engines;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::connect::{Connected, KINDS, NotConnected, connect, default_state};
-use super::discover::Unreachable;
+use self::engines::{Engines, order_of_file};
+use super::connect::{Connected, KINDS, connect, default_state};
 use super::failure::CommandError;
 use super::memory::{in_memory, process_bytes};
 use super::{runtime, show};
 use crate::run::{Engine, Report, RunError, Setup};
+use crate::serve::local::Applier;
 use crate::serve::{SourceStatus, local};
 use crate::spec::Spec;
 use crate::store::{Retention, Store, StoreError, Sync};
@@ -59,16 +62,17 @@ impl RunArgs {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).try_init();
         let spec = Spec::load(&self.spec, KINDS)?;
         let runtime = runtime()?;
-        let done = runtime.block_on(self.maintain(&spec));
+        let done = runtime.block_on(self.maintain(spec));
         // Do not wait for sources that still work in blocking threads.
         runtime.shutdown_background();
         done
     }
 
-    async fn maintain(self, spec: &Spec) -> Result<(), CommandError> {
-        let mut stop = stop_on_signals()?;
+    async fn maintain(self, spec: Spec) -> Result<(), CommandError> {
+        let (applier, orders) = mpsc::channel(4);
+        let mut stop = self.signals(applier.clone())?;
         let connected = tokio::select! {
-            connected = connect(spec) => connected?,
+            connected = connect(&spec) => connected?,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
         let setup = self.setup(connected);
@@ -76,41 +80,53 @@ impl RunArgs {
         let Some(store) = take_state(&setup.state, setup.sync, patience, self.json, &mut stop).await? else { return Ok(()) };
         let engine = Engine::over(setup, store.clone())?;
         let (current, report) = watch::channel(engine.report().clone());
-        let server = local::serve(store.clone(), amend(report.clone()));
+        let server = local::serve(store.clone(), amend(report.clone()), applier);
         let server = server.map_err(|error| CommandError::running(error.to_string(), error.help()))?;
         let (end_show, shown) = watch::channel(false);
         let of_lag = store.clone();
         let lag_ms = move |tick| of_lag.behind_ms(tick).unwrap_or_default();
         let show = tokio::spawn(show::show(report, lag_ms, self.json, shown));
-        let done = self.engines(spec, engine, &store, &current, stop).await;
+        let engines = Engines { args: &self, store: &store, current, stop, orders };
+        let done = engines.run(spec, engine).await;
         let _ = end_show.send(true);
         let _ = show.await;
         server.stop().await;
         done
     }
 
-    /// Runs one engine after the other over the same store: each ends when a table is no longer as its plan has it, and the next one begins
-    /// over the tables as they are then. `current` is the report of the engine that runs.
-    async fn engines(
-        &self,
-        spec: &Spec,
-        mut engine: Engine,
-        store: &Store,
-        current: &watch::Sender<Arc<Report>>,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), CommandError> {
-        loop {
-            match engine.run(stop.clone()).await {
-                Err(error @ RunError::Redefined { .. }) => tracing::warn!(reason = error.to_string(), "the views are planned again"),
-                done => return Ok(done?),
+    /// The receiver becomes true with the first Ctrl-C or SIGTERM. The second one ends the process at once. SIGHUP applies the spec file as it
+    /// is then; but a terminal sends it when it is closed, and then it is a stop.
+    fn signals(&self, applier: Applier) -> Result<watch::Receiver<bool>, CommandError> {
+        let no_signals = |error| CommandError::running(format!("cannot listen for signals: {error}"), None);
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let has_terminal = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
+        let (stop, stopped) = watch::channel(false);
+        let (spec, json) = (self.spec.clone(), self.json);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hang_up.recv() => if !has_terminal {
+                        let of_say = spec.clone();
+                        // If orders wait already, the file is read after this.
+                        let _ = applier.try_send(order_of_file(spec.clone(), move |text| say(&of_say, json, "not_applied", &text)));
+                        continue;
+                    }
+                }
+                if stop.send_replace(true) {
+                    std::process::exit(1);
+                }
             }
-            let connected = tokio::select! {
-                connected = connect_again(spec) => connected?,
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            };
-            engine = Engine::over(self.setup(connected), store.clone())?;
-            current.send_replace(engine.report().clone());
-        }
+        });
+        Ok(stopped)
+    }
+
+    /// Tells what happened to the spec.
+    fn say(&self, event: &str, text: &str) {
+        say(&self.spec, self.json, event, text);
     }
 
     fn setup(&self, connected: Connected) -> Setup {
@@ -124,22 +140,6 @@ impl RunArgs {
             workers: self.workers as usize,
             max_transaction_bytes: self.max_transaction_bytes,
             until_caught_up: self.until_caught_up,
-        }
-    }
-}
-
-/// How long a source that did not answer is left alone before it is asked for its tables again.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
-
-/// Connects, as often as it takes while a source does not answer.
-async fn connect_again(spec: &Spec) -> Result<Connected, CommandError> {
-    loop {
-        match connect(spec).await {
-            Err(NotConnected::Unreachable(Unreachable { source, reason, .. })) => {
-                tracing::warn!(source, reason, "a source does not tell its tables");
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
-            connected => return Ok(connected?),
         }
     }
 }
@@ -183,24 +183,12 @@ async fn take_state(
     }
 }
 
-/// The receiver becomes true with the first Ctrl-C or SIGTERM. The second one ends the process at once.
-fn stop_on_signals() -> Result<watch::Receiver<bool>, CommandError> {
-    let no_signals = |error| CommandError::running(format!("cannot listen for signals: {error}"), None);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if stop.send_replace(true) {
-                std::process::exit(1);
-            }
-        }
-    });
-    Ok(stopped)
+/// Tells what happened to the spec: lines on stderr, or an event on stdout. A closed output must not end the run.
+fn say(spec: &Path, json: bool, event: &str, text: &str) {
+    let _ = match json {
+        true => writeln!(std::io::stdout(), "{}", serde_json::json!({"event": event, "spec": spec, "text": text.trim_end()})),
+        false => writeln!(std::io::stderr(), "{}", text.trim_end()),
+    };
 }
 
 /// Adds to `tidemill status` what only the running engine knows.
