@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::value::Tick;
 
-use super::tree;
+use super::{journal, tree};
 
 /// An error of the store. The message says what is wrong and where, [`StoreError::help`] how to fix it.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,10 @@ impl<T> AtFolder<T> for fjall::Result<T> {
                 dir: dir.into(),
                 message: format!("the file `data/version` is not what was written, or of another storage engine ({found:?})"),
             },
+            fjall::Error::JournalRecovery(error) => {
+                let message = culprit(dir).unwrap_or_else(|| format!("{} is not what was written ({error:?})", journals(dir)));
+                StoreError::Damaged { dir: dir.into(), message }
+            }
             other => StoreError::Damaged { dir: dir.into(), message: culprit(dir).unwrap_or_else(|| other.to_string()) },
         })
     }
@@ -104,6 +108,13 @@ impl<T> AtFolder<T> for fjall::Result<T> {
 pub(super) fn culprit(dir: &Path) -> Option<String> {
     let broken = tree::first_broken(&dir.join(tree::DATA)).ok()??;
     Some(broken.in_words(dir))
+}
+
+/// The journals by name: the storage engine does not say which of them it means.
+fn journals(dir: &Path) -> String {
+    let ids = journal::ids(&dir.join(tree::DATA)).unwrap_or_default();
+    let names: Vec<String> = ids.iter().map(|id| format!("the file `{}/{id}.jnl`", tree::DATA)).collect();
+    names.join(" or ")
 }
 
 fn of_io(dir: &Path, source: io::Error) -> StoreError {
@@ -140,5 +151,17 @@ mod tests {
         }
         let other = Err::<(), _>(io::Error::from(io::ErrorKind::PermissionDenied)).at(dir).unwrap_err();
         assert_eq!(other.to_string(), "cannot read or write the state folder `/state`: permission denied");
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(tree::DATA)).unwrap();
+        for id in [0, 12] {
+            std::fs::write(folder.path().join(tree::DATA).join(format!("{id}.jnl")), "").unwrap();
+        }
+        let torn = fjall::Error::JournalRecovery(fjall::JournalRecoveryError::ChecksumMismatch);
+        let told = Err::<(), _>(torn).at(folder.path()).unwrap_err().to_string();
+        assert!(told.ends_with("the file `data/0.jnl` or the file `data/12.jnl` is not what was written (ChecksumMismatch)"), "{told}");
     }
 }
