@@ -67,6 +67,19 @@ impl OrEnd {
     }
 }
 
+/// Lets all threads share this many arenas, unless `MALLOC_ARENA_MAX` in the environment says another number. glibc gives threads arenas of
+/// their own, eight for each core, and what one thread frees in its arena is not used by the others. Call it before threads are started.
+/// Does nothing with other C libraries.
+pub fn share_arenas(count: u16) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+        // SAFETY: `mallopt` may be called at any time; the number is positive.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, i32::from(count.max(1)));
+        }
+    }
+}
+
 /// Returns freed memory to the system: glibc keeps most of what threads have freed, for example after a large load. Other threads may have to
 /// wait for memory meanwhile. Does nothing with other C libraries.
 pub fn return_freed() {

@@ -61,6 +61,8 @@ impl RunArgs {
         let ansi = std::io::stderr().is_terminal();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).try_init();
         let spec = Spec::load(&self.spec, KINDS)?;
+        // Two are enough for a worker and what is around it.
+        tidemill_allocator::share_arenas(self.workers.max(2));
         let runtime = runtime()?;
         let done = runtime.block_on(self.maintain(spec));
         // Do not wait for sources that still work in blocking threads.
