@@ -59,7 +59,7 @@ pub(super) async fn extents(options: &MysqlOptions, tables: &[Table], until: Ins
             answer => answer.map_err(|e| query_error(DOING, e))?,
         });
     }
-    let followed = Cascades::of_server(&mut reader.conn, &server, options, &found).await.is_ok_and(|keys| !keys.definitions().is_empty());
+    let followed = Cascades::of_server(&mut reader.conn, &server, options, &found).await.is_ok_and(|keys| keys.follows_some());
     super::close(reader.conn).await;
     let beside = followed.then(|| "what is kept to follow foreign keys is not counted".into());
     Ok(SourceExtent { tables: extents, beside })

@@ -63,6 +63,12 @@ impl Server {
         self.same_name(&one.database, &other.database) && self.same_name(&one.name, &other.name)
     }
 
+    /// Whether names of foreign keys need only be unique in their table, so that InnoDB orders the keys of a parent by something else than
+    /// their names (MariaDB from 12.1 on).
+    pub(super) fn names_keys_by_table(&self) -> bool {
+        self.flavour == Flavour::Mariadb && self.version >= (12, 1, 0)
+    }
+
     /// The statement returns file, offset, the databases that alone are logged, and those that are not logged.
     pub(super) fn log_status_statement(&self) -> &'static str {
         match self.flavour {

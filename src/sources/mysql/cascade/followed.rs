@@ -131,6 +131,30 @@ pub(super) async fn obstacles(
     Ok(findings)
 }
 
+/// A finding for every two keys of a table that share a column and do different things to the same rows: what is left then depends on which of
+/// them acts first.
+pub(super) fn in_each_others_way(keys: &[ForeignKey]) -> Vec<Finding> {
+    let differ = |one: KeyAction, other: KeyAction| one != other && one != KeyAction::Restrict && other != KeyAction::Restrict;
+    let mut findings = Vec::new();
+    for (index, one) in keys.iter().enumerate() {
+        for other in keys[..index].iter().filter(|other| other.child == one.child) {
+            let shared = one.columns.iter().any(|column| other.columns.iter().any(|name| name.to_lowercase() == column.to_lowercase()));
+            if shared && (differ(one.on_delete, other.on_delete) || differ(one.on_update, other.on_update)) {
+                findings.push(Finding {
+                    severity: Severity::Error,
+                    message: format!(
+                        "{} and `{}` do different things to the same rows, and the order in which this server lets them act is not known",
+                        other.describe(),
+                        one.name
+                    ),
+                    fix: Some(format!("ALTER TABLE {} so that both have the same actions", one.child.quoted())),
+                });
+            }
+        }
+    }
+    findings
+}
+
 /// `ON DELETE CASCADE, ON UPDATE SET NULL`.
 pub(super) fn actions(key: &ForeignKey) -> String {
     let name = |action| match action {
@@ -228,4 +252,33 @@ pub(super) fn hidden_parents(hidden: &[(TableAt, ForeignKey)]) -> Vec<Finding> {
         fix: Some(format!("GRANT SELECT ON {} TO the user", table.quoted())),
     };
     hidden.iter().map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_do_different_things_to_the_same_column_are_found() {
+        let key = |child: &str, name: &str, columns: &[&str], on_delete, on_update| ForeignKey {
+            child: TableAt::new("d", child),
+            name: name.into(),
+            columns: columns.iter().map(|column| column.to_string()).collect(),
+            parent: TableAt::new("d", "p"),
+            referenced: columns.iter().map(|column| column.to_string()).collect(),
+            on_delete,
+            on_update,
+        };
+        use KeyAction::{Cascade, Restrict, SetNull};
+        let keys = [
+            key("t", "a", &["x", "y"], Cascade, Cascade),
+            key("t", "b", &["Y"], SetNull, Cascade),
+            key("t", "c", &["z"], SetNull, SetNull),
+            key("t", "d", &["x"], Cascade, Restrict),
+            key("u", "e", &["x"], SetNull, SetNull),
+        ];
+        let told: Vec<String> = in_each_others_way(&keys).into_iter().map(|finding| finding.message).collect();
+        let why = "do different things to the same rows, and the order in which this server lets them act is not known";
+        assert_eq!(told, [format!("the foreign key `a` of `d`.`t` and `b` {why}")]);
+    }
 }

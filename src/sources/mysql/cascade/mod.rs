@@ -87,6 +87,9 @@ pub(super) async fn findings(
         let extra = followed::read_extra(conn, options, &followed::extra_tables(&found.keys, captured)).await?;
         let tables: Vec<MysqlTable> = captured.iter().cloned().chain(extra).collect();
         findings = followed::obstacles(conn, &found.keys, &tables, options.zero_dates).await?;
+        if server.names_keys_by_table() {
+            findings.extend(followed::in_each_others_way(&found.keys));
+        }
     }
     Ok(findings)
 }
@@ -111,6 +114,11 @@ impl Cascades {
 
     pub(super) fn acts(&self) -> bool {
         self.acts
+    }
+
+    /// Whether notes are kept of rows.
+    pub(super) fn follows_some(&self) -> bool {
+        self.follows && !self.keys.is_empty()
     }
 
     /// For a caller that keeps no notes: without foreign keys that need some.
