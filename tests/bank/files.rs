@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::law::{Balances, balances_by_tick, spec, views};
+use super::law::{Balances, all_caught_up, balances_by_tick, spec, views};
 use super::random::Random;
 use super::support::{Program, Running};
 use super::transfers::{ACCOUNTS, Bank, lines};
@@ -122,6 +122,7 @@ fn every_step_balances_while_the_file_is_written_and_read() {
         let last = format!("\"tick\":{},", states.len());
         let (_, accounts) = followers.iter().find(|(view, _)| *view == "accounts").unwrap();
         accounts.wait_for_stdout("the last transaction", |line| line.contains(&last));
+        all_caught_up(&program, &followers);
         running.signal("INT");
         let ended = running.finish();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);

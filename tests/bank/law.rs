@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::support::{Program, Running};
+
 /// Views that hold a state, then views that must never have a row.
 const VIEWS: [(&str, &str); 10] = [
     ("credits", "SELECT account, sum(amount) AS amount FROM bank.entries WHERE side = 'credit' GROUP BY account"),
@@ -46,6 +48,16 @@ pub(crate) fn spec(source: Value) -> String {
 
 pub(crate) fn views() -> impl Iterator<Item = &'static str> {
     VIEWS.iter().map(|(name, _)| *name)
+}
+
+/// Waits until every follower has printed what is stored: each is a process of its own, and the end of the engine cuts off one that is behind.
+pub(crate) fn all_caught_up(program: &Program, followers: &[(&str, Running)]) {
+    for (view, tail) in followers {
+        let stored = program.run(&["tail", view, "--state", "state", "--until-caught-up"]);
+        if let Some(last) = stored.stdout.lines().last() {
+            tail.wait_for_stdout("the last change", |line| line == last);
+        }
+    }
 }
 
 /// Cents as a decimal number.

@@ -9,7 +9,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use serde_json::json;
 
-use super::law::{balances_by_tick, money, spec, views};
+use super::law::{all_caught_up, balances_by_tick, money, spec, views};
 use super::random::Random;
 use super::support::{MysqlDatabase, Program, eventually_async};
 use super::transfers::{ACCOUNTS, Bank};
@@ -103,6 +103,7 @@ async fn every_step_balances_while_tellers_work_at_mariadb() {
     for (program, running, followers) in engines {
         let (_, accounts) = followers.iter().find(|(view, _)| *view == "accounts").unwrap();
         accounts.wait_for_stdout("the last account", |line| line.contains("\"account\":99"));
+        all_caught_up(&program, &followers);
         running.signal("INT");
         let ended = running.finish();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
