@@ -247,6 +247,9 @@ fn a_changed_definition_drops_what_no_longer_fits_and_keeps_the_rest() {
     // Who reads has the old rows until the new ones are whole.
     let old = store.view("orders").unwrap();
     assert_eq!((old.schema(), store.defined_view("orders").is_none()), (&schema(), true));
+    let floor = old.info().unwrap().floor;
+    store.compact_all(&Retention { ticks: Some(0), ..Retention::default() }).unwrap();
+    assert_eq!(old.info().unwrap().floor, floor, "it goes with the commit, and until then nothing is taken from it");
     store.commit(commit(3, vec![change(3, 9, Some("z"))])).unwrap();
     // Whoever was at tick 2 of the old one must take the new one as a whole.
     let view = store.view("orders").unwrap();

@@ -46,22 +46,22 @@ impl Store {
     /// concurrently with commits and readers; open iterators keep their entries. Returns `None` if there is no such view.
     pub fn compact(&self, view: &str, up_to: Tick) -> Result<Option<Compacted>, StoreError> {
         let _one = self.0.compacting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(space) = self.ready_views().find(|space| space.record.name == view) else { return Ok(None) };
+        let Some(space) = self.defined_views().find(|space| space.record.name == view) else { return Ok(None) };
         let compacted = self.compact_log(&space, self.needed_after(view, up_to)?)?;
         self.trim_ticks()?;
         Ok(Some(compacted))
     }
 
-    /// Compacts every view by the retention. A registered reader that needs entries dropped by the limit on bytes gets
+    /// Compacts every view by the retention, except views that are being replaced: a commit may drop them meanwhile. A registered reader that needs entries dropped by the limit on bytes gets
     /// [`StoreError::Compacted`] next.
     pub fn compact_all(&self, retention: &Retention) -> Result<(), StoreError> {
         let up_to = self.retained_after(retention)?;
         let _one = self.0.compacting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for space in self.ready_views() {
+        for space in self.defined_views() {
             self.compact_log(&space, self.needed_after(&space.record.name, up_to)?)?;
         }
         if let Some(up_to) = self.too_much_up_to(retention)? {
-            for space in self.ready_views() {
+            for space in self.defined_views() {
                 self.compact_log(&space, up_to)?;
             }
         }
@@ -143,11 +143,14 @@ impl Store {
     /// The last tick that must be dropped to bring the changelogs within the limit on bytes; `None` if they are within it.
     fn too_much_up_to(&self, retention: &Retention) -> Result<Option<Tick>, StoreError> {
         let Some(most) = retention.bytes else { return Ok(None) };
-        let held: u64 = self.views()?.iter().map(|view| view.changelog_bytes).sum();
-        let Some(mut too_much) = held.checked_sub(most).filter(|bytes| *bytes > 0) else { return Ok(None) };
         let snapshot = self.0.db.snapshot();
+        let mut held = 0;
+        for space in self.defined_views() {
+            held += self.view_info(&space, &snapshot)?.changelog_bytes;
+        }
+        let Some(mut too_much) = held.checked_sub(most).filter(|bytes| *bytes > 0) else { return Ok(None) };
         let mut logs = Vec::new();
-        for space in self.ready_views() {
+        for space in self.defined_views() {
             logs.push(self.bytes_by_tick(&space, &snapshot)?.peekable());
         }
         let mut up_to = None;

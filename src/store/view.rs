@@ -84,9 +84,14 @@ impl Store {
 
     /// The view of this name as it is defined, if a commit has completed it.
     pub fn defined_view(&self, name: &str) -> Option<ViewReader> {
-        let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
-        let space = spaces.views.iter().find(|space| space.record.ready && space.record.name == name)?.clone();
+        let space = self.defined_views().find(|space| space.record.name == name)?;
         Some(ViewReader { store: self.clone(), space })
+    }
+
+    /// The views as they are defined, as far as a commit has completed them.
+    pub(super) fn defined_views(&self) -> impl Iterator<Item = Arc<ViewSpace>> + use<> {
+        let spaces = self.0.spaces.read().expect("nothing panics while it holds this");
+        spaces.views.clone().into_iter().filter(|space| space.record.ready)
     }
 
     pub(super) fn ready_views(&self) -> impl Iterator<Item = Arc<ViewSpace>> + use<> {
