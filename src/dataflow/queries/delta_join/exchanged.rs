@@ -5,7 +5,7 @@ use timely::dataflow::Scope;
 use timely::dataflow::operators::Concatenate;
 
 use super::HeldInput;
-use super::lookup::{Lookup, SetOut, reads};
+use super::lookup::{KeyLookup, SetOut, reads};
 use crate::dataflow::exchange::by_key;
 use crate::dataflow::held::memory::{Fixed, Memory};
 use crate::dataflow::held::updates::{Updates, push_to};
@@ -19,7 +19,7 @@ pub(super) fn delta_join<'s>(memory: &Memory, scope: Scope<'s, Moment>, plan: &D
         let changes = changes(memory, &held[number][0], SetOut::new(plan, number, &held[number][0]));
         input.path.iter().fold(changes, |rows, step| {
             let held = &held[step.input][step.held];
-            look_up(memory, rows, held, Lookup::new(plan, step, held), step.before)
+            look_up(memory, rows, held, KeyLookup::new(plan, step, held), step.before)
         })
     });
     scope.concatenate(inputs.collect::<Vec<_>>())
@@ -39,7 +39,7 @@ fn changes<'s>(memory: &Memory, (held, _): &HeldInput<'s>, set_out: SetOut) -> R
     rows
 }
 
-fn look_up<'s>(memory: &Memory, rows: RowStream<'s>, (held, _): &HeldInput<'s>, lookup: Lookup, before: bool) -> RowStream<'s> {
+fn look_up<'s>(memory: &Memory, rows: RowStream<'s>, (held, _): &HeldInput<'s>, lookup: KeyLookup, before: bool) -> RowStream<'s> {
     let mut operator = Operator::new("Look up", rows.scope());
     operator.requests(rows, by_key(), collect);
     operator.arrangement(held, reads(before));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use timely::dataflow::Scope;
 
 use super::HeldInput;
-use super::lookup::{Lookup, SetOut, reads};
+use super::lookup::{KeyLookup, SetOut, reads};
 use crate::dataflow::held::memory::{Fixed, HeapSize, Memory};
 use crate::dataflow::held::updates::{Updates, push_to};
 use crate::dataflow::moments::Operator;
@@ -14,7 +14,7 @@ use crate::dataflow::time::Moment;
 use crate::plan::{DeltaJoin, DeltaStep};
 
 /// The lookups of an input's path, each with the number of its arrangement at the operator.
-type Path = Vec<(usize, Lookup)>;
+type Path = Vec<(usize, KeyLookup)>;
 
 /// The changes of one moment that set out on each input's path.
 #[derive(Default)]
@@ -57,7 +57,7 @@ pub(super) fn delta_join<'s>(memory: &Memory, scope: Scope<'s, Moment>, plan: &D
     }
     let number =
         |step: &DeltaStep| before.keys().position(|side| *side == (step.input, step.held)).expect("all sides that are read are in it");
-    let lookup = |step: &DeltaStep| (number(step), Lookup::new(plan, step, &held[step.input][step.held]));
+    let lookup = |step: &DeltaStep| (number(step), KeyLookup::new(plan, step, &held[step.input][step.held]));
     let paths: Vec<Path> = plan.inputs.iter().map(|input| input.path.iter().map(lookup).collect()).collect();
     let (mut rows_out, rows) = operator.output::<Updates>();
     operator.build(memory, Fixed(paths), move |Fixed(paths), now, PathChanges(changes)| {

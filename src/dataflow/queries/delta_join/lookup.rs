@@ -91,24 +91,24 @@ impl SetOut {
 }
 
 /// Pairs rows with the rows of an arrangement that have their key.
-pub(super) struct Lookup {
+pub(super) struct KeyLookup {
     maker: Maker,
     before: bool,
 }
 
-impl Lookup {
+impl KeyLookup {
     /// `held`: the arrangement in which the step looks up.
-    pub(super) fn new(plan: &DeltaJoin, step: &DeltaStep, (_, wide): &HeldInput<'_>) -> Lookup {
+    pub(super) fn new(plan: &DeltaJoin, step: &DeltaStep, (_, wide): &HeldInput<'_>) -> KeyLookup {
         let narrow = plan.inputs[step.input].held[step.held].node.schema();
         let layout = Layout::new(wide.as_ref().map_or(narrow, |wide| wide.node.schema()));
         let place = |&column: &usize| column.checked_sub(step.from.len()).map_or(column, |found| step.from.len() + place_in(wide, found));
         let shown = step.shown.iter().map(place).collect();
-        Lookup { maker: Maker::new([Layout::new(&step.from), layout], shown, Layout::new(&step.to), &step.key), before: step.before }
+        KeyLookup { maker: Maker::new([Layout::new(&step.from), layout], shown, Layout::new(&step.to), &step.key), before: step.before }
     }
 
     /// Passes on the pairs of the rows, with the key of the next lookup.
     pub(super) fn pair(&mut self, held: &mut AsOf, moment: Moment, rows: &[Updates], mut give: impl FnMut(Update)) {
-        let Lookup { maker, before } = self;
+        let KeyLookup { maker, before } = self;
         let mut rows: Vec<Update> = rows.iter().flat_map(Updates::iter).collect();
         rows.sort_unstable_by_key(|row| row.key);
         for of_key in rows.chunk_by(|a, b| a.key == b.key) {
