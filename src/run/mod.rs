@@ -68,12 +68,15 @@ pub struct Setup {
 impl Setup {
     /// Adds the tables of notes of the sources that keep some. They are stored as other tables are, and no view reads them.
     fn add_notes(&mut self) {
-        for source in self.sources.iter_mut().filter(|source| source.source.keeps_notes()) {
-            let notes = notes_table();
-            self.plan.tables.push(plan_table(&source.name, &notes));
-            source.tables.push(notes);
-        }
+        self.plan.tables.extend(notes_of(&self.sources));
+        let keeping = self.sources.iter_mut().filter(|source| source.source.keeps_notes());
+        keeping.for_each(|source| source.tables.push(notes_table()));
     }
+}
+
+/// The tables of notes of these sources.
+fn notes_of(sources: &[NamedSource]) -> impl Iterator<Item = PlanTable> {
+    sources.iter().filter(|source| source.source.keeps_notes()).map(|source| plan_table(&source.name, &notes_table()))
 }
 
 #[derive(Clone)]

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{NamedSource, RunError, plan_table};
+use super::{NamedSource, RunError, notes_of};
 use crate::plan::{Arrangements, Plan, PlanTable, View};
-use crate::sources::notes_table;
 use crate::store::{Checkpoint, InputDef, InputState, Store, ViewDef, ViewState};
 use crate::value::{Position, Tick};
 
@@ -65,12 +64,10 @@ pub struct Outlook {
 /// Compares a plan with the store. Changes nothing. `sources` are those of the plan.
 pub fn outlook(store: &Store, plan: &Plan, sources: &[NamedSource]) -> Result<Outlook, RunError> {
     let mut plan = plan.clone();
-    let with_notes = sources.iter().filter(|source| source.source.keeps_notes());
-    plan.tables.extend(with_notes.map(|source| plan_table(&source.name, &notes_table())));
+    plan.tables.extend(notes_of(sources));
     let (inputs, views) = definitions(&plan);
     let captures = captures(store, &plan, &inputs, store.checkpoint().as_ref())?;
-    let source_of = |input: &InputDef| plan.tables.iter().find(|t| t.full_name() == input.name).map(|t| &t.source);
-    let compared = store.compare(&inputs, &views, &|input| source_of(input).is_some_and(|source| captures.contains(source)));
+    let compared = store.compare(&inputs, &views, &is_of(&plan, &captures));
     let of_state = |wanted: ViewState| {
         let of_state = plan.views.iter().zip(&compared.views).filter(|(_, state)| **state == wanted);
         of_state.map(|(view, _)| view.name.clone()).collect()
@@ -103,8 +100,7 @@ pub(super) fn prepare(store: &Store, plan: &Plan) -> Result<Start, RunError> {
     let (inputs, views) = definitions(plan);
     let checkpoint = store.checkpoint();
     let captures = captures(store, plan, &inputs, checkpoint.as_ref())?;
-    let source_of = |input: &InputDef| plan.tables.iter().find(|t| t.full_name() == input.name).map(|t| &t.source);
-    let defined = store.define_again(&inputs, &views, &|input| source_of(input).is_some_and(|source| captures.contains(source)))?;
+    let defined = store.define_again(&inputs, &views, &is_of(plan, &captures))?;
     debug_assert!(defined.inputs.iter().zip(&plan.tables).all(|(state, t)| (*state == InputState::Same) != captures.contains(&t.source)));
     let hydration = |(index, state): (usize, &ViewState)| {
         let view = &plan.views[index];
@@ -121,6 +117,11 @@ pub(super) fn prepare(store: &Store, plan: &Plan) -> Result<Start, RunError> {
     let views = defined.views.iter().enumerate().map(hydration).collect::<Result<Vec<_>, RunError>>()?;
     let tick = checkpoint.as_ref().map_or(Tick(1), |c| c.tick.next());
     Ok(Start { checkpoint, tick, captures, views, arrangements: plan.arrangements() })
+}
+
+/// Whether an input is a table of one of these sources.
+fn is_of(plan: &Plan, sources: &BTreeSet<String>) -> impl Fn(&InputDef) -> bool {
+    |input| plan.tables.iter().any(|table| sources.contains(&table.source) && table.full_name() == input.name)
 }
 
 /// The sources that must be captured: those without all tables and a position in the store, and those noted for a resync.
