@@ -112,9 +112,10 @@ impl RunArgs {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                     _ = hang_up.recv() => if !has_terminal {
-                        let of_say = spec.clone();
-                        // If orders wait already, the file is read after this.
-                        let _ = applier.try_send(order_of_file(spec.clone(), move |text| say(&of_say, json, "not_applied", &text)));
+                        let (applier, of_say) = (applier.clone(), spec.clone());
+                        let order = order_of_file(spec.clone(), move |text| say(&of_say, json, "not_applied", &text));
+                        // Other orders may wait, and a stop must not wait for them.
+                        tokio::spawn(async move { applier.send(order).await });
                         continue;
                     }
                 }
