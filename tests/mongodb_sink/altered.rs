@@ -1,11 +1,11 @@
 //! A table that changes under a run, and the collection of a view of its whole rows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bson::{Document, doc};
 use futures::TryStreamExt;
 
-use crate::support::{MongoDatabase, MysqlDatabase, Program};
+use crate::support::{MongoDatabase, MysqlDatabase, Program, eventually_async};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -25,16 +25,12 @@ async fn documents_have_the_columns_of_a_table_that_changes() {
     program.write("shop.yaml", &spec);
     let running = program.start(&["run", "shop.yaml"]);
     let become_these = async |expected: Vec<Document>| {
-        let began = Instant::now();
-        loop {
+        eventually_async(&format!("{expected:?}"), LONG, async || {
             let found = target.collection("t").find(doc! {}).sort(doc! {"_id": 1}).await.unwrap();
             let documents: Vec<Document> = found.try_collect().await.unwrap();
-            if documents == expected {
-                return;
-            }
-            assert!(began.elapsed() < LONG, "{documents:?} instead of {expected:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            (documents == expected).then_some(())
+        })
+        .await;
     };
     become_these(vec![doc! {"_id": 1, "id": 1, "v": 1}, doc! {"_id": 2, "id": 2, "v": 2}]).await;
     shop.execute(&[

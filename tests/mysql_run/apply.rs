@@ -1,10 +1,10 @@
 //! A spec that changes under a run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::kit::{spec, stored};
-use super::support::{Finished, MysqlDatabase, Program};
+use super::support::{Finished, MysqlDatabase, Program, eventually_async};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -18,11 +18,7 @@ fn lines(program: &Program, view: &str) -> Vec<String> {
 }
 
 async fn becomes(program: &Program, view: &str, expected: &[&str]) {
-    let began = Instant::now();
-    while lines(program, view) != expected {
-        assert!(began.elapsed() < PATIENCE, "{:?} instead of {expected:?}", lines(program, view));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually_async(&format!("{view}: {expected:?}"), PATIENCE, async || (lines(program, view) == expected).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
