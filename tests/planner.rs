@@ -64,6 +64,31 @@ fn definitions_are_as_accepted() {
     same_as_file(&text, &folder.join("definitions.accepted"));
 }
 
+#[test]
+fn a_part_of_a_plan_has_the_same_definitions() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planner");
+    let mut left_out = 0;
+    for spec in ["two_views", "queries", "recursion", "documents_of_queries"] {
+        let plan = plan(&folder.join(spec).with_extension("yaml"));
+        for view in &plan.views {
+            let tables = view.tables();
+            let views = (0..plan.views.len()).filter(|other| plan.views[*other].tables().is_subset(&tables)).collect();
+            let part = plan.part(&tables, &views);
+            left_out += plan.tables.len() - tables.len();
+            assert_eq!(part.tables.len(), tables.len());
+            for (part_view, view) in part.views.iter().zip(&views) {
+                assert_eq!(part.definition_of(part_view), plan.definition_of(&plan.views[*view]), "{spec}.yaml, {}", part_view.name);
+                let names = |plan: &Plan, view: &tidemill::plan::View| -> Vec<String> {
+                    view.tables().into_iter().map(|table| plan.tables[table].full_name()).collect()
+                };
+                assert_eq!(names(&part, part_view), names(&plan, &plan.views[*view]));
+            }
+            assert!(!part.explain(&[]).to_string().is_empty());
+        }
+    }
+    assert!(left_out > 0, "some views read only some of the tables");
+}
+
 /// Name and type of each column; `?`: may be NULL; `-`: left out where it is NULL.
 fn columns(schema: &tidemill::value::Schema) -> Vec<String> {
     let mark = |set: bool, mark: &'static str| if set { mark } else { "" };

@@ -16,6 +16,7 @@ mod input;
 mod lower;
 mod node;
 mod only;
+mod part;
 mod plain;
 mod problem;
 mod query;

@@ -268,6 +268,20 @@ impl Node {
         }
     }
 
+    pub(super) fn inputs_mut(&mut self) -> Vec<&mut Node> {
+        match self {
+            Node::Table(_) | Node::Constants(_) | Node::Nothing(_) | Node::Itself(_) => Vec::new(),
+            Node::Select(select) => vec![&mut select.of],
+            Node::Join(join) => vec![&mut join.left.node, &mut join.right.node],
+            Node::Group(group) => vec![&mut group.of],
+            Node::Top(top) => vec![&mut top.of],
+            Node::Window(window) => vec![&mut window.of],
+            Node::Unnest(unnest) => vec![&mut unnest.of],
+            Node::Union(nodes) => nodes.iter_mut().collect(),
+            Node::Recursion(recursion) => vec![&mut recursion.base, &mut recursion.step],
+        }
+    }
+
     /// Whether it reads the rows of the recursion of whose step it is a part.
     pub fn reads_itself(&self) -> bool {
         match self {

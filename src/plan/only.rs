@@ -1,6 +1,6 @@
 //! The plan of one view alone.
 
-use super::{Body, Document, Lookup, Origin, Plan, Query, Uniqueness, View};
+use super::{Body, Document, Input, Lookup, Origin, Plan, Query, Uniqueness, View};
 use crate::value::{Column, Schema};
 
 impl Plan {
@@ -18,7 +18,7 @@ impl Plan {
                 Origin::View(other) => Origin::View(read.binary_search(&other).expect("it is read")),
                 Origin::Own(_) => Origin::Own(read.len()),
             };
-            document.for_each_origin(&|origin| *origin = place(*origin));
+            document.for_each_input(&|input| input.of = place(input.of));
             views.extend(read.iter().map(|&other| self.views[other].clone()));
         }
         views.push(wanted);
@@ -26,8 +26,8 @@ impl Plan {
     }
 
     /// A plan with the rows of these inputs of documents as views without a key, named by their index.
-    pub fn of_inputs(&self, inputs: &[&super::Input]) -> Plan {
-        let view = |(n, input): (usize, &&super::Input)| {
+    pub fn of_inputs(&self, inputs: &[&Input]) -> Plan {
+        let view = |(n, input): (usize, &&Input)| {
             // The names are only for display, and may be the same.
             let columns = input.schema().columns().iter().enumerate();
             let columns = columns.map(|(c, column)| Column { name: format!("c{c}"), ..column.clone() });
@@ -40,15 +40,15 @@ impl Plan {
 }
 
 impl Document {
-    fn for_each_origin(&mut self, change: &dyn Fn(&mut Origin)) {
-        change(&mut self.root.of);
-        self.lookups.iter_mut().for_each(|lookup| lookup.for_each_origin(change));
+    pub(super) fn for_each_input(&mut self, change: &dyn Fn(&mut Input)) {
+        change(&mut self.root);
+        self.lookups.iter_mut().for_each(|lookup| lookup.for_each_input(change));
     }
 }
 
 impl Lookup {
-    fn for_each_origin(&mut self, change: &dyn Fn(&mut Origin)) {
-        change(&mut self.input.of);
-        self.children.iter_mut().for_each(|lookup| lookup.for_each_origin(change));
+    fn for_each_input(&mut self, change: &dyn Fn(&mut Input)) {
+        change(&mut self.input);
+        self.children.iter_mut().for_each(|lookup| lookup.for_each_input(change));
     }
 }
