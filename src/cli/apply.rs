@@ -42,7 +42,7 @@ impl ApplyArgs {
 
 /// What is done, or would be done, one thing in a line.
 pub(super) fn lines(outlook: &Outlook, dry_run: bool) -> String {
-    let Outlook { captured, new, redefined, replaced, same, dropped } = outlook;
+    let Outlook { captured, captured_tables, new, redefined, replaced, same, dropped } = outlook;
     let (captured_again, deleted) = match dry_run {
         true => ("would be captured", "would be deleted"),
         false => ("captured", "deleted"),
@@ -54,6 +54,7 @@ pub(super) fn lines(outlook: &Outlook, dry_run: bool) -> String {
         ("view", replaced, "changed: built anew, read as it was until then"),
         ("view", dropped, deleted),
         ("source", captured, captured_again),
+        ("table", captured_tables, captured_again),
     ];
     let mut lines = String::new();
     for (kind, names, what) in listed {

@@ -111,7 +111,7 @@ fn silent(spec: &Spec, source: &str, error: SourceError) -> Silent {
         SourceError::Invalid { message, table, help } => Silent::Wrong(spec.table_problem(source, table.as_deref(), message, help)),
         SourceError::Option(error) => Silent::Wrong(spec.source_option(source, &error)),
         SourceError::Stopped { message, help } => Silent::Unreachable(Unreachable { source: source.into(), reason: message, help }),
-        SourceError::Transient { message } | SourceError::Resync { message } | SourceError::Redefined { message } => {
+        SourceError::Transient { message } | SourceError::Resync { message, .. } | SourceError::Redefined { message } => {
             Silent::Unreachable(Unreachable { source: source.into(), reason: message, help: None })
         }
     }

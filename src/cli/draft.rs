@@ -225,7 +225,7 @@ fn failed(error: &SourceError) -> CommandError {
         SourceError::Invalid { message, help, .. } => CommandError::wrong(message, help.clone()),
         SourceError::Option(error) => CommandError::wrong(error.to_string(), error.help.clone()),
         SourceError::Stopped { message, help } => CommandError::running(message, help.clone()),
-        SourceError::Transient { message } | SourceError::Resync { message } | SourceError::Redefined { message } => {
+        SourceError::Transient { message } | SourceError::Resync { message, .. } | SourceError::Redefined { message } => {
             CommandError::running(message, None)
         }
     }

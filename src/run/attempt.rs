@@ -1,6 +1,6 @@
 //! One attempt at maintaining the views: the sources, the workers that they feed, and the committer of the workers' results.
 //!
-//! A run has one attempt, unless it is interrupted. If a snapshot is cut off, the attempt is abandoned, because the rows that the workers got
+//! A run has one attempt at a time; it begins anew when tables that were captured beside it join it, or when it is interrupted. If a snapshot is cut off, the attempt is abandoned, because the rows that the workers got
 //! cannot be taken back; the next attempt begins from the store, which has nothing of it. If a source must be captured again, everything
 //! before is committed, and the next attempt begins with a snapshot of that source; the differences from the stored views are committed in one
 //! tick. Elsewhere: sinks, which follow the store and outlive the attempt.
@@ -15,10 +15,12 @@ use tokio::task::{JoinHandle as TaskHandle, spawn_blocking};
 use super::commit::CommitterEnd;
 use super::held::StoredRows;
 use super::report::Report;
+use super::scope::AttemptScope;
 use super::supervise::{self, Interruption, Surroundings};
 use super::worker::Workers;
 use super::{Fatal, RunError, Setup, ingest, start, worker};
 use crate::store::Store;
+use crate::value::Tick;
 
 pub(super) struct Attempt {
     sources: Vec<TaskHandle<()>>,
@@ -27,6 +29,8 @@ pub(super) struct Attempt {
     ingest: JoinHandle<()>,
     workers: Workers,
     committer: JoinHandle<()>,
+    /// The first tick, if it must be committed.
+    first: Option<Tick>,
     stop: watch::Sender<bool>,
     interrupted: mpsc::Receiver<Interruption>,
     /// Keeps the channel open, so that `interrupted` only returns an interruption.
@@ -35,29 +39,43 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Starts sources, workers, ingest and committer from the state of the store.
-    pub(super) fn start(setup: &Setup, store: &Store, report: &Arc<Report>, fatal: &Fatal) -> Result<Attempt, RunError> {
-        let start = start::prepare(store, &setup.plan)?;
-        let (committer, workers) = worker::spawn(&setup.plan, &start, setup.workers, fatal.clone())?;
-        let (interrupt, interrupted) = mpsc::channel(setup.sources.len() + 1);
+    pub(super) fn start(
+        setup: &Setup,
+        scope: &AttemptScope,
+        store: &Store,
+        report: &Arc<Report>,
+        fatal: &Fatal,
+    ) -> Result<Attempt, RunError> {
+        let start = start::prepare(store, scope)?;
+        let AttemptScope { plan, sources, is_whole, .. } = scope;
+        let (committer, workers) = worker::spawn(plan, &start, setup.workers, fatal.clone())?;
+        let (interrupt, interrupted) = mpsc::channel(sources.len() + 1);
         let halted = Arc::new(AtomicBool::new(false));
         let ends = CommitterEnd { interrupt: interrupt.clone(), halted: halted.clone(), fatal: fatal.clone() };
-        let committer = committer.run(store.clone(), &setup.plan, &start, report.clone(), ends);
+        let committer = committer.run(store.clone(), plan, &start, report.clone(), ends);
         let (stop, stopping) = watch::channel(false);
         let around = Surroundings {
-            until_caught_up: setup.until_caught_up,
+            is_whole: *is_whole,
+            until_caught_up: setup.until_caught_up && *is_whole,
             report: report.clone(),
             fatal: fatal.clone(),
             interrupt: interrupt.clone(),
             stopping,
         };
-        let held: Vec<_> = setup.sources.iter().map(|source| Arc::new(StoredRows::new(store, &setup.plan, source))).collect();
-        let started = setup.sources.iter().zip(&held).enumerate();
+        let held: Vec<_> = sources.iter().map(|source| Arc::new(StoredRows::new(store, plan, source))).collect();
+        let started = sources.iter().zip(&held).enumerate();
         let started = started.map(|(index, (source, held))| supervise::start(index, source.clone(), held.clone(), &start, &around));
         let (incoming, sources) = started.unzip();
         let (feeds, to_commit) = (workers.feeds(), workers.to_commit());
         let max = setup.max_transaction_bytes;
-        let ingest = ingest::start(store.clone(), &setup.plan, &start, incoming, feeds, to_commit, halted, max, &around);
-        Ok(Attempt { sources, held, ingest, workers, committer, stop, interrupted, _interrupt: interrupt })
+        let ingest = ingest::start(store.clone(), plan, &start, incoming, feeds, to_commit, halted, max, &around);
+        let first = start.builds().then_some(start.tick);
+        Ok(Attempt { sources, held, ingest, workers, committer, first, stop, interrupted, _interrupt: interrupt })
+    }
+
+    /// The first tick, if it must be committed.
+    pub(super) fn first(&self) -> Option<Tick> {
+        self.first
     }
 
     async fn join(self) -> bool {

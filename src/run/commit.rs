@@ -15,6 +15,7 @@ use super::supervise::{Cause, Interruption};
 use super::{Fatal, RunError};
 use crate::dataflow::{FailureChange, HeldBytes, RowChange};
 use crate::plan::Plan;
+use crate::sources::NOTES;
 use crate::store::{
     BulkLoad, Commit, Divergence, ErrorChange, InputDeltas, Reached, RejectedRecord, Rejections, Store, TickMark, ViewBatch, ViewChange,
 };
@@ -128,6 +129,10 @@ struct Work {
     ends: CommitterEnd,
     /// The log contradicts the stored rows: nothing more is committed.
     diverged: bool,
+    /// The sources that the attempt captures.
+    captured: Vec<String>,
+    /// The source and the name of each staged table.
+    recaptured: Vec<(String, String)>,
 }
 
 /// How the committer ends the attempt, or the run.
@@ -142,6 +147,12 @@ impl Work {
     fn new(store: Store, plan: Plan, start: &Start, report: Arc<Report>, ends: CommitterEnd, workers: usize) -> Work {
         let views = plan.views.iter().zip(&start.views).map(|(view, hydration)| PendingView::new(view, *hydration)).collect();
         let committed = Tick(start.tick.0 - 1);
+        let is_staged_whole = |source: &&String| {
+            (0..plan.tables.len()).all(|table| plan.tables[table].source != **source || start.staged_inputs.contains(&table))
+        };
+        let captured: Vec<String> = start.captures.iter().chain(start.staged.keys().filter(is_staged_whole)).cloned().collect();
+        let staged = start.staged_inputs.iter().map(|input| (plan.tables[*input].source.clone(), plan.tables[*input].name.clone()));
+        let recaptured = staged.filter(|(source, _)| !captured.contains(source)).collect();
         Work {
             store,
             plan,
@@ -156,6 +167,8 @@ impl Work {
             committed,
             ends,
             diverged: false,
+            captured,
+            recaptured,
         }
     }
 
@@ -312,15 +325,18 @@ impl Work {
         let (name, mismatch, position) = (&table.name, divergence.mismatch, position.unwrap_or_default());
         let message = format!("the log and the stored rows of `{name}` differ: {row} {mismatch}{position}");
         let source = self.report.progress.source_index(&table.source);
+        // Notes are exact only together with all rows.
+        let only = (table.name != NOTES).then(|| table.name.clone());
         // If the channel is full, another source ends the attempt, and the next attempt finds this divergence again.
-        let _ = self.ends.interrupt.try_send(Interruption { source, name: table.source.clone(), message, cause: Cause::Resync });
+        let _ =
+            self.ends.interrupt.try_send(Interruption { source, name: table.source.clone(), table: only, message, cause: Cause::Resync });
     }
 
     /// Commits the first tick: loaded rows, and the differences of views that the store has already.
     fn commit_first(&mut self, mut loaded: LoadedSnapshot) -> Result<(), RunError> {
         let (ticks, rejected) = (std::mem::take(&mut loaded.marks), std::mem::take(&mut loaded.rejected));
-        let captured = ticks.iter().map(|mark| mark.source.clone()).collect();
-        let mut commit = Commit { up_to: loaded.tick, ticks, rejected, captured, ..Commit::default() };
+        let (captured, recaptured) = (self.captured.clone(), std::mem::take(&mut self.recaptured));
+        let mut commit = Commit { up_to: loaded.tick, ticks, rejected, captured, recaptured, ..Commit::default() };
         let loads: Vec<usize> = (0..self.views.len()).filter(|view| self.views[*view].hydration != Hydration::Stored).collect();
         for &view in &loads {
             let rows = self.views[view].take_loading();

@@ -52,6 +52,8 @@ struct Ingest {
     rejected: Vec<Rejections>,
     /// Sources that sent [`Event::CaughtUp`].
     caught_up: Vec<bool>,
+    /// Whether the attempt maintains everything, so that it can catch up.
+    is_whole: bool,
     /// Set when nothing more is committed: the attempt is about to end.
     halted: Arc<AtomicBool>,
     /// The worker that got the last message; rows are sent to the workers in turn.
@@ -64,6 +66,19 @@ struct Ingest {
 
 /// A source, a worker or the committer has ended, so ingest ends too.
 struct Gone;
+
+/// The number and the bytes of rows that were read from the store.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fed {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Fed {
+    fn and(self, row: &[u8]) -> Fed {
+        Fed { rows: self.rows + 1, bytes: self.bytes + row.len() as u64 }
+    }
+}
 
 /// Starts the thread that ingests the events of all sources.
 #[expect(clippy::too_many_arguments, reason = "one call, of everything that meets here")]
@@ -78,7 +93,7 @@ pub(super) fn start(
     max_transaction_bytes: u64,
     around: &Surroundings,
 ) -> JoinHandle<()> {
-    let Surroundings { report, fatal, interrupt, .. } = around.clone();
+    let Surroundings { is_whole, report, fatal, interrupt, .. } = around.clone();
     let place = |name: &String| plan.tables.iter().position(|t| t.full_name() == *name).expect("a source has only tables of the plan");
     let tables = sources.iter().map(|s| s.tables.iter().map(place).collect()).collect();
     let notes = (0..plan.tables.len()).filter(|table| plan.tables[*table].name == NOTES).collect();
@@ -96,6 +111,7 @@ pub(super) fn start(
         last,
         rejected,
         caught_up,
+        is_whole,
         halted,
         turn: 0,
         arrivals,
@@ -134,11 +150,22 @@ impl Ingest {
         let captured = |input: usize| self.tables.iter().zip(&self.sources).any(|(tables, s)| s.snapshots && tables.contains(&input));
         let held: Vec<usize> = (0..inputs).filter(|input| !captured(*input) && !self.notes.contains(input)).collect();
         for input in held {
-            if let Err(gone) = self.feed_held(store, input)? {
-                return Ok(Err(gone));
+            let fed = match self.feed_held(store, input)? {
+                Ok(fed) => fed,
+                Err(gone) => return Ok(Err(gone)),
+            };
+            if let Some(load) = load.as_mut().filter(|_| start.staged_inputs.contains(&input)) {
+                load.staged_input(input, fed.rows, fed.bytes);
             }
         }
-        let mut marks = Vec::new();
+        for &input in start.staged_inputs.intersection(&self.notes.iter().copied().collect()) {
+            let load = load.as_mut().expect("what was staged is committed");
+            let noted = store.load_input(input)?.try_fold(Fed::default(), |fed, row| row.map(|(row, _)| fed.and(&row)))?;
+            load.staged_input(input, noted.rows, noted.bytes);
+        }
+        let mut marks: Vec<TickMark> = (0..self.sources.len())
+            .filter_map(|source| Some(self.mark(source, start.staged.get(&self.sources[source].name)?.clone(), None)))
+            .collect();
         for source in 0..self.sources.len() {
             if !self.sources[source].snapshots {
                 continue;
@@ -163,19 +190,21 @@ impl Ingest {
     }
 
     /// Sends the stored rows of a table to the workers.
-    fn feed_held(&mut self, store: &Store, table: usize) -> Result<Result<(), Gone>, StoreError> {
+    fn feed_held(&mut self, store: &Store, table: usize) -> Result<Result<Fed, Gone>, StoreError> {
         let mut rows = Rows::default();
+        let mut fed = Fed::default();
         for held in store.load_input(table)? {
             let (row, count) = held?;
             self.arrivals.held(table, &row);
             for _ in 0..count {
+                fed = fed.and(&row);
                 rows.push(&row);
                 if rows.is_full() && !self.feed(Feed::Rows { table, rows: std::mem::take(&mut rows) }) {
                     return Ok(Err(Gone));
                 }
             }
         }
-        Ok(if rows.is_empty() || self.feed(Feed::Rows { table, rows }) { Ok(()) } else { Err(Gone) })
+        Ok(if rows.is_empty() || self.feed(Feed::Rows { table, rows }) { Ok(fed) } else { Err(Gone) })
     }
 
     /// Ingests a source's snapshot. Returns its position.
@@ -268,7 +297,7 @@ impl Ingest {
         let name = self.sources[source].name.clone();
         let mb = self.max_transaction_bytes as f64 / 1e6;
         let message = format!("a transaction would take more than {mb:.1} MB of memory at once (--max-transaction-bytes)");
-        let _ = self.interrupt.send(Interruption { source, name, message, cause: Cause::Resync }).await;
+        let _ = self.interrupt.send(Interruption { source, name, table: None, message, cause: Cause::Resync }).await;
         Err(Gone)
     }
 
@@ -333,7 +362,7 @@ impl Ingest {
     }
 
     fn tell_caught_up(&mut self) -> Result<(), Gone> {
-        match self.caught_up.iter().all(|c| *c) {
+        match self.is_whole && self.caught_up.iter().all(|c| *c) {
             true => self.to_commit.send(ToCommit::CaughtUp(self.last)).map_err(|_| Gone),
             false => Ok(()),
         }

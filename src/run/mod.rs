@@ -10,16 +10,20 @@
 
 mod arrival;
 mod attempt;
+mod captures;
 mod commit;
 mod copy;
 mod held;
 mod ingest;
 mod memory;
+mod missing;
 mod pending;
 mod progress;
 mod report;
 mod retry;
+mod scope;
 mod sink;
+mod staging;
 mod start;
 mod supervise;
 mod worker;
@@ -32,7 +36,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::attempt::Attempt;
+use self::captures::Captures;
+use self::missing::MissingTables;
 use self::retry::{ATTEMPT, Backoff};
+use self::scope::AttemptScope;
 use self::supervise::{Cause, Interruption};
 use crate::fault;
 use crate::plan::{Plan, PlanTable};
@@ -202,38 +209,65 @@ impl Engine {
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RunError> {
         let Engine { mut setup, store, report } = self;
         let (fatal, mut failures) = mpsc::channel(16);
-        let mut attempt = Some(Attempt::start(&setup, &store, &report, &fatal)?);
         let (stop_followers, stopping) = watch::channel(false);
         let followers = follow(&mut setup, &store, &report, &fatal, &stopping);
-        fault::point("run.started");
+        let mut captures = Captures::new(&store, &report);
         let mut backoff = Backoff::new(ATTEMPT);
+        let mut attempt = None;
         let result = loop {
+            backoff.begin();
+            let begun = tokio::select! {
+                begun = begin(&setup, &store, &report, &fatal, &mut captures, &mut attempt) => begun,
+                _ = stop.wait_for(|stop| *stop) => break Ok(()),
+            };
+            let scope = match begun {
+                Ok(scope) => scope,
+                Err(error) => break Err(error),
+            };
+            let (first, follows) = (attempt.as_ref().and_then(Attempt::first), |source: usize| scope.follows(source));
             let interruption = tokio::select! {
                 Some(error) = failures.recv() => break Err(error),
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
                 done = report.progress.wait_until_caught_up(setup.until_caught_up) => break done,
-                interruption = attempt::interrupted(&mut attempt) => interruption,
+                interruption = attempt::interrupted(&mut attempt) => Some(interruption),
+                ready = captures.ready(first, &follows) => match ready {
+                    Ok(()) => None,
+                    Err(error) => break Err(error),
+                },
             };
             if !attempt::finish(attempt.take()).await {
                 break Err(panicked());
             }
+            let Some(interruption) = interruption else {
+                report.progress.start_over();
+                report.start_over();
+                tokio::select! {
+                    joined = captures.join(&follows) => match joined {
+                        Ok(()) => continue,
+                        Err(error) => break Err(error),
+                    },
+                    _ = stop.wait_for(|stop| *stop) => break Ok(()),
+                }
+            };
             let wait = backoff.pause();
-            if interruption.cause == Cause::Resync
-                && let Err(error) = tokio::task::block_in_place(|| store.note_resync(&interruption.name, &interruption.message))
+            let Interruption { name, table, message, cause, .. } = &interruption;
+            if *cause == Cause::Resync
+                && let Err(error) = tokio::task::block_in_place(|| store.note_resync(name, table.as_deref(), message))
             {
                 break Err(error.into());
             }
             say_interrupted(&interruption, wait, &report);
+            if *cause == Cause::Resync {
+                // Everything else goes on.
+                captures.delay(name, wait);
+                continue;
+            }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
                 () = tokio::time::sleep(wait) => {}
             }
-            backoff.begin();
-            match Attempt::start(&setup, &store, &report, &fatal) {
-                Ok(next) => attempt = Some(next),
-                Err(error) => break Err(error),
-            }
         };
+        captures.end_all().await;
         stop_followers.send_replace(true);
         if let Err(error @ RunError::Memory { .. }) = result {
             // A clean shutdown would need more memory.
@@ -251,6 +285,29 @@ impl Engine {
             (Err(_), Ok(())) => Err(too_slow()),
         }
     }
+}
+
+/// Starts an attempt at what can be maintained now, and captures what is missing beside it.
+async fn begin(
+    setup: &Setup,
+    store: &Store,
+    report: &Arc<Report>,
+    fatal: &Fatal,
+    captures: &mut Captures,
+    attempt: &mut Option<Attempt>,
+) -> Result<AttemptScope, RunError> {
+    let mut missing = MissingTables::of(store, &setup.plan)?;
+    let to_begin = captures.adapt(setup, &mut missing).await?;
+    let scope = AttemptScope::new(setup, &missing, &captures.in_one_read(), &captures.staged());
+    if scope.is_empty() && !scope.is_whole {
+        // The views wait for tables, and nothing that was staged is taken.
+        start::prepare(store, &scope)?;
+    } else {
+        *attempt = Some(Attempt::start(setup, &scope, store, report, fatal)?);
+    }
+    captures.begin(to_begin);
+    fault::point("run.started");
+    Ok(scope)
 }
 
 fn too_slow() -> RunError {
@@ -275,19 +332,22 @@ fn follow(setup: &mut Setup, store: &Store, report: &Arc<Report>, fatal: &Fatal,
     followers
 }
 
-fn say_interrupted(Interruption { source, name, message, cause }: &Interruption, wait: Duration, report: &Report) {
+fn say_interrupted(interruption: &Interruption, wait: Duration, report: &Report) {
+    let Interruption { source, name, table, message, cause } = interruption;
     let (wait_ms, seconds) = (wait.as_millis() as u64, wait.as_secs_f64());
     report.progress.start_over();
+    report.start_over();
     match cause {
         Cause::CutOff => {
             tracing::warn!(source = name, reason = message, wait_ms, "snapshot cut off");
-            report.start_over(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {seconds:.1} s"));
+            report.source_waits(*source, format!("snapshot of `{name}` was cut off: {message}; starts over in {seconds:.1} s"));
         }
         Cause::Resync => {
-            tracing::error!(source = name, reason = message, wait_ms, "source must be captured again");
-            report.start_over(
+            let what = table.as_ref().map_or(format!("`{name}`"), |table| format!("`{table}` of `{name}`"));
+            tracing::error!(source = name, table, reason = message, wait_ms, "source must be captured again");
+            report.capture_waits(
                 *source,
-                format!("`{name}` is captured again in {seconds:.1} s, the views keep their old rows until then: {message}"),
+                format!("{what} is captured again in {seconds:.1} s, the views keep their old rows until then: {message}"),
             );
         }
     }

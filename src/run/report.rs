@@ -30,6 +30,12 @@ pub struct SourceReport {
     pub phase: SourcePhase,
     /// What the source waits for.
     pub waiting: Option<String>,
+    /// Whether tables of it are captured while others are followed.
+    #[serde(skip)]
+    is_capturing: bool,
+    /// What this capture waits for; shown as `waiting` unless the source waits for something else.
+    #[serde(skip)]
+    capture_waiting: Option<String>,
     pub snapshot: Vec<TableProgress>,
     /// The number of changes received after the snapshot.
     pub rows: u64,
@@ -106,6 +112,8 @@ impl Report {
             name: s.name.clone(),
             phase: SourcePhase::Starting,
             waiting: None,
+            is_capturing: false,
+            capture_waiting: None,
             snapshot: s.tables.iter().filter(|t| t.name != NOTES).map(TableProgress::of_table).collect(),
             rows: 0,
             position: None,
@@ -138,7 +146,12 @@ impl Report {
     }
 
     pub fn sources(&self) -> Vec<SourceReport> {
-        locked(&self.sources).clone()
+        let mut sources = locked(&self.sources).clone();
+        for source in sources.iter_mut().filter(|source| source.is_capturing) {
+            source.phase = SourcePhase::Snapshot;
+            source.waiting = source.waiting.take().or(source.capture_waiting.take());
+        }
+        sources
     }
 
     pub fn views(&self) -> Vec<ViewReport> {
@@ -196,10 +209,40 @@ impl Report {
     pub(super) fn snapshot_plan(&self, source: usize, rows: &[Option<u64>]) {
         let mut sources = locked(&self.sources);
         sources[source].phase = SourcePhase::Snapshot;
-        sources[source].waiting = None;
+        (sources[source].waiting, sources[source].is_capturing) = (None, false);
         for (table, expected) in sources[source].snapshot.iter_mut().zip(rows) {
             table.expected = *expected;
         }
+    }
+
+    /// Shows how many rows a table that is captured has in all, if known, and how many of them were captured before.
+    pub(super) fn capture_plan(&self, source: usize, table: usize, expected: Option<u64>, read: u64) {
+        let source = &mut locked(&self.sources)[source];
+        (source.is_capturing, source.capture_waiting) = (true, None);
+        if let Some(table) = source.snapshot.get_mut(table) {
+            (table.expected, table.rows) = (expected, read);
+        }
+    }
+
+    /// Counts captured rows of a table.
+    pub(super) fn capture_rows(&self, source: usize, table: usize, rows: u64) {
+        let source = &mut locked(&self.sources)[source];
+        source.capture_waiting = None;
+        if let Some(table) = source.snapshot.get_mut(table) {
+            table.rows += rows;
+        }
+    }
+
+    /// Shows what the capture of a source waits for.
+    pub(super) fn capture_waits(&self, source: usize, what: String) {
+        let source = &mut locked(&self.sources)[source];
+        (source.is_capturing, source.capture_waiting) = (true, Some(what));
+    }
+
+    /// The captured tables of a source join the others.
+    pub(super) fn capture_ended(&self, source: usize) {
+        let source = &mut locked(&self.sources)[source];
+        (source.is_capturing, source.capture_waiting) = (false, None);
     }
 
     /// Counts rows that a source has sent of a table's snapshot.
@@ -212,16 +255,15 @@ impl Report {
         }
     }
 
-    /// Resets the progress of an abandoned attempt. `what` is shown as the reason at the source `because_of`.
-    pub(super) fn start_over(&self, because_of: usize, what: String) {
-        for source in locked(&self.sources).iter_mut() {
+    /// Resets the progress of an abandoned attempt.
+    pub(super) fn start_over(&self) {
+        for source in locked(&self.sources).iter_mut().filter(|source| !source.is_capturing) {
             source.phase = SourcePhase::Starting;
             source.waiting = None;
             source.snapshot.iter_mut().for_each(|table| (table.rows, table.expected) = (0, None));
         }
         locked(&self.held).iter_mut().for_each(Vec::clear);
         locked(&self.held_elsewhere).clear();
-        self.source_waits(because_of, what);
     }
 
     /// Counts changes that a source has sent after its snapshot.

@@ -31,6 +31,8 @@ pub(super) struct Incoming {
 pub(super) struct Interruption {
     pub(super) source: usize,
     pub(super) name: String,
+    /// The only table that is concerned; `None` for all of the source.
+    pub(super) table: Option<String>,
     pub(super) message: String,
     pub(super) cause: Cause,
 }
@@ -46,6 +48,8 @@ pub(super) enum Cause {
 /// What all sources of an attempt share.
 #[derive(Debug, Clone)]
 pub(super) struct Surroundings {
+    /// Whether the attempt maintains everything.
+    pub(super) is_whole: bool,
     pub(super) until_caught_up: bool,
     pub(super) report: Arc<Report>,
     pub(super) fatal: Fatal,
@@ -70,12 +74,17 @@ pub(super) fn start(
         name: source.name.clone(),
         events,
         tables: source.tables.iter().map(|t| format!("{}.{}", source.name, t.name)).collect(),
-        snapshots: from.is_none(),
+        snapshots: from.is_none() && start.captures.contains(&source.name),
         captures_the_present: source.source.captures_the_present(),
     };
-    let Surroundings { until_caught_up, report, fatal, interrupt, stopping } = around.clone();
+    let Surroundings { until_caught_up, report, fatal, interrupt, stopping, .. } = around.clone();
     let supervisor = Supervisor { index, held, from, until_caught_up, report, out, fatal, interrupt };
-    let task = tokio::spawn(async move { supervisor.run(source, stopping).await });
+    let task = tokio::spawn(async move {
+        // All tables of a source may be captured beside the attempt.
+        if !source.tables.is_empty() {
+            supervisor.run(source, stopping).await;
+        }
+    });
     (incoming, task)
 }
 
@@ -108,13 +117,17 @@ impl Supervisor {
                 _ = stopping.wait_for(|stop| *stop) => return,
             };
             let Err(error) = result else { return };
+            let mut table = None;
             let (message, cause) = match error {
                 SourceError::Transient { message } if self.from.is_none() && self.report.progress.snapshot_began(self.index) => {
                     (message, Some(Cause::CutOff))
                 }
                 SourceError::Transient { message } => (message, None),
-                SourceError::Resync { message } if self.from.is_none() => (message, Some(Cause::CutOff)),
-                SourceError::Resync { message } => (message, Some(Cause::Resync)),
+                SourceError::Resync { message, .. } if self.from.is_none() => (message, Some(Cause::CutOff)),
+                SourceError::Resync { message, table: of } => {
+                    table = of;
+                    (message, Some(Cause::Resync))
+                }
                 SourceError::Redefined { message } => {
                     self.report.source_waits(self.index, format!("{message}: the views are planned again"));
                     let _ = self.fatal.send(RunError::Redefined { source_name: source.name, message }).await;
@@ -126,7 +139,7 @@ impl Supervisor {
                 }
             };
             if let Some(cause) = cause {
-                let _ = self.interrupt.send(Interruption { source: self.index, name: source.name, message, cause }).await;
+                let _ = self.interrupt.send(Interruption { source: self.index, name: source.name, table, message, cause }).await;
                 return;
             }
             if self.from != before {

@@ -12,6 +12,7 @@ mod held;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod notes;
+mod staged;
 mod survey;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use self::captured::CapturedRows;
 pub use self::extent::{SourceExtent, TableExtent};
 pub use self::held::{HeldRows, MemoryRows};
 pub use self::notes::{NOTES, Notes, notes_table};
+pub use self::staged::{StagedCapture, StagedEvent, StagedMark, StagedSender};
 pub use self::survey::{RowCount, Survey, SurveyedColumn, SurveyedKey, SurveyedTable, ValueQuestion, ValueSample};
 pub use crate::finding::{Finding, Severity};
 
@@ -120,9 +122,10 @@ pub enum SourceError {
     Transient { message: String },
     /// The log does not continue from the stored state: it lacks the position, has a statement that changed rows without listing them, or
     /// has a row that differs from the stored one. Everything sent before remains valid. `run` captures the source again and publishes the
-    /// difference; until then the old answer is served. The message names what and where, with the table if there is one, but no values.
+    /// difference; until then the old answer is served. If `table` is given, only that table is concerned, and the log goes on for the others.
+    /// The message names what and where, with the table if there is one, but no values.
     #[error("{message}")]
-    Resync { message: String },
+    Resync { message: String, table: Option<String> },
     /// A table no longer has the columns or the key that the capture asks for. Everything sent before remains valid. `run` ends, so that the
     /// views are planned again over the tables as they are now.
     #[error("{message}")]
@@ -189,6 +192,24 @@ pub trait Source: Send + Sync {
     /// Whether a new capture reads the source's current state, which is later than everything that was sent before. If not, a capture
     /// replays the same transactions.
     fn captures_the_present(&self) -> bool;
+
+    /// Whether these tables can be captured in chunks, with [`stage`](Source::stage). `run` asks before each new capture.
+    async fn stages(&self, _tables: &[Table]) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+
+    /// Captures tables in chunks beside the log; `sources/staged.rs` has the guarantee. Returns as [`StagedCapture::until`] says.
+    ///
+    /// After [`SourceError::Transient`] it is called again, with what was sent last and stored. After any other error, what was staged is
+    /// dropped.
+    async fn stage(&self, _capture: StagedCapture, _out: StagedSender) -> Result<(), SourceError> {
+        Err(SourceError::Stopped { message: "this kind of source does not capture in chunks".into(), help: None })
+    }
+
+    /// Whether everything before the position `wanted` is also before `position`. Only asked of a source that [`stages`](Source::stages).
+    fn reaches(&self, position: &Position, wanted: &Position) -> bool {
+        position == wanted
+    }
 
     /// Sends events until the channel closes or, with `until_caught_up`, until the source has caught up. Dropping the future stops it at any
     /// await.

@@ -126,7 +126,7 @@ impl BulkLoad {
     pub fn input<'a>(&mut self, input: usize, rows: impl IntoIterator<Item = &'a [u8]>) -> Result<(), StoreError> {
         let target = self.inputs.get_mut(input).ok_or_else(|| StoreError::Contract(format!("input {input} is not defined")))?;
         let space = target.space.clone();
-        if space.record.ready {
+        if space.record.ready || space.record.staged {
             return Err(StoreError::Contract(format!("`{}` is loaded already", space.record.name)));
         }
         for row in rows {
@@ -146,6 +146,14 @@ impl BulkLoad {
             self.write_when_full()?;
         }
         Ok(())
+    }
+
+    /// Tells the number and the bytes of rows that a staged input ([`InputState::Staged`](super::InputState::Staged)) has, in addition to what
+    /// was told before: the commit stores the sums as its counts.
+    pub fn staged_input(&mut self, input: usize, rows: u64, bytes: u64) {
+        let counters = self.counters.entry(self.inputs[input].space.record.id).or_default();
+        counters.rows += rows as i64;
+        counters.bytes += bytes as i64;
     }
 
     /// Loads rows, with their keys, of a new view or to compare with a view. No key may occur twice. Any order works, key order is fastest.

@@ -41,6 +41,9 @@ pub(super) struct InputRecord {
     pub(super) id: u32,
     /// Whether a commit has completed its rows. Opening the store drops records that are not ready.
     pub(super) ready: bool,
+    /// Its rows are those that were staged for it ([`Store::stage`](super::Store::stage)). Only until the next commit.
+    #[serde(skip)]
+    pub(super) staged: bool,
     pub(super) name: String,
     #[serde(with = "schema_json")]
     pub(super) schema: Schema,
@@ -58,6 +61,18 @@ pub(super) struct ViewRecord {
     pub(super) fingerprint: String,
 }
 
+impl InputRecord {
+    /// The record of an input without rows.
+    pub(super) fn of(id: u32, def: &InputDef) -> InputRecord {
+        let InputDef { name, schema, key } = def.clone();
+        InputRecord { id, ready: false, staged: false, name, schema, key }
+    }
+
+    pub(super) fn def(&self) -> InputDef {
+        InputDef { name: self.name.clone(), schema: self.schema.clone(), key: self.key.clone() }
+    }
+}
+
 impl StoreCatalog {
     pub(super) fn take_id(&mut self) -> u32 {
         self.next_id += 1;
@@ -71,6 +86,10 @@ impl StoreCatalog {
         self
     }
 
+    pub(super) fn has_input(&self, id: u32) -> bool {
+        self.inputs.iter().any(|input| input.id == id)
+    }
+
     /// The names of the key spaces of all inputs and views.
     pub(super) fn space_names(&self) -> impl Iterator<Item = String> {
         let inputs = self.inputs.iter().map(|input| rows_name(input.id));
@@ -78,7 +97,7 @@ impl StoreCatalog {
     }
 
     pub(super) fn all_ready(mut self) -> StoreCatalog {
-        self.inputs.iter_mut().for_each(|i| i.ready = true);
+        self.inputs.iter_mut().for_each(|i| (i.ready, i.staged) = (true, false));
         self.views.iter_mut().for_each(|v| v.ready = true);
         self
     }

@@ -12,6 +12,7 @@ use super::error::{AtFolder, StoreError, culprit, damaged};
 use super::record::{self, Counters, Floor, TickRecord};
 use super::rejected::Rejections;
 use super::space::ViewSpace;
+use super::staged_state::Staged;
 use super::{CATALOG, CHECKPOINT, Checkpoint, MAX_KEY_BYTES, SourcePosition, Store, Writer, id_key, now_ms};
 
 /// All changes after the last commit, up to and including tick `up_to`.
@@ -31,6 +32,8 @@ pub struct Commit {
     pub rejected: BTreeMap<String, Rejections>,
     /// Sources whose tables were captured again with this commit: their earlier rejected records and resync requests are dropped.
     pub captured: Vec<String>,
+    /// Single tables that were captured again, by their source and name: likewise.
+    pub recaptured: Vec<(String, String)>,
 }
 
 /// An input's index and its changes.
@@ -115,7 +118,12 @@ impl Store {
     }
 
     pub(super) fn commit_noted(&self, writer: &mut Writer, commit: Commit, load: Option<LoadedCounters>) -> Result<Committed, StoreError> {
-        let mut done = self.write_commit(writer, commit, load);
+        let done = self.write_commit(writer, commit, load);
+        self.after_write(writer, done)
+    }
+
+    /// The result of a write, with the cause of a failure if it is known. After a failure all later writes are refused.
+    pub(super) fn after_write<T>(&self, writer: &mut Writer, mut done: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Failed { .. }) = &done {
             done = self.0.folder.probe().and(done);
         }
@@ -128,13 +136,15 @@ impl Store {
         done
     }
 
-    fn write_commit(&self, writer: &mut Writer, commit: Commit, load: Option<LoadedCounters>) -> Result<Committed, StoreError> {
+    fn write_commit(&self, writer: &mut Writer, mut commit: Commit, load: Option<LoadedCounters>) -> Result<Committed, StoreError> {
         let last = writer.checkpoint.clone().unwrap_or_default();
         check_ticks(&commit, last.tick)?;
         let mut batch = self.batch();
         let mut counters: BTreeMap<u32, Counters> = load.as_ref().map(|l| l.counters.clone()).unwrap_or_default();
+        let mut staged = None;
         if writer.unready {
             self.make_ready(writer, &mut batch, &commit, load.is_some())?;
+            staged = Some(self.take_staged(writer, &mut batch, &mut commit.rejected));
         }
         for (input, deltas) in commit.inputs {
             self.write_input(&mut batch, &mut counters, input, deltas)?;
@@ -153,12 +163,18 @@ impl Store {
             batch.insert(&self.0.meta, id_key(b'n', id), record::counters_value(&counters));
         }
         for source in &commit.captured {
-            self.remove_rejected(&mut batch, source)?;
-            self.remove_resync(&mut batch, source);
+            self.remove_resync(&mut batch, source)?;
+            commit.rejected.entry(source.clone()).or_default();
         }
-        for (source, rejections) in commit.rejected {
-            let anew = commit.captured.contains(&source);
-            self.write_rejected(&mut batch, &source, rejections, anew)?;
+        for (source, table) in &commit.recaptured {
+            self.remove_resync_of(&mut batch, source, table);
+            commit.rejected.entry(source.clone()).or_default();
+        }
+        for (source, rejections) in std::mem::take(&mut commit.rejected) {
+            let is_anew = |table: &str| {
+                commit.captured.contains(&source) || commit.recaptured.iter().any(|(of, recaptured)| *of == source && recaptured == table)
+            };
+            self.write_rejected(&mut batch, &source, rejections, &is_anew)?;
         }
         let checkpoint = self.write_checkpoint(&mut batch, last, commit.up_to, commit.ticks, commit.reached);
         fault::fallible("store.commit.before_batch").at(self.dir())?;
@@ -171,7 +187,7 @@ impl Store {
         fault::point("store.commit.before_note");
         self.note(writer, commit.up_to)?;
         fault::point("store.commit.after_batch");
-        self.now_at(writer, checkpoint)?;
+        self.now_at(writer, checkpoint, staged)?;
         Ok(Committed { up_to: commit.up_to, views })
     }
 
@@ -219,8 +235,11 @@ impl Store {
         checkpoint
     }
 
-    /// Publishes a batch that is on disk. Drops inputs and views that were replaced.
-    fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint) -> Result<(), StoreError> {
+    /// Publishes a batch that is on disk; `staged` is what is still staged. Drops inputs and views that were replaced.
+    fn now_at(&self, writer: &mut Writer, checkpoint: Checkpoint, staged: Option<Staged>) -> Result<(), StoreError> {
+        if let Some(staged) = staged {
+            writer.staged = staged;
+        }
         let made_whole = std::mem::take(&mut writer.unready);
         if made_whole {
             writer.catalog = std::mem::take(&mut writer.catalog).all_ready();
@@ -230,7 +249,7 @@ impl Store {
         writer.checkpoint = Some(checkpoint);
         self.0.committed.send_replace(tick);
         match made_whole {
-            true => self.keep_only(&writer.catalog),
+            true => self.keep_only(&writer.catalog, &writer.staged),
             false => Ok(()),
         }
     }
@@ -320,7 +339,7 @@ impl super::Spaces {
 }
 
 fn check_ticks(commit: &Commit, last: Tick) -> Result<(), StoreError> {
-    let Commit { up_to, ticks, inputs, views, reached: _, rejected: _, captured: _ } = commit;
+    let Commit { up_to, ticks, inputs, views, reached: _, rejected: _, captured: _, recaptured: _ } = commit;
     let inputs = inputs.iter().flat_map(|(_, deltas)| deltas.iter().map(|(tick, _, _)| tick));
     let changes = views.iter().flat_map(|v| v.changes.iter().map(|c| &c.tick));
     let errors = views.iter().flat_map(|v| v.errors.iter().map(|e| &e.tick));

@@ -1,5 +1,6 @@
 //! Defines the inputs and views of the store, as a spec has them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub enum InputState {
     /// Its schema or key has changed, or it is captured again: it must be loaded. The old rows are kept until a commit has completed the new
     /// ones.
     Changed,
+    /// It has the rows that were staged for it; the next commit makes them its rows. The old rows are kept until then.
+    Staged,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,39 +50,67 @@ pub enum ViewState {
     Changed,
 }
 
+/// What a definition does with what the store has.
+pub struct Redefine<'a> {
+    /// Whether an input is captured again, so that its rows are replaced.
+    pub again: &'a dyn Fn(&InputDef) -> bool,
+    /// Whether the rows of an input are those that were staged for it.
+    pub staged: &'a dyn Fn(&InputDef) -> bool,
+    /// Whether a view of this name that is not defined keeps its rows and changelog as they are.
+    pub resting: &'a dyn Fn(&str) -> bool,
+}
+
+impl Redefine<'_> {
+    pub const NOTHING: Redefine<'static> = Redefine { again: &|_| false, staged: &|_| false, resting: &|_| false };
+}
+
+impl std::fmt::Debug for Redefine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redefine").finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// The inputs whose rows a commit has completed.
     pub fn inputs(&self) -> Vec<InputDef> {
-        let inputs = &self.writer().whole.inputs;
-        inputs.iter().map(|i| InputDef { name: i.name.clone(), schema: i.schema.clone(), key: i.key.clone() }).collect()
+        self.writer().whole.inputs.iter().map(InputRecord::def).collect()
     }
 
-    /// As [`define_again`](Store::define_again), with no input to capture again.
+    /// As [`define_again`](Store::define_again), with no input to capture again and no staged one.
     pub fn define(&self, inputs: &[InputDef], views: &[ViewDef]) -> Result<Definition, StoreError> {
-        self.define_again(inputs, views, &|_| false)
+        self.define_again(inputs, views, &Redefine::NOTHING)
     }
 
     /// Defines the inputs and views of the store; commits refer to them by their index in these lists. Other inputs and views are dropped at
     /// once. New and changed ones become ready with the next commit, which must complete their rows; a crash before drops them again. An input
     /// or a view whose schema or key has changed, and an input for which `again` returns true, keeps its old rows until that commit, also after
-    /// a crash.
+    /// a crash. [`Redefine`] says what else is kept.
+    ///
+    /// An input for which `staged` returns true gets the rows that were staged for it ([`Store::stage`]): they can be read at once
+    /// ([`Store::load_input`]), and the next commit makes them its rows. Until that commit a crash leaves them staged. The staged rows must be
+    /// of the same definition and exact, and nobody may add to them any more.
     ///
     /// # Errors
-    /// [`StoreError::Contract`] if two have the same name or if a bulk load is running.
-    pub fn define_again(
-        &self,
-        inputs: &[InputDef],
-        views: &[ViewDef],
-        again: &dyn Fn(&InputDef) -> bool,
-    ) -> Result<Definition, StoreError> {
+    /// [`StoreError::Contract`] if two have the same name, if a bulk load is running, or if staged rows are not there or not exact.
+    pub fn define_again(&self, inputs: &[InputDef], views: &[ViewDef], redefine: &Redefine<'_>) -> Result<Definition, StoreError> {
         let mut writer = self.sound_writer()?;
         self.refuse_while_loading()?;
         check_names(inputs.iter().map(|i| &i.name))?;
         check_names(views.iter().map(|v| &v.name))?;
         let whole = writer.whole.clone();
         let mut next = StoreCatalog { next_id: whole.next_id.max(writer.catalog.next_id), ..StoreCatalog::default() };
-        let inputs: Vec<_> = inputs.iter().map(|def| next.place_input(&whole, def, again(def))).collect();
+        let mut states = Vec::with_capacity(inputs.len());
+        for def in inputs {
+            states.push(match (redefine.staged)(def) {
+                true => next.place_staged(writer.staged.exact(def)?),
+                false => next.place_input(&whole, def, (redefine.again)(def)),
+            });
+        }
         let views: Vec<_> = views.iter().map(|def| next.place_view(&whole, def)).collect();
+        let is_resting = |held: &&ViewRecord| (redefine.resting)(&held.name) && !next.views.iter().any(|view| view.name == held.name);
+        let resting: Vec<ViewRecord> = whole.views.iter().filter(is_resting).cloned().collect();
+        // Behind the defined ones, whose indexes commits use.
+        next.views.extend(resting);
         let on_disk = next.until_whole(&whole);
         // A snapshot sees the views as they were, or as they are defined now.
         let mut spaces = self.0.spaces.write().expect("nothing panics while it holds this");
@@ -97,18 +128,22 @@ impl Store {
         opened.replaced = spaces.views.iter().chain(&spaces.replaced).filter(is_replaced).cloned().collect();
         *spaces = opened;
         drop(spaces);
-        let kept = self.keep_only(&on_disk);
+        let kept = self.keep_only(&on_disk, &writer.staged);
         writer.failed = kept.is_err();
         kept?;
         fault::point("store.define.after");
-        Ok(Definition { inputs, views, dropped })
+        Ok(Definition { inputs: states, views, dropped })
     }
 
-    /// What [`define_again`](Store::define_again) would return, without defining anything.
-    pub fn compare(&self, inputs: &[InputDef], views: &[ViewDef], again: &dyn Fn(&InputDef) -> bool) -> Definition {
+    /// What [`define_again`](Store::define_again) would return, without defining anything. The staged rows need not be there yet.
+    pub fn compare(&self, inputs: &[InputDef], views: &[ViewDef], redefine: &Redefine<'_>) -> Definition {
         let whole = &self.writer().whole;
         let mut next = StoreCatalog { next_id: whole.next_id, ..StoreCatalog::default() };
-        let inputs = inputs.iter().map(|def| next.place_input(whole, def, again(def))).collect();
+        let mut place = |def: &InputDef| match (redefine.staged)(def) {
+            true => next.place_staged(&InputRecord::of(0, def)),
+            false => next.place_input(whole, def, (redefine.again)(def)),
+        };
+        let inputs = inputs.iter().map(&mut place).collect();
         let views = views.iter().map(|def| next.place_view(whole, def)).collect();
         let names = |catalog: &StoreCatalog| -> Vec<String> {
             catalog.inputs.iter().map(|input| &input.name).chain(catalog.views.iter().map(|view| &view.name)).cloned().collect()
@@ -197,12 +232,16 @@ impl StoreCatalog {
             return InputState::Same;
         }
         let id = self.take_id();
-        let InputDef { name, schema, key } = def.clone();
-        self.inputs.push(InputRecord { id, ready: false, name, schema, key });
+        self.inputs.push(InputRecord::of(id, def));
         match held.is_some_and(|held| held.ready) {
             true => InputState::Changed,
             false => InputState::New,
         }
+    }
+
+    fn place_staged(&mut self, staged: &InputRecord) -> InputState {
+        self.inputs.push(InputRecord { staged: true, ..staged.clone() });
+        InputState::Staged
     }
 
     fn place_view(&mut self, old: &StoreCatalog, def: &ViewDef) -> ViewState {
@@ -233,18 +272,17 @@ fn open_spaces(db: &Database, meta: &Keyspace, catalog: &StoreCatalog, dir: &Pat
     Spaces::open(db, catalog, dir)
 }
 
-/// Drops every key space that the catalog does not name.
-pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, catalog: &StoreCatalog, dir: &Path) -> Result<(), StoreError> {
-    let named: Vec<String> = catalog.space_names().collect();
-    let ours = |name: &str| ["rows-", "parts-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
+/// Drops every key space that is not `named`.
+pub(super) fn drop_orphans(db: &Database, meta: &Keyspace, named: &BTreeSet<String>, dir: &Path) -> Result<(), StoreError> {
+    let ours = |name: &str| ["rows-", "touched-", "parts-", "log-", BESIDE].iter().any(|prefix| name.starts_with(prefix));
     let mut orphans = db.list_keyspace_names();
-    orphans.retain(|name| ours(name) && !named.iter().any(|n| **n == **name));
+    orphans.retain(|name| ours(name) && !named.contains(&**name));
     let opened = orphans.iter().map(|name| db.keyspace(name, fjall::KeyspaceCreateOptions::default).at(dir));
     let spaces = opened.collect::<Result<Vec<Keyspace>, StoreError>>()?;
     drop_spaces(db, meta, spaces, dir)
 }
 
-fn drop_spaces(db: &Database, meta: &Keyspace, spaces: Vec<Keyspace>, dir: &Path) -> Result<(), StoreError> {
+pub(super) fn drop_spaces(db: &Database, meta: &Keyspace, spaces: Vec<Keyspace>, dir: &Path) -> Result<(), StoreError> {
     if spaces.is_empty() {
         return Ok(());
     }
@@ -256,7 +294,7 @@ fn drop_spaces(db: &Database, meta: &Keyspace, spaces: Vec<Keyspace>, dir: &Path
     Ok(())
 }
 
-fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), StoreError> {
+pub(super) fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), StoreError> {
     let mut seen = std::collections::HashSet::new();
     for name in names {
         if !seen.insert(name) {

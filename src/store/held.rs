@@ -11,7 +11,7 @@ use super::error::{AtFolder, StoreError};
 use super::record::{self, HASH_BYTES};
 
 impl Store {
-    /// Whether a commit has completed the input. Before that its rows must not be read.
+    /// Whether a commit has completed the input. Before that its rows must not be read, unless they are staged ones.
     pub fn is_input_ready(&self, input: usize) -> Result<bool, StoreError> {
         Ok(self.input_space(input)?.record.ready)
     }

@@ -6,6 +6,7 @@
 //!   after a crash the state is that of a whole commit, at least the last one that returned (with [`Sync::EachCommit`]);
 //! - a view row that does not change is not written, and has no changelog entry;
 //! - a view at tick `t`, changed by the changelog's entries after `t`, is the current view;
+//! - rows of tables that are collected for later ([`Store::stage`]) are not seen by anybody before a commit makes them an input's rows;
 //! - a tick of a store id never gets another meaning: a view that is dropped and built again has a changelog that starts later.
 //!
 //! Elsewhere: the meaning of ticks and views (`run`, `dataflow`), rows as JSON (`value`).
@@ -30,14 +31,19 @@
 //!             'q' source 0 table 0 number:u64
 //!                                          JSON: a rejected record: table, place, reason
 //!             'a' source                   why its tables must be captured again
+//!             'a' source 0 table           why this table must be captured again
 //!             'r' name                     JSON: a named reader's view and tick, and whether it is released or must resync
+//!             'g' source                   JSON: what is staged of it: inputs with their ids, definitions and progress, the position, whether
+//!                                          the rows are exact, rejected records
 //!             's' sink 0 key               JSON: a document that the sink's target refuses: since when, reason
 //!             "lives"                      JSON: for each opening, a random name and the tick after which its ticks begin
 //! ticks       tick:u64 source              committed_ms:u64 (all ones: unknown) stored_ms:u64 position
-//! rows-ID     (an input with a key)        key -> row
+//! rows-ID     (an input with a key, also a staged one)
+//!                                          key -> row
 //!             (a multiset) hash:u128 part:u32
 //!                                          (count:i64 length:u32 row)*; a row's count is the sum over the parts
 //!             (a view)                     key -> tick of the last change:u64 (0: as loaded; the first bit: long) row
+//! touched-ID  key                          nothing: a key of a staged input that a change of the log has touched
 //! parts-ID    number:u64                   bytes of long rows
 //! log-ID      tick:u64 ordinal:u32         flags:u8 (1 before, 2 after, 4 before is long, 8 after is long, 16 before is a difference)
 //!                                          key length:u32 before length:u32, if before is long: bytes gone:u32,
@@ -57,6 +63,10 @@
 //! # Bulk load
 //! The first rows of inputs and views ([`Store::bulk_load`]) are written to table files directly, past the journal. Until the commit that
 //! ends the load, their inputs and views are not ready in the catalog, and are dropped when the store is opened.
+//!
+//! # Staged rows
+//! Rows of tables that are collected over a longer time ([`Store::stage`]) are written to the key spaces that their inputs will have. They are
+//! not in the catalog, so they stay when others are defined or the store is opened, until a definition takes them and a commit makes them ready.
 
 mod bulk;
 mod catalog;
@@ -89,6 +99,9 @@ mod snapshot;
 mod sorted_run;
 mod space;
 mod space_names;
+mod staged;
+mod staged_state;
+mod staging;
 mod tree;
 mod view;
 mod whole_file;
@@ -111,15 +124,18 @@ pub use catalog::{InputDef, ViewDef};
 pub use changelog::{ChangeIter, Changes, LoggedChange};
 pub use commit::{Commit, Committed, ErrorChange, InputDeltas, Reached, TickMark, ViewBatch, ViewChange, ViewCommitted};
 pub use compact::{Compacted, Retention};
-pub use define::{Definition, InputState, ViewState};
+pub use define::{Definition, InputState, Redefine, ViewState};
 pub use divergence::{Divergence, Mismatch};
 pub use error::StoreError;
 pub use input::InputIter;
 pub use reader::{Mark, ReaderInfo};
 pub use refused::RefusedDocument;
 pub use rejected::{KEPT_REJECTED, RejectedRecord, Rejections};
+pub use resync::Resync;
 pub use snapshot::{StoreSnapshot, ViewSnapshot};
 pub use space::JOURNAL_BYTES;
+pub use staged_state::{StagedInput, StagedState};
+pub use staging::Staging;
 pub use view::{Scan, ViewError, ViewInfo, ViewReader};
 
 use catalog::StoreCatalog;
@@ -128,6 +144,7 @@ use folder::Folder;
 use open::random_text;
 use record::{Counters, Floor};
 use space::{InputSpace, ViewSpace};
+use staged_state::Staged;
 use witness::Witness;
 
 /// The length of the longest key that the store accepts, in bytes.
@@ -215,6 +232,7 @@ struct Writer {
     /// Whether the next commit must write the catalog because not all of it is ready.
     unready: bool,
     checkpoint: Option<Checkpoint>,
+    staged: Staged,
     /// A write failed: all later writes are refused.
     failed: bool,
     /// A bulk load was dropped unfinished: commits are refused until the store is defined again.

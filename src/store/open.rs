@@ -2,6 +2,7 @@
 //!
 //! In both cases the files are compared with the claims of the [`witness`] before the storage engine opens them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
@@ -17,6 +18,7 @@ use super::error::{AtFolder, StoreError, damaged};
 use super::folder::Folder;
 use super::space::{self, InputSpace, ViewSpace};
 use super::space_names::{META, TICKS};
+use super::staged_state::Staged;
 use super::witness::{self, FolderState, Witness};
 use super::{CATALOG, CHECKPOINT, Checkpoint, ID, Spaces, Store, StoreInner, Sync, Writer, define, read_json, reading, sequence};
 
@@ -47,7 +49,8 @@ impl Store {
         sequence::catch_up(&store.0.db, &store.0.meta, dir)?;
         fault::point("store.open.before_orphans");
         let catalog = store.writer().catalog.clone();
-        store.keep_only(&catalog)?;
+        let staged = store.writer().staged.clone();
+        store.keep_only(&catalog, &staged)?;
         store.begin_life()?;
         Ok(store)
     }
@@ -90,11 +93,12 @@ impl Store {
         if claimed.is_some_and(|claimed| tick < claimed) {
             return Err(damaged(dir, format!("its last commit is tick {tick}, but tick {} was committed", claimed.unwrap_or_default())));
         }
-        check_is_there(&db, catalog.space_names(), dir)?;
+        let staged = Staged::read(&meta, dir)?;
+        check_is_there(&db, catalog.space_names().chain(staged.space_names()), dir)?;
         let spaces = Spaces::open(&db, &catalog, dir)?;
         let lives = RwLock::new(Store::read_lives(&meta, dir)?);
         let whole = catalog.clone();
-        let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, failed: false, load_given_up: false });
+        let writer = Mutex::new(Writer { catalog, whole, unready: false, checkpoint, staged, failed: false, load_given_up: false });
         Ok(Store(Arc::new(StoreInner {
             id,
             sync,
@@ -116,17 +120,23 @@ impl Store {
     }
 
     /// Durably records which key spaces must exist from now on, then drops all others.
-    pub(super) fn keep_only(&self, catalog: &StoreCatalog) -> Result<(), StoreError> {
+    pub(super) fn keep_only(&self, catalog: &StoreCatalog, staged: &Staged) -> Result<(), StoreError> {
         let dir = self.dir();
         let ours = [META, TICKS].map(str::to_string);
-        let names = ours.into_iter().chain(catalog.space_names());
-        let spaces = names.map(|name| self.0.db.keyspace(&name, KeyspaceCreateOptions::default).at(dir));
-        let spaces = spaces.collect::<Result<Vec<Keyspace>, StoreError>>()?;
+        // A staged input that is defined is in both.
+        let names: BTreeSet<String> = ours.into_iter().chain(catalog.space_names()).chain(staged.space_names()).collect();
+        let spaces = names.iter().map(|name| self.0.db.keyspace(name, KeyspaceCreateOptions::default).at(dir));
+        self.keep(spaces.collect::<Result<Vec<Keyspace>, StoreError>>()?)?;
+        define::drop_orphans(&self.0.db, &self.0.meta, &names, dir)
+    }
+
+    /// Durably records which key spaces must exist from now on.
+    pub(super) fn keep(&self, spaces: Vec<Keyspace>) -> Result<(), StoreError> {
         if let Some(witness) = &self.0.witness {
             witness.settle(*self.0.committed.borrow(), &spaces)?;
         }
         *self.0.kept.write().expect("nothing panics while it holds this") = spaces;
-        define::drop_orphans(&self.0.db, &self.0.meta, catalog, dir)
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ pub struct RejectedRecord {
 }
 
 /// The rejected records of one source, in its order. Memory is bounded: only the first [`KEPT_REJECTED`] of each table are held in full.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejections {
     counts: BTreeMap<String, u64>,
     first: Vec<RejectedRecord>,
@@ -42,6 +42,12 @@ impl Rejections {
         if *count <= KEPT_REJECTED {
             self.first.push(rejected);
         }
+    }
+
+    /// Removes the records of a table.
+    pub(super) fn forget(&mut self, table: &str) {
+        self.counts.remove(table);
+        self.first.retain(|rejected| rejected.table != table);
     }
 
     /// Adds later records.
@@ -71,24 +77,26 @@ impl Store {
         self.snapshot().rejected(source)
     }
 
-    /// `anew`: the batch removes the earlier rejected records of the source.
+    /// Also removes the earlier rejected records of the tables for which `is_anew` returns true.
     pub(super) fn write_rejected(
         &self,
         batch: &mut OwnedWriteBatch,
         source: &str,
         rejections: Rejections,
-        anew: bool,
+        is_anew: &dyn Fn(&str) -> bool,
     ) -> Result<(), StoreError> {
         let counts_key = format!("{COUNTS}{source}");
-        let held = match anew {
-            true => BTreeMap::new(),
-            false => read_json::<BTreeMap<String, u64>>(&self.0.meta, &counts_key, self.dir())?.unwrap_or_default(),
-        };
+        let mut held = read_json::<BTreeMap<String, u64>>(&self.0.meta, &counts_key, self.dir())?.unwrap_or_default();
+        for (table, _) in held.extract_if(.., |table, _| is_anew(table)) {
+            for guard in self.0.db.snapshot().prefix(&self.0.meta, of_table(source, &table)) {
+                batch.remove(&self.0.meta, guard.key().at(self.dir())?);
+            }
+        }
         let mut next = held.clone();
         for rejected in rejections.first {
             let number = next.entry(rejected.table.clone()).or_default();
             if *number < KEPT_REJECTED {
-                let key = [&of_source(source)[..], rejected.table.as_bytes(), &[0], &number.to_be_bytes()].concat();
+                let key = [&of_table(source, &rejected.table)[..], &number.to_be_bytes()].concat();
                 batch.insert(&self.0.meta, key, serde_json::to_vec(&rejected).expect("text is JSON"));
             }
             *number += 1;
@@ -97,7 +105,10 @@ impl Store {
         for (table, count) in rejections.counts {
             *counts.entry(table).or_default() += count;
         }
-        batch.insert(&self.0.meta, counts_key, serde_json::to_vec(&counts).expect("names and numbers are JSON"));
+        match counts.is_empty() {
+            true => batch.remove(&self.0.meta, counts_key),
+            false => batch.insert(&self.0.meta, counts_key, serde_json::to_vec(&counts).expect("names and numbers are JSON")),
+        }
         Ok(())
     }
 
@@ -134,6 +145,11 @@ pub(super) fn counts(store: &Store, snapshot: &Snapshot) -> Result<BTreeMap<Stri
 
 const COUNTS: &str = "k";
 const RECORD: &str = "q";
+
+/// The prefix of the keys of a table's records.
+fn of_table(source: &str, table: &str) -> Vec<u8> {
+    [&of_source(source)[..], table.as_bytes(), &[0]].concat()
+}
 
 /// The prefix of the keys of a source's records.
 pub(super) fn of_source(source: &str) -> Vec<u8> {

@@ -15,7 +15,7 @@ use crate::value::{Layout, Row, key};
 use super::catalog::{InputRecord, ViewRecord};
 use super::error::{AtFolder, StoreError};
 use super::random_text;
-use super::space_names::{BESIDE, log_name, parts_name, rows_name};
+use super::space_names::{BESIDE, log_name, parts_name, rows_name, touched_name};
 
 const CACHE_BYTES: u64 = 24 << 20;
 /// The most bytes of changes that are in no table yet.
@@ -71,6 +71,11 @@ pub(super) fn all(db: &Database, dir: &Path) -> Result<Vec<Keyspace>, StoreError
 
 pub(super) fn meta(db: &Database, name: &str, dir: &Path) -> Result<Keyspace, StoreError> {
     db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(META_BUFFER_BYTES)).at(dir)
+}
+
+/// Opens the key space of the keys of a staged input that changes have touched, and creates it if it is missing.
+pub(super) fn touched(db: &Database, id: u32, dir: &Path) -> Result<Keyspace, StoreError> {
+    db.keyspace(&touched_name(id), || looked_up(INPUT_BUFFER_BYTES)).at(dir)
 }
 
 impl InputSpace {

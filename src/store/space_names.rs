@@ -10,6 +10,10 @@ pub(super) fn rows_name(id: u32) -> String {
     format!("rows-{id}")
 }
 
+pub(super) fn touched_name(id: u32) -> String {
+    format!("touched-{id}")
+}
+
 pub(super) fn parts_name(id: u32) -> String {
     format!("parts-{id}")
 }

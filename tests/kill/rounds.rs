@@ -94,7 +94,18 @@ fn points_of(kind: &str, seed: u64) -> Vec<&'static str> {
 
 /// Points that are only come by while there is no state yet.
 fn needs_fresh_state(point: &str) -> bool {
-    let of = ["mysql.snapshot.", "source.rows", "source.snapshot_done", "ingest.rows", "ingest.loaded", "store.load.", "sink.copy."];
+    let of = [
+        "mysql.snapshot.",
+        "mysql.stage.",
+        "source.rows",
+        "source.snapshot_done",
+        "source.staged",
+        "ingest.rows",
+        "ingest.loaded",
+        "store.stage.",
+        "store.load.",
+        "sink.copy.",
+    ];
     of.iter().any(|start| point.starts_with(start))
 }
 
@@ -102,6 +113,7 @@ fn needs_fresh_state(point: &str) -> bool {
 fn times(point: &str) -> usize {
     match point {
         "source.rows" | "ingest.rows" | "store.load.run" => 6,
+        "mysql.stage.chunk" | "source.staged" | "store.stage.before_save" | "store.stage.before_note" | "store.stage.after_save" => 4,
         "source.changes" | "source.commit" | "ingest.changes" | "ingest.commit" => 40,
         "store.commit.before_batch" | "store.commit.after_batch" => 20,
         "sink.step.before_write" | "sink.step.before_position" | "sink.step.after" => 8,
@@ -180,7 +192,9 @@ impl Rounds {
         let engine = &self.engine;
         let server = of_server(&mut self.server).await;
         tokio::task::block_in_place(|| {
-            eventually("the last transaction", PATIENCE, || (engine.ask(&["get", "marks", &mark]).code == Some(0)).then_some(()));
+            for marks in ["marks", "keyed_marks"] {
+                eventually("the last transaction", PATIENCE, || (engine.ask(&["get", marks, &mark]).code == Some(0)).then_some(()));
+            }
             assert_same("the store", &of_store(engine), &server);
             assert_same("the changelog", &of_changelogs(engine), &server);
             eventually("the sinks", PATIENCE, || sinks_are_there(&engine.answer(&["status", "--json"])).then_some(()));

@@ -37,7 +37,7 @@ pub(crate) struct Query {
 impl Query {
     /// What the server is asked.
     pub(crate) fn at_the_server(&self) -> String {
-        self.server.map_or_else(|| self.ours.replace("shop.", ""), String::from)
+        self.server.map_or_else(|| self.ours.replace("shop.", "").replace("keyed.", ""), String::from)
     }
 }
 
@@ -49,7 +49,7 @@ const fn two(name: &'static str, ours: &'static str, server: &'static str) -> Qu
     Query { name, ours, server: Some(server) }
 }
 
-pub(crate) const QUERIES: [Query; 11] = [
+pub(crate) const QUERIES: [Query; 12] = [
     query("zero", "SELECT sum(balance) AS total, count(*) AS n FROM shop.accounts"),
     query(
         "torn",
@@ -61,8 +61,9 @@ pub(crate) const QUERIES: [Query; 11] = [
     query("notes", "SELECT note, amount, count(*) AS n FROM shop.payments GROUP BY note, amount"),
     query("idle", "SELECT c.id, c.city FROM shop.customers c WHERE NOT EXISTS (SELECT 1 FROM shop.orders o WHERE o.customer = c.id)"),
     query("top", "SELECT id, total FROM shop.orders ORDER BY total DESC, id LIMIT 7"),
-    query("ballast", "SELECT id % 7 AS k, count(*) AS n, max(pad) AS most FROM shop.ballast GROUP BY id % 7"),
+    query("ballast", "SELECT id % 7 AS k, count(*) AS n, max(pad) AS most FROM keyed.ballast GROUP BY id % 7"),
     query("marks", "SELECT id FROM shop.marks"),
+    query("keyed_marks", "SELECT id FROM keyed.marks"),
     two(
         "cities",
         "SELECT c.city, count(*) AS n, sum(i.qty) AS pieces, avg(i.qty) AS average, min(i.amount) AS least, max(i.amount) AS most \
@@ -72,7 +73,7 @@ pub(crate) const QUERIES: [Query; 11] = [
     ),
     two(
         "newest",
-        "SELECT customer, latest_by_time(total, id) AS total, latest_by_time(status, id) AS status FROM shop.orders GROUP BY customer",
+        "SELECT customer, latest_by_time(total, id) AS total, latest_by_time(status, id) AS status FROM keyed.orders GROUP BY customer",
         "SELECT o.customer, o.total, o.status FROM orders o JOIN (SELECT MAX(id) AS id FROM orders GROUP BY customer) newest ON newest.id = o.id",
     ),
 ];
@@ -113,8 +114,10 @@ pub(crate) fn spec(shop: &MysqlDatabase, target: &MongoDatabase) -> String {
         (view.to_string(), json!({"kind": "mongodb", "view": view, "options": options}))
     };
     let sinks: Map<String, Value> = SINKS.iter().map(sink).collect();
+    let source = json!({"kind": "mysql", "options": {"url": shop.url(), "heartbeat_ms": 200}});
     json!({
-        "sources": {"shop": {"kind": "mysql", "options": {"url": shop.url(), "heartbeat_ms": 200}}},
+        // One is captured in one consistent read, because a table has no key, the other in chunks.
+        "sources": {"shop": source, "keyed": source},
         "views": views,
         "sinks": sinks,
     })

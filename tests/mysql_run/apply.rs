@@ -46,7 +46,7 @@ async fn a_changed_spec_is_applied_by_the_running_engine() {
     let second = format!("{first}  names: {{from: shop.u}}\n  twice: {{from: shop.t, columns: [id, {{w: \"v * 2\"}}]}}\n");
     program.write("shop.yaml", &second);
     let told = apply(&program, &["--dry-run"]);
-    let todo = "view v: stays\nview names: new\nview twice: new\nsource shop: would be captured\n";
+    let todo = "view v: stays\nview names: new\nview twice: new\ntable shop.u: would be captured\n";
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), todo), "{}", told.stderr);
     assert!(lines(&program, "names").is_empty(), "nothing was done");
     // Somebody reads all the time: an answer is there at every moment, and none is older than one before.
@@ -73,7 +73,7 @@ async fn a_changed_spec_is_applied_by_the_running_engine() {
         assert!(reading.join().unwrap() >= 2);
         done
     });
-    let did = "view v: stays\nview names: new\nview twice: new\nsource shop: captured\n";
+    let did = "view v: stays\nview names: new\nview twice: new\ntable shop.u: captured\n";
     assert_eq!((done.code, done.stdout.as_str()), (Some(0), did), "{}", done.stderr);
     assert_eq!(stored(&program).len(), 3);
 

@@ -157,26 +157,77 @@ async fn the_old_answer_is_served_until_the_difference_comes_on_mysql() {
     the_old_answer_is_served_until_the_difference_comes("MYSQL").await;
 }
 
-/// A table more in the spec has its source captured again; what was there is served until then.
+/// A table more in the spec is captured beside the others: the views of these go on meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn views_are_served_while_one_more_table_is_captured() {
-    let (shop, program) = captured("MARIADB", KEYED).await;
-    shop.execute(&["CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1), (2)", "UPDATE t SET v = 22 WHERE id = 2"]).await;
-    let mut locker = shop.connect().await;
-    locker.query_drop("LOCK TABLES u WRITE").await.unwrap();
-    program.write("shop.yaml", &format!("{}  w:\n    from: shop.u\n", spec(&shop, "heartbeat_ms: 200")));
-    let old = stored(&program);
-    let running = program.start(&["run", "shop.yaml", "--json"]);
-    let socket = program.folder().join("shop.state/tidemill.sock");
-    eventually("the engine's socket", LONG, || socket.exists().then_some(()));
-    assert_eq!(stored(&program), old);
-    assert_eq!(program.run(&["get", "w", "--state", "shop.state"]).code, Some(3), "no such view yet");
-    locker.query_drop("UNLOCK TABLES").await.unwrap();
-    let expected = at_the_server(&shop, "SELECT id, v FROM t").await;
-    eventually("the difference", LONG, || (stored(&program) == expected).then_some(()));
-    assert_eq!(program.run(&["get", "w", "--state", "shop.state"]).stdout.lines().count(), 2);
-    running.signal("TERM");
-    assert_eq!(running.finish().code, Some(0));
+async fn views_go_on_while_one_more_table_is_captured() {
+    for kind in ["MARIADB", "MYSQL"] {
+        let (shop, program) = captured(kind, KEYED).await;
+        shop.execute(&["CREATE TABLE u (id INT PRIMARY KEY)", "INSERT INTO u VALUES (1), (2)", "UPDATE t SET v = 22 WHERE id = 2"]).await;
+        let mut locker = shop.connect().await;
+        locker.query_drop("LOCK TABLES u WRITE").await.unwrap();
+        let both = "  w:\n    from: shop.u\n  both: {sql: \"SELECT t.id, t.v FROM shop.t JOIN shop.u ON u.id = t.id\", key: [id]}\n";
+        program.write("shop.yaml", &format!("{}{both}", spec(&shop, "heartbeat_ms: 200")));
+        let running = program.start(&["run", "shop.yaml", "--json"]);
+        let reaches = async |what: &str| {
+            let expected = at_the_server(&shop, "SELECT id, v FROM t").await;
+            eventually(what, LONG, || (stored(&program) == expected).then_some(()));
+        };
+        reaches("what was changed before").await;
+        shop.execute(&["UPDATE t SET v = 33 WHERE id = 3", "DELETE FROM t WHERE id = 1", "INSERT INTO t VALUES (1, 11)"]).await;
+        reaches("what is changed during the capture").await;
+        for view in ["w", "both"] {
+            assert_eq!(program.run(&["get", view, "--state", "shop.state"]).code, Some(3), "{kind}: no such view yet");
+        }
+        locker.query_drop("UNLOCK TABLES").await.unwrap();
+        let tables = "{\"id\":1,\"v\":11}\n{\"id\":2,\"v\":22}\n";
+        eventually("the new views", LONG, || (program.run(&["get", "both", "--state", "shop.state"]).stdout == tables).then_some(()));
+        assert_eq!(program.run(&["get", "w", "--state", "shop.state"]).stdout.lines().count(), 2);
+        shop.execute(&["INSERT INTO u VALUES (3)", "DELETE FROM u WHERE id = 1"]).await;
+        let tables = "{\"id\":2,\"v\":22}\n{\"id\":3,\"v\":33}\n";
+        eventually("changes of both", LONG, || (program.run(&["get", "both", "--state", "shop.state"]).stdout == tables).then_some(()));
+        running.signal("TERM");
+        let ended = running.finish();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(!ended.stdout.contains("\"table\":\"shop.t\""), "{kind}: the old table is not captured again: {}", ended.stdout);
+    }
+}
+
+/// Rows that differ from the log concern the views of their table only: these keep their rows, the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_table_that_differs_is_captured_again() {
+    for kind in ["MARIADB", "MYSQL"] {
+        let (shop, program) = captured(kind, KEYED).await;
+        shop.execute(&["CREATE TABLE u (id INT PRIMARY KEY, v INT)", "INSERT INTO u VALUES (1, 1), (2, 2)"]).await;
+        program.write("shop.yaml", &format!("{}  w:\n    from: shop.u\n", spec(&shop, "heartbeat_ms: 200")));
+        catch_up(&program);
+        let running = program.start(&["run", "shop.yaml", "--json"]);
+        shop.execute(&["UPDATE u SET v = 10 WHERE id = 1"]).await;
+        let of_u = |rows: &str| program.run(&["get", "w", "--state", "shop.state"]).stdout == rows;
+        eventually("a change of u", LONG, || of_u("{\"id\":1,\"v\":10}\n{\"id\":2,\"v\":2}\n").then_some(()));
+        let old = stored(&program);
+        shop.execute(&["SET sql_log_bin = 0", "UPDATE t SET v = 99 WHERE id = 1", "SET sql_log_bin = 1"]).await;
+        // What reads the table waits, so that its capture cannot end.
+        let mut locker = shop.connect().await;
+        locker.query_drop("LOCK TABLES t WRITE").await.unwrap();
+        locker.query_drop("UPDATE t SET v = 100 WHERE id = 1").await.unwrap();
+        running.wait_for_stdout("what is waited for", |line| line.contains("`t` of `shop` is captured again"));
+        for v in 11..14 {
+            shop.execute(&[&format!("UPDATE u SET v = {v} WHERE id = 1")]).await;
+            let wanted = format!("{{\"id\":1,\"v\":{v}}}\n{{\"id\":2,\"v\":2}}\n");
+            eventually("u to go on", LONG, || of_u(&wanted).then_some(()));
+            assert_eq!(stored(&program), old, "{kind}: the old rows are served");
+        }
+        locker.query_drop("UNLOCK TABLES").await.unwrap();
+        let expected = at_the_server(&shop, "SELECT id, v FROM t").await;
+        eventually("the difference", LONG, || (stored(&program) == expected).then_some(()));
+        shop.execute(&["UPDATE t SET v = 101 WHERE id = 1", "UPDATE u SET v = 20 WHERE id = 1"]).await;
+        let expected = at_the_server(&shop, "SELECT id, v FROM t").await;
+        eventually("later changes", LONG, || {
+            (stored(&program) == expected && of_u("{\"id\":1,\"v\":20}\n{\"id\":2,\"v\":2}\n")).then_some(())
+        });
+        running.signal("TERM");
+        assert_eq!(running.finish().code, Some(0));
+    }
 }
 
 /// Of two sources only the one is captured again whose log does not fit; the other goes on where it was.

@@ -505,7 +505,7 @@ impl Live {
             assert!(!matches!(event, Event::Commit { .. }), "`{after}` is not seen");
         }
         match self.running.await.unwrap().unwrap_err() {
-            SourceError::Resync { message } => message,
+            SourceError::Resync { message, .. } => message,
             other => panic!("{after}: {other}"),
         }
     }

@@ -86,7 +86,7 @@ impl Server {
 
 fn is_refused(result: Result<Seen, SourceError>, why: &str, case: &str) {
     match result {
-        Err(SourceError::Resync { message }) if message.contains(why) => {}
+        Err(SourceError::Resync { message, .. }) if message.contains(why) => {}
         Err(other) => panic!("{case}: {other:?}"),
         Ok(seen) => panic!("{case}: it went on with {} transactions, to {}", seen.transactions.len(), seen.position()),
     }

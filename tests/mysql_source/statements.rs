@@ -247,7 +247,7 @@ async fn check(db: &mut Db, table: &str, expected: Outcome, before: &[&[u8]], st
     }
     let held = match run(&*source, &tables, Some(captured.position())).await {
         Ok(seen) => (Followed, seen.state(captured.state(State::new()))),
-        Err(SourceError::Resync { message }) => {
+        Err(SourceError::Resync { message, .. }) => {
             assert!(message.contains(&format!("`{table}`")) && message.contains(" (before "), "{told}: {message}");
             (Resync, run(&*source, &tables, None).await.unwrap().state(State::new()))
         }

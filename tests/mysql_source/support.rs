@@ -263,7 +263,7 @@ impl Following {
             self.state.retain(|_, count| *count != 0);
             // As the engine: a log that contradicts the rows makes them be captured again.
             if self.state.values().any(|count| *count < 0) {
-                return Err(SourceError::Resync { message: "the log contradicts the rows".into() });
+                return Err(SourceError::Resync { message: "the log contradicts the rows".into(), table: None });
             }
         }
         let notes = self.tables.len() - 1;

@@ -111,7 +111,7 @@ async fn those_that_may_concern_a_captured_table_ask_for_a_new_capture() {
             let before = run(&*source, &tables, None).await.unwrap();
             write(&mut db, statements).await;
             let error = run(&*source, &tables, Some(before.position())).await.unwrap_err();
-            let SourceError::Resync { message } = error else { panic!("{family:?} {statements:?}: {error}") };
+            let SourceError::Resync { message, .. } = error else { panic!("{family:?} {statements:?}: {error}") };
             assert!(message.starts_with("a session changed ") && message.contains(expected), "{family:?} {statements:?}: {message}");
         }
         db.run(&["DROP DATABASE tm_heartbeat"]).await;
@@ -132,7 +132,7 @@ async fn a_trigger_that_comes_later_counts_from_then_on() {
         db.run(&["CREATE TRIGGER late AFTER INSERT ON other FOR EACH ROW DELETE FROM t"]).await;
         write(&mut db, &["INSERT INTO other (v) VALUES (2)"]).await;
         let error = run(&*source, &tables, Some(seen.position())).await.unwrap_err();
-        assert!(matches!(&error, SourceError::Resync { message } if message.contains("it has a trigger")), "{family:?}: {error}");
+        assert!(matches!(&error, SourceError::Resync { message, .. } if message.contains("it has a trigger")), "{family:?}: {error}");
         db.run(&["DROP DATABASE tm_heartbeat"]).await;
         db.drop().await;
     }
@@ -154,7 +154,10 @@ async fn what_foreign_keys_carried_on_asks_for_a_new_capture() {
     let before = run(&*source, &tables, None).await.unwrap();
     write(&mut db, &["DELETE FROM tm_heartbeat.parent WHERE id = 1"]).await;
     let error = run(&*source, &tables, Some(before.position())).await.unwrap_err();
-    assert!(matches!(&error, SourceError::Resync { message } if message.contains("foreign keys may have changed other tables")), "{error}");
+    assert!(
+        matches!(&error, SourceError::Resync { message, .. } if message.contains("foreign keys may have changed other tables")),
+        "{error}"
+    );
     db.run(&["DROP TABLE child", "DROP DATABASE tm_heartbeat"]).await;
     db.drop().await;
 }

@@ -80,7 +80,7 @@ async fn prepared_rows_are_held_until_the_second_phase() {
         // Begun between them, what was prepared is not known.
         let error = run(&*source, &tables, Some(first.position())).await.unwrap_err();
         let expected = "an XA transaction is committed that was prepared before this run began, and what it changed is not known (before ";
-        assert!(matches!(&error, SourceError::Resync { message } if message.starts_with(expected)), "{family:?}: {error}");
+        assert!(matches!(&error, SourceError::Resync { message, .. } if message.starts_with(expected)), "{family:?}: {error}");
         db.drop().await;
     }
 }

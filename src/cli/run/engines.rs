@@ -145,7 +145,7 @@ async fn plan(ApplyOrder { apply, answer }: ApplyOrder, store: Store) -> Option<
 async fn plan_changed(Apply { spec, dry_run, drop }: &Apply, store: &Store) -> Result<(Spec, Connected, Outlook), CommandError> {
     let spec = Spec::load(spec, KINDS)?;
     let connected = connect(&spec).await?;
-    let outlook = outlook(store, &connected.plan, &connected.sources)?;
+    let outlook = outlook(store, &connected.plan, &connected.sources).await?;
     if !outlook.dropped.is_empty() && !dry_run && !drop {
         let views = outlook.dropped.join(", ");
         let help = "`tidemill apply --drop` deletes them; else put them back into the spec";

@@ -98,7 +98,7 @@ pub(super) async fn remember(
 }
 
 fn resync(from: &LogPosition, why: &str) -> SourceError {
-    SourceError::Resync { message: format!("the position `{from}` {why}") }
+    SourceError::Resync { message: format!("the position `{from}` {why}"), table: None }
 }
 
 /// Whether the server's log has had all of these transactions.

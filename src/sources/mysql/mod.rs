@@ -1,7 +1,7 @@
 //! The kinds `mysql` and `mariadb`: tables of a MySQL or MariaDB server, read as a snapshot and then from its binary log.
 //!
-//! `schema` reads table definitions, `snapshot` reads the rows as of one position in the log (`snapshot_lock`), and `binlog` follows the log
-//! from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the log lacks. `history` checks that a log
+//! `schema` reads table definitions. `staged` reads the rows in chunks, `snapshot` reads them as of one position in the log (`snapshot_lock`), and
+//! `binlog` follows the log from there. `values` decodes values, equally for both. `cascade` adds what foreign keys do and the log lacks. `history` checks that a log
 //! is the one that a position was read from. `preflight` looks for problems before a run. `survey` and `sample` describe all tables for a
 //! draft, `bounded` reads a few rows for a preview, and `extent` tells how large tables are. `recorded` reads log files without a server. Elsewhere: retries (`run`), which finds
 //! the position to resume from stored with the data.
@@ -43,6 +43,7 @@ mod settings;
 mod side_effects;
 mod snapshot;
 mod snapshot_lock;
+mod staged;
 mod survey;
 mod table_at;
 mod time_limit;
@@ -65,11 +66,12 @@ use self::position::LogPosition;
 use self::schema::MysqlTable;
 use self::server::Server;
 use super::{
-    BoundedReader, Capture, Companion, Event, EventSender, Finding, Source, SourceError, SourceExtent, Survey, Table, ValueQuestion,
-    ValueSample, notes_table,
+    BoundedReader, Capture, Companion, Event, EventSender, Finding, Source, SourceError, SourceExtent, StagedCapture, StagedSender, Survey,
+    Table, ValueQuestion, ValueSample, notes_table,
 };
 use crate::fault;
 use crate::options::OptionError;
+use crate::value::Position;
 
 pub(super) use self::options::{MARIADB, MYSQL};
 
@@ -152,6 +154,21 @@ impl Source for MysqlSource {
 
     fn captures_the_present(&self) -> bool {
         true
+    }
+
+    async fn stages(&self, tables: &[Table]) -> Result<bool, SourceError> {
+        staged::can_stage(&self.options, tables).await
+    }
+
+    async fn stage(&self, capture: StagedCapture, out: StagedSender) -> Result<(), SourceError> {
+        staged::stage(&self.options, capture, out).await
+    }
+
+    fn reaches(&self, position: &Position, wanted: &Position) -> bool {
+        match (position.as_str().parse::<LogPosition>(), wanted.as_str().parse::<LogPosition>()) {
+            (Ok(position), Ok(wanted)) => position.reaches(&wanted),
+            _ => false,
+        }
     }
 
     async fn run(&self, capture: Capture, out: EventSender) -> Result<(), SourceError> {

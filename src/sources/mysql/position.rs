@@ -186,10 +186,10 @@ impl TryFrom<&Position> for LogPosition {
     type Error = SourceError;
 
     fn try_from(position: &Position) -> Result<LogPosition, SourceError> {
-        position
-            .as_str()
-            .parse()
-            .map_err(|_| SourceError::Resync { message: format!("`{position}` is not a position in the log of a MySQL or MariaDB server") })
+        position.as_str().parse().map_err(|_| SourceError::Resync {
+            message: format!("`{position}` is not a position in the log of a MySQL or MariaDB server"),
+            table: None,
+        })
     }
 }
 

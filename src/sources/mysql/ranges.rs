@@ -119,7 +119,7 @@ async fn boundary(conn: &mut Conn, table: &MysqlTable, column: &str, from: Optio
 }
 
 /// A literal that compares with the column like the column's own values. `hex` has the bytes as hexadecimal digits.
-fn literal_of(column: &MysqlColumn, hex: &str) -> Option<String> {
+pub(super) fn literal_of(column: &MysqlColumn, hex: &str) -> Option<String> {
     match (&column.kind, &column.collation) {
         (ColumnKind::Text(charset), Some(collation)) if *charset != Charset::Ascii => {
             let charset = collation.split('_').next()?;
@@ -127,7 +127,7 @@ fn literal_of(column: &MysqlColumn, hex: &str) -> Option<String> {
             if charset.starts_with("uca") { None } else { Some(format!("_{charset} x'{hex}' COLLATE {collation}")) }
         }
         (ColumnKind::Text(_), Some(collation)) => Some(format!("_ascii x'{hex}' COLLATE {collation}")),
-        (ColumnKind::Binary, _) => Some(format!("x'{hex}'")),
+        (ColumnKind::Binary | ColumnKind::FixedBinary { .. }, _) => Some(format!("x'{hex}'")),
         _ => None,
     }
 }

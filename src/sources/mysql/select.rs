@@ -60,7 +60,10 @@ impl<'a> RowReader<'a> {
     /// A new capture uses the table's new definition.
     fn other_type(&self, column: &str) -> SourceError {
         let table = &self.table.table.name;
-        SourceError::Resync { message: format!("the column `{column}` of `{table}` changed its type while the table was read") }
+        SourceError::Resync {
+            message: format!("the column `{column}` of `{table}` changed its type while the table was read"),
+            table: None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::store::{Commit, RejectedRecord, Rejections, SourcePosition, Sync, TickMark, ViewBatch, ViewChange};
+use crate::store::{Commit, RejectedRecord, Rejections, Resync, SourcePosition, Sync, TickMark, ViewBatch, ViewChange};
 use crate::value::{Column, Datum, Layout, Position, Row, RowBuilder, Schema, Tick, Type, key};
 
 fn schema() -> Schema {
@@ -53,14 +53,14 @@ fn made(dir: &Path) -> Store {
 }
 
 fn again(store: &Store) -> Definition {
-    store.define_again(&inputs(), &[view("1")], &|input| input.name == "a.t").unwrap()
+    store.define_again(&inputs(), &[view("1")], &Redefine { again: &|input| input.name == "a.t", ..Redefine::NOTHING }).unwrap()
 }
 
 #[test]
 fn an_input_captured_again_is_held_as_it_was_until_the_commit() {
     let dir = tempfile::tempdir().unwrap();
     let store = made(dir.path());
-    store.note_resync("a", "because").unwrap();
+    store.note_resync("a", None, "because").unwrap();
     // Defined more than once: the store has what commits have completed, not what was defined meanwhile.
     for _ in 0..2 {
         let definition = again(&store);
@@ -76,7 +76,7 @@ fn an_input_captured_again_is_held_as_it_was_until_the_commit() {
     let mut held_again = store.inputs();
     held_again.sort_by(|a, b| a.name.cmp(&b.name));
     assert_eq!(held_again, inputs());
-    assert_eq!(store.resyncs().unwrap().into_iter().collect::<Vec<_>>(), [("a".to_string(), "because".to_string())]);
+    assert_eq!(store.resyncs().unwrap(), [Resync { source: "a".into(), table: None, reason: "because".into() }]);
     assert_eq!(store.rejected("a").count(), 1);
     assert_eq!(store.define(&inputs(), &[view("1")]).unwrap().inputs, [InputState::Same; 2]);
     assert_eq!((held(&store, 0), held(&store, 1)), (vec![row(1)], vec![row(1)]));

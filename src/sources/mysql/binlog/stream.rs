@@ -244,7 +244,7 @@ async fn open(options: &MysqlOptions, server: &Server, from: &LogPosition) -> Re
     let start = match &from.gtid {
         Some(gtid) if server.has_gtids => StartAt::Gtids(gtid),
         _ => {
-            let not_here = || SourceError::Resync { message: format!("the position `{from}` is not valid at this server") };
+            let not_here = || SourceError::Resync { message: format!("the position `{from}` is not valid at this server"), table: None };
             let place = from.file.as_ref().filter(|_| from.server == server.identity).ok_or_else(not_here)?;
             if place.offset > u32::MAX as u64 {
                 return Err(SourceError::Stopped {
@@ -277,7 +277,7 @@ fn stream_error(from: &LogPosition, error: Error) -> SourceError {
                     help: Some("SET GLOBAL gtid_mode = ON_PERMISSIVE; and ON again once a run has caught up".into()),
                 },
                 // The log was purged before it was read; binlog_expire_logs_seconds determines how long it is kept.
-                false => SourceError::Resync { message },
+                false => SourceError::Resync { message, table: None },
             }
         }
         _ => transient(DOING, error),

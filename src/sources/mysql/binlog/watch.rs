@@ -143,5 +143,5 @@ fn has_read(read: &LogPosition, end: &LogPosition, server: &Server) -> bool {
 }
 
 fn was_reset(position: &LogPosition) -> SourceError {
-    SourceError::Resync { message: format!("the server's log was reset, or is another one, after `{position}`") }
+    SourceError::Resync { message: format!("the server's log was reset, or is another one, after `{position}`"), table: None }
 }

@@ -313,5 +313,5 @@ fn identity(table: &MysqlTable, row: &[u8]) -> Row {
 
 /// The source must be captured again, because the notes do not fit.
 fn again(why: &str) -> SourceError {
-    SourceError::Resync { message: why.to_string() }
+    SourceError::Resync { message: why.to_string(), table: None }
 }

@@ -293,7 +293,7 @@ impl Assembler {
                 let map = TableMap::read(raw.body, self.position.flavour).map_err(|e| self.unreadable(&e))?;
                 let decoder = RowDecoder::new(&self.tables[table], &map, self.zero_dates).map_err(|mismatch| {
                     let name = self.table_name(table);
-                    self.lost(&format!("the table `{name}` has changed: {mismatch}"))
+                    self.lost_of(Some(table), &format!("the table `{name}` has changed: {mismatch}"))
                 })?;
                 Some((table, Box::new(decoder)))
             }
@@ -308,7 +308,7 @@ impl Assembler {
             Some(Mapped { captured: None, .. }) => Ok(Step::Nothing),
             Some(Mapped { captured: Some((table, _)), .. }) => {
                 let name = self.table_name(*table);
-                Err(self.lost(&format!(
+                Err(self.lost_of(Some(*table), &format!(
                     "an update of `{name}` contains only parts of its JSON; SET GLOBAL binlog_row_value_options = ''; and keep sessions from \
                      changing it"
                 )))
@@ -324,8 +324,15 @@ impl Assembler {
     /// The error for a change that is not in the log, so that the log does not continue from the stored state. Capturing a recorded log
     /// again would end at the same error, so there it is final.
     fn lost(&self, what: &str) -> SourceError {
+        self.lost_of(None, what)
+    }
+
+    /// As [`lost`](Assembler::lost), for a change of one table that can have changed no other.
+    fn lost_of(&self, table: Option<usize>, what: &str) -> SourceError {
+        // A table that is kept for foreign keys only is not captured by itself.
+        let table = table.filter(|table| !self.roles[*table].is_extra).map(|table| self.table_name(table).to_string());
         match self.filled {
-            None => SourceError::Resync { message: format!("{what} ({})", self.place()) },
+            None => SourceError::Resync { message: format!("{what} ({})", self.place()), table },
             Some(_) => self.stop(what, Some("a recorded log cannot be followed past this; capture the server itself")),
         }
     }
@@ -341,7 +348,7 @@ impl Assembler {
     fn bad_rows(&self, table: usize, error: &DecodeError) -> SourceError {
         let name = self.table_name(table);
         match error {
-            DecodeError::PartialImage => self.lost(&format!(
+            DecodeError::PartialImage => self.lost_of(Some(table), &format!(
                 "a row event of `{name}` does not have all columns (binlog_row_image is not FULL); SET GLOBAL binlog_row_image = 'FULL'; and \
                  keep sessions from changing it"
             )),

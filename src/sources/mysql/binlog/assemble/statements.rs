@@ -119,15 +119,15 @@ impl Assembler {
             Effect::DropsForeignKey { table } if !self.roles[table].is_child => Ok(self.statement_end()),
             Effect::DropsForeignKey { table } => {
                 let name = self.table_name(table);
-                Err(self.lost(&format!("ALTER TABLE ... DROP FOREIGN KEY changed the table `{name}`")))
+                Err(self.lost_of(Some(table), &format!("ALTER TABLE ... DROP FOREIGN KEY changed the table `{name}`")))
             }
             Effect::Changes { table, by } => {
                 let name = self.table_name(table);
-                Err(self.lost(&format!("{by} changed the table `{name}`")))
+                Err(self.lost_of(Some(table), &format!("{by} changed the table `{name}`")))
             }
             Effect::Unclear { table } => {
                 let name = self.table_name(table);
-                Err(self.lost(&format!("a statement that is not understood may concern the table `{name}`")))
+                Err(self.lost_of(Some(table), &format!("a statement that is not understood may concern the table `{name}`")))
             }
             Effect::Harmless => {
                 // The statement may have created a trigger.
