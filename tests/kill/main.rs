@@ -22,6 +22,7 @@ mod engine;
 mod reader;
 mod rounds;
 mod shop;
+#[path = "../support/values.rs"]
 mod values;
 mod writers;
 

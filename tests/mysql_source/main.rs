@@ -7,6 +7,9 @@ mod access;
 mod cascades;
 mod charsets;
 mod follow;
+#[allow(dead_code, reason = "the tests of views read all of it")]
+#[path = "../support/graphs.rs"]
+mod graphs;
 mod history;
 mod locks;
 #[path = "../support/long.rs"]
