@@ -138,6 +138,11 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()), "the program is not there any more\n{}", self.said());
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Ends it with no warning, as a crash does.
     pub(crate) fn kill(mut self) -> Finished {
         self.child.kill().unwrap();
