@@ -9,7 +9,8 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use super::missing::MissingTables;
 use super::report::Report;
 use super::staging::{CaptureEnd, TableCapture};
-use super::{RunError, Setup, panicked};
+use super::{NamedSource, RunError, panicked};
+use crate::plan::Plan;
 use crate::store::Store;
 use crate::value::{Position, Tick};
 
@@ -53,7 +54,7 @@ impl Captures {
 
     /// Adapts the captures to what is missing now: ends those of other tables, and asks the sources that have none how they capture. A source
     /// that captures in one read captures all its tables: they are added to `missing`.
-    pub(super) async fn adapt(&mut self, setup: &Setup, missing: &mut MissingTables) -> Result<ToBegin, RunError> {
+    pub(super) async fn adapt(&mut self, plan: &Plan, sources: &[NamedSource], missing: &mut MissingTables) -> Result<ToBegin, RunError> {
         let staged = self.store.staged();
         for source in staged.keys().filter(|source| missing.tables_of(source).is_none()) {
             tokio::task::block_in_place(|| self.store.drop_staged(source))?;
@@ -61,7 +62,7 @@ impl Captures {
         self.known.retain(|source, captured| match captured {
             CaptureEnd::InOneRead => false,
             CaptureEnd::Staged(position) => missing.tables_of(source).is_some_and(|tables| {
-                let names: BTreeSet<String> = tables.iter().map(|table| setup.plan.tables[*table].full_name()).collect();
+                let names: BTreeSet<String> = tables.iter().map(|table| plan.tables[*table].full_name()).collect();
                 staged.get(source).is_some_and(|state| {
                     let held: BTreeSet<String> = state.inputs.iter().map(|input| input.def.name.clone()).collect();
                     state.exact && state.position.as_ref() == Some(position) && held == names
@@ -83,7 +84,7 @@ impl Captures {
             !self.known.contains_key(source) && !self.running.contains_key(source) && !is_complete
         };
         let idle: Vec<TableCapture> =
-            missing.sources().filter(|source| is_idle(source)).map(|source| self.capture(setup, source, missing)).collect();
+            missing.sources().filter(|source| is_idle(source)).map(|source| self.capture(plan, sources, source, missing)).collect();
         let asked = futures::future::join_all(idle.into_iter().map(|capture| async {
             let in_one_read = matches!(tokio::time::timeout(ASK_FOR, capture.can_stage()).await, Ok(Ok(false)));
             (capture, in_one_read)
@@ -96,7 +97,7 @@ impl Captures {
                     if let Some(wait) = self.delays.remove(&name) {
                         tokio::time::sleep(wait).await;
                     }
-                    missing.extend_to_all(&setup.plan, &name);
+                    missing.extend_to_all(plan, &name);
                     self.known.insert(name, CaptureEnd::InOneRead);
                 }
                 false => begin.push(capture),
@@ -105,10 +106,10 @@ impl Captures {
         Ok(ToBegin(begin))
     }
 
-    fn capture(&self, setup: &Setup, source: &str, missing: &MissingTables) -> TableCapture {
-        let index = setup.sources.iter().position(|s| s.name == *source).expect("every table's source is one of the run's");
+    fn capture(&self, plan: &Plan, sources: &[NamedSource], source: &str, missing: &MissingTables) -> TableCapture {
+        let index = sources.iter().position(|s| s.name == *source).expect("every table's source is one of the run's");
         let tables = missing.tables_of(source).cloned().unwrap_or_default();
-        TableCapture::new(index, &setup.sources[index], &setup.plan, tables, &self.store, &self.report)
+        TableCapture::new(index, &sources[index], plan, tables, &self.store, &self.report)
     }
 
     /// Lets the next capture of a source wait.
@@ -145,8 +146,8 @@ impl Captures {
     }
 
     /// Returns once the tables of a source can join: its capture is complete, the first tick of the attempt is committed, and the attempt is at
-    /// or behind the position of the capture if it follows the source. `first`: the first tick, if it must be committed.
-    pub(super) async fn ready(&mut self, first: Option<Tick>, follows: &dyn Fn(usize) -> bool) -> Result<(), RunError> {
+    /// or behind the position of the capture if it follows the source. `first`: the first tick, if it must be committed; `followed`: the indexes of the sources that it follows.
+    pub(super) async fn ready(&mut self, first: Option<Tick>, followed: &BTreeSet<usize>) -> Result<(), RunError> {
         while self.complete.is_empty() {
             let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
             self.ended(ended)?;
@@ -159,7 +160,7 @@ impl Captures {
             let (capture, captured) = &self.complete[0];
             let position = checkpoint.as_ref().and_then(|checkpoint| checkpoint.sources.get(&capture.source.name));
             let is_reached = match captured {
-                CaptureEnd::Staged(wanted) if follows(capture.index) => {
+                CaptureEnd::Staged(wanted) if followed.contains(&capture.index) => {
                     position.is_some_and(|at| capture.source.source.reaches(&at.position, wanted))
                 }
                 _ => true,
@@ -184,13 +185,13 @@ impl Captures {
         }
     }
 
-    /// Lets the tables that are [ready](Captures::ready) join the next attempt. No attempt may run. `follows`: whether the last attempt followed
-    /// a source.
-    pub(super) async fn join(&mut self, follows: &dyn Fn(usize) -> bool) -> Result<(), RunError> {
+    /// Lets the tables that are [ready](Captures::ready) join the next attempt. No attempt may run. `followed`: the sources that the last attempt
+    /// followed.
+    pub(super) async fn join(&mut self, followed: &BTreeSet<usize>) -> Result<(), RunError> {
         let Some((capture, captured)) = self.complete.pop_front() else { return Ok(()) };
         let name = capture.source.name.clone();
         let at = self.store.checkpoint().and_then(|checkpoint| checkpoint.sources.get(&name).map(|at| at.position.clone()));
-        let joined = match (captured, at.filter(|_| follows(capture.index))) {
+        let joined = match (captured, at.filter(|_| followed.contains(&capture.index))) {
             (CaptureEnd::Staged(position), Some(at)) if position != at => match capture.follow_until(at.clone()).await? {
                 CaptureEnd::InOneRead => None,
                 staged => Some(staged),

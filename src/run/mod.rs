@@ -28,6 +28,7 @@ mod start;
 mod supervise;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::attempt::Attempt;
-use self::captures::Captures;
+use self::captures::{Captures, ToBegin};
 use self::missing::MissingTables;
 use self::retry::{ATTEMPT, Backoff};
 use self::scope::AttemptScope;
@@ -216,21 +217,25 @@ impl Engine {
         let mut attempt = None;
         let result = loop {
             backoff.begin();
-            let begun = tokio::select! {
-                begun = begin(&setup, &store, &report, &fatal, &mut captures, &mut attempt) => begun,
+            let missing = tokio::select! {
+                missing = missing(&setup.plan, &setup.sources, &store, &mut captures) => missing,
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
             };
-            let scope = match begun {
-                Ok(scope) => scope,
+            let begun = missing.and_then(|missing| begin(&setup, missing, &store, &report, &fatal, &mut captures));
+            let followed = match begun {
+                Ok((begun, followed)) => {
+                    attempt = begun;
+                    followed
+                }
                 Err(error) => break Err(error),
             };
-            let (first, follows) = (attempt.as_ref().and_then(Attempt::first), |source: usize| scope.follows(source));
+            let first = attempt.as_ref().and_then(Attempt::first);
             let interruption = tokio::select! {
                 Some(error) = failures.recv() => break Err(error),
                 _ = stop.wait_for(|stop| *stop) => break Ok(()),
                 done = report.progress.wait_until_caught_up(setup.until_caught_up) => break done,
                 interruption = attempt::interrupted(&mut attempt) => Some(interruption),
-                ready = captures.ready(first, &follows) => match ready {
+                ready = captures.ready(first, &followed) => match ready {
                     Ok(()) => None,
                     Err(error) => break Err(error),
                 },
@@ -242,7 +247,7 @@ impl Engine {
                 report.progress.start_over();
                 report.start_over();
                 tokio::select! {
-                    joined = captures.join(&follows) => match joined {
+                    joined = captures.join(&followed) => match joined {
                         Ok(()) => continue,
                         Err(error) => break Err(error),
                     },
@@ -287,27 +292,39 @@ impl Engine {
     }
 }
 
-/// Starts an attempt at what can be maintained now, and captures what is missing beside it.
-async fn begin(
+/// What must be captured now, and the captures that must be begun for it.
+async fn missing(
+    plan: &Plan,
+    sources: &[NamedSource],
+    store: &Store,
+    captures: &mut Captures,
+) -> Result<(MissingTables, ToBegin), RunError> {
+    let mut missing = MissingTables::of(store, plan)?;
+    let to_begin = captures.adapt(plan, sources, &mut missing).await?;
+    Ok((missing, to_begin))
+}
+
+/// Starts an attempt at what can be maintained now, if there is anything, and captures what is missing beside it. Also returns the indexes of
+/// the sources that the attempt follows.
+fn begin(
     setup: &Setup,
+    (missing, to_begin): (MissingTables, ToBegin),
     store: &Store,
     report: &Arc<Report>,
     fatal: &Fatal,
     captures: &mut Captures,
-    attempt: &mut Option<Attempt>,
-) -> Result<AttemptScope, RunError> {
-    let mut missing = MissingTables::of(store, &setup.plan)?;
-    let to_begin = captures.adapt(setup, &mut missing).await?;
+) -> Result<(Option<Attempt>, BTreeSet<usize>), RunError> {
     let scope = AttemptScope::new(setup, &missing, &captures.in_one_read(), &captures.staged());
-    if scope.is_empty() && !scope.is_whole {
+    let attempt = if scope.is_empty() && !scope.is_whole {
         // The views wait for tables, and nothing that was staged is taken.
         start::prepare(store, &scope)?;
+        None
     } else {
-        *attempt = Some(Attempt::start(setup, &scope, store, report, fatal)?);
-    }
+        Some(Attempt::start(setup, &scope, store, report, fatal)?)
+    };
     captures.begin(to_begin);
     fault::point("run.started");
-    Ok(scope)
+    Ok((attempt, scope.followed()))
 }
 
 fn too_slow() -> RunError {

@@ -68,9 +68,9 @@ impl AttemptScope {
         }
     }
 
-    /// Whether the scope has tables of this source.
-    pub(super) fn follows(&self, source: usize) -> bool {
-        !self.sources[source].tables.is_empty()
+    /// The indexes of the sources of which it has tables.
+    pub(super) fn followed(&self) -> BTreeSet<usize> {
+        (0..self.sources.len()).filter(|source| !self.sources[*source].tables.is_empty()).collect()
     }
 
     /// Whether there is nothing to maintain.

@@ -175,7 +175,7 @@ impl TableCapture {
 
     /// Stages what the source has sent. `exact` becomes the position as of which everything is exact.
     fn take(&self, staging: &mut Staging, event: StagedEvent, exact: &mut Option<Position>) -> Result<(), CaptureError> {
-        let fallible = |point| fault::fallible(point).map_err(|e| SourceError::Transient { message: e.to_string() });
+        let cut_off = |error: std::io::Error| SourceError::Transient { message: error.to_string() };
         match event {
             StagedEvent::Plan { expected, read } => {
                 for (table, (expected, read)) in expected.into_iter().zip(read).enumerate() {
@@ -183,7 +183,7 @@ impl TableCapture {
                 }
             }
             StagedEvent::Rows { table, rows } => {
-                fallible("source.rows")?;
+                fault::fallible("source.staged_rows").map_err(cut_off)?;
                 self.report.capture_rows(self.index, self.shown[table], rows.len() as u64);
                 block_in_place(|| staging.add(table, &rows))?;
             }
@@ -193,7 +193,7 @@ impl TableCapture {
             }
             StagedEvent::Waiting(what) => self.report.capture_waits(self.index, what),
             StagedEvent::Reached(StagedMark { progress, position, exact: is_exact }) => {
-                fallible("source.staged")?;
+                fault::fallible("source.staged").map_err(cut_off)?;
                 block_in_place(|| staging.save(&progress, &position, is_exact))?;
                 tracing::debug!(source = self.source.name, %position, is_exact, "staged");
                 *exact = is_exact.then_some(position);

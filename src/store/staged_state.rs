@@ -35,7 +35,7 @@ pub struct StagedState {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Staged {
     pub(super) sources: BTreeMap<String, StagedSource>,
-    /// The number of the [`Staging`] that may write, by source.
+    /// The number of the [`Staging`](super::Staging) that may write, by source.
     pub(super) turns: BTreeMap<String, u64>,
     last_turn: u64,
 }
@@ -65,7 +65,7 @@ impl Writer {
         }
     }
 
-    /// What is staged of a source, for the [`Staging`] whose turn it is.
+    /// What is staged of a source, for the [`Staging`](super::Staging) whose turn it is.
     pub(super) fn staged_in_turn(&self, source: &str, turn: u64) -> Result<&StagedSource, StoreError> {
         self.refuse_if_taken(source)?;
         let staged = self.staged.sources.get(source).filter(|_| self.staged.turns.get(source) == Some(&turn));
@@ -157,4 +157,4 @@ impl StagedSource {
     }
 }
 
-const STAGED: &str = "g";
+pub(super) const STAGED: &str = "g";

@@ -100,6 +100,7 @@ fn needs_fresh_state(point: &str) -> bool {
         "source.rows",
         "source.snapshot_done",
         "source.staged",
+        "source.staged_rows",
         "ingest.rows",
         "ingest.loaded",
         "store.stage.",
@@ -113,7 +114,12 @@ fn needs_fresh_state(point: &str) -> bool {
 fn times(point: &str) -> usize {
     match point {
         "source.rows" | "ingest.rows" | "store.load.run" => 6,
-        "mysql.stage.chunk" | "source.staged" | "store.stage.before_save" | "store.stage.before_note" | "store.stage.after_save" => 4,
+        "mysql.stage.chunk"
+        | "source.staged"
+        | "source.staged_rows"
+        | "store.stage.before_save"
+        | "store.stage.before_note"
+        | "store.stage.after_save" => 4,
         "source.changes" | "source.commit" | "ingest.changes" | "ingest.commit" => 40,
         "store.commit.before_batch" | "store.commit.after_batch" => 20,
         "sink.step.before_write" | "sink.step.before_position" | "sink.step.after" => 8,

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::*;
 use crate::store::slots::{self, SlotContent};
+use crate::store::staged_state::{STAGED, StagedRecord};
 use crate::store::{Commit, InputState, Redefine, RejectedRecord, Sync, TickMark, ViewDef, journal, tree};
-use crate::value::{Column, Datum, Delta, Layout, Row, RowBuilder, Rows, Schema, Tick, Type, key};
+use crate::value::{Column, Datum, Delta, Layout, Position, Row, RowBuilder, Rows, Schema, Tick, Type, key};
 
 mod kills;
 mod random;

@@ -122,6 +122,11 @@ struct Stager<'a> {
 }
 
 impl Stager<'_> {
+    /// The captured tables, without those that only foreign keys need.
+    fn captured(&self) -> &[MysqlTable] {
+        &self.cascades.tables[..self.cascades.notes_table()]
+    }
+
     async fn send(&self, event: StagedEvent) -> Result<(), SourceError> {
         self.out.send(event).await.map_err(|_| gone())
     }
@@ -186,7 +191,7 @@ impl Stager<'_> {
         database: Option<&str>,
         has_notes: bool,
     ) -> Result<(), SourceError> {
-        let tables = self.cascades.tables.clone();
+        let tables = Arc::new(self.captured().to_vec());
         let noted = |table: usize| capture.progress.get(table).and_then(Option::as_ref);
         let progress = |table: usize| match noted(table) {
             None => Ok(ChunkProgress::default()),
@@ -284,7 +289,7 @@ impl Stager<'_> {
     }
 
     fn progress(&self, chunks: &TableChunks, has_notes: bool) -> Vec<Option<String>> {
-        let of_tables = (0..self.cascades.tables.len()).map(|table| serde_json::to_string(&chunks.progress(table)).ok());
+        let of_tables = (0..self.captured().len()).map(|table| serde_json::to_string(&chunks.progress(table)).ok());
         of_tables.chain(has_notes.then(|| Some(NOTED.into()))).collect()
     }
 
@@ -297,7 +302,7 @@ impl Stager<'_> {
         out: &EventSender,
     ) -> Result<LogPosition, SourceError> {
         for _ in 0..LOOKS {
-            let opened = snapshot_lock::open(conn, self.server, self.options, &self.cascades.tables, 1, out).await?;
+            let opened = snapshot_lock::open(conn, self.server, self.options, self.captured(), 1, out).await?;
             for mut conn in opened.connections {
                 let _ = conn.query_drop("ROLLBACK").await;
                 close(conn).await;
