@@ -126,7 +126,7 @@ impl Follower {
         let mut committed = self.store.committed();
         let mut asked = self.store.asked();
         let mut seen = *asked.borrow_and_update();
-        let Some(view) = made_whole(&self.store, &self.shape.name, &mut committed, &mut stopping).await else { return Ok(()) };
+        let Some(view) = made_whole(&self.store, &self.shape, &mut committed, &mut stopping).await else { return Ok(()) };
         sinks::break_at("sink.open")?;
         let position = self.sink.open(&self.shape).await?;
         let mut at = match position {
@@ -280,13 +280,15 @@ impl Follower {
 /// Returns the view as it is defined once a commit has completed it; `None` if the stop comes first.
 async fn made_whole(
     store: &Store,
-    view: &str,
+    shape: &ViewShape,
     committed: &mut watch::Receiver<Tick>,
     stopping: &mut watch::Receiver<bool>,
 ) -> Option<ViewReader> {
     loop {
         committed.borrow_and_update();
-        if let Some(view) = store.defined_view(view) {
+        // While the view waits for a table, the store may have it with other columns.
+        let is_of_shape = |view: &ViewReader| *view.schema() == shape.schema && view.key_columns() == shape.key;
+        if let Some(view) = store.defined_view(&shape.name).filter(is_of_shape) {
             return Some(view);
         }
         tokio::select! {

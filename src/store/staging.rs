@@ -46,6 +46,8 @@ pub struct Staging {
     pending_keys: usize,
     /// The most keys of a batch.
     pub(super) batch_keys: usize,
+    /// How long saves may go on without being made durable beyond a crash of the process.
+    pub(super) sync_every: Duration,
     synced: Instant,
 }
 
@@ -88,6 +90,7 @@ impl Staging {
             pending_bytes,
             pending_keys,
             batch_keys,
+            sync_every: SYNC_EVERY,
             synced: Instant::now(),
         }
     }
@@ -179,7 +182,7 @@ impl Staging {
         let store = self.store.clone();
         let mut writer = store.sound_writer()?;
         let mut staged = writer.staged_in_turn(&self.source, self.turn)?.clone();
-        let syncs = save.as_ref().is_some_and(|save| save.exact || self.synced.elapsed() >= SYNC_EVERY);
+        let syncs = save.as_ref().is_some_and(|save| save.exact || self.synced.elapsed() >= self.sync_every);
         let written = self.write_batch(&mut staged, save.as_ref(), syncs).and_then(|()| {
             if syncs {
                 store.note(&writer, *store.0.committed.borrow())?;

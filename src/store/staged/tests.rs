@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::store::slots::{self, SlotContent};
@@ -521,7 +522,7 @@ fn a_crash_leaves_what_was_saved_and_some_of_what_came_after() {
         let store = Store::open(dir.path(), Sync::EachCommit).unwrap();
         store.define(&[other()], &[]).unwrap();
         let mut staging = store.stage("shop", &tables()[..1]).unwrap();
-        staging.batch_keys = 1;
+        (staging.batch_keys, staging.sync_every) = (1, Duration::ZERO);
         staging.add(0, &rows([(1, 1)])).unwrap();
         staging.save(&[Some("one".into())], &at("p"), false).unwrap();
         staging.apply(&[insert(0, 2, 2), insert(0, 3, 3), delete(0, 1, 1)]).unwrap();
