@@ -57,11 +57,14 @@ pub struct TableProgress {
     pub rows: u64,
     /// The number of rows that the source expects, if known.
     pub expected: Option<u64>,
+    /// Whether it is captured while other tables are followed.
+    #[serde(skip)]
+    is_captured: bool,
 }
 
 impl TableProgress {
     fn of_table(table: &Table) -> TableProgress {
-        TableProgress { table: table.name.clone(), rows: 0, expected: None }
+        TableProgress { table: table.name.clone(), rows: 0, expected: None, is_captured: false }
     }
 }
 
@@ -149,6 +152,7 @@ impl Report {
         let mut sources = locked(&self.sources).clone();
         for source in sources.iter_mut().filter(|source| source.is_capturing) {
             source.phase = SourcePhase::Snapshot;
+            source.snapshot.retain(|table| table.is_captured);
             source.waiting = source.waiting.take().or(source.capture_waiting.take());
         }
         sources
@@ -220,7 +224,7 @@ impl Report {
         let source = &mut locked(&self.sources)[source];
         (source.is_capturing, source.capture_waiting) = (true, None);
         if let Some(table) = source.snapshot.get_mut(table) {
-            (table.expected, table.rows) = (expected, read);
+            (table.expected, table.rows, table.is_captured) = (expected, read, true);
         }
     }
 
@@ -243,6 +247,7 @@ impl Report {
     pub(super) fn capture_ended(&self, source: usize) {
         let source = &mut locked(&self.sources)[source];
         (source.is_capturing, source.capture_waiting) = (false, None);
+        source.snapshot.iter_mut().for_each(|table| table.is_captured = false);
     }
 
     /// Counts rows that a source has sent of a table's snapshot.
