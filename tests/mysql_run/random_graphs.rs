@@ -18,7 +18,7 @@ use super::random::Random;
 use super::support::{MysqlDatabase, OwnServer, Program, Running, eventually, server_url};
 use super::values::{of_line, of_object, text};
 
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 const LONG: Duration = Duration::from_secs(60);
 /// A process is killed at a random moment of this time after its start: while it starts, captures or follows.
 const MOMENT_MS: usize = 300;

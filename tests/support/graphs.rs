@@ -56,6 +56,9 @@ const TEXTS: [&str; 5] = [
 const VALUES: [&str; 12] = ["a", "A", "b", "B ", "ä", "Ä", "ss", "ß", "ch", "CH", "c", "k-1"];
 const ACTIONS: [&str; 5] = ["CASCADE", "CASCADE", "SET NULL", "RESTRICT", "NO ACTION"];
 
+/// How many rows are inserted into each table at first, if the server does not refuse them.
+const FILLED: usize = 12;
+
 /// `TIDEMILL_GRAPHS` and `TIDEMILL_GRAPH_SEED` set the number of graphs at each server and the first seed.
 pub(crate) fn seeds(usual: u64) -> Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap_or_else(|e| panic!("{name}: {e}")));
@@ -111,6 +114,12 @@ impl Graph {
             let done = conn.query_drop(statement).await;
             assert!(done.is_ok() || statement.contains("FOREIGN KEY"), "{statement}: {done:?}");
         }
+        // Rows whose parents come later in a round are there from the next round on.
+        for _ in 0..FILLED {
+            for table in &self.tables {
+                let _ = conn.query_drop(table.insertion(random)).await;
+            }
+        }
         for _ in 0..30 {
             let _ = conn.query_drop(self.statement(random)).await;
         }
@@ -150,15 +159,6 @@ impl Graph {
     fn statement(&self, random: &mut Random) -> String {
         let table = random.pick(&self.tables);
         let name = &table.name;
-        let row = |random: &mut Random| {
-            let mut columns: Vec<(String, String)> = table.key.iter().map(|c| (c.name.clone(), value(c.ty, random))).collect();
-            columns.push((table.unique.name.clone(), nullable(table.unique.ty, random)));
-            columns.extend(table.refers.iter().map(|c| (c.name.clone(), nullable(c.ty, random))));
-            columns.push(("v".into(), random.below(4).to_string()));
-            columns
-        };
-        let assigned =
-            |columns: &[(String, String)]| columns.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
         let condition = |random: &mut Random| {
             let column = if random.percent(70) { &table.key[0] } else { &table.unique };
             match random.below(3) {
@@ -168,23 +168,41 @@ impl Graph {
             }
         };
         match random.below(10) {
-            0..=2 => format!("INSERT IGNORE INTO {name} SET {}", assigned(&row(random))),
-            3 => format!("REPLACE INTO {name} SET {}", assigned(&row(random))),
+            0..=2 => table.insertion(random),
+            3 => format!("REPLACE INTO {name} SET {}", assigned(&table.row(random))),
             4 => {
-                let new = row(random);
+                let new = table.row(random);
                 let changed = &new[random.below(new.len())..];
                 format!("INSERT INTO {name} SET {} ON DUPLICATE KEY UPDATE {}", assigned(&new), assigned(changed))
             }
             5 if table.key[0].ty == INT => format!("UPDATE {name} SET k0 = k0 + 10 WHERE {} ORDER BY k0 DESC", condition(random)),
-            5 | 6 => format!("UPDATE {name} SET {} WHERE {}", assigned(&row(random)[..1]), condition(random)),
+            5 | 6 => format!("UPDATE {name} SET {} WHERE {}", assigned(&table.row(random)[..1]), condition(random)),
             7 => {
-                let new = row(random);
+                let new = table.row(random);
                 let changed = random.below(new.len() - 1);
                 format!("UPDATE {name} SET {}, v = {} WHERE {}", assigned(&new[changed..=changed]), random.below(3), condition(random))
             }
             _ => format!("DELETE FROM {name} WHERE {}", condition(random)),
         }
     }
+}
+
+impl GraphTable {
+    fn row(&self, random: &mut Random) -> Vec<(String, String)> {
+        let mut columns: Vec<(String, String)> = self.key.iter().map(|c| (c.name.clone(), value(c.ty, random))).collect();
+        columns.push((self.unique.name.clone(), nullable(self.unique.ty, random)));
+        columns.extend(self.refers.iter().map(|c| (c.name.clone(), nullable(c.ty, random))));
+        columns.push(("v".into(), random.below(4).to_string()));
+        columns
+    }
+
+    fn insertion(&self, random: &mut Random) -> String {
+        format!("INSERT IGNORE INTO {} SET {}", self.name, assigned(&self.row(random)))
+    }
+}
+
+fn assigned(columns: &[(String, String)]) -> String {
+    columns.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn tables(random: &mut Random) -> Vec<GraphTable> {
