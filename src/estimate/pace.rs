@@ -72,7 +72,7 @@ pub(super) fn seconds(work: &FirstRunWork) -> f64 {
 
 /// The memory of the process when it has caught up: the program, what is held, and what the allocator keeps of buffers for reading.
 pub(super) fn process_bytes(work: &FirstRunWork) -> f64 {
-    6.0 * MB + (4.0 * work.read_bytes).min(27.0 * MB) + 1.02 * work.held_bytes
+    6.0 * MB + (2.0 * work.read_bytes).min(16.0 * MB) + 1.02 * work.held_bytes
 }
 
 /// The most memory of the process: while an arrangement is sealed, its rows exist twice.
