@@ -49,7 +49,7 @@ const fn two(name: &'static str, ours: &'static str, server: &'static str) -> Qu
     Query { name, ours, server: Some(server) }
 }
 
-pub(crate) const QUERIES: [Query; 12] = [
+pub(crate) const QUERIES: [Query; 13] = [
     query("zero", "SELECT sum(balance) AS total, count(*) AS n FROM shop.accounts"),
     query(
         "torn",
@@ -61,7 +61,8 @@ pub(crate) const QUERIES: [Query; 12] = [
     query("notes", "SELECT note, amount, count(*) AS n FROM shop.payments GROUP BY note, amount"),
     query("idle", "SELECT c.id, c.city FROM shop.customers c WHERE NOT EXISTS (SELECT 1 FROM shop.orders o WHERE o.customer = c.id)"),
     query("top", "SELECT id, total FROM shop.orders ORDER BY total DESC, id LIMIT 7"),
-    query("ballast", "SELECT id % 7 AS k, count(*) AS n, max(pad) AS most FROM keyed.ballast GROUP BY id % 7"),
+    query("ballast", "SELECT id % 7 AS k, count(*) AS n, max(pad) AS most FROM shop.ballast GROUP BY id % 7"),
+    query("keyed_ballast", "SELECT id % 7 AS k, count(*) AS n, max(pad) AS most FROM keyed.ballast GROUP BY id % 7"),
     query("marks", "SELECT id FROM shop.marks"),
     query("keyed_marks", "SELECT id FROM keyed.marks"),
     two(
