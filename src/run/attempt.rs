@@ -1,9 +1,10 @@
 //! One attempt at maintaining the views: the sources, the workers that they feed, and the committer of the workers' results.
 //!
-//! A run has one attempt at a time; it begins anew when tables that were captured beside it join it, or when it is interrupted. If a snapshot is cut off, the attempt is abandoned, because the rows that the workers got
-//! cannot be taken back; the next attempt begins from the store, which has nothing of it. If a source must be captured again, everything
-//! before is committed, and the next attempt begins with a snapshot of that source; the differences from the stored views are committed in one
-//! tick. Elsewhere: sinks, which follow the store and outlive the attempt.
+//! A run has one attempt at a time. The next one begins when tables that were captured beside it join it (`captures`), or when it is interrupted.
+//! If a snapshot is cut off, the attempt is abandoned, because the rows that the workers got cannot be taken back; the next attempt begins from
+//! the store, which has nothing of it. If tables must be captured again, everything before is committed, and the next attempt goes on without
+//! them, or begins with a snapshot of their source; the differences from the stored views are committed in one tick. Elsewhere: sinks, which
+//! follow the store and outlive the attempt.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

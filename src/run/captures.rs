@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::missing::MissingTables;
 use super::report::Report;
@@ -21,7 +21,7 @@ const ASK_FOR: Duration = Duration::from_secs(2);
 pub(super) struct Captures {
     store: Store,
     report: Arc<Report>,
-    /// For each source whose way is known: how its missing tables join the next attempt.
+    /// For sources whose capture is over: how their missing tables join the next attempt.
     known: BTreeMap<String, CaptureEnd>,
     running: BTreeMap<String, RunningCapture>,
     /// How long the next capture of a source waits before it begins.
@@ -60,7 +60,7 @@ impl Captures {
             tokio::task::block_in_place(|| self.store.drop_staged(source))?;
         }
         self.known.retain(|source, captured| match captured {
-            CaptureEnd::InOneRead => false,
+            CaptureEnd::InOneRead | CaptureEnd::Dropped => false,
             CaptureEnd::Staged(position) => missing.tables_of(source).is_some_and(|tables| {
                 let names: BTreeSet<String> = tables.iter().map(|table| plan.tables[*table].full_name()).collect();
                 staged.get(source).is_some_and(|state| {
@@ -140,16 +140,17 @@ impl Captures {
     pub(super) fn staged(&self) -> BTreeMap<String, Position> {
         let staged = |(source, captured): (&String, &CaptureEnd)| match captured {
             CaptureEnd::Staged(position) => Some((source.clone(), position.clone())),
-            CaptureEnd::InOneRead => None,
+            CaptureEnd::InOneRead | CaptureEnd::Dropped => None,
         };
         self.known.iter().filter_map(staged).collect()
     }
 
-    /// Returns once the tables of a source can join: its capture is complete, the first tick of the attempt is committed, and the attempt is at
-    /// or behind the position of the capture if it follows the source. `first`: the first tick, if it must be committed; `followed`: the indexes of the sources that it follows.
+    /// Returns once the tables of a source can join: its capture is complete, the first tick of the attempt is committed, and, if the attempt
+    /// follows the source, it has reached the position of the capture. `first`: the first tick, if it must be committed; `followed`: the indexes
+    /// of the sources that the attempt follows.
     pub(super) async fn ready(&mut self, first: Option<Tick>, followed: &BTreeSet<usize>) -> Result<(), RunError> {
         while self.complete.is_empty() {
-            let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
+            let Some(ended) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
             self.ended(ended)?;
         }
         let mut committed = self.store.committed();
@@ -173,9 +174,11 @@ impl Captures {
         }
     }
 
-    fn ended(&mut self, ended: Result<(TableCapture, Result<CaptureEnd, RunError>), JoinError>) -> Result<(), RunError> {
+    fn ended(&mut self, ended: Result<(Id, (TableCapture, Result<CaptureEnd, RunError>)), JoinError>) -> Result<(), RunError> {
         match ended {
-            Ok((capture, captured)) => {
+            // It ended when another one had taken its place.
+            Ok((id, (capture, _))) if self.running.get(&capture.source.name).is_none_or(|running| running.abort.id() != id) => Ok(()),
+            Ok((_, (capture, captured))) => {
                 self.running.remove(&capture.source.name);
                 self.complete.push_back((capture, captured?));
                 Ok(())
@@ -192,16 +195,11 @@ impl Captures {
         let name = capture.source.name.clone();
         let at = self.store.checkpoint().and_then(|checkpoint| checkpoint.sources.get(&name).map(|at| at.position.clone()));
         let joined = match (captured, at.filter(|_| followed.contains(&capture.index))) {
-            (CaptureEnd::Staged(position), Some(at)) if position != at => match capture.follow_until(at.clone()).await? {
-                CaptureEnd::InOneRead => None,
-                staged => Some(staged),
-            },
-            (captured, _) => Some(captured),
+            (CaptureEnd::Staged(position), Some(at)) if position != at => capture.follow_until(at.clone()).await?,
+            (captured, _) => captured,
         };
         self.report.capture_ended(capture.index);
-        if let Some(joined) = joined {
-            self.known.insert(name, joined);
-        }
+        self.known.insert(name, joined);
         Ok(())
     }
 

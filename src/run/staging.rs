@@ -2,7 +2,7 @@
 //!
 //! In: a source and the tables that must be captured. Out: the position as of which they are exact, or that the source captures them in one
 //! consistent read, which is then a part of the next attempt. Lost connections are tried again, with what is staged. Elsewhere: who decides
-//! what is missing (`start`), and when the tables join the others (`mod`).
+//! what is missing (`missing`), and when the tables join the others (`captures`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{NamedSource, RunError};
 use crate::fault;
 use crate::plan::{Plan, PlanTable};
 use crate::sources::{Rejected, SourceError, StagedCapture, StagedEvent, StagedMark};
-use crate::store::{InputDef, RejectedRecord, Staging, Store};
+use crate::store::{InputDef, RejectedRecord, Staging, Store, StoreError};
 use crate::value::Position;
 
 /// The capacity of the channel of a source's events.
@@ -31,6 +31,8 @@ pub(super) enum CaptureEnd {
     InOneRead,
     /// They are staged, exact as of this position.
     Staged(Position),
+    /// What was staged does not lead to the position of the other tables; it is dropped, and the tables are captured anew.
+    Dropped,
 }
 
 /// The missing tables of one source.
@@ -87,8 +89,8 @@ impl TableCapture {
         self.persist(None).await
     }
 
-    /// Brings the staged tables to exactly this position, which is at or behind the one that [`run`](TableCapture::run) returned. `InOneRead`: what
-    /// was staged is of no use any more.
+    /// Brings the staged tables to exactly this position, which is the one that [`run`](TableCapture::run) returned or a later one. Returns
+    /// `Staged` with it, or `Dropped`.
     pub(super) async fn follow_until(&self, until: Position) -> Result<CaptureEnd, RunError> {
         self.persist(Some(until)).await
     }
@@ -102,7 +104,7 @@ impl TableCapture {
             let staged_before = self.store.staged().remove(name);
             let error = match self.try_once(until.clone()).await {
                 Ok(captured) => return Ok(captured),
-                Err(CaptureError::Store(error)) => return Err(error),
+                Err(CaptureError::Run(error)) => return Err(error),
                 Err(CaptureError::Source(error)) => error,
             };
             let wait = match error {
@@ -119,7 +121,7 @@ impl TableCapture {
                     block_in_place(|| self.store.drop_staged(name))?;
                     if until.is_some() {
                         tracing::warn!(source = name, reason = message, "what was captured is of no use");
-                        return Ok(CaptureEnd::InOneRead);
+                        return Ok(CaptureEnd::Dropped);
                     }
                     let wait = again.pause();
                     tracing::warn!(source = name, reason = message, wait_ms = wait.as_millis() as u64, "capture starts over");
@@ -169,7 +171,7 @@ impl TableCapture {
         ended?;
         match exact {
             Some(position) => Ok(CaptureEnd::Staged(position)),
-            None => Err(CaptureError::Store(RunError::Bug(format!("source `{}` ended its capture too early", self.source.name)))),
+            None => Err(CaptureError::Run(RunError::Bug(format!("source `{}` ended its capture too early", self.source.name)))),
         }
     }
 
@@ -206,8 +208,8 @@ impl TableCapture {
 /// Why a try ended.
 enum CaptureError {
     Source(SourceError),
-    /// Final.
-    Store(RunError),
+    /// The run ends with it.
+    Run(RunError),
 }
 
 impl From<SourceError> for CaptureError {
@@ -216,8 +218,8 @@ impl From<SourceError> for CaptureError {
     }
 }
 
-impl From<crate::store::StoreError> for CaptureError {
-    fn from(error: crate::store::StoreError) -> CaptureError {
-        CaptureError::Store(error.into())
+impl From<StoreError> for CaptureError {
+    fn from(error: StoreError) -> CaptureError {
+        CaptureError::Run(error.into())
     }
 }

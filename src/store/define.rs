@@ -76,7 +76,7 @@ impl Store {
         self.writer().whole.inputs.iter().map(InputRecord::def).collect()
     }
 
-    /// As [`define_again`](Store::define_again), with no input to capture again and no staged one.
+    /// As [`define_again`](Store::define_again), with no input to capture again, no staged one and no resting view.
     pub fn define(&self, inputs: &[InputDef], views: &[ViewDef]) -> Result<Definition, StoreError> {
         self.define_again(inputs, views, &Redefine::NOTHING)
     }
