@@ -176,6 +176,7 @@ impl ForeignKeys<'_> {
             return Ok(Step::Committed { changes, committed_ms });
         }
         if changes.has_parents() {
+            self.cascades.allow_parents()?;
             self.held.wait_for(last).await?;
         }
         let mut changes = cascade::carry_out(self.cascades, options, self.held, changes).await?;

@@ -24,9 +24,6 @@ pub(in crate::sources::mysql) async fn carry_out(
     held: &dyn HeldRows,
     mut changes: LogTransaction,
 ) -> Result<LogTransaction, SourceError> {
-    if !cascades.follows && changes.has_parents() {
-        return Err(again("the server no longer logs what foreign keys do"));
-    }
     let state = changes.has_parents().then(|| CascadeState::new(cascades, held));
     let mut out = LogTransaction::default();
     out.rejected = std::mem::take(&mut changes.rejected);

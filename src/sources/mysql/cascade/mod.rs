@@ -32,6 +32,8 @@ use super::table_at::TableAt;
 use crate::sources::{Companion, Finding, HeldRows, Notes, SourceError};
 use crate::value::{Row, Rows, key};
 
+const NOT_LOGGED: &str = "the server no longer logs what foreign keys do";
+
 /// The foreign keys that are followed, resolved to the tables of a run.
 #[derive(Debug)]
 pub(super) struct Cascades {
@@ -148,7 +150,7 @@ impl Cascades {
         match format.first() {
             // The server logged everything when the tables were captured.
             None if is_logged => return Cascades::of_server(conn, server, options, captured).await,
-            None => return Err(again("the server no longer logs what foreign keys do")),
+            None => return Err(again(NOT_LOGGED)),
             Some(row) if unpack.value(row) != note::FORMAT_VALUE => return Err(again("the notes on foreign keys are of another version")),
             Some(_) => {}
         }
@@ -215,6 +217,11 @@ impl Cascades {
     /// The tables whose rows a snapshot must read: the captured ones, and those that are kept for foreign keys.
     pub(super) fn snapshot_tables(&self) -> Vec<usize> {
         (0..self.tables.len()).filter(|table| *table < self.captured || self.held[table - self.captured]).collect()
+    }
+
+    /// Fails if what a change of a parent does to others is expected in the log. Ask for a transaction with changes whose log lacks it.
+    pub(super) fn allow_parents(&self) -> Result<(), SourceError> {
+        if self.follows { Ok(()) } else { Err(again(NOT_LOGGED)) }
     }
 
     /// Whether the rows of a table are sent as such, and not only as notes.
