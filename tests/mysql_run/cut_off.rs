@@ -8,6 +8,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 
 use super::kit::{at_the_server, catch_up, spec, stored};
+use super::proxy::Proxy;
 use super::random::Random;
 use super::support::{MysqlDatabase, OwnServer, Program, Running, eventually};
 
@@ -80,7 +81,8 @@ async fn a_capture_that_is_cut_off_goes_on(kind: &str) {
     let killer = Killer::of(&shop);
     running.wait_for_stderr("the first cut-off", |line| line.contains("capture interrupted"));
     shop.execute(&["DELETE FROM t WHERE id % 3 = 0", "UPDATE t SET v = -v WHERE id % 3 = 1", "INSERT INTO t VALUES (-1, -1, '')"]).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let is_further = |line: &str| shown_rows(line, "shop.t").first().is_some_and(|rows| *rows >= 3000);
+    running.wait_for_stdout("more rows in spite of the cut-offs", is_further);
     drop(killer);
     let ended = running.finish();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -256,6 +258,63 @@ async fn a_capture_goes_on_when_the_server_is_back() {
     let ended = running.finish();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(stored(&program) == at_the_server(&shop, "SELECT id, v FROM t").await);
+}
+
+/// One connection for the log, one to look its beginning up, one for the rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_few_connections_captures_too() {
+    for kind in ["MARIADB", "MYSQL"] {
+        let shop = MysqlDatabase::create(kind).await;
+        fill(&shop, "t").await;
+        shop.execute(&[&format!("ALTER USER '{}'@'%' WITH MAX_USER_CONNECTIONS 3", shop.user)]).await;
+        let program = Program::new();
+        program.write("shop.yaml", &spec(&shop, "heartbeat_ms: 200"));
+        catch_up(&program);
+        assert!(stored(&program) == at_the_server(&shop, "SELECT id, v FROM t").await, "{kind}");
+    }
+}
+
+/// What was staged belongs to the old log, and places in the new one mean nothing to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_reset_during_a_capture_starts_it_over() {
+    for (kind, reset) in [("MARIADB", "RESET MASTER"), ("MYSQL", "RESET BINARY LOGS AND GTIDS")] {
+        let server = OwnServer::start(kind, "");
+        let shop = MysqlDatabase::create_at(kind, &server.url).await;
+        fill(&shop, "t").await;
+        shop.execute(&["FLUSH BINARY LOGS", "FLUSH BINARY LOGS", "FLUSH BINARY LOGS"]).await;
+        let program = Program::new();
+        program.write("shop.yaml", &slow_spec(&shop));
+        let running = program.start(&["run", "shop.yaml", "--until-caught-up", "--json"]);
+        wait_for_rows(&running, "shop.t");
+        shop.execute(&[reset, "UPDATE t SET v = -v WHERE id % 3 = 0", "DELETE FROM t WHERE id % 3 = 1"]).await;
+        running.wait_for_stderr("the reset to be noticed", |line| line.contains("capture starts over"));
+        let ended = running.finish();
+        assert_eq!(ended.code, Some(0), "{kind}: {}", ended.stderr);
+        assert!(stored(&program) == at_the_server(&shop, "SELECT id, v FROM t").await, "{kind}");
+    }
+}
+
+/// Rows of one server and the log of another do not fit together.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_from_two_servers_at_once() {
+    let other = OwnServer::start("MYSQL", "");
+    let address = |url: &str| url.rsplit('@').next().unwrap().trim_end_matches('/').to_owned();
+    let shop = MysqlDatabase::create("MYSQL").await;
+    let make =
+        [&format!("CREATE DATABASE IF NOT EXISTS {0}", shop.name), &format!("CREATE TABLE {0}.t (id INT PRIMARY KEY, v INT)", shop.name)];
+    let mut second = mysql_async::Conn::from_url(&other.url).await.unwrap();
+    for statement in make {
+        second.query_drop(statement).await.unwrap();
+    }
+    shop.execute(&["CREATE TABLE t (id INT PRIMARY KEY, v INT)", "INSERT INTO t VALUES (1, 1)"]).await;
+    let proxy = Proxy::between(&[&format!("{}:{}", shop.host, shop.port), &address(&other.url)]).await;
+    let program = Program::new();
+    let url = format!("mysql://root:tidemill@127.0.0.1:{}/{}", proxy.port, shop.name);
+    program.write("shop.yaml", &spec(&shop, "heartbeat_ms: 200").replace(&shop.url(), &url));
+    let running = program.start(&["run", "shop.yaml", "--json"]);
+    running.wait_for_stdout("what is wrong", |line| line.contains("the connections lead to different servers"));
+    assert_eq!(program.run(&["get", "v", "--state", "shop.state"]).code, Some(3), "there is no view");
+    running.kill();
 }
 
 /// Whoever changes a table's definition, or locks the table for a moment, waits for one chunk and not for the capture.

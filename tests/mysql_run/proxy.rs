@@ -1,5 +1,6 @@
 //! Stands between a client and a MySQL server, and answers some statements itself.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,13 +15,21 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start(server: &str) -> Proxy {
+        Proxy::between(&[server]).await
+    }
+
+    /// Each connection leads to the next of these servers.
+    pub(crate) async fn between(servers: &[&str]) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let dropped = Arc::new(Mutex::new(None));
-        let (server, told) = (server.to_owned(), dropped.clone());
+        let told = dropped.clone();
+        let mut servers: VecDeque<String> = servers.iter().map(|server| (*server).to_owned()).collect();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, TcpStream::connect(server.clone()).await.unwrap(), told.clone()));
+                let server = TcpStream::connect(servers[0].clone()).await.unwrap();
+                servers.rotate_left(1);
+                tokio::spawn(pass(client, server, told.clone()));
             }
         });
         Proxy { port, dropped, accepting }

@@ -6,6 +6,7 @@ use mysql_async::{Conn, Error, Opts, OptsBuilder, ServerError, SslOpts};
 
 use super::errors::{ACCESS_DENIED, address, connect_error};
 use super::options::{MysqlOptions, Tls, TlsMode};
+use super::server::Server;
 use super::session;
 use crate::sources::SourceError;
 
@@ -28,7 +29,7 @@ pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError>
 }
 
 /// Like [`connect`], but returns `None` if no more connections are allowed.
-pub(super) async fn connect_if_allowed(options: &MysqlOptions) -> Result<Option<Conn>, SourceError> {
+async fn connect_if_allowed(options: &MysqlOptions) -> Result<Option<Conn>, SourceError> {
     let late = || SourceError::Transient { message: format!("{} did not answer within {} s", address(options), CONNECT_TIMEOUT.as_secs()) };
     let in_time = tokio::time::timeout(CONNECT_TIMEOUT, log_in(options)).await.map_err(|_| late())?;
     match in_time {
@@ -39,6 +40,27 @@ pub(super) async fn connect_if_allowed(options: &MysqlOptions) -> Result<Option<
         Err(Error::Server(ServerError { code, .. })) if TOO_MANY_CONNECTIONS.contains(&code) => Ok(None),
         Err(error) => Err(connect_error(options, error)),
     }
+}
+
+/// Opens connections to read tables with: at most `count`, and at least one. If the server allows no more, one stays free for reading the log.
+pub(super) async fn connect_readers(options: &MysqlOptions, server: &Server, count: usize) -> Result<Vec<Conn>, SourceError> {
+    let mut connections = vec![connect(options).await?];
+    while connections.len() < count {
+        match connect_if_allowed(options).await? {
+            Some(conn) => connections.push(conn),
+            None => {
+                if connections.len() > 1 {
+                    connections.pop();
+                }
+                tracing::warn!(wanted = count, connections = connections.len(), "the server allows no more connections for reading tables");
+                break;
+            }
+        }
+    }
+    for conn in &mut connections {
+        server.expect_same(conn).await?;
+    }
+    Ok(connections)
 }
 
 async fn set_up(options: &MysqlOptions) -> Result<Conn, SourceError> {

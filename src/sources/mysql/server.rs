@@ -37,16 +37,23 @@ impl Server {
         let version_text: String = one(conn, "SELECT VERSION()", doing).await?;
         let flavour = if version_text.to_lowercase().contains("mariadb") { Flavour::Mariadb } else { Flavour::Mysql };
         let log_bin: i64 = one(conn, "SELECT @@global.log_bin", doing).await?;
-        let (identity, has_gtids) = match flavour {
-            Flavour::Mysql => {
-                let mode: String = one(conn, "SELECT @@global.gtid_mode", doing).await?;
-                (one(conn, "SELECT @@global.server_uuid", doing).await?, mode == "ON")
-            }
-            Flavour::Mariadb => (one::<u64>(conn, "SELECT @@global.server_id", doing).await?.to_string(), true),
+        let has_gtids = match flavour {
+            Flavour::Mysql => one::<String>(conn, "SELECT @@global.gtid_mode", doing).await? == "ON",
+            Flavour::Mariadb => true,
         };
+        let identity = identity(conn, flavour).await?;
         let version = parse_version(&version_text);
         let lower_case_names: u8 = one(conn, "SELECT @@global.lower_case_table_names", doing).await?;
         Ok(Server { flavour, version, identity, log_bin: log_bin != 0, has_gtids, lower_case_names })
+    }
+
+    /// Fails if another connection leads to another server, as through something that balances load. Positions, rows and the log of two servers
+    /// do not fit together.
+    pub(super) async fn expect_same(&self, conn: &mut Conn) -> Result<(), SourceError> {
+        match identity(conn, self.flavour).await? == self.identity {
+            true => Ok(()),
+            false => Err(SourceError::Transient { message: DIFFERENT.into() }),
+        }
     }
 
     /// How names in its log are compared.
@@ -82,6 +89,17 @@ impl Server {
         let doing = "asking the server for its GTIDs";
         let text: String = one(conn, "SELECT @@global.gtid_executed", doing).await?;
         text.parse().map_err(|_| SourceError::Stopped { message: format!("{doing}: the answer is not understood"), help: None })
+    }
+}
+
+const DIFFERENT: &str =
+    "the connections lead to different servers; `url` must name one server itself, and not what balances load between several";
+
+async fn identity(conn: &mut Conn, flavour: Flavour) -> Result<String, SourceError> {
+    let doing = "asking the server for its identity";
+    match flavour {
+        Flavour::Mysql => one(conn, "SELECT @@global.server_uuid", doing).await,
+        Flavour::Mariadb => Ok(one::<u64>(conn, "SELECT @@global.server_id", doing).await?.to_string()),
     }
 }
 

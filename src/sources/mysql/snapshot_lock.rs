@@ -8,7 +8,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
 use super::binlog::gtid::{GtidPosition, MysqlGtids};
-use super::connect::{connect, connect_if_allowed};
+use super::connect::connect_readers;
 use super::errors::{is_access_error, is_lock_timeout, query_error, transient};
 use super::options::MysqlOptions;
 use super::position::{LogFilePosition, LogPosition};
@@ -36,20 +36,7 @@ pub(super) async fn open(
     count: usize,
     out: &EventSender,
 ) -> Result<Snapshot, SourceError> {
-    let mut connections = vec![connect(options).await?];
-    while connections.len() < count {
-        match connect_if_allowed(options).await? {
-            Some(conn) => connections.push(conn),
-            None => {
-                // Keep one free for reading the log.
-                if connections.len() > 1 {
-                    connections.pop();
-                }
-                tracing::warn!(wanted = count, connections = connections.len(), "the server allows no more connections for a snapshot");
-                break;
-            }
-        }
-    }
+    let mut connections = connect_readers(options, server, count).await?;
     let position = match server.flavour {
         Flavour::Mariadb => mariadb(control, server, &mut connections).await?,
         Flavour::Mysql => mysql(control, server, tables, &mut connections).await?,

@@ -31,6 +31,7 @@ pub(crate) async fn prepare<'a>(
     server_id: Option<u32>,
 ) -> Result<(Conn, BinlogStreamRequest<'a>), SourceError> {
     let mut conn = connect(options).await?;
+    server.expect_same(&mut conn).await?;
     let heartbeat_ns = options.heartbeat_ms * 1_000_000;
     let mut variables =
         vec![("@master_heartbeat_period", heartbeat_ns.to_string()), ("@source_heartbeat_period", heartbeat_ns.to_string())];

@@ -3,10 +3,12 @@
 //! The server sends something at least once per heartbeat; after `read_timeout_ms` of silence the connection counts as dead. Every end of
 //! the stream, even an orderly one, is transient: the caller requests the log again from the last position.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use mysql_async::{BinlogStream, Error, ServerError};
+use tokio::sync::Notify;
 
 use super::assemble::{Assembler, Step};
 use super::event::{RawEvent, kind};
@@ -60,11 +62,13 @@ pub(crate) struct Outlet {
     untold: bool,
     /// The last position that was sent, or from which the run resumed.
     last: Position,
+    /// Notified once the server sends its log and the position is found in it.
+    pub(crate) verified: Arc<Notify>,
 }
 
 impl Outlet {
     pub(crate) fn new(out: EventSender, end: Option<LogPosition>, until_caught_up: bool, last: Position) -> Outlet {
-        Outlet { out, end, until_caught_up, told: Instant::now(), untold: false, last }
+        Outlet { out, end, until_caught_up, told: Instant::now(), untold: false, last, verified: Arc::default() }
     }
 
     pub(crate) async fn send(&self, event: Event) -> Result<(), HungUp> {
@@ -219,6 +223,7 @@ async fn follow_inner(
         // The first event arrives immediately. The server has then chosen its start position.
         if !std::mem::replace(&mut is_verified, true) {
             history::verify(options, server, assembler.position()).await?;
+            outlet.verified.notify_one();
             outlet.check_end(assembler.position()).await?;
         }
         let raw = RawEvent::from_event(&event);

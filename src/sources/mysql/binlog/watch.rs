@@ -122,7 +122,7 @@ impl Watch {
 }
 
 /// Whether a log that ends there contains what was read.
-fn has(end: &LogPosition, read: &LogPosition) -> bool {
+pub(crate) fn has(end: &LogPosition, read: &LogPosition) -> bool {
     let by_gtid = match (&end.gtid, &read.gtid) {
         (Some(end), Some(read)) => end.contains(read),
         _ => true,

@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use self::chunks::{ChunkProgress, TableChunks};
 use self::reader::{Read, ReadChunk};
 use super::binlog::assemble::Assembler;
 use super::binlog::stream::{self, ForeignKeys, Outlet, StreamEnd};
+use super::binlog::watch;
 use super::cascade::Cascades;
 use super::connect::connect;
 use super::options::MysqlOptions;
@@ -32,13 +33,13 @@ use super::schema::{self, MysqlTable};
 use super::server::Server;
 use super::{close, history, preflight, snapshot, snapshot_lock, unchanged};
 use crate::sources::{
-    Event, EventSender, MemoryRows, SourceError, StagedCapture, StagedEvent, StagedMark, StagedSender, Table, notes_table,
+    Event, EventSender, MemoryRows, Rejected, SourceError, StagedCapture, StagedEvent, StagedMark, StagedSender, Table, notes_table,
 };
 use crate::value::Position;
 
 /// How often the place in the log is noted.
 const MARK_EVERY: Duration = Duration::from_millis(500);
-/// How often the server is asked whether readers see what the log already has.
+/// How often the server is asked until its tables and its status are where its log is.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LOOKS: usize = 500;
 /// What is noted of the table of notes, once its rows were sent.
@@ -132,13 +133,21 @@ impl Stager<'_> {
     }
 
     /// Follows the log from a position on. Without an end it returns only with an error.
-    async fn follow(&self, from: LogPosition, end: Option<LogPosition>, out: EventSender) -> Result<(), SourceError> {
+    /// `verified` is notified once the server sends its log from there.
+    async fn follow(
+        &self,
+        from: LogPosition,
+        end: Option<LogPosition>,
+        verified: Arc<Notify>,
+        out: EventSender,
+    ) -> Result<(), SourceError> {
         let last = from.to_position();
         let tables = self.cascades.tables.clone();
         let assembler = Assembler::new(tables, self.server.name_case(), self.options.zero_dates, from);
         let mut assembler = assembler.with_roles(self.cascades.roles());
         let until_end = end.is_some();
         let mut outlet = Outlet::new(out, end, until_end, last);
+        outlet.verified = verified;
         let held = MemoryRows::new(&[], None);
         let foreign_keys = ForeignKeys { cascades: &self.cascades, held: &held };
         match stream::follow(self.options, self.server, &foreign_keys, &mut assembler, &mut outlet).await {
@@ -162,7 +171,7 @@ impl Stager<'_> {
                 }
                 Ok(())
             };
-            tokio::try_join!(self.follow(from, Some(until.clone()), log_out), passing_on)?;
+            tokio::try_join!(self.follow(from, Some(until.clone()), Arc::default(), log_out), passing_on)?;
         }
         if !until.reaches(&at) {
             return Err(again("the log went on past the position of the other tables"));
@@ -210,11 +219,15 @@ impl Stager<'_> {
         let (finish, mut finished) = mpsc::channel(1);
         let producing = async {
             let from = self.start(&mut conn, from, database, &log_out).await?;
+            // A user may be limited to a few connections, so none is kept for later, and the log comes first.
+            close(conn).await;
             begin.send(from.clone()).await.map_err(|_| gone())?;
-            let following = self.follow(from, None, log_out);
+            let verified = Arc::<Notify>::default();
+            let following = self.follow(from, None, verified.clone(), log_out);
             let reading = async {
-                reader::read(&chunks, &self.cascades, self.options, &read_out).await?;
-                finish.send(self.end_of_log(&mut conn).await?).await.map_err(|_| gone())
+                verified.notified().await;
+                reader::read(&chunks, &self.cascades, self.options, self.server, &read_out).await?;
+                finish.send(self.end_of_log().await?).await.map_err(|_| gone())
             };
             tokio::try_join!(following, reading)?;
             Err::<Infallible, SourceError>(gone())
@@ -223,13 +236,20 @@ impl Stager<'_> {
             if has_notes && noted(self.cascades.notes_table()).is_none() {
                 self.send(StagedEvent::Rows { table: self.cascades.notes_table(), rows: self.cascades.definitions() }).await?;
             }
-            let mut taken = Taken { at: None, end: None, early: BTreeMap::new(), is_new: false, marked: Instant::now() };
+            let mut taken =
+                Taken { at: None, end: None, rejected: Vec::new(), early: BTreeMap::new(), is_new: false, marked: Instant::now() };
             loop {
                 tokio::select! {
-                    Some(event) = log.recv() => {
-                        let position = self.pass_on(event).await?;
-                        taken.at = position.map(|position| LogPosition::try_from(&position)).transpose()?.or(taken.at);
-                    }
+                    Some(event) = log.recv() => match event {
+                        // It is told with the position behind it: before, the log may be read again.
+                        Event::Rejected(rejected) => taken.rejected.push(rejected),
+                        event => if let Some(position) = self.pass_on(event).await? {
+                            taken.at = Some(LogPosition::try_from(&position)?);
+                            for rejected in taken.rejected.drain(..) {
+                                self.send(StagedEvent::Rejected(rejected)).await?;
+                            }
+                        },
+                    },
                     Some(position) = begun.recv() => taken.at = taken.at.or(Some(position)),
                     Some(event) = read.recv() => self.take(event, &chunks, &mut taken).await?,
                     // The readers have ended, and everything that they sent is taken.
@@ -240,6 +260,9 @@ impl Stager<'_> {
                 }
                 if let Some(at) = taken.due() {
                     let exact = taken.is_exact(at)?;
+                    if exact {
+                        self.confirm(at).await?;
+                    }
                     let progress = self.progress(&chunks, has_notes);
                     self.send(StagedEvent::Reached(StagedMark { progress, position: at.to_position(), exact })).await?;
                     (taken.marked, taken.is_new) = (Instant::now(), false);
@@ -316,9 +339,24 @@ impl Stager<'_> {
         Err(SourceError::Transient { message: "the server's tables lag behind its log".into() })
     }
 
+    /// Fails if the server's log does not have what was followed, so that places in it mean nothing: it was reset meanwhile.
+    async fn confirm(&self, at: &LogPosition) -> Result<(), SourceError> {
+        for _ in 0..LOOKS {
+            if watch::has(&self.end_of_log().await?, at) {
+                return Ok(());
+            }
+            // A slow server counts a transaction late.
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Err(again("the server's log was reset, or is another one"))
+    }
+
     /// The end of the log, by file and offset.
-    async fn end_of_log(&self, conn: &mut Conn) -> Result<LogPosition, SourceError> {
-        let end = self.server.end_of_log(conn).await?;
+    async fn end_of_log(&self) -> Result<LogPosition, SourceError> {
+        let mut conn = connect(self.options).await?;
+        self.server.expect_same(&mut conn).await?;
+        let end = self.server.end_of_log(&mut conn).await?;
+        close(conn).await;
         match end.file {
             Some(_) => Ok(end),
             None => Err(SourceError::Transient { message: "the server does not tell the place at which its log ends".into() }),
@@ -332,6 +370,8 @@ struct Taken {
     at: Option<LogPosition>,
     /// All chunks, and the end of the log after the last one.
     end: Option<LogPosition>,
+    /// What the log has rejected since then.
+    rejected: Vec<Rejected>,
     /// Chunks that are read before an earlier one of their table, by table and number.
     early: BTreeMap<(usize, u64), Vec<ReadChunk>>,
     /// Whether a chunk was sent after the last mark.

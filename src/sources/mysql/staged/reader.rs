@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use super::chunks::{TableChunks, Wanted};
 use crate::fault;
 use crate::sources::mysql::cascade::Cascades;
-use crate::sources::mysql::connect::{connect, connect_if_allowed};
+use crate::sources::mysql::connect::connect_readers;
 use crate::sources::mysql::errors::{is_lock_timeout, query_error, transient};
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::pace::Pace;
 use crate::sources::mysql::select::{RowReader, select_list};
+use crate::sources::mysql::server::Server;
 use crate::sources::mysql::snapshot_lock::LOCKED;
 use crate::sources::mysql::values::ValueWriter;
 use crate::sources::{Rejected, SourceError};
@@ -42,7 +43,7 @@ pub(super) struct ReadChunk {
     pub(super) table: usize,
     pub(super) number: u64,
     pub(super) rows: Vec<Rows>,
-    /// The rows that were left out.
+    /// The rows of the whole chunk that were left out; with the last part.
     pub(super) rejected: Vec<Rejected>,
     /// Whether this is the last part.
     pub(super) is_last: bool,
@@ -53,19 +54,10 @@ pub(super) async fn read(
     chunks: &Arc<TableChunks>,
     cascades: &Arc<Cascades>,
     options: &MysqlOptions,
+    server: &Server,
     out: &mpsc::Sender<Read>,
 ) -> Result<(), SourceError> {
-    let mut connections = vec![connect(options).await?];
-    while connections.len() < options.snapshot_connections {
-        match connect_if_allowed(options).await? {
-            Some(conn) => connections.push(conn),
-            None => {
-                let wanted = options.snapshot_connections;
-                tracing::warn!(wanted, connections = connections.len(), "the server allows no more connections for reading tables");
-                break;
-            }
-        }
-    }
+    let connections = connect_readers(options, server, options.snapshot_connections).await?;
     let pace = options.snapshot_rows_per_second.map(|rate| Arc::new(Pace::new(rate)));
     let mut readers: JoinSet<Result<(), SourceError>> = JoinSet::new();
     for conn in connections {
@@ -137,7 +129,9 @@ impl ChunkReader {
                 held.part.rows.push(std::mem::take(&mut held.growing));
             }
             if held.bytes >= HELD_BYTES {
-                let full = std::mem::replace(&mut held, Held::of(wanted));
+                let mut full = std::mem::replace(&mut held, Held::of(wanted));
+                // They are told with the last part: before, the chunk may be read again.
+                held.part.rejected = std::mem::take(&mut full.part.rejected);
                 pass_on(&self.out, self.pace.as_deref(), full, false).await?;
             }
         }
