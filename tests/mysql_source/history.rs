@@ -177,6 +177,22 @@ async fn another_server_is_not_gone_on_with() {
     }
 }
 
+/// The server reads its log from the beginning of the file, and sends heartbeats meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_searches_its_log_for_the_position_is_waited_for() {
+    for family in [Family::Mariadb, Family::Mysql] {
+        let mut server = Server::start(family, "").await;
+        server.run(&["CREATE TABLE large (v LONGBLOB)"]).await;
+        for _ in 0..32 {
+            server.run(&["INSERT INTO large VALUES (REPEAT('x', 8000000))"]).await;
+        }
+        let (tables, position) = server.read(3).await;
+        server.insert(3).await;
+        let followed = run(&*server.source_of("shop", 10), &tables, Some(position)).await;
+        assert_eq!(followed.unwrap_or_else(|e| panic!("{family:?}: {e}")).transactions.len(), 3, "{family:?}");
+    }
+}
+
 /// Makes a server follow another one from its first transaction on.
 async fn replicate(from: &mut Server, to: &mut Server) {
     let port = Opts::from_url(&from.own.url).unwrap().tcp_port();

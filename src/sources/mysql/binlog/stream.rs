@@ -236,7 +236,7 @@ async fn follow_inner(
         let step = foreign_keys.carry_out(options, step, &outlet.last).await?;
         outlet.step(step, assembler.position()).await?;
         if matches!(raw.kind, kind::HEARTBEAT | kind::HEARTBEAT_2) {
-            watch.look(options, server, assembler.position()).await?;
+            watch.look(&raw, options, server, assembler.position()).await?;
         }
     }
 }

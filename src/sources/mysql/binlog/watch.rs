@@ -2,8 +2,9 @@
 //!
 //! After a reset a server may leave a reader at the old file, to which nothing is written any more, and later continue with the next file as
 //! if it followed. So while no changes arrive, this module asks the server where its log ends: the log must have everything that was read, at
-//! the latest when it is asked again, and what it has must arrive before the next question. Also, a file that was begun meanwhile must follow a file that announced it at its
-//! end, because a server that crashes ends the stream.
+//! the latest when it is asked again, and what it has must arrive before the next question, unless the server's heartbeats show that it still
+//! searches for the requested position, which it does from the beginning of a file. Also, a file that was begun meanwhile must follow a file
+//! that announced it at its end, because a server that crashes ends the stream.
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,15 @@ struct Unread {
     end: LogPosition,
     /// The position that had been read then.
     read: LogPosition,
+    /// Where the server was then.
+    at: ServerPlace,
+}
+
+/// Where in its log the server is when it sends a heartbeat, as it says it.
+#[derive(Debug, PartialEq, Eq)]
+struct ServerPlace {
+    offset: u32,
+    file: Vec<u8>,
 }
 
 impl Watch {
@@ -79,15 +89,23 @@ impl Watch {
         }
     }
 
-    /// Called on a heartbeat. A server that skips unrequested transactions sends heartbeats too, but their offset advances.
-    pub(crate) async fn look(&mut self, options: &MysqlOptions, server: &Server, position: &LogPosition) -> Result<(), SourceError> {
+    /// Called with a heartbeat. A server that skips unrequested transactions sends heartbeats too, but their offset advances.
+    pub(crate) async fn look(
+        &mut self,
+        beat: &RawEvent<'_>,
+        options: &MysqlOptions,
+        server: &Server,
+        position: &LogPosition,
+    ) -> Result<(), SourceError> {
+        let at = ServerPlace { offset: beat.next_offset, file: beat.body.to_vec() };
         let pause = Duration::from_millis(options.heartbeat_ms) / 2;
         if self.asked.is_some_and(|asked| asked.elapsed() < pause) {
             return Ok(());
         }
         self.asked = Some(Instant::now());
-        if let Some(Unread { end, read }) = self.unread.take()
+        if let Some(Unread { end, read, at: before }) = self.unread.take()
             && read == *position
+            && before == at
             && !has_read(position, &end, server)
         {
             return Err(was_reset(position));
@@ -108,7 +126,7 @@ impl Watch {
         if std::mem::replace(&mut self.lacks, lacks) && lacks {
             return Err(was_reset(position));
         }
-        self.unread = if has_read(position, &end, server) { None } else { Some(Unread { end, read: position.clone() }) };
+        self.unread = if has_read(position, &end, server) { None } else { Some(Unread { end, read: position.clone(), at }) };
         Ok(())
     }
 
