@@ -9,9 +9,10 @@ use super::support::{MongoDatabase, MysqlDatabase};
 pub(crate) const ACCOUNTS: usize = 8;
 pub(crate) const CUSTOMERS: usize = 25;
 pub(crate) const PRODUCTS: usize = 10;
-/// More than a chunk of a bulk load (6 MiB), and more than an event of a snapshot (1 MiB) several times.
-const BALLAST: &str = "INSERT INTO ballast WITH RECURSIVE s AS (SELECT 0 n UNION ALL SELECT n + 1 FROM s WHERE n < 59) \
-                       SELECT x.n * 60 + y.n, REPEAT(CHAR(97 + y.n % 26), 3000) FROM s x, s y WHERE x.n < 50";
+/// More than a chunk of a bulk load (6 MiB), and more than an event of a snapshot (1 MiB) several times. The 16 rows that a chunk has at
+/// least, whatever the server says of the table's size, are more than a batch of staged rows (1 MiB).
+const BALLAST: &str = "INSERT INTO ballast WITH RECURSIVE s AS (SELECT 0 n UNION ALL SELECT n + 1 FROM s WHERE n < 119) \
+                       SELECT n, REPEAT(CHAR(97 + n % 26), 80000) FROM s";
 
 const TABLES: [&str; 9] = [
     "CREATE TABLE accounts (id INT PRIMARY KEY, balance DECIMAL(12,2) NOT NULL)",
@@ -22,7 +23,7 @@ const TABLES: [&str; 9] = [
     // Without a key: equal rows are there more than once.
     "CREATE TABLE payments (order_id INT NOT NULL, amount DECIMAL(10,2), note VARCHAR(20))",
     "CREATE TABLE marks (id INT PRIMARY KEY)",
-    "CREATE TABLE ballast (id INT PRIMARY KEY, pad VARCHAR(3000) NOT NULL)",
+    "CREATE TABLE ballast (id INT PRIMARY KEY, pad MEDIUMTEXT NOT NULL)",
     // Nobody captures this one.
     "CREATE TABLE noise (id INT AUTO_INCREMENT PRIMARY KEY, text VARCHAR(50))",
 ];
@@ -95,6 +96,8 @@ pub(crate) async fn create(kind: &str) -> MysqlDatabase {
             &format!("INSERT INTO customers VALUES {}", rows(CUSTOMERS, &|id| format!("({id}, 'city {}', 0)", id % 6))),
             &format!("INSERT INTO products VALUES {}", rows(PRODUCTS, &|id| format!("({id}, 'product {id}', {id}.50)"))),
             BALLAST,
+            // Its chunks are of the same size every time.
+            "ANALYZE TABLE ballast",
         ])
         .await;
     database
