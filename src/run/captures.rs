@@ -26,13 +26,13 @@ pub(super) struct Captures {
     running: BTreeMap<String, RunningCapture>,
     /// How long the next capture of a source waits before it begins.
     delays: BTreeMap<String, Duration>,
-    tasks: JoinSet<Captured>,
+    tasks: JoinSet<EndedCapture>,
     /// Captures that are complete and whose tables wait to join the attempt.
     complete: VecDeque<(TableCapture, CaptureEnd)>,
 }
 
 /// A capture that is over, and its end.
-type Captured = (TableCapture, Result<CaptureEnd, RunError>);
+type EndedCapture = (TableCapture, Result<CaptureEnd, RunError>);
 
 struct RunningCapture {
     tables: BTreeSet<usize>,
@@ -177,7 +177,7 @@ impl Captures {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Captured), JoinError>) -> Result<(), RunError> {
+    fn ended(&mut self, ended: Result<(Id, EndedCapture), JoinError>) -> Result<(), RunError> {
         match ended {
             // It ended when another one had taken its place.
             Ok((id, (capture, _))) if self.running.get(&capture.source.name).is_none_or(|running| running.abort.id() != id) => Ok(()),

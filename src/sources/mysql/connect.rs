@@ -28,6 +28,13 @@ pub(super) async fn connect(options: &MysqlOptions) -> Result<Conn, SourceError>
     }
 }
 
+/// Connects and makes sure that it is this server. For every connection beside the one on which the server was identified.
+pub(super) async fn connect_to(server: &Server, options: &MysqlOptions) -> Result<Conn, SourceError> {
+    let mut conn = connect(options).await?;
+    server.expect_same(&mut conn).await?;
+    Ok(conn)
+}
+
 /// Like [`connect`], but returns `None` if no more connections are allowed.
 async fn connect_if_allowed(options: &MysqlOptions) -> Result<Option<Conn>, SourceError> {
     let late = || SourceError::Transient { message: format!("{} did not answer within {} s", address(options), CONNECT_TIMEOUT.as_secs()) };
@@ -44,10 +51,13 @@ async fn connect_if_allowed(options: &MysqlOptions) -> Result<Option<Conn>, Sour
 
 /// Opens connections to read tables with: at most `count`, and at least one. If the server allows no more, one stays free for reading the log.
 pub(super) async fn connect_readers(options: &MysqlOptions, server: &Server, count: usize) -> Result<Vec<Conn>, SourceError> {
-    let mut connections = vec![connect(options).await?];
+    let mut connections = vec![connect_to(server, options).await?];
     while connections.len() < count {
         match connect_if_allowed(options).await? {
-            Some(conn) => connections.push(conn),
+            Some(mut conn) => {
+                server.expect_same(&mut conn).await?;
+                connections.push(conn);
+            }
             None => {
                 if connections.len() > 1 {
                     connections.pop();
@@ -56,9 +66,6 @@ pub(super) async fn connect_readers(options: &MysqlOptions, server: &Server, cou
                 break;
             }
         }
-    }
-    for conn in &mut connections {
-        server.expect_same(conn).await?;
     }
     Ok(connections)
 }

@@ -7,10 +7,11 @@ use mysql_async::prelude::Queryable;
 
 use super::binlog::assemble::WrittenByText;
 use super::cascade::Cascades;
-use super::connect::connect;
+use super::connect::connect_to;
 use super::errors::query_error;
 use super::options::MysqlOptions;
 use super::quoting::literal;
+use super::server::Server;
 use crate::sources::SourceError;
 
 const DOING: &str = "asking what a statement in the log could change";
@@ -18,13 +19,14 @@ const DOING: &str = "asking what a statement in the log could change";
 /// Why the write may have changed a captured table; `None` if it did not.
 pub(super) async fn find(
     options: &MysqlOptions,
+    server: &Server,
     written: &WrittenByText,
     cascades: &Cascades,
 ) -> Result<Option<&'static str>, SourceError> {
     if cascades.acts() {
         return Ok(Some("foreign keys may have changed other tables"));
     }
-    let mut conn = connect(options).await?;
+    let mut conn = connect_to(server, options).await?;
     let mut questions = Vec::new();
     if let WrittenByText::Table { database, name } = written {
         let (database, name) = (literal(database), literal(name));

@@ -5,7 +5,7 @@ use mysql_async::{BinlogStreamRequest, Conn, Error, Row};
 
 use super::gtid::GtidPosition;
 use crate::sources::SourceError;
-use crate::sources::mysql::connect::connect;
+use crate::sources::mysql::connect::connect_to;
 use crate::sources::mysql::errors::query_error;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::server::{Flavour, Server};
@@ -30,8 +30,7 @@ pub(crate) async fn prepare<'a>(
     start: StartAt<'a>,
     server_id: Option<u32>,
 ) -> Result<(Conn, BinlogStreamRequest<'a>), SourceError> {
-    let mut conn = connect(options).await?;
-    server.expect_same(&mut conn).await?;
+    let mut conn = connect_to(server, options).await?;
     let heartbeat_ns = options.heartbeat_ms * 1_000_000;
     let mut variables =
         vec![("@master_heartbeat_period", heartbeat_ns.to_string()), ("@source_heartbeat_period", heartbeat_ns.to_string())];

@@ -230,7 +230,7 @@ async fn follow_inner(
         watch.pass(&raw, assembler.position())?;
         let mut step = assembler.next(&event)?;
         if let Step::Asks(written) = step {
-            let reaches_further = side_effects::find(options, &written, foreign_keys.cascades).await?;
+            let reaches_further = side_effects::find(options, server, &written, foreign_keys.cascades).await?;
             step = assembler.answer(written, reaches_further)?;
         }
         let step = foreign_keys.carry_out(options, step, &outlet.last).await?;

@@ -13,7 +13,7 @@ use mysql_async::Conn;
 use super::event::{self, RawEvent, kind};
 use super::gtid::GtidPosition;
 use crate::sources::SourceError;
-use crate::sources::mysql::connect::connect;
+use crate::sources::mysql::connect::connect_to;
 use crate::sources::mysql::options::MysqlOptions;
 use crate::sources::mysql::position::{LogFilePosition, LogPosition};
 use crate::sources::mysql::server::Server;
@@ -133,7 +133,7 @@ impl Watch {
     async fn ask(&mut self, options: &MysqlOptions, server: &Server) -> Result<LogPosition, SourceError> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
-            none => none.insert(connect(options).await?),
+            none => none.insert(connect_to(server, options).await?),
         };
         server.end_of_log(conn).await
     }

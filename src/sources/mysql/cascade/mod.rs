@@ -219,7 +219,7 @@ impl Cascades {
         (0..self.tables.len()).filter(|table| *table < self.captured || self.held[table - self.captured]).collect()
     }
 
-    /// Fails if what a change of a parent does to others is expected in the log. Ask for a transaction with changes whose log lacks it.
+    /// For a transaction that changes parents, and of which the log has nothing that foreign keys did. Fails if the log was to have it.
     pub(super) fn allow_parents(&self) -> Result<(), SourceError> {
         if self.follows { Ok(()) } else { Err(again(NOT_LOGGED)) }
     }

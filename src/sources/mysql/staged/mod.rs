@@ -26,7 +26,7 @@ use super::binlog::assemble::Assembler;
 use super::binlog::stream::{self, ForeignKeys, Outlet, StreamEnd};
 use super::binlog::watch;
 use super::cascade::Cascades;
-use super::connect::connect;
+use super::connect::{connect, connect_to};
 use super::options::MysqlOptions;
 use super::position::LogPosition;
 use super::schema::{self, MysqlTable};
@@ -132,8 +132,8 @@ impl Stager<'_> {
         self.out.send(event).await.map_err(|_| gone())
     }
 
-    /// Follows the log from a position on. Without an end it returns only with an error.
-    /// `verified` is notified once the server sends its log from there.
+    /// Follows the log from a position on. Without an end it returns only with an error. `verified` is notified once the server sends its log
+    /// from there.
     async fn follow(
         &self,
         from: LogPosition,
@@ -353,8 +353,7 @@ impl Stager<'_> {
 
     /// The end of the log, by file and offset.
     async fn end_of_log(&self) -> Result<LogPosition, SourceError> {
-        let mut conn = connect(self.options).await?;
-        self.server.expect_same(&mut conn).await?;
+        let mut conn = connect_to(self.server, self.options).await?;
         let end = self.server.end_of_log(&mut conn).await?;
         close(conn).await;
         match end.file {
@@ -370,7 +369,7 @@ struct Taken {
     at: Option<LogPosition>,
     /// All chunks, and the end of the log after the last one.
     end: Option<LogPosition>,
-    /// What the log has rejected since then.
+    /// What the log has rejected after `at`.
     rejected: Vec<Rejected>,
     /// Chunks that are read before an earlier one of their table, by table and number.
     early: BTreeMap<(usize, u64), Vec<ReadChunk>>,
